@@ -1,0 +1,39 @@
+"""Convolutional and multi-layer sparse coding: fast, certified, from V1 filters to CNNs.
+
+Arrays have one layout everywhere: signals ``(N, C, *S)``, atoms ``(K, C, *s)``, codes
+``(N, K, *V)``. Names load when first used, so ``import csc`` is quick.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_NAMES = {
+    "csc.constraints": ["UnitBall", "UnitSphere", "ZeroMean"],
+    "csc.dictionary": ["Dictionary"],
+    "csc.learn": ["DictionaryLearning", "HomeostaticGain"],
+    "csc.penalties": ["L0", "L1", "LogPenalty", "Relative"],
+    "csc.problem": ["Problem"],
+    "csc.solving": ["Solution", "lmbda_max", "solve", "sparse_code"],
+    "csc.solvers": ["FISTA", "ISTA", "OMP", "CoordinateDescent", "WorkingSet"],
+    "csc.store": ["load", "save"],
+}
+_HOME = {name: home for home, names in _NAMES.items() for name in names}
+_MODULES = ["certify", "images", "plot", "receptive_fields", "testing"]
+
+__all__ = [*sorted(_HOME), *_MODULES]  # noqa: PLE0604  names, though not yet loaded
+
+
+def __getattr__(name):
+    if name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"csc.{name}")
+    else:
+        raise AttributeError(f"module 'csc' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return [*globals(), *__all__]

@@ -1,0 +1,95 @@
+"""Checks on what users pass: every error names the argument, what came, and what mends it."""
+
+import numbers
+
+import numpy as np
+
+from csc._device import namespace
+
+FLOATS = (np.float32, np.float64)
+
+
+def check_floats(name, a):
+    """Return ``a`` unchanged if it is a non-empty float32 or float64 array without NaN or inf."""
+    if not hasattr(a, "dtype") or not hasattr(a, "shape"):
+        raise TypeError(f"{name} must be an array, got {type(a).__name__}; use numpy.asarray")
+    if a.dtype not in FLOATS:
+        raise TypeError(
+            f"{name} must be float32 or float64, got {a.dtype}; convert it, for images with "
+            "skimage.util.img_as_float32"
+        )
+    if 0 in a.shape:
+        raise ValueError(f"{name} is empty: shape {a.shape}")
+    xp = namespace(a)
+    if not xp.isfinite(a).all():
+        what = "NaN" if xp.isnan(a).any() else "inf"
+        raise ValueError(f"{name} holds {what}; pass a mask where values are missing, or clean it")
+    return a
+
+
+def check_atoms(atoms, name="atoms"):
+    """Return atoms ``(K, C, *s)`` unchanged, or say what is wrong with them."""
+    check_floats(name, atoms)
+    if not 3 <= atoms.ndim <= 5:
+        raise ValueError(
+            f"{name} must be (K, C, *s) with 1 to 3 spatial axes, got shape {atoms.shape}; "
+            f"for single-channel images index as {name}[:, None]"
+        )
+    if atoms.dtype.itemsize and not namespace(atoms).any(atoms):
+        raise ValueError(f"{name} are all zero; initialise them, for example with random numbers")
+    return atoms
+
+
+def check_signals(x, atom_shape, name="x", *, fit=True):
+    """Return signals ``(N, C, *S)`` that suit atoms of shape ``(C, *s)``, or say why not.
+
+    ``fit`` asks that the atoms lie wholly inside the signal (mode "full").
+    """
+    check_floats(name, x)
+    channels, extents = atom_shape[0], tuple(atom_shape[1:])
+    ndim = 2 + len(extents)
+    if x.ndim != ndim:
+        mend = {
+            ndim - 1: f"for one signal use {name}[None], for single-channel ones {name}[:, None]",
+            ndim - 2: f"for one single-channel signal use {name}[None, None]",
+        }.get(x.ndim, f"reshape {name}")
+        raise ValueError(
+            f"{name} must be (N, C, *S) with {ndim - 2} spatial axes, got shape {x.shape}; {mend}"
+        )
+    if x.shape[1] != channels:
+        raise ValueError(
+            f"{name} has {x.shape[1]} channels (axis 1) but the atoms have {channels}; "
+            f"{name} must be (N, C, *S), got shape {x.shape}"
+        )
+    if fit and any(big < small for big, small in zip(x.shape[2:], extents, strict=True)):
+        raise ValueError(
+            f"atoms of extents {extents} are larger than {name} of extents {x.shape[2:]}; "
+            "use smaller atoms or larger signals"
+        )
+    return x
+
+
+def check_number(name, value, *, low=0.0, strict=False):
+    """Return a finite real ``value`` ≥ ``low`` (> ``low`` when strict)."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    bad = value <= low if strict else value < low
+    if bad or not np.isfinite(value):
+        raise ValueError(f"{name} must be finite and {'>' if strict else '>='} {low}, got {value}")
+    return value
+
+
+def check_count(name, value, *, low=1):
+    """Return an integer ``value`` ≥ ``low``."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < low:
+        raise ValueError(f"{name} must be >= {low}, got {value}")
+    return int(value)
+
+
+def check_choice(name, value, choices):
+    """Return ``value`` if it is one of ``choices``."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+    return value

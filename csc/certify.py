@@ -1,0 +1,123 @@
+"""Certificates of optimality: they see arrays and dictionaries, never a solver.
+
+All are computed in float64 whatever the precision of the codes, so that a float32 solution
+is judged by the problem and not by its rounding.
+"""
+
+from math import inf
+
+from csc._device import namespace
+
+
+def lasso_gap(x, dictionary, z, penalty, mask=None):
+    """Duality gap of the lasso ``1/2 ||M (x - D z)||^2 + lmbda sum(w |z|)`` at codes ``z``.
+
+    With the residual ``r = M (x - D z)`` of each signal shrunk to dual feasibility,
+
+        theta = r / max(1, max_k |D^T r|_k / (lmbda w_k)),
+        gap = 1/2 ||r||^2 + lmbda sum(w |z|) - 1/2 ||M x||^2 + 1/2 ||M x - theta||^2,
+
+    which bounds the excess of the objective over its minimum [1]_. For non-negative codes
+    the maximum runs over ``D^T r`` without the modulus.
+
+    Parameters
+    ----------
+    x : array (N, C, *S)
+        Signals.
+    dictionary : Dictionary
+    z : array (N, K, *V)
+        Codes.
+    penalty : L1
+    mask : array, optional
+        1 where ``x`` was observed, broadcastable to ``x``.
+
+    Returns
+    -------
+    gap : array (N,), float64
+        One gap a signal, in units of the objective; their sum certifies the batch.
+
+    References
+    ----------
+    .. [1] S.-J. Kim et al., "An interior-point method for large-scale l1-regularized least
+       squares", IEEE J. Sel. Topics Signal Process. 1(4), 2007, sec. III.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> from csc.certify import lasso_gap
+    >>> x, D = np.array([[[3.0, 1.0]]]), csc.Dictionary(np.eye(2)[:, None])
+    >>> z = np.array([[[2.0], [0.0]]])  # soft-thresholded: optimal
+    >>> lasso_gap(x, D, z, csc.L1(1.0))
+    array([0.])
+    """
+    return lasso_certificate(x, dictionary, z, penalty, mask)[1]
+
+
+def lasso_certificate(x, dictionary, z, penalty, mask=None):
+    """Objective and duality gap of each signal, ``(N,)`` each: `lasso_gap` with its primal."""
+    D, x, z = dictionary.as_double, x.astype("float64"), z.astype("float64")
+    r = _masked(x - D(z), mask)
+    x = _masked(x, mask)
+    price = _prices(penalty, z)
+    cost = _sum(price * abs(z)) + _half_square(r)
+    shrunk = _shrink(r, D.adjoint(r), price, penalty.positive)
+    gap = cost - _half_square(x) + _half_square(x - shrunk)
+    if penalty.positive:
+        outside = (z < 0).reshape(len(z), -1).any(axis=1)
+        cost[outside] = gap[outside] = inf
+    return cost, namespace(z).maximum(gap, 0)  # below 0 only by rounding
+
+
+def kkt_violation(x, dictionary, z, penalty, mask=None):
+    """Largest distance from ``D^T r`` to ``lmbda w`` times the subdifferential of ``|z|``.
+
+    Zero exactly at a minimiser; in the units of ``lmbda``. Parameters as in `lasso_gap`.
+
+    Returns
+    -------
+    violation : array (N,), float64
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> from csc.certify import kkt_violation
+    >>> x, D = np.array([[[3.0, 1.0]]]), csc.Dictionary(np.eye(2)[:, None])
+    >>> kkt_violation(x, D, np.array([[[2.5], [0.0]]]), csc.L1(1.0))
+    array([0.5])
+    """
+    if penalty.positive and (z < 0).any():
+        return namespace(z).full(len(z), inf)
+    xp, D = namespace(z), dictionary.as_double
+    x, z = x.astype("float64"), z.astype("float64")
+    q = D.adjoint(_masked(x - D(z), mask))
+    price = _prices(penalty, z)
+    at_zero = xp.maximum((q if penalty.positive else abs(q)) - price, 0)
+    return xp.where(z == 0, at_zero, abs(q - price * xp.sign(z))).reshape(len(z), -1).max(axis=1)
+
+
+def _masked(a, mask):
+    # where, not a product: NaN outside the mask is allowed and means nothing
+    return a if mask is None else namespace(a).where(mask != 0, a, 0)
+
+
+def _prices(penalty, z):
+    weights = 1.0 if penalty.weights is None else penalty.weights.astype("float64")
+    return namespace(z).broadcast_to(float(penalty.lmbda) * weights, z.shape)
+
+
+def _shrink(r, q, price, positive):
+    """Scale each residual so that no correlation exceeds its price."""
+    xp = namespace(r)
+    q = xp.maximum(q, 0) if positive else abs(q)
+    free = price == 0  # an unpenalised code must be orthogonal to the residual: only 0 is sure
+    excess = xp.where(free, xp.where(q > 0, inf, 0), q / xp.where(free, 1, price))
+    scale = xp.maximum(excess.reshape(len(r), -1).max(axis=1), 1)
+    return r / scale.reshape(-1, *(1,) * (r.ndim - 1))
+
+
+def _half_square(a):
+    return 0.5 * _sum(a * a)
+
+
+def _sum(a):
+    return a.reshape(len(a), -1).sum(axis=1)

@@ -1,0 +1,25 @@
+"""Natural photographs, whitening, contrast normalisation and patches.
+
+The road from pictures to the signals ``(N, C, *S)`` that the rest of `csc` works on:
+
+>>> from csc.images import extract_patches, natural, whiten
+>>> photographs = natural(["camera", "grass"])
+>>> whitened = [whiten(photograph.pixels, variance=0.1) for photograph in photographs]
+>>> extract_patches(whitened, (12, 12), n=1000, border=4, rng=0).shape
+(1000, 1, 12, 12)
+"""
+
+from csc.images._patches import extract_patches, reassemble
+from csc.images._photographs import Photograph, load_folder, natural
+from csc.images._whitening import ZCA, local_contrast_normalise, whiten
+
+__all__ = [
+    "ZCA",
+    "Photograph",
+    "extract_patches",
+    "load_folder",
+    "local_contrast_normalise",
+    "natural",
+    "reassemble",
+    "whiten",
+]

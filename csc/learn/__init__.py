@@ -1,0 +1,6 @@
+"""Learners: estimators that find the atoms."""
+
+from csc.learn.dictionary_learning import DictionaryLearning
+from csc.learn.homeostasis import HomeostaticGain
+
+__all__ = ["DictionaryLearning", "HomeostaticGain"]

@@ -1,0 +1,224 @@
+"""Pictures: dictionaries, histories, receptive fields. Each draws on an axes and returns it.
+
+matplotlib is imported when a picture is asked for; colours are safe for colour-blind eyes.
+"""
+
+from math import ceil, sqrt
+
+import numpy as np
+
+from csc._validate import check_floats
+
+ATOMS, NULL = "#0072b2", "#d55e00"  # Okabe and Ito's blue and vermilion
+
+
+def _axes(ax, **kwargs):
+    if ax is not None:
+        return ax
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError("csc.plot needs matplotlib: pip install 'mlcsc[demos]'") from error
+    return plt.figure(layout="constrained").add_subplot(**kwargs)
+
+
+def dictionary(atoms, ax=None, *, n_columns=None, gap=1):
+    """Show 2-D atoms as a sheet, each scaled to its own largest modulus; zero is mid-grey.
+
+    Parameters
+    ----------
+    atoms : array (K, 1, h, w) or (K, 3, h, w)
+        Grey or RGB atoms.
+    ax : matplotlib axes, optional
+        Where to draw; None makes a figure.
+    n_columns : int, optional
+        None makes the sheet about square.
+    gap : int
+        Pixels between atoms.
+
+    Returns
+    -------
+    ax
+    """
+    sheet = tile(atoms, n_columns, gap)
+    ax = _axes(ax)
+    ax.imshow(sheet, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
+    ax.set_axis_off()
+    return ax
+
+
+def tile(atoms, n_columns=None, gap=1, scale=None):
+    """Lay atoms side by side.
+
+    Parameters
+    ----------
+    atoms : array (K, 1, h, w) or (K, 3, h, w)
+    n_columns : int, optional
+    gap : int
+    scale : array (K,), optional
+        What is shown as white; None takes each atom's largest modulus.
+
+    Returns
+    -------
+    sheet : array (H, W) in [-1, 1], or (H, W, 3) in [0, 1]
+        The gap is white.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from csc.plot import tile
+    >>> tile(np.ones((4, 1, 3, 3))).shape
+    (9, 9)
+    """
+    check_floats("atoms", atoms)
+    if atoms.ndim != 4 or atoms.shape[1] not in (1, 3):
+        raise ValueError(f"atoms must be (K, 1, h, w) or (K, 3, h, w), got shape {atoms.shape}")
+    k, c, h, w = atoms.shape
+    columns = n_columns or ceil(sqrt(k * h / w))
+    rows = ceil(k / columns)
+    sheet = np.ones((rows * (h + gap) + gap, columns * (w + gap) + gap, c))
+    top = abs(atoms).max(axis=(1, 2, 3)) if scale is None else np.asarray(scale)
+    shown = (atoms / np.where(top > 0, top, 1)[:, None, None, None]).clip(-1, 1)
+    for i, atom in enumerate(np.moveaxis(shown, 1, 3)):
+        r, s = gap + i // columns * (h + gap), gap + i % columns * (w + gap)
+        sheet[r : r + h, s : s + w] = atom
+    return sheet[:, :, 0] if c == 1 else (sheet + 1) / 2
+
+
+def history(learner, ax=None, **line_style):
+    """Draw the objective per signal against the signals that a learner has seen.
+
+    Parameters
+    ----------
+    learner : DictionaryLearning
+        A fitted one.
+    ax : matplotlib axes, optional
+    **line_style
+        Passed to ``ax.plot``.
+
+    Returns
+    -------
+    ax
+    """
+    ax = _axes(ax)
+    seen = [line.n_signals for line in learner.history_]
+    objective = [line.objective for line in learner.history_]
+    ax.plot(seen, objective, **({"color": ATOMS, "lw": 1} | line_style))
+    ax.set(xscale="log", xlabel="signals seen", ylabel="objective per signal")
+    return ax
+
+
+def gabor_fits(atoms, fit, ax=None, *, n=6):
+    """Show the ``n`` best and ``n`` worst fits: atom, Gabor function, difference.
+
+    Parameters
+    ----------
+    atoms : array (K, 1, h, w)
+    fit : GaborFit
+        Of these atoms.
+    ax : matplotlib axes, optional
+    n : int
+
+    Returns
+    -------
+    ax
+    """
+    order = np.argsort(fit.r2)[::-1]
+    n = min(n, len(order))
+    chosen = np.concatenate([order[:n], order[len(order) - n :]])
+    rendered = fit.render()[chosen, None]
+    shown = atoms[chosen]
+    rows = np.concatenate([shown, rendered, shown - rendered])
+    scale = np.tile(abs(shown).max(axis=(1, 2, 3)), 3)  # one for the column: rests look small
+    sheet = tile(rows, n_columns=len(chosen), scale=scale)
+    ax = _axes(ax)
+    ax.imshow(sheet, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
+    h, w = np.array(atoms.shape[2:]) + 1
+    ax.set_xticks(w * (np.arange(len(chosen)) + 0.5), [f"{r:.2f}" for r in fit.r2[chosen]])
+    ax.set_yticks(h * (np.arange(3) + 0.5), ["atom", "Gabor", "rest"])
+    ax.tick_params(length=0, labelsize=7)
+    ax.set_xlabel("R² of the best and the worst fits")
+    return ax
+
+
+def receptive_field_shapes(fit, ax=None):
+    """Draw (n_x, n_y) of the Gabor-like atoms over the macaque cells of Ringach (2002).
+
+    Atoms beyond the frame, such as edges that fit a wave of hardly any frequency, are drawn on it.
+
+    Parameters
+    ----------
+    fit : GaborFit
+    ax : matplotlib axes, optional
+
+    Returns
+    -------
+    ax
+    """
+    from csc.receptive_fields import MACAQUE, MACAQUE_EDGES
+
+    ax, like = _axes(ax), fit[fit.gabor_like]
+    cells = ax.pcolormesh(MACAQUE_EDGES, MACAQUE_EDGES, MACAQUE, cmap="Greys", alpha=0.7)
+    ax.figure.colorbar(cells, ax=ax, label="macaque cells", shrink=0.8)
+    low, high = 0.05, 3
+    ax.plot(
+        like.n_y.clip(low, high),
+        like.n_x.clip(low, high),
+        "o",
+        clip_on=False,
+        ms=3,
+        color=ATOMS,
+        alpha=0.7,
+        mec="none",
+    )
+    ax.set(xscale="log", yscale="log", xlabel="$n_y$ (along the bars)", xlim=(low, high))
+    ax.set(ylabel="$n_x$ (across the bars)", ylim=(low, high), aspect="equal")
+    return ax
+
+
+def orientation_frequency(fit, ax=None):
+    """Draw the Gabor-like atoms by orientation (angle) and frequency (radius), both half-planes.
+
+    Parameters
+    ----------
+    fit : GaborFit
+    ax : polar matplotlib axes, optional
+
+    Returns
+    -------
+    ax
+    """
+    ax, like = _axes(ax, projection="polar"), fit[fit.gabor_like]
+    for half_turn in (0, np.pi):
+        ax.plot(like.orientation + half_turn, like.frequency, "o", ms=3, color=ATOMS, alpha=0.7)
+    ax.set_rlim(0, 0.5)
+    ax.set_yticks([0.1, 0.3, 0.5], ["0.1", "0.3", "0.5 c/pixel"])
+    ax.tick_params(labelsize=7)
+    return ax
+
+
+def fit_quality(report, ax=None):
+    """Draw the share of atoms, and of both null models, whose R² is at least a level.
+
+    Parameters
+    ----------
+    report : csc.receptive_fields.Report
+    ax : matplotlib axes, optional
+
+    Returns
+    -------
+    ax
+    """
+    ax = _axes(ax)
+    lines = [
+        (report.fit, "learned atoms", ATOMS, "-"),
+        (report.null_phase, "phase-scrambled", NULL, "--"),
+        (report.null_noise, "band-pass noise", NULL, ":"),
+    ]
+    for fit, label, colour, style in lines:
+        share = np.arange(len(fit), 0, -1) / len(fit)
+        ax.step(np.sort(fit.r2), share, style, color=colour, label=label, where="pre")
+    ax.axvline(0.8, color="0.7", lw=0.8, zorder=0)
+    ax.set(xlabel="R² of the Gabor fit", ylabel="share at least as good", xlim=(0, 1), ylim=(0, 1))
+    ax.legend(fontsize=7, loc="lower left")
+    return ax

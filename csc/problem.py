@@ -1,0 +1,185 @@
+"""The problem: signals, a dictionary, a penalty on the codes."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import inf, prod
+from typing import NamedTuple
+
+import numpy as np
+
+from csc import certify
+from csc._device import kernels, namespace
+from csc._validate import check_floats, check_signals
+from csc.dictionary import Dictionary
+from csc.penalties import Relative
+
+
+class GramForm(NamedTuple):
+    """What a patch problem is once the signals are correlated: no solver needs more."""
+
+    gram: np.ndarray  # (K, K)  D^T D
+    correlations: np.ndarray  # (N, K)  D^T x
+    energies: np.ndarray  # (N,)  ||x||^2
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """minimise over z  ``1/2 ||M (x - D z)||^2 + penalty(z)``.
+
+    Parameters
+    ----------
+    x : array (N, C, *S), float32 or float64
+        Signals. NaN is allowed only where ``mask`` is 0.
+    dictionary : Dictionary
+        D, of the same dtype.
+    penalty : L1, L0 or LogPenalty
+        A relative ``lmbda`` is resolved here, against these signals.
+    mask : array, optional
+        1 = observed, 0 = missing; broadcastable to ``x``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If shapes, precisions or devices do not agree, or values are not finite.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> D = csc.Dictionary(np.eye(2)[:, None])
+    >>> problem = csc.Problem(np.array([[[3.0, 1.0]]]), D, csc.L1(1.0))
+    >>> problem.value(problem.zeros()), round(problem.gap(problem.zeros()), 3)
+    (5.0, 2.222)
+    """
+
+    x: np.ndarray
+    dictionary: Dictionary
+    penalty: object
+    mask: np.ndarray | None = None
+
+    def __post_init__(self):
+        D = self.dictionary
+        if not isinstance(D, Dictionary):
+            raise TypeError(
+                f"dictionary must be a csc.Dictionary, got {type(D).__name__}; wrap the atoms: "
+                "csc.Dictionary(atoms)"
+            )
+        x = self.x if self.mask is None else _fill_missing(self.x, self.mask)
+        check_signals(x, D.atoms.shape[1:])
+        if x.dtype != D.dtype:
+            raise TypeError(f"x is {x.dtype} but the atoms are {D.dtype}; use one precision")
+        object.__setattr__(self, "x", x)
+        object.__setattr__(self, "penalty", self._resolved(self.penalty))
+
+    def _resolved(self, penalty):
+        weights = getattr(penalty, "weights", None)
+        if weights is not None:
+            try:
+                np.broadcast_shapes(weights.shape, self.code_shape)
+            except ValueError:
+                raise ValueError(
+                    f"penalty weights of shape {weights.shape} do not broadcast to codes "
+                    f"(N, K, *V) = {self.code_shape}"
+                ) from None
+        if not isinstance(penalty.lmbda, Relative):
+            return penalty
+        return replace(penalty, lmbda=penalty.lmbda.fraction * self.lmbda_max(penalty))
+
+    def __repr__(self):
+        return f"Problem(x {self.x.shape}, {self.dictionary!r}, {self.penalty!r})"
+
+    @property
+    def code_shape(self):
+        """Shape ``(N, K, *V)`` of the codes."""
+        D = self.dictionary
+        return (len(self.x), D.n_atoms, *D.code_extents(self.x.shape[2:]))
+
+    def zeros(self):
+        """Codes of zeros, where pursuits start."""
+        return namespace(self.x).zeros(self.code_shape, self.x.dtype)
+
+    def residual(self, z):
+        """``M (x - D z)``."""
+        return self._masked(self.x - self.dictionary(z))
+
+    def value(self, z):
+        """Objective at codes ``z``, computed in float64."""
+        r = self._masked(self.x.astype("float64") - self.dictionary.as_double(z.astype("float64")))
+        return 0.5 * float((r * r).sum()) + self.penalty.value(z)
+
+    def grad(self, z):
+        """Gradient of the data term: ``-D^T M (x - D z)``."""
+        return -self.dictionary.adjoint(self.residual(z))
+
+    def prox_grad(self, z, step):
+        """One proximal-gradient step of length ``step`` from ``z``."""
+        return self.penalty.prox(z - z.dtype.type(step) * self.grad(z), step)
+
+    def lipschitz(self):
+        """Certified upper bound of the Lipschitz constant of `grad`."""
+        return self.dictionary.lipschitz(self.x.shape[2:])
+
+    def lmbda_max(self, penalty=None):
+        """Smallest ``lmbda`` at which codes of zeros are optimal (see the penalty)."""
+        penalty = self.penalty if penalty is None else penalty
+        D = self.dictionary
+        energies = (D.matrix**2).sum(axis=1).reshape(-1, *(1,) * len(D.extents))
+        return penalty.lmbda_max(D.adjoint(self.x), energies)
+
+    def gap(self, z):
+        """Bound on how far the objective at ``z`` lies above its minimum."""
+        return self.certificate(z)[1]
+
+    def certificate(self, z):
+        """Objective and duality gap at ``z``, in float64; the gap is infinite if not convex."""
+        if not self.penalty.convex:
+            return self.value(z), inf
+        cost, gap = certify.lasso_certificate(self.x, self.dictionary, z, self.penalty, self.mask)
+        return float(cost.sum()), float(gap.sum())
+
+    @property
+    def is_patch(self):
+        """Whether the atoms have one position and every signal is seen whole."""
+        return self.mask is None and prod(self.code_shape[2:]) == 1
+
+    @cached_property
+    def gram_form(self):
+        """Gram matrix, correlations and energies of a patch problem."""
+        D, n = self.dictionary, len(self.x)
+        rows = self.x.reshape(n, -1)
+        energies = (rows * rows).sum(axis=1, dtype="float64")
+        return GramForm(D.matrix @ D.matrix.T, rows @ D.matrix.T, energies)
+
+    @cached_property
+    def atom_prices(self):
+        """``lmbda w`` of each atom ``(K,)``, or None where the price changes with place."""
+        weights = self.penalty.weights
+        if weights is None:
+            weights = np.ones(1, self.x.dtype)
+        if weights.size > 1 and weights.size != weights.shape[1 - self.x.ndim :][0]:
+            return None
+        prices = namespace(self.x).empty(self.dictionary.n_atoms, self.x.dtype)
+        prices[:] = self.penalty.lmbda * weights.ravel()
+        return prices
+
+    @property
+    def kernels(self):
+        """Kernels of the device that holds the signals."""
+        return kernels(self.x)
+
+    def _masked(self, a):
+        return a if self.mask is None else a * self.mask.astype(a.dtype)
+
+
+def _fill_missing(x, mask):
+    """Signals with zeros where nothing was observed."""
+    xp = namespace(x, mask)
+    values = xp.unique(mask)
+    if not xp.isin(values, xp.asarray([0, 1])).all():
+        raise ValueError(f"mask must hold only 0 (missing) and 1 (observed), got {values[:5]}")
+    try:
+        mask = xp.broadcast_to(mask, x.shape)
+    except ValueError:
+        raise ValueError(f"mask of shape {mask.shape} does not broadcast to x {x.shape}") from None
+    if not mask.any():
+        raise ValueError("mask is 0 everywhere: nothing was observed")
+    return check_floats("x", xp.where(mask != 0, x, x.dtype.type(0)))

@@ -1,0 +1,59 @@
+"""Accelerated proximal gradient."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class FISTAState(NamedTuple):
+    """Where FISTA stands."""
+
+    z: object  # x_k      iterate
+    y: object  # y_{k+1}  extrapolated point
+    t: object  # t_{k+1}  momentum sequence
+    step_size: float  # 1 / L
+
+
+@dataclass(frozen=True)
+class FISTA:
+    """Proximal gradient with momentum, O(1/k^2) [1]_, restarted when it points uphill [2]_.
+
+    Parameters
+    ----------
+    step_size : float, optional
+        None takes 1 / L with the certified bound L of the dictionary.
+    restart : bool
+        Reset the momentum when ``<y - z, z - z_old> > 0``.
+
+    References
+    ----------
+    .. [1] A. Beck, M. Teboulle, "A fast iterative shrinkage-thresholding algorithm", SIAM J.
+       Imaging Sci. 2(1), 2009, eqs. (4.1)-(4.3).
+    .. [2] B. O'Donoghue, E. Candes, "Adaptive restart for accelerated gradient schemes", Found.
+       Comput. Math. 15, 2015, sec. 3.2.
+    """
+
+    step_size: float | None = None
+    restart: bool = True
+
+    check_every = 10
+    greedy = False
+    needs = "needs a penalty with a prox"
+
+    def suits(self, problem):
+        """Whether the penalty has a prox."""
+        return hasattr(problem.penalty, "prox")
+
+    def init(self, problem, z0):
+        """State at codes ``z0``, without momentum."""
+        return FISTAState(z0, z0, 1.0, self.step_size or 1 / problem.lipschitz())
+
+    def step(self, problem, state):
+        """One proximal-gradient step from the extrapolated point."""
+        z_old, y, t, step_size = state
+        z = problem.prox_grad(y, step_size)  # (4.1)
+        keep = (((y - z) * (z - z_old)).sum() <= 0) | (not self.restart)
+        t = 1 + (t - 1) * keep  # branchless: no host sync
+        t_next = (1 + (1 + 4 * t * t) ** 0.5) / 2  # (4.2)
+        momentum = z.dtype.type(1) * ((t - 1) / t_next)
+        y = z + momentum.astype(z.dtype) * (z - z_old)  # (4.3)
+        return FISTAState(z, y, t_next, step_size)

@@ -1,0 +1,45 @@
+"""Iterative soft thresholding, for any penalty with a prox."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class ISTAState(NamedTuple):
+    """Where ISTA stands."""
+
+    z: object  # z_k  iterate
+    step_size: float  # 1 / L
+
+
+@dataclass(frozen=True)
+class ISTA:
+    """Proximal gradient: ``z <- prox(z - D^T (D z - x) / L)``, O(1/k) [1]_.
+
+    Parameters
+    ----------
+    step_size : float, optional
+        None takes 1 / L with the certified bound L of the dictionary.
+
+    References
+    ----------
+    .. [1] I. Daubechies, M. Defrise, C. De Mol, "An iterative thresholding algorithm for
+       linear inverse problems with a sparsity constraint", Comm. Pure Appl. Math. 57, 2004.
+    """
+
+    step_size: float | None = None
+
+    check_every = 10
+    greedy = False
+    needs = "needs a penalty with a prox"
+
+    def suits(self, problem):
+        """Whether the penalty has a prox."""
+        return hasattr(problem.penalty, "prox")
+
+    def init(self, problem, z0):
+        """State at codes ``z0``."""
+        return ISTAState(z0, self.step_size or 1 / problem.lipschitz())
+
+    def step(self, problem, state):
+        """One proximal-gradient step."""
+        return state._replace(z=problem.prox_grad(state.z, state.step_size))

@@ -1,0 +1,54 @@
+"""Orthogonal matching pursuit."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class OMPState(NamedTuple):
+    """Where the pursuit stands."""
+
+    z: object  # codes
+
+
+@dataclass(frozen=True)
+class OMP:
+    """Take in the atom that correlates best, refit all, repeat: greedy for `L0` on patches.
+
+    Batch OMP [1]_: it works on the Gram matrix with a Cholesky factor that grows by a row a
+    step. A signal stops when the next atom would lower ``1/2 ||r||^2`` by no more than its
+    price ``lmbda``, at ``n_nonzero`` atoms, or when ``||r||^2 <= energy``.
+
+    Parameters
+    ----------
+    n_nonzero : int, optional
+        Most non-zero codes a signal; None leaves it to the other rules.
+    energy : float
+        Squared residual norm that is good enough.
+
+    References
+    ----------
+    .. [1] R. Rubinstein, M. Zibulevsky, M. Elad, "Efficient implementation of the K-SVD
+       algorithm using batch orthogonal matching pursuit", Technion CS-2008-08, 2008.
+    """
+
+    n_nonzero: int | None = None
+    energy: float = 0.0
+
+    check_every = 1
+    greedy = True
+    needs = "needs an L0 penalty, codes with one position (patches) and no mask"
+
+    def suits(self, problem):
+        """Whether the problem is an L0-penalised patch problem."""
+        return problem.is_patch and problem.penalty.name == "l0"
+
+    def init(self, problem, z0):  # noqa: ARG002  one signature for all solvers
+        """State at codes ``z0``, which the pursuit ignores: it starts from nothing."""
+        return OMPState(z0)
+
+    def step(self, problem, state):
+        """The whole pursuit."""
+        z = state.z * 0
+        rules = (float(problem.penalty.lmbda), self.n_nonzero or z.shape[1], float(self.energy))
+        problem.kernels.omp_gram(problem.gram_form, rules, z.reshape(len(z), -1))
+        return OMPState(z)

@@ -1,0 +1,242 @@
+"""The only loop: step a solver until its certificate says that it is done."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import inf, isfinite
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+
+from csc._device import namespace
+from csc._validate import check_count, check_floats, check_number
+from csc.dictionary import Dictionary
+from csc.penalties import L1
+from csc.problem import Problem
+from csc.solvers import fastest
+
+CONVERGED = "converged: relative gap {gap:.1e} <= tol {tol:.1e}"
+SETTLED = "settled: codes moved by less than tol; no gap, for the penalty is not convex"
+GREEDY = "done: the greedy pursuit met its stopping rule; no gap, for the penalty is not convex"
+EXHAUSTED = "stopped at max_iter = {n}: relative gap {gap:.1e} > tol {tol:.1e}; raise max_iter"
+UNSETTLED = "stopped at max_iter = {n} before the codes settled; raise max_iter"
+INTERRUPTED = "interrupted: the codes are those of the last step; pass them as init to go on"
+CALLED_OFF = "stopped by the callback"
+
+
+class Progress(NamedTuple):
+    """One line of a solver's history, and what a callback sees."""
+
+    n_iter: int
+    objective: float
+    gap: float
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """Codes with their certificate.
+
+    Attributes
+    ----------
+    codes : array (N, K, *V)
+    objective : float
+        Of the whole batch, in float64 at ``codes``.
+    gap : float
+        Duality gap: the objective is at most this far above its minimum. Infinite where the
+        penalty is not convex.
+    status : str
+        Why the solver stopped, and what to change if that is not what you wanted.
+    n_iter : int
+    history : list of Progress
+        One entry a check: n_iter, objective, gap, seconds.
+    problem : Problem
+    """
+
+    codes: np.ndarray
+    objective: float
+    gap: float
+    status: str
+    n_iter: int
+    history: list
+    problem: Problem
+
+    @property
+    def relative_gap(self):
+        """``gap / objective``; 0 where both are 0."""
+        return _ratio(self.gap, self.objective)
+
+    @property
+    def converged(self):
+        """Whether the tolerance was reached (a greedy pursuit: whether it ended)."""
+        return self.status.startswith(("converged", "settled", "done"))
+
+    @cached_property
+    def sparse_codes(self):
+        """Codes as a `scipy.sparse.coo_array` of the same shape."""
+        from scipy.sparse import coo_array
+
+        codes = self.codes.get() if namespace(self.codes) is not np else self.codes
+        return coo_array(codes)
+
+    def reconstruction(self):
+        """``D z``."""
+        return self.problem.dictionary(self.codes)
+
+    def __repr__(self):
+        n_nonzero = int((self.codes != 0).sum())
+        return (
+            f"Solution(objective={self.objective:.6g}, relative_gap={self.relative_gap:.2g}, "
+            f"{n_nonzero} of {self.codes.size} codes non-zero, n_iter={self.n_iter}, "
+            f"status={self.status!r})"
+        )
+
+
+def solve(problem, solver=None, *, tol=1e-4, max_iter=10_000, init=None, callback=None):
+    """Solve a sparse coding problem to a certified tolerance.
+
+    Parameters
+    ----------
+    problem : Problem
+    solver : solver, optional
+        For example ``csc.FISTA()``; None picks the fastest that suits the problem.
+    tol : float
+        Stop when ``gap <= tol * objective``. Without convexity: when a step moves the codes
+        by at most ``tol`` of their norm.
+    max_iter : int
+        Most steps.
+    init : array (N, K, *V), optional
+        Codes to start from; zeros by default.
+    callback : callable, optional
+        Called with a `Progress` at every check; raising StopIteration ends the solve.
+
+    Returns
+    -------
+    Solution
+        Also after Ctrl-C (see its ``status``).
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> D = csc.Dictionary(np.eye(3)[:, None])
+    >>> csc.solve(csc.Problem(np.array([[[3.0, 1.0, -2.0]]]), D, csc.L1(1.5))).codes.ravel()
+    array([ 1.5,  0. , -0.5])
+    """
+    if not isinstance(problem, Problem):
+        raise TypeError(f"problem must be a csc.Problem, got {type(problem).__name__}")
+    check_number("tol", tol)
+    check_count("max_iter", max_iter)
+    solver = fastest(problem, tol) if solver is None else solver
+    if not solver.suits(problem):
+        raise ValueError(f"{type(solver).__name__} cannot solve this problem: it {solver.needs}")
+    z = problem.zeros() if init is None else _checked_start(problem, init)
+    z, n_iter, history, status = _iterate(problem, solver, z, (tol, max_iter), callback)
+    objective, gap = history[-1][1:3] if history else problem.certificate(z)
+    return Solution(z, objective, gap, status, n_iter, history, problem)
+
+
+def _iterate(problem, solver, z, limits, callback):
+    """Step until a stopping rule fires: codes, steps taken, history and the reason."""
+    tol, max_iter = limits
+    state, n, history, began = solver.init(problem, z), 0, [], perf_counter()
+    try:
+        for n in range(1, max_iter + 1):
+            before, state = state.z, solver.step(problem, state)
+            if n % solver.check_every and n < max_iter:
+                continue
+            now = Progress(n, *problem.certificate(state.z), perf_counter() - began)
+            history.append(now)
+            if callback is not None:
+                callback(now)
+            reason = _reason_to_stop(now, solver, _movement(before, state.z), tol)
+            if reason:
+                return state.z, n, history, reason
+        gap = _ratio(now.gap, now.objective)
+        reason = EXHAUSTED if isfinite(gap) else UNSETTLED
+        return state.z, n, history, reason.format(n=n, gap=gap, tol=tol)
+    except StopIteration:
+        return state.z, n, history, CALLED_OFF
+    except KeyboardInterrupt:
+        return state.z, n, [], INTERRUPTED  # the history may describe codes one step older
+
+
+def _reason_to_stop(now, solver, movement, tol):
+    """The status to stop with, or None to go on."""
+    if solver.greedy:
+        return GREEDY
+    if isfinite(now.gap):
+        gap = _ratio(now.gap, now.objective)
+        return CONVERGED.format(gap=gap, tol=tol) if gap <= tol else None
+    return SETTLED if movement <= tol else None
+
+
+def _movement(before, after):
+    """``||after - before|| / ||after||``."""
+    return _ratio(float(((after - before) ** 2).sum()), float((after**2).sum())) ** 0.5
+
+
+def _ratio(a, b):
+    return 0.0 if a == 0 else (a / b if b else inf)
+
+
+def _checked_start(problem, init):
+    check_floats("init", init)
+    if init.shape != problem.code_shape or init.dtype != problem.x.dtype:
+        raise ValueError(
+            f"init must be codes of shape {problem.code_shape} and dtype {problem.x.dtype}, got "
+            f"{init.shape} and {init.dtype}"
+        )
+    return init
+
+
+def sparse_code(x, atoms, lmbda, *, mode="full", mask=None, positive=False, tol=1e-4):
+    """Sparse codes of signals: the lasso ``1/2 ||x - D z||^2 + lmbda ||z||_1``.
+
+    Parameters
+    ----------
+    x : array (N, C, *S), float32 or float64
+    atoms : array (K, C, *s), same dtype
+    lmbda : float or Relative
+    mode : {"full"}
+        See `Dictionary`.
+    mask : array, optional
+        1 = observed; broadcastable to ``x``.
+    positive : bool
+        Ask for ``z >= 0``.
+    tol : float
+        Relative duality gap to reach.
+
+    Returns
+    -------
+    Solution
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> solution = csc.sparse_code(np.array([[[3.0, 1.0]]]), np.eye(2)[:, None], 1.0)
+    >>> solution.codes.ravel(), solution.gap
+    (array([2., 0.]), 0.0)
+    """
+    problem = Problem(x, Dictionary(atoms, mode), L1(lmbda, positive=positive), mask)
+    return solve(problem, tol=tol)
+
+
+def lmbda_max(x, dictionary):
+    """Smallest ``lmbda`` for which all codes are zero: ``max |D^T x|``.
+
+    Parameters
+    ----------
+    x : array (N, C, *S)
+    dictionary : Dictionary
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> csc.lmbda_max(np.array([[[3.0, -4.0]]]), csc.Dictionary(np.eye(2)[:, None]))
+    4.0
+    """
+    return Problem(x, dictionary, L1(0.0)).lmbda_max()

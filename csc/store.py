@@ -1,0 +1,152 @@
+"""Save and load without pickle: a ``.npz`` of arrays and a JSON header that names them."""
+
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from dataclasses import fields, is_dataclass
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+
+FORMAT = 1
+HEADER = "csc"
+PLAIN = (bool, int, float, str, type(None))
+# Only these are ever rebuilt from a file.
+HOMES = {
+    "Both": "csc.constraints",
+    "Dictionary": "csc.dictionary",
+    "DictionaryLearning": "csc.learn",
+    "HomeostaticGain": "csc.learn",
+    "L0": "csc.penalties",
+    "L1": "csc.penalties",
+    "LogPenalty": "csc.penalties",
+    "Relative": "csc.penalties",
+    "State": "csc.learn.step",
+    "Statistics": "csc.learn.statistics",
+    "Step": "csc.learn.step",
+    "UnitBall": "csc.constraints",
+    "UnitSphere": "csc.constraints",
+    "ZeroMean": "csc.constraints",
+}
+
+
+def save(path, model):
+    """Write a dictionary or a learner, fitted or not, to a ``.npz`` file.
+
+    The file is written beside its place and renamed, so an interruption leaves the old file.
+
+    Parameters
+    ----------
+    path : str or path
+    model : Dictionary, DictionaryLearning, penalty or constraint
+
+    Raises
+    ------
+    TypeError
+        If the model holds something that has no safe form (a class of your own); nothing is
+        written.
+
+    Examples
+    --------
+    >>> import os, tempfile, numpy as np, csc
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     csc.save(os.path.join(folder, "d.npz"), csc.Dictionary(np.eye(2)[:, None]))
+    ...     csc.load(os.path.join(folder, "d.npz"))
+    Dictionary(2 atoms 2, 1 channel(s), mode='full', float64)
+    """
+    arrays, path = {}, Path(path)
+    header = {"format": FORMAT, "model": _encode(model, "model", arrays)}
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **{HEADER: np.array(json.dumps(header))}, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def load(path):
+    """Read what `save` wrote.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is damaged, not one of ours, or of a newer format.
+    """
+    try:
+        with open(path, "rb") as file:
+            arrays = dict(np.load(file, allow_pickle=False))
+        header = json.loads(str(arrays[HEADER]))
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, TypeError) as error:
+        raise ValueError(f"{path} is damaged, cut off, or not a csc file ({error})") from error
+    if header["format"] != FORMAT:
+        raise ValueError(
+            f"{path} has format {header['format']}, this csc reads format {FORMAT}; load it with "
+            "the csc that wrote it"
+        )
+    return _decode(header["model"], arrays)
+
+
+def _encode(value, name, arrays):
+    """JSON form of a value; arrays go to ``arrays`` under their dotted name."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, PLAIN):
+        return value
+    if hasattr(value, "get") and hasattr(value, "device"):
+        value = value.get()  # from the GPU
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+        arrays[name] = value
+        return {"array": name}
+    if type(value) in (tuple, list):
+        items = [_encode(v, f"{name}.{i}", arrays) for i, v in enumerate(value)]
+        return {type(value).__name__: items}
+    kind = type(value).__name__
+    if type(value).__module__.startswith(HOMES.get(kind, "?")):
+        return {"type": kind, "fields": _encode_all(_contents(value), name, arrays)}
+    raise TypeError(
+        f"{name} is a {kind}, which has no safe file form; save its arrays with numpy.savez"
+    )
+
+
+def _encode_all(contents, name, arrays):
+    return {key: _encode(value, f"{name}.{key}", arrays) for key, value in contents.items()}
+
+
+def _contents(value):
+    """Name and value of all that makes the object."""
+    if hasattr(value, "_asdict"):
+        return value._asdict()
+    if not hasattr(value, "get_params"):
+        return {f.name: getattr(value, f.name) for f in fields(value)}
+    state = dict(vars(value))
+    if not isinstance(value.random_state, PLAIN):  # its draws are spent: the seed remains
+        state["random_state"] = state.get("seed_")
+    return state
+
+
+def _decode(form, arrays):
+    """Inverse of `_encode`."""
+    if not isinstance(form, dict):
+        return form
+    if "array" in form:
+        return arrays[form["array"]]
+    for sequence in (tuple, list):
+        if sequence.__name__ in form:
+            return sequence(_decode(item, arrays) for item in form[sequence.__name__])
+    cls = getattr(import_module(HOMES[form["type"]]), form["type"])
+    contents = {key: _decode(value, arrays) for key, value in form["fields"].items()}
+    if not is_dataclass(cls):
+        return cls(**contents)
+    parameters = {f.name: contents.pop(f.name) for f in fields(cls)}
+    model = cls(**parameters)
+    vars(model).update(contents)  # what fit learned
+    return model

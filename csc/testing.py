@@ -1,0 +1,78 @@
+"""Checks for your own operators and penalties; each can fail, and knows no answer.
+
+Raise AssertionError with the numbers that disagree.
+"""
+
+import numpy as np
+
+from csc._device import namespace
+
+
+def dot_test(dictionary, signal_extents, n_signals=2, rng=None):
+    """Check that synthesis and both adjoints of a dictionary are one trilinear form.
+
+    ``<D z, x> = <z, D^T x> = <d, adjoint_atoms(x, z)>`` for random x and z, within rounding.
+
+    Parameters
+    ----------
+    dictionary : Dictionary
+    signal_extents : tuple
+        Extents *S* of the random signals.
+    n_signals : int
+    rng : numpy.random.Generator or seed
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> csc.testing.dot_test(csc.Dictionary(np.ones((3, 1, 2, 2))), (5, 6), rng=0)
+    """
+    rng, xp = np.random.default_rng(rng), namespace(dictionary.atoms)
+    channels = dictionary.atoms.shape[1]
+
+    def draw(*shape):
+        return xp.asarray(rng.standard_normal(shape), dtype=dictionary.dtype)
+
+    x = draw(n_signals, channels, *signal_extents)
+    z = draw(n_signals, dictionary.n_atoms, *dictionary.code_extents(signal_extents))
+    synthesis, scale = _inner(dictionary(z), x), _norm(dictionary(z)) * _norm(x)
+    analysis = _inner(z, dictionary.adjoint(x))
+    learning = _inner(dictionary.atoms, dictionary.adjoint_atoms(x, z))
+    tolerance = 10 * np.finfo(dictionary.dtype).eps * x.size**0.5 * scale
+    np.testing.assert_allclose([analysis, learning], synthesis, rtol=0, atol=tolerance)
+
+
+def check_prox(penalty, step=0.7, points=None):
+    """Check a separable prox against a search over a grid that does not know the answer.
+
+    Parameters
+    ----------
+    penalty : penalty with ``value`` and ``prox``
+    step : float
+        Length of the proximal step.
+    points : array, optional
+        Where to test; default 41 points in [-3, 3].
+
+    Examples
+    --------
+    >>> import csc
+    >>> csc.testing.check_prox(csc.L0(0.5))
+    """
+    points = np.linspace(-3, 3, 41) if points is None else points
+    grid = np.append(np.linspace(-4, 4, 1601), 0.0)
+    for v in points:
+
+        def cost(u, v=v):
+            return step * penalty.value(np.array([u])) + 0.5 * (u - v) ** 2
+
+        answer = penalty.prox(np.array([v]), step)
+        best = min(map(cost, grid))
+        if cost(answer[0]) > best + 1e-12:
+            raise AssertionError(f"prox({v}) = {answer[0]} costs {cost(answer[0])} > {best}")
+
+
+def _inner(a, b):
+    return float((a.astype("float64") * b.astype("float64")).sum())
+
+
+def _norm(a):
+    return _inner(a, a) ** 0.5

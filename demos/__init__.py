@@ -1,0 +1,1 @@
+"""Demos: one idea a script, each run as ``python -m demos.NAME``."""

@@ -1,0 +1,1 @@
+"""Benchmarks: same problem, same objective, same process, ours beside the peer's."""

@@ -1,0 +1,16 @@
+"""Benchmarks against the peers: ``python -m demos.bench patches``."""
+
+import sys
+from importlib import import_module
+
+SUITES = ("patches",)
+
+
+def main(arguments):
+    if not arguments or arguments[0] not in SUITES:
+        sys.exit(f"usage: python -m demos.bench {{{','.join(SUITES)}}} [options]")
+    import_module(f"demos.bench.{arguments[0]}").main(arguments[1:])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,169 @@
+"""Patch coding and patch learning beside SPAMS and scikit-learn.
+
+Coding: 20,000 whitened 12x12 patches, 192 learned atoms, the lasso to a relative objective error
+of 1e-6. Learning: the time until the held-out objective is as low as the peer's at its end. All
+start from the same atoms; every objective is computed in float64 by the same NumPy lines from
+codes of relative gap 1e-6.
+"""
+
+import argparse
+import os
+import warnings
+from functools import partial
+from time import perf_counter
+
+import numpy as np
+
+import csc
+from demos.bench.report import best_time, show
+
+K, SIDE, N, N_HELD_OUT = 192, 12, 20_000, 5_000
+BATCH = 512
+THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def patches(dtype):
+    whitened = [csc.images.whiten(p.pixels, variance=0.1) for p in csc.images.natural()]
+    X = csc.images.extract_patches(whitened, (SIDE, SIDE), n=N + N_HELD_OUT, border=4, rng=0)
+    X = np.random.default_rng(0).permutation(X).astype(dtype)
+    return X[:N], X[N:]
+
+
+def objective(X, atoms, codes, lmbda):
+    """Mean lasso objective per patch in float64; knows no library."""
+    x, d, z = (a.reshape(len(a), -1).astype("float64") for a in (X, atoms, codes))
+    return (0.5 * np.sum((x - z @ d) ** 2) + lmbda * np.abs(z).sum()) / len(x)
+
+
+# Coding: each returns codes (N, K).
+
+
+def code_csc(X, atoms, lmbda):
+    return csc.sparse_code(X, atoms, lmbda, tol=1e-6).codes
+
+
+def code_spams(X, atoms, lmbda):
+    import spams
+
+    columns = np.asfortranarray(X.reshape(len(X), -1).T)
+    d = np.asfortranarray(atoms.reshape(len(atoms), -1).T)
+    codes = spams.lasso(columns, D=d, lambda1=lmbda, mode=spams.PENALTY, numThreads=THREADS)
+    return codes.T.toarray()
+
+
+def code_sklearn(X, atoms, lmbda):
+    from sklearn.decomposition import sparse_encode
+
+    x, d = X.reshape(len(X), -1), atoms.reshape(len(atoms), -1)
+    return sparse_encode(x, d, algorithm="lasso_cd", alpha=lmbda, max_iter=1000)
+
+
+def coding(lmbda, dtype, peers):
+    X, _ = patches(dtype)
+    few = csc.DictionaryLearning(K, (SIDE, SIDE), lmbda, max_iter=2, random_state=0)
+    atoms = few.fit(X).atoms_
+    exact = csc.sparse_code(X.astype("f8"), atoms.astype("f8"), lmbda, tol=1e-10).codes
+    target = objective(X, atoms, exact, lmbda)
+    n_nonzero = float((exact != 0).sum() / len(X))
+    ours = None
+    for name, code in {"csc": code_csc, **peers}.items():
+        code(X[:BATCH], atoms, lmbda)  # warm-up: compilation, thread pools
+        seconds, codes = best_time(partial(code, X, atoms, lmbda), 1 if "sklearn" in name else 3)
+        ours = ours or seconds
+        show(
+            bench="patches", case="coding", solver=name, dtype=dtype, lmbda=lmbda,
+            nonzero_per_patch=round(n_nonzero, 2), microseconds_per_patch=seconds / N * 1e6,
+            relative_excess=objective(X, atoms, codes, lmbda) / target - 1,
+            times_slower_than_csc=seconds / ours,
+        )  # fmt: skip
+
+
+# Learning: each returns seconds and final atoms.
+
+
+def learn_spams(X, init, lmbda, n_epochs):
+    import spams
+
+    columns = np.asfortranarray(X.reshape(len(X), -1).T)
+    start = np.asfortranarray(init.reshape(K, -1).T)
+    began = perf_counter()
+    d = spams.trainDL(
+        columns, D=start, lambda1=lmbda, mode=spams.PENALTY, batchsize=BATCH,
+        iter=n_epochs * (N // BATCH), numThreads=THREADS, verbose=False,
+    )  # fmt: skip
+    return perf_counter() - began, np.ascontiguousarray(d.T).reshape(init.shape)
+
+
+def learn_sklearn(X, init, lmbda, n_epochs):
+    from sklearn.decomposition import MiniBatchDictionaryLearning
+
+    model = MiniBatchDictionaryLearning(
+        K, alpha=lmbda, batch_size=BATCH, max_iter=n_epochs, fit_algorithm="cd", tol=0,
+        max_no_improvement=None, dict_init=init.reshape(K, -1), random_state=0,
+    )  # fmt: skip
+    began = perf_counter()
+    model.fit(X.reshape(len(X), -1))
+    return perf_counter() - began, model.components_.reshape(init.shape)
+
+
+def learn_csc(X, init, lmbda, n_epochs):
+    """Our seconds and atoms after every tenth batch."""
+    model = csc.DictionaryLearning(
+        K, (SIDE, SIDE), lmbda, batch_size=BATCH, init=init, random_state=0
+    )
+    batches = [X[i : i + BATCH] for i in range(0, len(X) - BATCH + 1, BATCH)]
+    seconds, trail = 0.0, []
+    for t in range(n_epochs * len(batches)):
+        began = perf_counter()
+        model.partial_fit(batches[t % len(batches)])
+        seconds += perf_counter() - began
+        if t % 10 == 9:
+            trail.append((seconds, model.atoms_))
+    return trail
+
+
+def learning(lmbda, dtype, peers, n_epochs):
+    X, held_out = patches(dtype)
+    init = csc.UnitSphere().project(X[np.random.default_rng(0).permutation(N)[:K]])
+
+    def judge(atoms):
+        atoms = csc.UnitBall().project(atoms.astype(dtype))
+        codes = csc.sparse_code(held_out, atoms, lmbda, tol=1e-6).codes
+        return objective(held_out, atoms, codes, lmbda)
+
+    learn_csc(X[: 2 * BATCH], init, lmbda, 1)  # warm-up
+    trail = [(s, judge(atoms)) for s, atoms in learn_csc(X, init, lmbda, n_epochs)]
+    show(
+        bench="patches", case="learning", solver="csc", dtype=dtype, lmbda=lmbda,
+        n_epochs=n_epochs, seconds=trail[-1][0], held_out_objective=trail[-1][1],
+    )  # fmt: skip
+    for name, learn in peers.items():
+        seconds, atoms = learn(X, init, lmbda, n_epochs)
+        theirs = judge(atoms)
+        ours = next((s for s, value in trail if value <= theirs), None)
+        show(
+            bench="patches", case="learning", solver=name, dtype=dtype, lmbda=lmbda,
+            n_epochs=n_epochs, seconds=seconds, held_out_objective=theirs,
+            csc_seconds_to_that=ours, times_slower_than_csc=ours and seconds / ours,
+        )  # fmt: skip
+
+
+def main(arguments):
+    parser = argparse.ArgumentParser(prog="python -m demos.bench patches", description=__doc__)
+    parser.add_argument("--lmbda", type=float, default=0.5)
+    parser.add_argument("--dtype", choices=["float32", "float64"], default="float32")
+    parser.add_argument("--epochs", type=int, default=3, help="of learning")
+    parser.add_argument("--only", choices=["coding", "learning"])
+    choices = parser.parse_args(arguments)
+    warnings.simplefilter("ignore")  # the peers' own deprecations
+    coders = {"spams": code_spams, "sklearn lasso_cd": code_sklearn}
+    learners = {"spams trainDL": learn_spams, "sklearn MiniBatch": learn_sklearn}
+    try:
+        import spams  # noqa: F401
+    except ImportError:
+        print("SPAMS is not installed and left out: pip install spams-bin")
+        del coders["spams"], learners["spams trainDL"]
+    if choices.only != "learning":
+        coding(choices.lmbda, choices.dtype, coders)
+    if choices.only != "coding":
+        learning(choices.lmbda, choices.dtype, learners, choices.epochs)

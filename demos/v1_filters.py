@@ -1,0 +1,137 @@
+"""V1-like filters from natural photographs: sparse coding finds Gabor functions.
+
+Olshausen and Field (1996) showed that patches of natural images, coded by few atoms each, ask for
+atoms that look like the receptive fields of simple cells in primary visual cortex: localised,
+oriented, band-pass. Here the photographs come with scikit-image and scikit-learn; they are
+whitened, cut into patches and learned from, and a Gabor function is fitted to every atom and,
+beside it, to two null models.
+
+Writes ``v1_filters.png`` and ``v1_filters.json`` (every number, and what it was made from).
+"""
+
+import argparse
+import json
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+
+import csc
+
+WHITENING = {"filter": "R(f) = f exp(-(f/f0)^4)", "f0_cycles_per_pixel": 0.4, "variance": 0.1}
+# A strength for each penalty that leaves 5 to 15 codes active on patches of variance 0.1.
+LMBDA = {"l1": 0.5, "l0": 0.25, "log": 0.15}
+N_PATCHES, BORDER = 50_000, 4
+
+
+def options(arguments):
+    parser = argparse.ArgumentParser(prog="python -m demos.v1_filters", description=__doc__)
+    parser.add_argument("--images", metavar="FOLDER", help="your photographs (default: bundled)")
+    parser.add_argument("--atoms", type=int, default=192, help="how many atoms (192)")
+    parser.add_argument("--patch", type=int, default=12, help="side of a patch in pixels (12)")
+    parser.add_argument("--penalty", choices=LMBDA, default="l1", help="on the codes (l1)")
+    parser.add_argument("--lmbda", type=float, help=f"strength of the penalty ({LMBDA})")
+    parser.add_argument("--epochs", type=int, default=8, help="passes over the patches (8)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder to write to (out)")
+    return parser.parse_args(arguments)
+
+
+def penalty(kind, lmbda):
+    lmbda = LMBDA[kind] if lmbda is None else lmbda
+    make = {"l1": csc.L1, "l0": csc.L0, "log": lambda value: csc.LogPenalty(value, scale=0.316)}
+    return make[kind](lmbda)
+
+
+def learn(photographs, choices):
+    """Whiten, cut, learn."""
+    whitened = [
+        csc.images.whiten(p.pixels, f0=0.4, variance=WHITENING["variance"]) for p in photographs
+    ]
+    patches = csc.images.extract_patches(
+        whitened, (choices.patch, choices.patch), n=N_PATCHES, border=BORDER, rng=choices.seed
+    )
+    learner = csc.DictionaryLearning(
+        choices.atoms,
+        (choices.patch, choices.patch),
+        penalty=penalty(choices.penalty, choices.lmbda),
+        max_iter=choices.epochs,
+        tol=0,
+        random_state=choices.seed,
+        verbose=True,
+    )
+    return learner.fit(patches)
+
+
+def figure(learner, report):
+    """All results on one sheet."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    atoms, fit = learner.atoms_, report.fit
+    sheet = plt.figure(figsize=(15, 8.5), layout="constrained")
+    grid = sheet.add_gridspec(2, 4, width_ratios=[1.25, 1.25, 1, 1])
+    ax = csc.plot.dictionary(atoms[fit.r2.argsort()[::-1]], sheet.add_subplot(grid[0, :2]))
+    share = report.summary.n_gabor_like / len(fit)
+    ax.set_title(f"{len(atoms)} atoms, best Gabor fit first: {share:.0%} are Gabor-like")
+    csc.plot.gabor_fits(atoms, fit, sheet.add_subplot(grid[1, :2]))
+    csc.plot.receptive_field_shapes(fit, sheet.add_subplot(grid[0, 2]))
+    csc.plot.orientation_frequency(fit, sheet.add_subplot(grid[0, 3], projection="polar"))
+    csc.plot.fit_quality(report, sheet.add_subplot(grid[1, 2]))
+    csc.plot.history(learner, sheet.add_subplot(grid[1, 3]))
+    return sheet
+
+
+def record(photographs, learner, report, choices, seconds):
+    """Every number, and all that it was made from."""
+    packages = ("mlcsc", "numpy", "scipy", "numba", "scikit-image", "scikit-learn")
+    last = learner.history_[-1]
+    return {
+        "receptive_fields": report.to_dict(),
+        "fits": report.fit.to_dict(),
+        "objective_per_patch": last.objective,
+        "nonzero_codes_per_patch": last.n_nonzero,
+        "settings": {k: str(v) if k == "out" else v for k, v in vars(choices).items()},
+        "penalty": repr(learner.penalty_),
+        "n_patches": N_PATCHES,
+        "whitening": WHITENING,
+        "images": [
+            {"name": p.name, "licence": p.licence, "source": p.source, "sha256": p.sha256}
+            for p in photographs
+        ],
+        "seconds": seconds,
+        "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
+    }
+
+
+def main(arguments=None):
+    choices = options(arguments)
+    began = perf_counter()
+    bundled = choices.images is None
+    try:
+        photographs = csc.images.natural() if bundled else csc.images.load_folder(choices.images)
+        learner = learn(photographs, choices)
+    except (OSError, ValueError) as error:  # they say what is wrong and what mends it
+        sys.exit(f"{error}")
+    learned = perf_counter()
+    report = csc.receptive_fields.analyse(learner.atoms_, rng=choices.seed)
+    choices.out.mkdir(parents=True, exist_ok=True)
+    picture, numbers = choices.out / "v1_filters.png", choices.out / "v1_filters.json"
+    figure(learner, report).savefig(picture, dpi=110)
+    done = perf_counter()
+    seconds = {"learning": learned - began, "fits_and_figure": done - learned}
+    result = record(photographs, learner, report, choices, seconds)
+    numbers.write_text(json.dumps(result, indent=1))
+    print(report)
+    print(f"orientations (bins of 22.5 degrees): {report.summary.orientation_counts}")
+    print(f"distance to macaque (n_x, n_y): EMD {report.summary.macaque_earth_mover:.2f} bins")
+    print(f"{seconds['learning']:.1f} s learning, {seconds['fits_and_figure']:.1f} s fits, figure")
+    print(f"picture: {picture}\nreport:  {numbers}")
+    return result
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

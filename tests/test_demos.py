@@ -1,0 +1,85 @@
+"""Every demo runs, small, and what it writes holds what it promises."""
+
+import json
+
+import numpy as np
+import pytest
+from skimage.io import imsave
+
+import demos.__main__
+from demos import v1_filters
+from demos.bench import __main__ as bench
+from demos.bench import patches
+
+SMALL = ["--atoms", "9", "--patch", "6", "--epochs", "1"]
+
+
+@pytest.mark.parametrize("penalty", ["l1", "l0", "log"])
+def test_v1_filters_writes_its_picture_and_its_numbers(penalty, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(v1_filters, "N_PATCHES", 2000)
+    v1_filters.main([*SMALL, "--penalty", penalty, "--out", str(tmp_path / "new")])
+    said = capsys.readouterr().out
+    for name in ("v1_filters.png", "v1_filters.json"):
+        assert str(tmp_path / "new" / name) in said
+        assert (tmp_path / "new" / name).stat().st_size > 1000
+    numbers = json.loads((tmp_path / "new" / "v1_filters.json").read_text())
+    assert numbers["settings"]["seed"] == 0
+    assert numbers["receptive_fields"]["atoms"]["n_atoms"] == 9
+    assert {"atoms", "null_phase", "null_noise"} == set(numbers["receptive_fields"])
+    assert all(len(image["sha256"]) == 64 for image in numbers["images"])
+    assert numbers["versions"]["numpy"] == np.__version__
+
+
+def test_v1_filters_takes_a_folder(tmp_path, monkeypatch, rng):
+    monkeypatch.setattr(v1_filters, "N_PATCHES", 500)
+    imsave(tmp_path / "noise.png", (255 * rng.random((64, 48))).astype("uint8"))
+    numbers = v1_filters.main([*SMALL, "--images", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert [image["name"] for image in numbers["images"]] == ["noise.png"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (["--images", "missing"], "missing"),
+        (["--atoms", "0"], "n_atoms must be >= 1, got 0"),
+        (["--lmbda", "-1"], "lmbda must be finite and >= 0.0, got -1.0"),
+        (["--patch", "600"], "600"),
+        (["--epochs", "0"], "max_iter must be >= 1, got 0"),
+    ],
+)
+def test_v1_filters_refuses_in_one_sentence_and_writes_nothing(wrong, words, tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        v1_filters.main([*wrong, "--out", str(tmp_path / "out")])
+    assert words in str(stop.value)
+    assert "\n" not in str(stop.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_list_names_every_demo(capsys):
+    demos.__main__.main()
+    said = capsys.readouterr().out
+    assert "python -m demos.v1_filters" in said
+    assert "python -m demos.bench" in said
+
+
+def test_bench_patches_prints_a_json_line_a_case(monkeypatch, capsys):
+    monkeypatch.setattr(patches, "K", 10)
+    monkeypatch.setattr(patches, "SIDE", 4)
+    monkeypatch.setattr(patches, "N", 600)
+    monkeypatch.setattr(patches, "N_HELD_OUT", 50)
+    monkeypatch.setattr(patches, "BATCH", 60)
+    bench.main(["patches", "--epochs", "2"])
+    cases = [json.loads(s) for s in capsys.readouterr().out.splitlines() if s.startswith("{")]
+    coding = {case["solver"]: case for case in cases if case["case"] == "coding"}
+    assert abs(coding["csc"]["relative_excess"]) < 1e-5
+    assert abs(coding["sklearn lasso_cd"]["relative_excess"]) < 1e-3
+    learning = {case["solver"]: case for case in cases if case["case"] == "learning"}
+    assert learning["csc"]["held_out_objective"] > 0
+    assert learning["sklearn MiniBatch"]["seconds"] > 0
+    assert cases[0]["machine"]
+    assert cases[0]["versions"]["numpy"] == np.__version__
+
+
+def test_bench_without_a_suite_says_how():
+    with pytest.raises(SystemExit, match="usage"):
+        bench.main([])

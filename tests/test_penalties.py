@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import csc
+
+PENALTIES = [
+    csc.L1(0.5),
+    csc.L1(0.5, positive=True),
+    csc.L1(0.0),
+    csc.L0(0.5),
+    csc.L0(0.0),
+    csc.LogPenalty(0.5),
+    csc.LogPenalty(3.0, scale=0.3),  # its scalar problem has two minima
+    csc.LogPenalty(0.0),
+]
+
+
+@pytest.mark.parametrize("penalty", PENALTIES, ids=repr)
+@pytest.mark.parametrize("step", [0.1, 1.0, 3.0])
+def test_prox_is_no_worse_than_any_point_of_a_grid(penalty, step):
+    csc.testing.check_prox(penalty, step)
+
+
+@settings(deadline=None)
+@given(lmbda=st.floats(0, 50), scale=st.floats(0.05, 5), v=st.floats(-10, 10))
+def test_log_prox_finds_the_better_of_two_minima(lmbda, scale, v):
+    csc.testing.check_prox(csc.LogPenalty(lmbda, scale), 1.0, np.array([v]))
+
+
+def test_check_prox_catches_a_wrong_threshold():
+    class Wrong(csc.L0):
+        def prox(self, z, step):
+            return z * (abs(z) >= step * self.lmbda)
+
+    with pytest.raises(AssertionError, match="costs"):
+        csc.testing.check_prox(Wrong(0.5), 1.0)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES, ids=repr)
+def test_prox_keeps_shape_and_precision(penalty, dtype, rng):
+    z = rng.standard_normal((2, 3, 4)).astype(dtype)
+    for step in (0.3, np.float64(0.3)):
+        out = penalty.prox(z, step)
+        assert (out.shape, out.dtype) == (z.shape, dtype)
+
+
+def test_values_on_hand_computed_codes():
+    z = np.array([[[-2.0], [0.0], [1.0]]])
+    assert csc.L1(0.5).value(z) == 1.5
+    assert csc.L1(0.5, weights=np.array([[1.0], [1.0], [4.0]])).value(z) == 3.0
+    assert csc.L1(0.5, positive=True).value(z) == np.inf
+    assert csc.L0(0.5).value(z) == 1.0
+    assert csc.LogPenalty(0.5, scale=2.0).value(z) == pytest.approx(0.5 * np.log(2 * 1.25))
+
+
+def test_sums_are_accumulated_in_double():
+    z = np.full((1, 1, 10_000_000), 0.1, np.float32)
+    assert csc.L1(1.0).value(z) == pytest.approx(z.size * float(np.float32(0.1)), rel=1e-9)
+
+
+def test_weighted_prox_thresholds_each_atom_at_its_own_price():
+    z = np.array([[[3.0], [3.0]]])
+    prox = csc.L1(1.0, weights=np.array([[0.0], [2.0]])).prox(z, 1.0)
+    np.testing.assert_array_equal(prox, [[[3.0], [1.0]]])
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: csc.L1(-1.0), ValueError, "lmbda must be finite and >= 0.0, got -1.0"),
+        (lambda: csc.L0(np.nan), ValueError, "lmbda must be finite"),
+        (lambda: csc.LogPenalty("a"), TypeError, "lmbda must be a number, got str"),
+        (lambda: csc.LogPenalty(1.0, scale=0.0), ValueError, "scale must be finite and > 0.0"),
+        (lambda: csc.Relative(-0.1), ValueError, "fraction must be"),
+        (lambda: csc.L1(1.0, weights=np.array([-1.0])), ValueError, "weights must be >= 0"),
+    ],
+)
+def test_bad_penalties_are_refused(make, error, words):
+    with pytest.raises(error, match=words):
+        make()
