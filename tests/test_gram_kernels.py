@@ -5,12 +5,11 @@ import warnings
 import numba
 import numpy as np
 import pytest
+from csc.kernels.cpu import lasso_gram, log_gram, omp_gram
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Lasso, orthogonal_mp
-
-from csc.kernels.cpu import lasso_gram, log_gram, omp_gram
 
 
 def random_problem(seed, n_signals=4, n=6, k=9, dtype="float64"):

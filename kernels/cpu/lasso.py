@@ -6,11 +6,19 @@ minimise over z   1/2 ||x - D z||^2 + sum_k w_k |z_k|      (z >= 0 on request)
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
-
 from csc.kernels.cpu.active_set import (
-    BATCH, FAST, append, empty_factor, inlined, largest, padded, remove, solve, subtract
+    BATCH,
+    FAST,
+    append,
+    empty_factor,
+    inlined,
+    largest,
+    padded,
+    remove,
+    solve,
+    subtract,
 )  # fmt: skip
+from numba import njit, prange
 
 CANDIDATE = 0.4  # share of the worst violation that calls an atom to the active set,
 ENTERS = 0.2  # and that it must still have when its turn comes

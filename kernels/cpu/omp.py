@@ -1,10 +1,8 @@
 """Batch orthogonal matching pursuit on the Gram matrix, a signal a thread."""
 
 import numpy as np
-from numba import njit, prange
-
 from csc.kernels.cpu.active_set import BATCH, FAST, append, empty_factor, padded, solve, subtract
-
+from numba import njit, prange
 
 DEPENDENT = 1e-6  # share of an atom's energy outside the span of the active ones
 
