@@ -20,8 +20,8 @@ from time import perf_counter
 import csc
 
 WHITENING = {"filter": "R(f) = f exp(-(f/f0)^4)", "f0_cycles_per_pixel": 0.4, "variance": 0.1}
-# A strength for each penalty that leaves 5 to 15 codes active on patches of variance 0.1.
-LMBDA = {"l1": 0.5, "l0": 0.25, "log": 0.15}
+# A strength for each penalty that leaves 3 to 11 codes large on patches of variance 0.1.
+LMBDA = {"l1": 0.5, "l0": 0.5, "log": 0.3}
 N_PATCHES, BORDER = 50_000, 4
 
 

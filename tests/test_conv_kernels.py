@@ -7,9 +7,10 @@ import naive_conv
 import numba
 import numpy as np
 import pytest
-from csc.kernels.cpu import conv
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from csc.kernels.cpu import conv
 
 
 class Case:

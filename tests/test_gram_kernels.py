@@ -5,11 +5,12 @@ import warnings
 import numba
 import numpy as np
 import pytest
-from csc.kernels.cpu import lasso_gram, log_gram, omp_gram
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Lasso, orthogonal_mp
+
+from csc.kernels.cpu import lasso_gram, log_gram, omp_gram
 
 
 def random_problem(seed, n_signals=4, n=6, k=9, dtype="float64"):
@@ -27,7 +28,7 @@ def lasso(X, D, prices, positive=False, tol=1e-12, start=None):
     z = np.zeros((len(X), len(D)), X.dtype) if start is None else start.copy()
     gap = np.empty(len(X))
     prices = np.broadcast_to(np.asarray(prices, X.dtype), len(D)).copy()
-    lasso_gram(gram_form(X, D), prices, (positive, tol, 1000), z, gap)
+    lasso_gram(*gram_form(X, D), prices, positive, tol, 1000, z, gap)
     return z, gap
 
 
@@ -146,11 +147,11 @@ def test_the_number_of_threads_changes_no_bit(kernel, dtype):
         numba.set_num_threads(n_threads)
         z = np.zeros((len(X), len(D)), dtype)
         if kernel == "lasso":
-            lasso_gram(form, np.full(40, 0.5, dtype), (False, 1e-6, 1000), z, np.empty(len(X)))
+            lasso_gram(*form, np.full(40, 0.5, dtype), False, 1e-6, 1000, z, np.empty(len(X)))
         elif kernel == "omp":
-            omp_gram(form, (0.3, 10, 0.0), z)
+            omp_gram(*form, 0.3, 10, 0.0, z)
         else:
-            log_gram(form, (0.5, 0.3, 1e-4, 50), z)
+            log_gram(*form[:2], (0.5, 0.3, 1e-4, 50), z)
         answers.append(z)
     numba.set_num_threads(most)
     np.testing.assert_array_equal(*answers)
@@ -164,7 +165,7 @@ def test_omp_is_that_of_scikit_learn(seed, n, k, data):
     D /= np.linalg.norm(D, axis=1, keepdims=True)
     most = data.draw(st.integers(1, min(n, k)))
     z = np.zeros((len(X), k))
-    omp_gram(gram_form(X, D), (0.0, most, 0.0), z)
+    omp_gram(*gram_form(X, D), 0.0, most, 0.0, z)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # it too stops at dependent atoms
         theirs = np.atleast_2d(orthogonal_mp(D.T, X.T, n_nonzero_coefs=most).T)
@@ -178,7 +179,7 @@ def test_omp_ends_by_price_energy_or_dependence(dtype):
     form = gram_form(X, D)
     for rules in ((0.4, 20, 0.0), (0.0, 20, 1.0), (0.0, 20, 0.0)):
         z = np.full((30, 20), 9, dtype)
-        omp_gram(form, rules, z)
+        omp_gram(*form, *rules, z)
         r = (X - z @ D).astype("float64")
         price, _, energy = rules
         gain = (r @ D.T) ** 2 / 2 / (D**2).sum(axis=1)
@@ -187,7 +188,7 @@ def test_omp_ends_by_price_energy_or_dependence(dtype):
         assert np.isfinite(z).all()
     twice = np.concatenate([D[:3], D[:3], 0 * D[:1]])
     z = np.zeros((30, 7), dtype)
-    omp_gram(gram_form(X, twice), (0.0, 7, 0.0), z)
+    omp_gram(*gram_form(X, twice), 0.0, 7, 0.0, z)
     assert ((z != 0).sum(axis=1) <= 3).all()
 
 
@@ -199,7 +200,7 @@ def test_log_codes_are_stationary_and_never_worse_than_their_start():
         return 0.5 * ((X - z @ D) ** 2).sum(axis=1) + 0.4 * np.log1p((z / 0.5) ** 2).sum(axis=1)
 
     z = start.copy()
-    log_gram(gram_form(X, D), (0.4, 0.5, 1e-12, 5000), z)
+    log_gram(*gram_form(X, D)[:2], (0.4, 0.5, 1e-12, 5000), z)
     assert (cost(z) <= cost(start)).all()
     slope = (z @ D - X) @ D.T + 0.8 * z / (0.25 + z**2)
     np.testing.assert_allclose(slope, 0, atol=1e-7)

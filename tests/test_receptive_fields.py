@@ -5,9 +5,9 @@ import sys
 import naive_gabor as naive
 import numpy as np
 import pytest
-from csc.kernels.cpu import gabor as kernel
 from scipy.optimize import least_squares
 
+from csc.kernels.cpu import gabor as kernel
 from csc.receptive_fields import (
     MACAQUE,
     MACAQUE_EDGES,

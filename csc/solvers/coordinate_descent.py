@@ -49,5 +49,6 @@ class CoordinateDescent:
         """Sweep until the codes settle."""
         z, penalty = state.z.copy(), problem.penalty
         rules = (float(penalty.lmbda), float(penalty.scale), self.tol, self.max_sweeps)
-        problem.kernels.log_gram(problem.gram_form, rules, z.reshape(len(z), -1))
+        gram, correlations, _ = problem.gram_form
+        problem.kernels.log_gram(gram, correlations, rules, z.reshape(len(z), -1))
         return CoordinateDescentState(z)

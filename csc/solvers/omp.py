@@ -49,6 +49,7 @@ class OMP:
     def step(self, problem, state):
         """The whole pursuit."""
         z = state.z * 0
-        rules = (float(problem.penalty.lmbda), self.n_nonzero or z.shape[1], float(self.energy))
-        problem.kernels.omp_gram(problem.gram_form, rules, z.reshape(len(z), -1))
+        price, most = float(problem.penalty.lmbda), self.n_nonzero or z.shape[1]
+        rows = z.reshape(len(z), -1)
+        problem.kernels.omp_gram(*problem.gram_form, price, most, float(self.energy), rows)
         return OMPState(z)

@@ -19,8 +19,8 @@ class WorkingSet:
 
     A signal at a time, on a thread each: take in the codes that violate optimality most, one by
     one, each time minimising over it and all active codes (a code that reaches zero on the way
-    leaves, as in feature-sign search [1]_), look again, until the signal's own duality gap is
-    met. A step asks every signal for a hundredfold smaller gap than the step before.
+    leaves) [1]_, look again, until the signal's own duality gap is met. A step asks every
+    signal for a hundredfold smaller gap than the step before.
 
     Parameters
     ----------
@@ -29,8 +29,8 @@ class WorkingSet:
 
     References
     ----------
-    .. [1] H. Lee, A. Battle, R. Raina, A. Ng, "Efficient sparse coding algorithms", NIPS 19,
-       2007, Algorithm 1.
+    .. [1] M. R. Osborne, B. Presnell, B. A. Turlach, "A new approach to variable selection in
+       least squares problems", IMA J. Numer. Anal. 20, 2000, sec. 3.
     """
 
     tol: float = 1e-4
@@ -50,9 +50,10 @@ class WorkingSet:
 
     def step(self, problem, state):
         """Meet ``tol`` signal by signal."""
-        z = state.z.copy()
-        form = problem.gram_form
-        rules = (problem.penalty.positive, state.tol, ROUNDS)
-        rows, gap = z.reshape(len(z), -1), form.energies.copy()
-        problem.kernels.lasso_gram(form, problem.atom_prices, rules, rows, gap)
+        z, penalty = state.z.copy(), problem.penalty
+        gram, correlations, energies = problem.gram_form
+        problem.kernels.lasso_gram(
+            gram, correlations, energies, problem.atom_prices, penalty.positive, state.tol, ROUNDS,
+            z.reshape(len(z), -1), energies.copy(),
+        )  # fmt: skip
         return WorkingSetState(z, state.tol / 100)

@@ -2,7 +2,7 @@
 
 from csc.kernels.cpu.conv import correlate, correlate_atoms, synthesize
 from csc.kernels.cpu.descent import log_gram
-from csc.kernels.cpu.lasso import lasso_gram
 from csc.kernels.cpu.omp import omp_gram
+from csc.kernels.cpu.patch import lasso_gram
 
 __all__ = ["correlate", "correlate_atoms", "lasso_gram", "log_gram", "omp_gram", "synthesize"]

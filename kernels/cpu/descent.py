@@ -66,15 +66,14 @@ def _descend(gram, q, rules, z):
 
 
 @njit(cache=True, parallel=True)
-def log_gram(form, rules, z):
+def log_gram(gram, correlations, rules, z):
     """Codes of all signals under ``weight * log(1 + (z / scale)^2)``, a signal a thread.
 
     Parameters
     ----------
-    form : (gram (K, K), correlations (N, K), energies (N,)): D^T D, D^T x, ||x||^2
+    gram, correlations : (K, K) and (N, K) arrays, D^T D and D^T x
     rules : (weight, scale, tol, max_sweeps)
     z : (N, K) array, the start and then the answer
     """
-    gram, correlations, _ = form
     for i in prange(len(z)):
         _descend(gram, correlations[i].copy(), rules, z[i])

@@ -1,87 +1,141 @@
-"""Batch orthogonal matching pursuit on the Gram matrix, a signal a thread."""
+"""Batch orthogonal matching pursuit: greedy l0 on the Gram matrix, a signal a thread.
+
+Each step takes in the atom that correlates best with the residual and refits all [1]_. The
+atoms taken are made orthonormal as they come; the correlations of all atoms with each of these
+directions are kept, so that the next direction and the next residual cost one pass over them.
+
+References
+----------
+.. [1] R. Rubinstein, M. Zibulevsky, M. Elad, "Efficient implementation of the K-SVD algorithm
+   using batch orthogonal matching pursuit", Technion CS-2008-08, 2008.
+"""
 
 import numpy as np
-from csc.kernels.cpu.active_set import BATCH, FAST, append, empty_factor, padded, solve, subtract
 from numba import njit, prange
 
-DEPENDENT = 1e-6  # share of an atom's energy outside the span of the active ones
+from csc.kernels.cpu.factor import FAST, largest
 
-
-@njit(cache=True, fastmath=FAST)
-def _best_atom(c, gram, active, m):
-    """Atom whose direction alone would lower the residual's energy most; -1 if none does."""
-    best, most = -1, 0.0
-    for k in range(c.size):
-        if gram[k, k] > 0 and c[k] * c[k] > most * gram[k, k]:
-            best, most = k, c[k] * c[k] / gram[k, k]
-    for a in range(m):
-        if active[a] == best:
-            return -1  # only rounding is left
-    return best
-
-
-@njit(cache=True, fastmath=FAST)
-def _pursue(gram, q, energy, rules, memory, z):
-    """Code one signal; returns with its codes in ``z``."""
-    price, most, enough = rules
-    factor, active, codes, g, u, c = memory
-    m = 0
-    codes[:] = 0
-    while m < most and energy > enough:
-        for k in range(c.size):
-            c[k] = q[k]
-        subtract(gram, active, codes, m, c)
-        k = _best_atom(c, gram, active, m)
-        if k < 0:
-            break
-        g[:] = 0
-        for a in range(m):
-            g[a] = gram[k, active[a]]
-        schur = gram[k, k] - solve(factor, g, m, u)
-        if schur <= DEPENDENT * gram[k, k] or 0.5 * c[k] * c[k] <= price * schur:
-            break
-        append(factor, u, schur, m)
-        for a in range(m):
-            codes[a] -= u[a] * c[k] / schur
-        codes[m], active[m] = c[k] / schur, k
-        energy -= c[k] * c[k] / schur
-        m += 1
-    for a in range(m):
-        z[active[a]] = codes[a]
+BATCH = 128  # signals that share a thread's memory
+C, WORTHS, GAINS, FOLD = range(4)  # rows of ``lists``: vectors over all atoms
 
 
 @njit(cache=True, parallel=True)
-def omp_gram(form, rules, z):
-    """Greedy codes of every signal, one atom at a time with all codes refitted [1]_.
+def omp_gram(gram, correlations, energies, price, n_nonzero, energy, z):
+    """Orthogonal matching pursuit; the first of three rules to apply ends it for a signal.
 
-    A signal ends when the next atom lowers ``1/2 ||r||^2`` by no more than ``price``, at
-    ``n_nonzero`` atoms, when ``||r||^2 <= energy``, or when only dependent atoms are left.
+    It stops when the next atom would lower 1/2 ||r||^2 by no more than ``price``, the lmbda of
+    1/2 ||x - D z||^2 + lmbda ||z||_0; at ``n_nonzero`` atoms; or when ||r||^2 <= ``energy``.
+    In any case it stops when the residual is orthogonal to all atoms up to rounding, or the best
+    atom depends on those already taken.
 
     Parameters
     ----------
-    form : (gram (K, K), correlations (N, K), energies (N,) float64): D^T D, D^T x, ||x||^2
-    rules : (price, n_nonzero, energy)
-    z : (N, K) array, out
-
-    References
-    ----------
-    .. [1] R. Rubinstein, M. Zibulevsky, M. Elad, "Efficient implementation of the K-SVD
-       algorithm using batch orthogonal matching pursuit", Technion CS-2008-08, 2008.
+    gram, correlations, energies : arrays (K, K), (N, K), (N,)
+        D^T D, D^T x and ||x||^2 (float64). Atoms of any norm, zero atoms are never taken.
+    price : float
+        0 for none.
+    n_nonzero : int
+        K for any number.
+    energy : float
+        0 for none.
+    z : array (N, K)
+        Codes, the answer.
     """
-    for batch in prange(-(-len(z) // BATCH)):
-        _pursue_batch(form, rules, batch, z)
+    n, k = z.shape
+    most = min(n_nonzero, k)
+    for batch in prange(-(-n // BATCH)):
+        lists = np.empty((4, k), gram.dtype)
+        directions = np.empty((most, k), gram.dtype)
+        triangle = np.empty((most + 1, most + 1))  # L of L L^T = G_AA, and y = L^T z below it
+        taken = np.empty(most, np.intp)
+        for i in range(batch * BATCH, min(n, (batch + 1) * BATCH)):
+            rules = energies[i], price, max(energy, 0.0), most
+            _start(gram, correlations, i, lists)
+            m = _pursue(gram, rules, lists, directions, triangle, taken)
+            _refit(m, i, z, triangle, taken)
+
+
+@njit(cache=True, fastmath=FAST)
+def _start(gram, correlations, i, lists):
+    """List the correlations of signal ``i`` and 1 / ||d_k||^2."""
+    for k in range(len(gram)):
+        lists[C, k] = correlations[i, k]
+        lists[WORTHS, k] = 1 / gram[k, k] if gram[k, k] > 0 else 0
+
+
+@njit(cache=True, fastmath=FAST)
+def _pursue(gram, rules, lists, directions, triangle, taken):
+    """Take atoms until a rule applies; returns how many."""
+    residual, price, enough, most = rules
+    eps = np.finfo(gram.dtype).eps
+    noise = (16 * eps) ** 2 * residual
+    m = 0
+    while m < most and residual > enough:
+        k = _best(len(gram), noise, lists)
+        if k < 0:
+            break
+        schur = float(gram[k, k])
+        for a in range(m):
+            triangle[m, a] = directions[a, k]
+            schur -= triangle[m, a] * triangle[m, a]
+        gain = lists[C, k] * lists[C, k] / max(schur, eps * gram[k, k])
+        if schur <= 64 * eps * gram[k, k] or gain <= 2 * price:
+            break
+        triangle[m, m] = np.sqrt(schur)
+        triangle[most, m] = lists[C, k] / triangle[m, m]
+        residual -= gain
+        _turn(gram, k, m, lists, directions, triangle)
+        lists[WORTHS, k] = 0
+        taken[m] = k
+        m += 1
+    return m
+
+
+@njit(cache=True, fastmath=FAST)
+def _best(n, noise, lists):
+    """The atom with the largest c_k^2 / ||d_k||^2, or -1 if that is noise."""
+    for k in range(n):
+        lists[GAINS, k] = lists[C, k] * lists[C, k] * lists[WORTHS, k]
+        lists[FOLD, k] = lists[GAINS, k]
+    top = largest(n, lists, FOLD)
+    if top > noise:
+        for k in range(n):
+            if lists[GAINS, k] == top:
+                return k
+    return -1
+
+
+@njit(cache=True, fastmath=FAST)
+def _turn(gram, k, m, lists, directions, triangle):
+    """Direction number ``m``, atom k without the earlier ones; take it out of the residual."""
+    scalar, n = gram.dtype.type, len(gram)
+    for j in range(n):
+        directions[m, j] = gram[k, j]
+    fours = m - m % 4
+    for a in range(0, fours, 4):
+        t0, t1 = scalar(triangle[m, a]), scalar(triangle[m, a + 1])
+        t2, t3 = scalar(triangle[m, a + 2]), scalar(triangle[m, a + 3])
+        for j in range(n):
+            directions[m, j] -= (t0 * directions[a, j] + t1 * directions[a + 1, j]) + (
+                t2 * directions[a + 2, j] + t3 * directions[a + 3, j]
+            )
+    for a in range(fours, m):
+        t0 = scalar(triangle[m, a])
+        for j in range(n):
+            directions[m, j] -= t0 * directions[a, j]
+    root, fit = scalar(1 / triangle[m, m]), scalar(triangle[-1, m])
+    for j in range(n):
+        directions[m, j] *= root
+        lists[C, j] -= fit * directions[m, j]
 
 
 @njit(cache=True)
-def _pursue_batch(form, rules, batch, z):
-    """Code ``BATCH`` signals with one scratch memory."""
-    gram, correlations, energies = form
-    k = len(gram)
-    room = padded(k)
-    memory = (
-        empty_factor(k), np.zeros(k, np.intp), np.zeros(room), np.zeros(room), np.zeros(room),
-        np.empty_like(gram[0]),
-    )  # fmt: skip
-    for i in range(batch * BATCH, min(len(z), (batch + 1) * BATCH)):
-        z[i] = 0
-        _pursue(gram, correlations[i], energies[i], rules, memory, z[i])
+def _refit(m, i, z, triangle, taken):
+    """Solve L^T z = y for the codes of the atoms taken."""
+    for k in range(z.shape[1]):
+        z[i, k] = 0
+    for a in range(m - 1, -1, -1):
+        triangle[-1, a] /= triangle[a, a]
+        z[i, taken[a]] = triangle[-1, a]
+        for b in range(a):
+            triangle[-1, b] -= triangle[a, b] * triangle[-1, a]
