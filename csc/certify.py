@@ -39,7 +39,7 @@ def lasso_gap(x, dictionary, z, penalty, mask=None):
     References
     ----------
     .. [1] S.-J. Kim et al., "An interior-point method for large-scale l1-regularized least
-       squares", IEEE J. Sel. Topics Signal Process. 1(4), 2007, sec. III.
+       squares", IEEE J. Sel. Topics Signal Process. 1(4), 2007.
 
     Examples
     --------

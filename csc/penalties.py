@@ -150,7 +150,7 @@ class LogPenalty:
     References
     ----------
     .. [1] B. Olshausen, D. Field, "Emergence of simple-cell receptive field properties by
-       learning a sparse code for natural images", Nature 381, 1996, eq. (4).
+       learning a sparse code for natural images", Nature 381, 1996.
 
     Examples
     --------

@@ -142,11 +142,19 @@ def test_same_seed_same_atoms_other_seed_other_atoms(rng):
 
 
 @pytest.mark.parametrize("stop_at", [1, 2, 7, 19])
-@pytest.mark.parametrize("gain", [None, csc.HomeostaticGain()], ids=["plain", "homeostasis"])
-def test_resumed_from_a_file_is_bit_identical(stop_at, gain, rng, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "mode",
+    [
+        {},
+        {"homeostasis": csc.HomeostaticGain(), "replace_after": 50},
+        {"batch_size": None, "max_iter": 25},
+        {"batch_size": None, "max_iter": 25, "lmbda": None, "penalty": csc.LogPenalty(0.1, 0.3)},
+    ],
+    ids=["online", "homeostasis", "batch", "batch log"],
+)
+def test_resumed_from_a_file_is_bit_identical(stop_at, mode, rng, tmp_path, monkeypatch):
     _, X = planted(rng)
-    whole = learner(homeostasis=gain, replace_after=50).fit(X)
-    part, steps = learner(homeostasis=gain, replace_after=50), []
+    whole, part, steps = learner(**mode).fit(X), learner(**mode), []
     take_step = type(part)._step
 
     def interrupted(self, *args):

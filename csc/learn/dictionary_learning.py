@@ -58,7 +58,7 @@ class DictionaryLearning(TransformerMixin, BaseEstimator):
         Relative duality gap of the codes.
     forgetting : float
         Online, before step t the statistics are multiplied by ``(1 - 1/t)^forgetting``:
-        0 remembers everything, larger values trust recent codes more ([1]_, sec. 3.4.1).
+        0 remembers everything, larger values trust recent codes more ([1]_, sec. 3.4.2).
     replace_after : int, optional
         See above; None never replaces.
     homeostasis : HomeostaticGain, optional
@@ -140,15 +140,13 @@ class DictionaryLearning(TransformerMixin, BaseEstimator):
             self._begin(X)
         size = len(X) if self.batch_size is None else min(self.batch_size, len(X))
         n_batches = -(-len(X) // size)
-        codes = None  # of the last pass, kept to warm-start batch mode
         first = self.state_.n_steps
         with tqdm(
             total=self.max_iter * n_batches, initial=first, disable=not self.verbose, unit="batch"
         ) as bar:
             try:
                 for t in range(first, self.max_iter * n_batches):
-                    batch = X[self._order(t, len(X), size)]
-                    codes = self._step(batch, codes if size == len(X) else None)
+                    self._step(X[self._order(t, len(X), size)])
                     bar.set_postfix(objective=f"{self.history_[-1].objective:.5g}", refresh=False)
                     bar.update()
                     if (t + 1) % n_batches == 0 and self._settled(n_batches):
@@ -245,10 +243,10 @@ class DictionaryLearning(TransformerMixin, BaseEstimator):
         order = np.random.default_rng((self.seed_, 1, epoch)).permutation(n)
         return np.sort(order[batch * size : (batch + 1) * size])
 
-    def _step(self, X, codes=None):
+    def _step(self, X):
         """Code the signals, learn from them, and only then move to the new state."""
         problem = Problem(X, Dictionary(self.state_.atoms), self.penalty_)
-        codes = self._code(problem, codes)
+        codes = self._code(problem, self.state_.codes)
         online = self.batch_size is not None
         rules = Rules(
             self.constraint,
@@ -260,12 +258,12 @@ class DictionaryLearning(TransformerMixin, BaseEstimator):
         state, line = advance(self.state_, X, codes, self.penalty_, rules)
         # an interrupted step may have left its line; cut, add, then move
         self.history_[self.state_.n_steps :] = [line]
-        self.state_ = state
-        return codes
+        self.state_ = state if online else state._replace(codes=codes)
 
     def _code(self, problem, start):
         """Codes of a batch; the patch solvers judge themselves and need no certificate."""
-        start = problem.zeros() if start is None else start
+        if start is None or start.shape != problem.code_shape:
+            start = problem.zeros()
         solver = fastest(problem, self.coding_tol)
         if solver.check_every == 1:
             return solver.step(problem, solver.init(problem, start)).z

@@ -31,7 +31,7 @@ class HomeostaticGain:
     References
     ----------
     .. [1] B. Olshausen, D. Field, "Sparse coding with an overcomplete basis set: a strategy
-       employed by V1?", Vision Research 37(23), 1997, eq. (19).
+       employed by V1?", Vision Research 37(23), 1997.
 
     Examples
     --------
