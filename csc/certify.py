@@ -57,15 +57,12 @@ def lasso_certificate(x, dictionary, z, penalty, mask=None):
     """Objective and duality gap of each signal, ``(N,)`` each: `lasso_gap` with its primal."""
     D, x, z = dictionary.as_double, x.astype("float64"), z.astype("float64")
     r = _masked(x - D(z), mask)
-    x = _masked(x, mask)
-    price = _prices(penalty, z)
-    cost = _sum(price * abs(z)) + _half_square(r)
-    shrunk = _shrink(r, D.adjoint(r), price, penalty.positive)
-    gap = cost - _half_square(x) + _half_square(x - shrunk)
-    if penalty.positive:
-        outside = (z < 0).reshape(len(z), -1).any(axis=1)
-        cost[outside] = gap[outside] = inf
-    return cost, namespace(z).maximum(gap, 0)  # below 0 only by rounding
+    q = D.adjoint(r)
+    shrink = 1 / namespace(z).maximum(_excess(q, penalty), 1)
+    half_energy, cost = 0.5 * _inner(r, r), penalty.values(z)
+    # <M x, r> = ||r||^2 + <z, D^T r> turns the gap into a sum without cancellation
+    gap = half_energy * (1 - shrink) ** 2 + cost - shrink * _inner(z, q)
+    return half_energy + cost, namespace(z).maximum(gap, 0)  # below 0 only by rounding
 
 
 def kkt_violation(x, dictionary, z, penalty, mask=None):
@@ -105,19 +102,23 @@ def _prices(penalty, z):
     return namespace(z).broadcast_to(float(penalty.lmbda) * weights, z.shape)
 
 
-def _shrink(r, q, price, positive):
-    """Scale each residual so that no correlation exceeds its price."""
-    xp = namespace(r)
-    q = xp.maximum(q, 0) if positive else abs(q)
+def _excess(q, penalty):
+    """Largest correlation over its price, signal by signal: above 1 it breaks feasibility."""
+    xp = namespace(q)
+    if penalty.weights is None and penalty.lmbda > 0:
+        return _largest(q, penalty.positive) / float(penalty.lmbda)
+    price = _prices(penalty, q)
     free = price == 0  # an unpenalised code must be orthogonal to the residual: only 0 is sure
-    excess = xp.where(free, xp.where(q > 0, inf, 0), q / xp.where(free, 1, price))
-    scale = xp.maximum(excess.reshape(len(r), -1).max(axis=1), 1)
-    return r / scale.reshape(-1, *(1,) * (r.ndim - 1))
+    forbidden = xp.where(q > 0, inf, xp.where(q < 0, -inf, 0))
+    ratio = xp.where(free, forbidden, q / xp.where(free, 1, price))
+    return _largest(ratio, penalty.positive)
 
 
-def _half_square(a):
-    return 0.5 * _sum(a * a)
+def _largest(q, positive):
+    rows = q.reshape(len(q), -1)
+    top = rows.max(axis=1)
+    return top if positive else namespace(q).maximum(top, -rows.min(axis=1))
 
 
-def _sum(a):
-    return a.reshape(len(a), -1).sum(axis=1)
+def _inner(a, b):
+    return namespace(a).einsum("ni,ni->n", a.reshape(len(a), -1), b.reshape(len(b), -1))

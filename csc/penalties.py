@@ -69,9 +69,15 @@ class L1:
 
     def value(self, z):
         """Penalty of codes ``z``, accumulated in float64."""
-        if self.positive and (z < 0).any():
-            return inf
-        return float(self.lmbda) * float((abs(z) * self._weights(z)).sum(dtype="float64"))
+        return float(self.values(z).sum())
+
+    def values(self, z):
+        """Penalty of each signal's codes ``(N,)``, in float64."""
+        rows = (abs(z) * self._weights(z)).reshape(len(z), -1)
+        values = float(self.lmbda) * rows.sum(axis=1, dtype="float64")
+        if self.positive:
+            values[(z < 0).reshape(len(z), -1).any(axis=1)] = inf
+        return values
 
     def prox(self, z, step):
         """argmin_u  step * lmbda * sum(w |u|) + 1/2 ||u - z||^2: soft-threshold at step lmbda w."""

@@ -148,7 +148,7 @@ def _iterate(problem, solver, z, limits, callback):
             history.append(now)
             if callback is not None:
                 callback(now)
-            reason = _reason_to_stop(now, solver, _movement(before, state.z), tol)
+            reason = _reason_to_stop(now, solver, (before, state.z), tol)
             if reason:
                 return state.z, n, history, reason
         gap = _ratio(now.gap, now.objective)
@@ -160,14 +160,14 @@ def _iterate(problem, solver, z, limits, callback):
         return state.z, n, [], INTERRUPTED  # the history may describe codes one step older
 
 
-def _reason_to_stop(now, solver, movement, tol):
+def _reason_to_stop(now, solver, codes, tol):
     """The status to stop with, or None to go on."""
     if solver.greedy:
         return GREEDY
     if isfinite(now.gap):
         gap = _ratio(now.gap, now.objective)
         return CONVERGED.format(gap=gap, tol=tol) if gap <= tol else None
-    return SETTLED if movement <= tol else None
+    return SETTLED if _movement(*codes) <= tol else None
 
 
 def _movement(before, after):

@@ -114,7 +114,7 @@ class DictionaryLearning(TransformerMixin, BaseEstimator):
     max_iter: int = 10
     tol: float = 1e-4
     coding_tol: float = 1e-4
-    forgetting: float = 2.0
+    forgetting: float = 4.0
     replace_after: int | None = 5000
     homeostasis: object = None
     init: np.ndarray | None = None

@@ -77,10 +77,9 @@ def advance(state, signals, codes, penalty, rules):
         variance, gain = rules.homeostasis(variance, gain, z)
         atoms = _with_norms(atoms, gain)
     idle = np.where((z != 0).any(axis=0), 0, state.idle + len(z))
-    residuals = _residuals(signals, z, state.atoms)
-    dead = _dead(idle, (residuals > 0).sum(), rules.replace_after)
+    dead = _dead(idle, rules.replace_after)
     if dead.any():
-        atoms = _replace(atoms, dead, signals, residuals, rules)
+        atoms, dead = _replace(atoms, dead, signals, _residuals(signals, z, state.atoms), rules)
         atoms = _with_norms(atoms, gain) if rules.homeostasis is not None else atoms
         statistics, idle = stats.forget_atoms(statistics, dead), np.where(dead, 0, idle)
     n_signals = state.n_signals + len(z)
@@ -88,13 +87,9 @@ def advance(state, signals, codes, penalty, rules):
     return State(atoms, statistics, idle, variance, gain, t, n_signals, None), line
 
 
-def _dead(idle, n_candidates, replace_after):
-    """Atoms idle for ``replace_after`` signals, no more than there are signals to take."""
-    if replace_after is None:
-        return np.zeros(len(idle), bool)
-    dead = idle >= replace_after
-    dead[np.flatnonzero(dead)[n_candidates:]] = False
-    return dead
+def _dead(idle, replace_after):
+    """Atoms idle for ``replace_after`` signals or more."""
+    return idle >= (np.inf if replace_after is None else replace_after)
 
 
 def _residuals(signals, codes, atoms):
@@ -104,13 +99,18 @@ def _residuals(signals, codes, atoms):
 
 
 def _replace(atoms, dead, signals, residuals, rules):
-    """Put the worst-coded signals in the place of dead atoms."""
-    worst = np.argsort(residuals, kind="stable")[::-1][: dead.sum()]
+    """Put the worst-coded signals in the place of dead atoms; returns which were replaced.
+
+    No signal is taken twice, and none without a residual; atoms left over wait.
+    """
+    worst = np.argsort(residuals, kind="stable")[::-1]
+    worst = worst[residuals[worst] > 0][: dead.sum()]
+    replaced = np.flatnonzero(dead)[: len(worst)]
     fresh = signals[worst]
     norms = np.sqrt((fresh * fresh).sum(axis=tuple(range(1, fresh.ndim)), keepdims=True))
     atoms = atoms.copy()
-    atoms[dead] = rules.constraint.project(fresh / norms)
-    return atoms
+    atoms[replaced] = rules.constraint.project(fresh / norms)
+    return atoms, np.isin(np.arange(len(atoms)), replaced)
 
 
 def _with_norms(atoms, norms):

@@ -10,17 +10,21 @@ there beyond the last atom is zero, as it is in all vectors over the active atom
 import numpy as np
 from numba import njit
 
-FAST = {"reassoc", "contract", "nsz", "arcp", "nnan"}  # infinity keeps its meaning
+OPTIONS = {
+    "cache": True,
+    "error_model": "numpy",  # no test before a division, which would keep it from vectors
+    "fastmath": {"reassoc", "contract", "nsz", "arcp", "nnan"},  # infinity keeps its meaning
+}
 G, U, CARRY = range(3)  # rows of ``work``: right-hand side, solution, scratch
 
 
-@njit(cache=True)
+@njit(**OPTIONS)
 def padded(m):
     """Least multiple of eight above ``m``."""
     return (m | 7) + 1
 
 
-@njit(cache=True)
+@njit(**OPTIONS)
 def spaced(length, itemsize):
     """Row length above ``length`` that is an odd number of cache lines.
 
@@ -30,7 +34,7 @@ def spaced(length, itemsize):
     return (length // lanes + 1 | 1) * lanes
 
 
-@njit(cache=True, fastmath=FAST)
+@njit(**OPTIONS)
 def largest(n, lists, row):
     """Maximum of ``lists[row, :n]``, which it overwrites: folded in halves, to use vectors."""
     while n > 1:
@@ -41,7 +45,7 @@ def largest(n, lists, row):
     return lists[row, 0]
 
 
-@njit(cache=True, fastmath=FAST)
+@njit(**OPTIONS)
 def solve(m, factor, work):
     """u = G_AA^-1 g for ``m`` active atoms; returns g . u."""
     for b in range(padded(m)):
@@ -64,7 +68,7 @@ def solve(m, factor, work):
     return energy
 
 
-@njit(cache=True, fastmath=FAST)
+@njit(**OPTIONS)
 def append(schur, m, factor, work):
     """Take in atom number ``m``, given u = G_AA^-1 g and its Schur complement."""
     root = 1 / np.sqrt(schur)
@@ -77,7 +81,7 @@ def append(schur, m, factor, work):
                 factor[a, b] = 0.0
 
 
-@njit(cache=True, fastmath=FAST)
+@njit(**OPTIONS)
 def remove(j, m, factor, work):
     """Let atom number ``j`` of ``m`` go: rotate its column into one row, and drop both."""
     for b in range(padded(m)):

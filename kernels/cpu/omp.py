@@ -13,13 +13,13 @@ References
 import numpy as np
 from numba import njit, prange
 
-from csc.kernels.cpu.factor import FAST, largest
+from csc.kernels.cpu.factor import OPTIONS, largest
 
 BATCH = 128  # signals that share a thread's memory
 C, WORTHS, GAINS, FOLD = range(4)  # rows of ``lists``: vectors over all atoms
 
 
-@njit(cache=True, parallel=True)
+@njit(parallel=True, **OPTIONS)
 def omp_gram(gram, correlations, energies, price, n_nonzero, energy, z):
     """Orthogonal matching pursuit; the first of three rules to apply ends it for a signal.
 
@@ -55,7 +55,7 @@ def omp_gram(gram, correlations, energies, price, n_nonzero, energy, z):
             _refit(m, i, z, triangle, taken)
 
 
-@njit(cache=True, fastmath=FAST)
+@njit(**OPTIONS)
 def _start(gram, correlations, i, lists):
     """List the correlations of signal ``i`` and 1 / ||d_k||^2."""
     for k in range(len(gram)):
@@ -63,7 +63,7 @@ def _start(gram, correlations, i, lists):
         lists[WORTHS, k] = 1 / gram[k, k] if gram[k, k] > 0 else 0
 
 
-@njit(cache=True, fastmath=FAST)
+@njit(**OPTIONS)
 def _pursue(gram, rules, lists, directions, triangle, taken):
     """Take atoms until a rule applies; returns how many."""
     residual, price, enough, most = rules
@@ -91,7 +91,7 @@ def _pursue(gram, rules, lists, directions, triangle, taken):
     return m
 
 
-@njit(cache=True, fastmath=FAST)
+@njit(**OPTIONS)
 def _best(n, noise, lists):
     """The atom with the largest c_k^2 / ||d_k||^2, or -1 if that is noise."""
     for k in range(n):
@@ -105,7 +105,7 @@ def _best(n, noise, lists):
     return -1
 
 
-@njit(cache=True, fastmath=FAST)
+@njit(**OPTIONS)
 def _turn(gram, k, m, lists, directions, triangle):
     """Direction number ``m``, atom k without the earlier ones; take it out of the residual."""
     scalar, n = gram.dtype.type, len(gram)
@@ -129,7 +129,7 @@ def _turn(gram, k, m, lists, directions, triangle):
         lists[C, j] -= fit * directions[m, j]
 
 
-@njit(cache=True)
+@njit(**OPTIONS)
 def _refit(m, i, z, triangle, taken):
     """Solve L^T z = y for the codes of the atoms taken."""
     for k in range(z.shape[1]):

@@ -19,7 +19,7 @@ from numba import njit, prange
 
 from csc.kernels.cpu.factor import (
     CARRY,
-    FAST,
+    OPTIONS,
     G,
     U,
     append,
@@ -38,7 +38,7 @@ Q, C, PRICES, WORTHS, EXCESS, FOLD = range(6)  # rows of ``lists``: vectors over
 ACTIVE, CALLS = range(2)  # rows of ``index``: numbers of atoms
 
 
-@njit(cache=True, parallel=True)
+@njit(parallel=True, **OPTIONS)
 def lasso_gram(  # noqa: PLR0913  a kernel has no objects to group its arrays in
     gram, correlations, energies, weights, positive, tol, max_rounds, z, gap
 ):
@@ -63,6 +63,7 @@ def lasso_gram(  # noqa: PLR0913  a kernel has no objects to group its arrays in
         Duality gaps of the answer.
     """
     n, k = z.shape
+    norm2 = np.diag(gram).max()
     for batch in prange(-(-n // BATCH)):
         factor = np.empty((k + 4, spaced(k, 8)))
         work = np.zeros((5, spaced(k, 8)))
@@ -70,13 +71,13 @@ def lasso_gram(  # noqa: PLR0913  a kernel has no objects to group its arrays in
         index = np.empty((2, k), np.intp)
         for i in range(batch * BATCH, min(n, (batch + 1) * BATCH)):
             rules = energies[i], not positive, tol, max_rounds
-            _price(gram, correlations, energies[i], weights, i, lists)
+            _price(i, norm2 * energies[i], correlations, weights, lists)
             m = _read(i, z, positive, work, index)
             m, gap[i] = _descend(gram, rules, m, factor, work, lists, index)
             _write(m, i, z, work, index)
 
 
-@njit(cache=True, fastmath=FAST)
+@njit(**OPTIONS)
 def _descend(gram, rules, m, factor, work, lists, index):
     """Minimise for one signal; returns how many atoms are active, and the duality gap."""
     energy, both_signs, tol, max_rounds = rules
@@ -106,21 +107,18 @@ def _descend(gram, rules, m, factor, work, lists, index):
     return m, gap
 
 
-@njit(cache=True, fastmath=FAST)
-def _price(gram, correlations, energy, weights, i, lists):
-    """List the correlations and the prices of signal ``i``."""
-    norm2 = 0.0
-    for k in range(weights.size):
-        norm2 = max(norm2, gram[k, k])
-    rounding = lists.dtype.type(8 * np.finfo(gram.dtype).eps * np.sqrt(norm2 * energy))
-    least = max(rounding, np.finfo(gram.dtype).tiny)
+@njit(**OPTIONS)
+def _price(i, energy, correlations, weights, lists):
+    """List the correlations and the prices of signal ``i``; ``energy`` bounds q_k^2."""
+    limits = np.finfo(weights.dtype)
+    least = lists.dtype.type(max(8 * limits.eps * np.sqrt(energy), limits.tiny))
     for k in range(weights.size):
         lists[Q, k] = correlations[i, k]
         lists[PRICES, k] = max(weights[k], least)
         lists[WORTHS, k] = 1 / lists[PRICES, k]
 
 
-@njit(cache=True)
+@njit(**OPTIONS)
 def _read(i, z, positive, work, index):
     """Let the atoms that signal ``i`` uses be active; returns how many."""
     m = 0
@@ -131,7 +129,7 @@ def _read(i, z, positive, work, index):
     return m
 
 
-@njit(cache=True)
+@njit(**OPTIONS)
 def _write(m, i, z, work, index):
     """Write the codes of signal ``i``, and clear them."""
     for k in range(z.shape[1]):
@@ -141,7 +139,7 @@ def _write(m, i, z, work, index):
         work[CODES, a] = work[SIGNS, a] = work[G, a] = 0.0
 
 
-@njit(cache=True, fastmath=FAST)
+@njit(**OPTIONS)
 def _correlate(gram, m, work, lists, index):
     """c = D^T r = q - G_:A z_A, four atoms at a time."""
     scalar, n = gram.dtype.type, len(gram)
@@ -163,7 +161,7 @@ def _correlate(gram, m, work, lists, index):
             lists[C, k] -= z0 * gram[k0, k]
 
 
-@njit(cache=True, fastmath=FAST)
+@njit(**OPTIONS)
 def _excess(n, both_signs, lists):
     """List |c_k| / w_k, or c_k / w_k if codes must be positive; returns the largest."""
     mirror = lists.dtype.type(-1 if both_signs else 0)
@@ -174,7 +172,7 @@ def _excess(n, both_signs, lists):
     return float(largest(n, lists, FOLD))
 
 
-@njit(cache=True, fastmath=FAST)
+@njit(**OPTIONS)
 def _certify(energy, top, m, work, lists, index):
     """Objective and duality gap, and no excess for active atoms; ``top`` is max |c| / w.
 
@@ -193,7 +191,7 @@ def _certify(energy, top, m, work, lists, index):
     return half + price, max(half * (1 - shrink) ** 2 + price - shrink * fit, 0.0)
 
 
-@njit(cache=True)
+@njit(**OPTIONS)
 def _recall(n, m, work, lists, index):
     """Empty the active set, to call its atoms again in the order of their codes."""
     for k in range(n):
@@ -205,7 +203,7 @@ def _recall(n, m, work, lists, index):
     return 0
 
 
-@njit(cache=True)
+@njit(**OPTIONS)
 def _call(n, bar, lists, index):
     """List the atoms with excess above ``bar``, the worst first; returns how many."""
     calls, bar = 0, lists.dtype.type(bar)
@@ -220,7 +218,7 @@ def _call(n, bar, lists, index):
     return calls
 
 
-@njit(cache=True, fastmath=FAST)
+@njit(**OPTIONS)
 def _slope(gram, k, bar, m, work, lists, index):
     """How steeply the objective falls along z_k, signed; 0 if |c_k| <= bar w_k by now.
 
@@ -235,7 +233,7 @@ def _slope(gram, k, bar, m, work, lists, index):
     return c - sign * lists[PRICES, k] if sign * c > bar * lists[PRICES, k] else 0.0
 
 
-@njit(cache=True, fastmath=FAST)
+@njit(**OPTIONS)
 def _enter(gram, k, slope, cost, m, factor, work, index):  # noqa: PLR0913
     """Minimise over the active codes and z_k; codes that reach zero on the way leave.
 
@@ -260,7 +258,7 @@ def _enter(gram, k, slope, cost, m, factor, work, index):  # noqa: PLR0913
     return m + 1
 
 
-@njit(cache=True, fastmath=FAST)
+@njit(**OPTIONS)
 def _refine(m, factor, work, lists, index):
     """Newton's step to the minimum for the present signs; codes that reach zero leave."""
     for a in range(m):
@@ -277,7 +275,7 @@ def _refine(m, factor, work, lists, index):
         m -= 1
 
 
-@njit(cache=True, fastmath=FAST)
+@njit(**OPTIONS)
 def _advance(scale, m, work):
     """Move the codes by ``scale * u``, but not past the first that reaches zero.
 
@@ -297,7 +295,7 @@ def _advance(scale, m, work):
     return step, hit
 
 
-@njit(cache=True)
+@njit(**OPTIONS)
 def _leave(j, m, factor, work, index):
     """Atom number ``j`` of ``m`` leaves the active set, and the right-hand side."""
     remove(j, m, factor, work)
