@@ -15,8 +15,8 @@ def check_floats(name, a):
         raise TypeError(f"{name} must be an array, got {type(a).__name__}; use numpy.asarray")
     if a.dtype not in FLOATS:
         raise TypeError(
-            f"{name} must be float32 or float64, got {a.dtype}; convert it, for images with "
-            "skimage.util.img_as_float32"
+            f"{name} must be float32 or float64, got {a.dtype}; convert it with "
+            f"{name}.astype('float32'), or integer images with skimage.util.img_as_float32"
         )
     if 0 in a.shape:
         raise ValueError(f"{name} is empty: shape {a.shape}")
@@ -25,6 +25,16 @@ def check_floats(name, a):
         what = "NaN" if xp.isnan(a).any() else "inf"
         raise ValueError(f"{name} holds {what}; pass a mask where values are missing, or clean it")
     return a
+
+
+def check_scale(name, a):
+    """Refuse values whose squares and sums would leave the range of their precision."""
+    top = float(abs(a).max())
+    low, high = (1e-15, 1e15) if a.dtype == "float32" else (1e-140, 1e140)
+    if top > 0 and not low <= top <= high:
+        raise ValueError(
+            f"{name} has values up to {top:.1e}, which {a.dtype} cannot square; rescale {name}"
+        )
 
 
 def check_atoms(atoms, name="atoms"):

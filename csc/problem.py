@@ -9,7 +9,7 @@ import numpy as np
 
 from csc import certify
 from csc._device import kernels, namespace
-from csc._validate import check_floats, check_signals
+from csc._validate import check_floats, check_scale, check_signals
 from csc.dictionary import Dictionary
 from csc.penalties import Relative
 
@@ -29,7 +29,7 @@ class Problem:
     Parameters
     ----------
     x : array (N, C, *S), float32 or float64
-        Signals. NaN is allowed only where ``mask`` is 0.
+        Signals. NaN is allowed only where ``mask`` is 0. Not copied: do not change it in place.
     dictionary : Dictionary
         D, of the same dtype.
     penalty : L1, L0 or LogPenalty
@@ -63,10 +63,16 @@ class Problem:
                 f"dictionary must be a csc.Dictionary, got {type(D).__name__}; wrap the atoms: "
                 "csc.Dictionary(atoms)"
             )
+        if self.mask is not None and not hasattr(self.mask, "dtype"):
+            object.__setattr__(self, "mask", np.asarray(self.mask))
         x = self.x if self.mask is None else _fill_missing(self.x, self.mask)
+        if not hasattr(self.penalty, "prox"):
+            raise TypeError(f"penalty must be a penalty such as csc.L1(0.1), got {self.penalty!r}")
         check_signals(x, D.atoms.shape[1:])
         if x.dtype != D.dtype:
             raise TypeError(f"x is {x.dtype} but the atoms are {D.dtype}; use one precision")
+        check_scale("x", x)
+        check_scale("atoms", D.atoms)
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "penalty", self._resolved(self.penalty))
 
@@ -74,12 +80,14 @@ class Problem:
         weights = getattr(penalty, "weights", None)
         if weights is not None:
             try:
-                np.broadcast_shapes(weights.shape, self.code_shape)
+                fits = np.broadcast_shapes(weights.shape, self.code_shape) == self.code_shape
             except ValueError:
+                fits = False
+            if not fits:
                 raise ValueError(
                     f"penalty weights of shape {weights.shape} do not broadcast to codes "
-                    f"(N, K, *V) = {self.code_shape}"
-                ) from None
+                    f"(N, K, *V) = {self.code_shape}; one weight an atom is (K, 1, ...)"
+                )
         if not isinstance(penalty.lmbda, Relative):
             return penalty
         return replace(penalty, lmbda=penalty.lmbda.fraction * self.lmbda_max(penalty))

@@ -17,6 +17,10 @@ from csc.solvers import fastest
 
 CONVERGED = "converged: relative gap {gap:.1e} <= tol {tol:.1e}"
 SETTLED = "settled: codes moved by less than tol; no gap, for the penalty is not convex"
+STALLED = (
+    "stalled at relative gap {gap:.1e} > tol {tol:.1e}: the codes move no more; the precision of "
+    "the signals, or codes without a price, allow no smaller gap"
+)
 GREEDY = "done: the greedy pursuit met its stopping rule; no gap, for the penalty is not convex"
 EXHAUSTED = "stopped at max_iter = {n}: relative gap {gap:.1e} > tol {tol:.1e}; raise max_iter"
 UNSETTLED = "stopped at max_iter = {n} before the codes settled; raise max_iter"
@@ -127,6 +131,8 @@ def solve(problem, solver=None, *, tol=1e-4, max_iter=10_000, init=None, callbac
     check_number("tol", tol)
     check_count("max_iter", max_iter)
     solver = fastest(problem, tol) if solver is None else solver
+    if isinstance(solver, type):
+        raise TypeError(f"solver must be an instance, got a class; pass csc.{solver.__name__}()")
     if not solver.suits(problem):
         raise ValueError(f"{type(solver).__name__} cannot solve this problem: it {solver.needs}")
     z = problem.zeros() if init is None else _checked_start(problem, init)
@@ -166,7 +172,10 @@ def _reason_to_stop(now, solver, codes, tol):
         return GREEDY
     if isfinite(now.gap):
         gap = _ratio(now.gap, now.objective)
-        return CONVERGED.format(gap=gap, tol=tol) if gap <= tol else None
+        if gap <= tol:
+            return CONVERGED.format(gap=gap, tol=tol)
+        still = _movement(*codes) <= np.finfo(codes[1].dtype).eps
+        return STALLED.format(gap=gap, tol=tol) if still else None
     return SETTLED if _movement(*codes) <= tol else None
 
 
@@ -195,7 +204,7 @@ def sparse_code(x, atoms, lmbda, *, mode="full", mask=None, positive=False, tol=
     Parameters
     ----------
     x : array (N, C, *S), float32 or float64
-    atoms : array (K, C, *s), same dtype
+    atoms : array (K, C, *s), same dtype, or Dictionary
     lmbda : float or Relative
     mode : {"full"}
         See `Dictionary`.
@@ -217,7 +226,8 @@ def sparse_code(x, atoms, lmbda, *, mode="full", mask=None, positive=False, tol=
     >>> solution.codes.ravel(), solution.gap
     (array([2., 0.]), 0.0)
     """
-    problem = Problem(x, Dictionary(atoms, mode), L1(lmbda, positive=positive), mask)
+    dictionary = atoms if isinstance(atoms, Dictionary) else Dictionary(atoms, mode)
+    problem = Problem(x, dictionary, L1(lmbda, positive=positive), mask)
     return solve(problem, tol=tol)
 
 

@@ -65,6 +65,7 @@ def save(path, model):
             np.savez(file, **{HEADER: np.array(json.dumps(header))}, **arrays)
             file.flush()
             os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())  # a temporary file is private, a model need not be
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -85,6 +86,7 @@ def load(path):
         with open(path, "rb") as file:
             arrays = dict(np.load(file, allow_pickle=False))
         header = json.loads(str(arrays[HEADER]))
+        header = {"format": header["format"], "model": header["model"]}
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, TypeError) as error:
         raise ValueError(f"{path} is damaged, cut off, or not a csc file ({error})") from error
     if header["format"] != FORMAT:
@@ -92,7 +94,16 @@ def load(path):
             f"{path} has format {header['format']}, this csc reads format {FORMAT}; load it with "
             "the csc that wrote it"
         )
-    return _decode(header["model"], arrays)
+    try:
+        return _decode(header["model"], arrays)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged, or not a csc file ({error!r})") from error
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _encode(value, name, arrays):

@@ -296,6 +296,10 @@ X = np.ones((5, 1, 4, 4))
         ({"atom_shape": (3, 4)}, X, ValueError, "extract_patches"),
         ({"init": np.ones((8, 1, 3, 3))}, X, ValueError, "init must have shape"),
         ({}, X[0, 0], ValueError, r"X\[None, None\]"),
+        ({}, X[0, 0, 0], ValueError, r"X must be \(N, C, \*S\)"),
+        ({}, X.astype("f4") * 1e30, ValueError, "cannot square; rescale x"),
+        ({"atom_shape": 4}, X, TypeError, "atom_shape must be a tuple"),
+        ({"lmbda": None, "penalty": csc.L1(0.1, np.ones((5, 8, 1, 1)))}, X, ValueError, "an atom"),
         ({}, X * np.nan, ValueError, "X holds NaN"),
         ({}, X * np.inf, ValueError, "X holds inf"),
         ({}, X.astype(int), TypeError, "X must be float32 or float64"),
@@ -308,6 +312,41 @@ def test_bad_input_is_refused_before_any_work(changes, data, error, words):
     with pytest.raises(error, match=words):
         model.fit(data)
     assert not hasattr(model, "state_")
+
+
+def test_a_new_fit_forgets_and_a_warm_one_goes_on(rng):
+    _, X = planted(rng)
+    model = learner().fit(X)
+    assert model.fit(np.concatenate([X, X], axis=1)).atoms_.shape[1] == 2
+    model = learner(warm_start=True, max_iter=2).fit(X)
+    with pytest.raises(ValueError, match="n_atoms is 9 but 8 atoms are learned"):
+        clone_state(model, n_atoms=9).fit(X)
+    model.set_params(max_iter=4, lmbda=0.3, batch_size=200).fit(X)
+    assert model.penalty_.lmbda == 0.3
+    assert model.n_iter_ == 4
+    assert len(model.history_) == 2 * 6 + 2 * 3
+
+
+def clone_state(model, **changes):
+    changed = learner(warm_start=True).set_params(**changes)
+    vars(changed).update(state_=model.state_, penalty_=model.penalty_)
+    return changed
+
+
+def test_batches_given_by_hand_are_no_passes_of_fit(rng):
+    _, X = planted(rng)
+    model = learner(warm_start=True, max_iter=2)
+    for _ in range(20):
+        model.partial_fit(X[:10])
+    assert model.n_iter_ == 0
+    assert model.fit(X).n_iter_ == 2
+    assert len(model.history_) == 20 + 2 * 6
+
+
+def test_a_generator_is_a_random_state_too(rng):
+    _, X = planted(rng)
+    fits = [learner(random_state=np.random.default_rng(5)).fit(X).atoms_ for _ in range(2)]
+    np.testing.assert_array_equal(*fits)
 
 
 def test_unfitted_and_misfitted_use(rng):

@@ -150,6 +150,24 @@ def test_interrupt_leaves_certified_codes(rng):
     assert csc.solve(problem, init=solution.codes).converged
 
 
+@pytest.mark.parametrize("tol", [0, 1e-12])
+def test_an_impossible_tolerance_ends_in_words_not_in_endless_steps(tol, rng):
+    x = rng.standard_normal((20, 1, 6)).astype("float32")
+    D = csc.Dictionary(rng.standard_normal((9, 1, 6)).astype("float32"))
+    solution = csc.solve(csc.Problem(x, D, csc.L1(0.3)), tol=tol)
+    assert solution.n_iter < 100
+    assert solution.status.startswith("stalled")
+    assert solution.relative_gap < 1e-5
+
+
+def test_codes_without_a_price_end_with_an_honest_status(rng):
+    x, D = rng.standard_normal((3, 1, 6)), csc.Dictionary(rng.standard_normal((9, 1, 6)))
+    solution = csc.solve(csc.Problem(x, D, csc.L1(0.0)))
+    assert solution.status.startswith("stalled")
+    assert solution.objective < 1e-12
+    assert solution.gap >= solution.objective * 0.99  # true: the minimum is 0
+
+
 def test_without_convexity_no_gap_is_claimed(rng):
     solution = csc.solve(image_problem(rng, csc.L0(0.1)), tol=1e-6)
     assert solution.gap == np.inf
@@ -176,6 +194,14 @@ X, D = np.ones((1, 1, 5)), csc.Dictionary(np.ones((2, 1, 3)))
         (lambda: csc.Problem(X, D, csc.L1(1.0), np.ones(4)), ValueError, "does not broadcast"),
         (lambda: csc.Problem(X, D, csc.L1(1.0, np.ones((3, 1)))), ValueError, "weights of shape"),
         (lambda: csc.solve(X), TypeError, "csc.Problem"),
+        (lambda: csc.Problem(X, D, 0.3), TypeError, "penalty must be a penalty such as"),
+        (lambda: csc.Problem(X * 1e200, D, csc.L1(1.0)), ValueError, "cannot square; rescale x"),
+        (lambda: csc.Problem(X * 1e-200, D, csc.L1(1.0)), ValueError, "cannot square; rescale x"),
+        (lambda: csc.Problem(X, D, csc.L1(1.0, np.ones(2))), ValueError, "one weight an atom"),
+        (lambda: csc.solve(csc.Problem(X, D, csc.L1(1.0)), csc.FISTA), TypeError, r"csc.FISTA\(\)"),
+        (lambda: csc.FISTA(step_size=-1.0), ValueError, "step_size must be > 0, got -1.0"),
+        (lambda: csc.OMP(n_nonzero=2.5), ValueError, "n_nonzero must be an integer"),
+        (lambda: csc.OMP(energy=np.nan), ValueError, "energy must be >= 0"),
         (lambda: csc.solve(csc.Problem(X, D, csc.L1(1.0)), tol=-1), ValueError, "tol must be"),
         (lambda: csc.solve(csc.Problem(X, D, csc.L1(1.0)), max_iter=0), ValueError, "max_iter"),
         (lambda: csc.solve(csc.Problem(X, D, csc.L1(1.0)), init=X), ValueError, "init must be"),

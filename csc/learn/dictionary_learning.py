@@ -14,7 +14,7 @@ from csc._validate import check_atoms, check_count, check_floats, check_number, 
 from csc.constraints import UnitBall, UnitSphere
 from csc.dictionary import Dictionary
 from csc.learn.step import Rules, advance, begin
-from csc.penalties import L1
+from csc.penalties import L1, Relative
 from csc.problem import Problem
 from csc.solvers import fastest
 from csc.solving import solve
@@ -67,7 +67,7 @@ class DictionaryLearning(TransformerMixin, BaseEstimator):
         Initial atoms; None draws Gaussian noise of unit norm.
     warm_start : bool
         `fit` goes on from the present state instead of starting anew.
-    random_state : int, RandomState or None
+    random_state : int, RandomState, Generator or None
         Seed of initial atoms and of the order of the signals.
     verbose : bool
         Show a progress bar.
@@ -78,13 +78,14 @@ class DictionaryLearning(TransformerMixin, BaseEstimator):
     dictionary_ : Dictionary
     penalty_ : the penalty with its ``lmbda`` resolved
     history_ : list of Step
-    n_iter_ : int, passes begun or done
+    n_iter_ : int, passes of `fit` begun or done
     seed_ : int
 
     Notes
     -----
     All randomness of step t comes from ``(seed_, t)``, so learning saved by `csc.save`, loaded
-    and resumed (``warm_start=True``) gives the atoms of an uninterrupted run, bit for bit.
+    and resumed (``warm_start=True``) gives the atoms of an uninterrupted run, bit for bit (if the
+    first run did not end by ``tol``).
     Ctrl-C in `fit` warns and keeps the atoms so far.
 
     References
@@ -135,18 +136,21 @@ class DictionaryLearning(TransformerMixin, BaseEstimator):
         -------
         self
         """
-        self._check(X)
-        if not (self.warm_start and hasattr(self, "state_")):
-            self._begin(X)
+        resume = self.warm_start and hasattr(self, "state_")
+        self._check(X, resume)
+        (self._resume if resume else self._begin)(X)
         size = len(X) if self.batch_size is None else min(self.batch_size, len(X))
         n_batches = -(-len(X) // size)
-        first = self.state_.n_steps
-        with tqdm(
-            total=self.max_iter * n_batches, initial=first, disable=not self.verbose, unit="batch"
-        ) as bar:
+        passes, batch, planned = self.state_.position
+        # another number of batches a pass: the pass that was cut short begins again
+        first = passes * n_batches + (batch if planned == n_batches else 0)
+        total = self.max_iter * n_batches
+        with tqdm(total=total, initial=first, disable=not self.verbose, unit="batch") as bar:
             try:
-                for t in range(first, self.max_iter * n_batches):
-                    self._step(X[self._order(t, len(X), size)])
+                for t in range(first, total):
+                    self._step(
+                        X[self._order(t, len(X), size)], (*divmod(t + 1, n_batches), n_batches)
+                    )
                     bar.set_postfix(objective=f"{self.history_[-1].objective:.5g}", refresh=False)
                     bar.update()
                     if (t + 1) % n_batches == 0 and self._settled(n_batches):
@@ -157,15 +161,14 @@ class DictionaryLearning(TransformerMixin, BaseEstimator):
                     "fit with warm_start=True goes on",
                     stacklevel=2,
                 )
-        self.n_iter_ = -(-self.state_.n_steps // n_batches)
         return self
 
     def partial_fit(self, X, y=None):  # noqa: ARG002  scikit-learn's signature
         """Take one online step on the batch ``X`` ``(N, C, *s)``; the first call initialises."""
-        self._check(X)
-        if not hasattr(self, "state_"):
-            self._begin(X)
-        self._step(X)
+        resume = hasattr(self, "state_")
+        self._check(X, resume)
+        (self._resume if resume else self._begin)(X)
+        self._step(X, self.state_.position)
         return self
 
     def transform(self, X):
@@ -188,6 +191,12 @@ class DictionaryLearning(TransformerMixin, BaseEstimator):
         return self._fitted().atoms
 
     @property
+    def n_iter_(self):
+        """Passes of `fit` over its signals, begun or done."""
+        passes, batch, _ = self._fitted().position
+        return passes + (batch > 0)
+
+    @property
     def dictionary_(self):
         """`Dictionary` of the atoms learned so far."""
         return Dictionary(self.atoms_)
@@ -197,8 +206,13 @@ class DictionaryLearning(TransformerMixin, BaseEstimator):
             raise NotFittedError("this DictionaryLearning is not fitted yet; call fit first")
         return self.state_
 
-    def _check(self, X):
+    def _check(self, X, resume):
         check_count("n_atoms", self.n_atoms)
+        if not isinstance(self.atom_shape, tuple | list):
+            raise TypeError(
+                f"atom_shape must be a tuple of spatial extents, got {self.atom_shape!r}; for 1-D "
+                f"signals ({self.atom_shape!r},)"
+            )
         for extent in self.atom_shape:
             check_count("atom_shape", extent)
         check_count("max_iter", self.max_iter)
@@ -212,7 +226,13 @@ class DictionaryLearning(TransformerMixin, BaseEstimator):
                 f"give either lmbda or penalty, got lmbda={self.lmbda!r}, penalty={self.penalty!r}"
             )
         check_floats("X", X)
-        channels = self.state_.atoms.shape[1] if hasattr(self, "state_") else X.shape[1]
+        channels = X.shape[1] if X.ndim > 1 else 0
+        if resume:
+            n_atoms, channels = self.state_.atoms.shape[:2]
+            if n_atoms != self.n_atoms:
+                raise ValueError(
+                    f"n_atoms is {self.n_atoms} but {n_atoms} atoms are learned so far"
+                )
         check_signals(X, (channels, *self.atom_shape), "X")
         if tuple(X.shape[2:]) != tuple(self.atom_shape):
             raise ValueError(
@@ -222,7 +242,7 @@ class DictionaryLearning(TransformerMixin, BaseEstimator):
 
     def _begin(self, X):
         """Initial state: random or given atoms, nothing seen."""
-        self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self.seed_ = _seed(self.random_state)
         shape = (self.n_atoms, X.shape[1], *self.atom_shape)
         atoms = self.init
         if atoms is None:
@@ -231,9 +251,25 @@ class DictionaryLearning(TransformerMixin, BaseEstimator):
         elif check_atoms(atoms, "init").shape != shape:
             raise ValueError(f"init must have shape (K, C, *s) = {shape}, got {atoms.shape}")
         atoms = self.constraint.project(atoms).astype(X.dtype)
-        penalty = L1(self.lmbda) if self.penalty is None else self.penalty
-        self.penalty_ = Problem(X, Dictionary(atoms), penalty).penalty
+        self.penalty_ = self._resolved(X, atoms)
         self.state_, self.history_ = begin(atoms), []
+
+    def _resume(self, X):
+        """Take up a changed penalty; a relative one stays what it was resolved to."""
+        penalty = L1(self.lmbda) if self.penalty is None else self.penalty
+        if not isinstance(penalty.lmbda, Relative):
+            self.penalty_ = self._resolved(X, self.state_.atoms)
+
+    def _resolved(self, X, atoms):
+        """The penalty with its strength in numbers, after a check that it suits any batch."""
+        penalty = L1(self.lmbda) if self.penalty is None else self.penalty
+        weights = getattr(penalty, "weights", None)
+        if weights is not None and weights.ndim == X.ndim and len(weights) > 1:
+            raise ValueError(
+                f"penalty weights of shape {weights.shape} differ between signals, but batches "
+                "change; give one weight an atom, (K, 1, ...)"
+            )
+        return Problem(X, Dictionary(atoms), penalty).penalty
 
     def _order(self, t, n, size):
         """Indices of the signals of step t: a new permutation each pass."""
@@ -243,7 +279,7 @@ class DictionaryLearning(TransformerMixin, BaseEstimator):
         order = np.random.default_rng((self.seed_, 1, epoch)).permutation(n)
         return np.sort(order[batch * size : (batch + 1) * size])
 
-    def _step(self, X):
+    def _step(self, X, position):
         """Code the signals, learn from them, and only then move to the new state."""
         problem = Problem(X, Dictionary(self.state_.atoms), self.penalty_)
         codes = self._code(problem, self.state_.codes)
@@ -258,7 +294,7 @@ class DictionaryLearning(TransformerMixin, BaseEstimator):
         state, line = advance(self.state_, X, codes, self.penalty_, rules)
         # an interrupted step may have left its line; cut, add, then move
         self.history_[self.state_.n_steps :] = [line]
-        self.state_ = state if online else state._replace(codes=codes)
+        self.state_ = state._replace(position=position, codes=None if online else codes)
 
     def _code(self, problem, start):
         """Codes of a batch; the patch solvers judge themselves and need no certificate."""
@@ -279,3 +315,10 @@ class DictionaryLearning(TransformerMixin, BaseEstimator):
             if lines
         ]
         return len(means) == 2 and means[0] - means[1] < self.tol * means[0]
+
+
+def _seed(random_state):
+    """A seed drawn from whatever users call a random state."""
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31 - 1))
+    return int(check_random_state(random_state).randint(2**31 - 1))

@@ -28,6 +28,7 @@ class State(NamedTuple):
     gain: np.ndarray  # (K,)  norms asked by homeostasis
     n_steps: int
     n_signals: int
+    position: tuple  # passes of `fit` done, batches of the present pass done, batches a pass
     codes: np.ndarray | None  # (N, K, *1)  in batch mode, where the next pass starts from them
 
 
@@ -46,7 +47,9 @@ def begin(atoms):
     """State of a learner that has seen nothing but its initial atoms."""
     k, size = len(atoms), atoms[0].size
     empty = stats.Statistics(np.zeros((k, k)), np.zeros((k, size)), 0.0)
-    return State(atoms, empty, np.zeros(k, np.int64), np.zeros(k), np.ones(k), 0, 0, None)
+    return State(
+        atoms, empty, np.zeros(k, np.int64), np.zeros(k), np.ones(k), 0, 0, (0, 0, 0), None
+    )
 
 
 def advance(state, signals, codes, penalty, rules):
@@ -84,7 +87,8 @@ def advance(state, signals, codes, penalty, rules):
         statistics, idle = stats.forget_atoms(statistics, dead), np.where(dead, 0, idle)
     n_signals = state.n_signals + len(z)
     line = Step(n_signals, objective / len(z), float((z != 0).sum()) / len(z), int(dead.sum()))
-    return State(atoms, statistics, idle, variance, gain, t, n_signals, None), line
+    new = (atoms, statistics, idle, variance, gain, t, n_signals)
+    return State(*new, state.position, None), line
 
 
 def _dead(idle, replace_after):

@@ -39,6 +39,10 @@ class FISTA:
     greedy = False
     needs = "needs a penalty with a prox"
 
+    def __post_init__(self):
+        if self.step_size is not None and not self.step_size > 0:
+            raise ValueError(f"step_size must be > 0, got {self.step_size}")
+
     def suits(self, problem):
         """Whether the penalty has a prox."""
         return hasattr(problem.penalty, "prox")

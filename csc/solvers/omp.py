@@ -38,6 +38,14 @@ class OMP:
     greedy = True
     needs = "needs an L0 penalty, codes with one position (patches) and no mask"
 
+    def __post_init__(self):
+        if self.n_nonzero is not None and (
+            self.n_nonzero != int(self.n_nonzero) or self.n_nonzero < 0
+        ):
+            raise ValueError(f"n_nonzero must be an integer >= 0 or None, got {self.n_nonzero}")
+        if not self.energy >= 0:
+            raise ValueError(f"energy must be >= 0, got {self.energy}")
+
     def suits(self, problem):
         """Whether the problem is an L0-penalised patch problem."""
         return problem.is_patch and problem.penalty.name == "l0"
@@ -49,7 +57,10 @@ class OMP:
     def step(self, problem, state):
         """The whole pursuit."""
         z = state.z * 0
-        price, most = float(problem.penalty.lmbda), self.n_nonzero or z.shape[1]
+        price, most = (
+            float(problem.penalty.lmbda),
+            z.shape[1] if self.n_nonzero is None else int(self.n_nonzero),
+        )
         rows = z.reshape(len(z), -1)
         problem.kernels.omp_gram(*problem.gram_form, price, most, float(self.energy), rows)
         return OMPState(z)
