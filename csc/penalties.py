@@ -73,7 +73,8 @@ class L1:
 
     def values(self, z):
         """Penalty of each signal's codes ``(N,)``, in float64."""
-        rows = (abs(z) * self._weights(z)).reshape(len(z), -1)
+        sizes = abs(z) if self.weights is None else abs(z) * self._weights(z)
+        rows = sizes.reshape(len(z), -1)
         values = float(self.lmbda) * rows.sum(axis=1, dtype="float64")
         if self.positive:
             values[(z < 0).reshape(len(z), -1).any(axis=1)] = inf

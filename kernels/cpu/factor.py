@@ -12,6 +12,7 @@ from numba import njit
 
 OPTIONS = {
     "cache": True,
+    "nogil": True,
     "error_model": "numpy",  # no test before a division, which would keep it from vectors
     "fastmath": {"reassoc", "contract", "nsz", "arcp", "nnan"},  # infinity keeps its meaning
 }

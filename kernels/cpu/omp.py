@@ -11,15 +11,14 @@ References
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from csc.kernels.cpu.factor import OPTIONS, largest
+from csc.kernels.cpu.threads import in_batches
 
-BATCH = 128  # signals that share a thread's memory
 C, WORTHS, GAINS, FOLD = range(4)  # rows of ``lists``: vectors over all atoms
 
 
-@njit(parallel=True, **OPTIONS)
 def omp_gram(gram, correlations, energies, price, n_nonzero, energy, z):
     """Orthogonal matching pursuit; the first of three rules to apply ends it for a signal.
 
@@ -41,18 +40,21 @@ def omp_gram(gram, correlations, energies, price, n_nonzero, energy, z):
     z : array (N, K)
         Codes, the answer.
     """
-    n, k = z.shape
-    most = min(n_nonzero, k)
-    for batch in prange(-(-n // BATCH)):
-        lists = np.empty((4, k), gram.dtype)
-        directions = np.empty((most, k), gram.dtype)
-        triangle = np.empty((most + 1, most + 1))  # L of L L^T = G_AA, and y = L^T z below it
-        taken = np.empty(most, np.intp)
-        for i in range(batch * BATCH, min(n, (batch + 1) * BATCH)):
-            rules = energies[i], price, max(energy, 0.0), most
-            _start(gram, correlations, i, lists)
-            m = _pursue(gram, rules, lists, directions, triangle, taken)
-            _refit(m, i, z, triangle, taken)
+    rules = float(price), max(float(energy), 0.0), min(n_nonzero, len(gram))
+    in_batches(_omp, len(z), gram, correlations, energies, rules, z)
+
+
+@njit(**OPTIONS)
+def _omp(start, stop, gram, correlations, energies, rules, z):
+    n_atoms, most = len(gram), rules[2]
+    lists = np.empty((4, n_atoms), gram.dtype)
+    directions = np.empty((most, n_atoms), gram.dtype)
+    triangle = np.empty((most + 1, most + 1))  # L of L L^T = G_AA, and y = L^T z below it
+    taken = np.empty(most, np.intp)
+    for i in range(start, stop):
+        _start(gram, correlations, i, lists)
+        m = _pursue(gram, energies[i], rules, lists, directions, triangle, taken)
+        _refit(m, i, z, triangle, taken)
 
 
 @njit(**OPTIONS)
@@ -64,9 +66,9 @@ def _start(gram, correlations, i, lists):
 
 
 @njit(**OPTIONS)
-def _pursue(gram, rules, lists, directions, triangle, taken):
+def _pursue(gram, residual, rules, lists, directions, triangle, taken):
     """Take atoms until a rule applies; returns how many."""
-    residual, price, enough, most = rules
+    price, enough, most = rules
     eps = np.finfo(gram.dtype).eps
     noise = (16 * eps) ** 2 * residual
     m = 0

@@ -15,7 +15,7 @@ References
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from csc.kernels.cpu.factor import (
     CARRY,
@@ -29,16 +29,15 @@ from csc.kernels.cpu.factor import (
     solve,
     spaced,
 )
+from csc.kernels.cpu.threads import in_batches
 
 CALLED = 0.4  # share of the worst violation that calls an atom to the active set,
 ENTERS = 0.2  # and that it must still have when its turn comes
-BATCH = 128  # signals that share a thread's memory
 CODES, SIGNS = CARRY + 1, CARRY + 2  # more rows of ``work``: vectors over the active atoms
 Q, C, PRICES, WORTHS, EXCESS, FOLD = range(6)  # rows of ``lists``: vectors over all atoms
 ACTIVE, CALLS = range(2)  # rows of ``index``: numbers of atoms
 
 
-@njit(parallel=True, **OPTIONS)
 def lasso_gram(  # noqa: PLR0913  a kernel has no objects to group its arrays in
     gram, correlations, energies, weights, positive, tol, max_rounds, z, gap
 ):
@@ -62,19 +61,23 @@ def lasso_gram(  # noqa: PLR0913  a kernel has no objects to group its arrays in
     gap : array (N,), float64
         Duality gaps of the answer.
     """
-    n, k = z.shape
-    norm2 = np.diag(gram).max()
-    for batch in prange(-(-n // BATCH)):
-        factor = np.empty((k + 4, spaced(k, 8)))
-        work = np.zeros((5, spaced(k, 8)))
-        lists = np.zeros((6, spaced(k, gram.itemsize)), gram.dtype)
-        index = np.empty((2, k), np.intp)
-        for i in range(batch * BATCH, min(n, (batch + 1) * BATCH)):
-            rules = energies[i], not positive, tol, max_rounds
-            _price(i, norm2 * energies[i], correlations, weights, lists)
-            m = _read(i, z, positive, work, index)
-            m, gap[i] = _descend(gram, rules, m, factor, work, lists, index)
-            _write(m, i, z, work, index)
+    norm2 = float(gram.diagonal().max())
+    rules = not positive, float(tol), int(max_rounds)
+    in_batches(_lasso, len(z), norm2, gram, correlations, energies, weights, rules, z, gap)
+
+
+@njit(**OPTIONS)
+def _lasso(start, stop, norm2, gram, correlations, energies, weights, rules, z, gap):  # noqa: PLR0913
+    n_atoms = len(gram)
+    factor = np.empty((n_atoms + 4, spaced(n_atoms, 8)))
+    work = np.zeros((5, spaced(n_atoms, 8)))
+    lists = np.zeros((6, spaced(n_atoms, gram.itemsize)), gram.dtype)
+    index = np.empty((2, n_atoms), np.intp)
+    for i in range(start, stop):
+        _price(i, norm2 * energies[i], correlations, weights, lists)
+        m = _read(i, z, rules[0], work, index)
+        m, gap[i] = _descend(gram, (energies[i], *rules), m, factor, work, lists, index)
+        _write(m, i, z, work, index)
 
 
 @njit(**OPTIONS)
@@ -119,11 +122,14 @@ def _price(i, energy, correlations, weights, lists):
 
 
 @njit(**OPTIONS)
-def _read(i, z, positive, work, index):
+def _read(i, z, both_signs, work, index):
     """Let the atoms that signal ``i`` uses be active; returns how many."""
-    m = 0
+    used = 0
     for k in range(z.shape[1]):
-        if z[i, k] > 0 or (z[i, k] < 0 and not positive):
+        used += z[i, k] != 0
+    m = 0
+    for k in range(z.shape[1] if used else 0):  # most often there are none
+        if z[i, k] > 0 or (z[i, k] < 0 and both_signs):
             index[ACTIVE, m], work[CODES, m], work[SIGNS, m] = k, z[i, k], np.sign(z[i, k])
             m += 1
     return m
@@ -218,7 +224,7 @@ def _call(n, bar, lists, index):
     return calls
 
 
-@njit(**OPTIONS)
+@njit(forceinline=True, **OPTIONS)
 def _slope(gram, k, bar, m, work, lists, index):
     """How steeply the objective falls along z_k, signed; 0 if |c_k| <= bar w_k by now.
 
@@ -233,7 +239,7 @@ def _slope(gram, k, bar, m, work, lists, index):
     return c - sign * lists[PRICES, k] if sign * c > bar * lists[PRICES, k] else 0.0
 
 
-@njit(**OPTIONS)
+@njit(forceinline=True, **OPTIONS)
 def _enter(gram, k, slope, cost, m, factor, work, index):  # noqa: PLR0913
     """Minimise over the active codes and z_k; codes that reach zero on the way leave.
 
