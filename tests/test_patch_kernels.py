@@ -44,7 +44,7 @@ def values(D, X, z, weights):
     return np.array([naive.lasso_value(D, x, c, weights) for x, c in zip(X, z, strict=True)])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(**shapes, positive=st.booleans(), share=st.floats(0.05, 1.1))
 def test_weighted_lasso_equals_shooting(seed, n, k, positive, share):
     D, X = problem(seed, n, k)
@@ -52,12 +52,13 @@ def test_weighted_lasso_equals_shooting(seed, n, k, positive, share):
     D *= rng.uniform(0.3, 3, k)  # atoms of any norm
     weights = share * np.abs(X @ D).max() * rng.uniform(0.2, 1, k)
     z, gap = lasso(D, X, weights, positive)
-    theirs = np.array([naive.shooting(D, x, weights, positive, 400) for x in X])
+    theirs = np.array([naive.shooting(D, x, weights, positive, 200) for x in X])
     ours, others = values(D, X, z, weights), values(D, X, theirs, weights)
     assert (ours <= others + 1e-12 * (1 + others)).all()
     assert (gap <= 1e-12 * (1 + ours)).all()
     assert not positive or (z >= 0).all()
-    sharp = [naive.lasso_gap(D, x, c, weights, positive) < 1e-13 for x, c in zip(X, theirs)]  # noqa: B905
+    dense = [naive.lasso_gap(D, x, c, weights, positive) for x, c in zip(X, theirs, strict=True)]
+    sharp = np.array(dense) < 1e-13
     np.testing.assert_allclose(z[sharp], theirs[sharp], atol=1e-5)
 
 
@@ -111,10 +112,13 @@ def test_dependent_atoms_give_a_minimum_whoever_is_used(dtype):
     weights = np.tile(np.linspace(0.3, 0.2, 5), 4)[:17]
     weights[5:10] *= 0.5  # the second copies are cheaper
     z, gap = lasso(twice, X, weights, tol=1e-6)
-    assert (gap <= 1e-5 * values(twice, X, z, weights)).all()
-    best = [naive.shooting(twice, x, weights, False, 3000) for x in X.astype("f8")]
-    np.testing.assert_allclose(z @ twice.T, best @ twice.T, atol=2e-3)
+    cost = values(twice, X, z, weights)
+    dense = [naive.lasso_gap(twice, x, c, weights, False) for x, c in zip(X, z, strict=True)]
+    assert (dense <= 1e-5 * cost).all()
+    assert (gap <= 1e-5 * cost).all()
     assert not z[:, -1].any()
+    used = z[:, :5].any(axis=0)
+    assert not used.any()  # the dearer of two like atoms
 
 
 def test_ties_between_whole_numbers():
@@ -179,8 +183,8 @@ def test_the_factor_inverts_what_is_left_after_any_history(seed, size, length):
             inverse_factor.append(gram[k, k] - fit, m, factor, work)
             active.append(k)
     m = len(active)
-    left = gram[np.ix_(active, active)]
-    np.testing.assert_allclose(factor[:m, :m] @ left @ factor[:m, :m].T, np.eye(m), atol=1e-6)
+    left, inverse = gram[np.ix_(active, active)], np.tril(factor[:m, :m])
+    np.testing.assert_allclose(inverse @ left @ inverse.T, np.eye(m), atol=1e-6)
     work[inverse_factor.G] = 0
     work[inverse_factor.G, :m] = rng.standard_normal(m)
     right = work[inverse_factor.G, :m].copy()
@@ -190,7 +194,7 @@ def test_the_factor_inverts_what_is_left_after_any_history(seed, size, length):
 
 
 @settings(max_examples=50, deadline=None)
-@given(**shapes, data=st.data())
+@given(**shapes | {"n": st.integers(2, 12)}, data=st.data())
 def test_omp_equals_least_squares_from_scratch(seed, n, k, data):
     D, X = problem(seed, n, k)
     D *= np.random.default_rng(seed + 1).uniform(0.3, 3, k)
