@@ -139,7 +139,7 @@ class Dictionary:
         extents = self.code_extents(x.shape[2:])
         n = x.shape[0]
         if prod(extents) == 1:
-            return (x.reshape(n, -1) @ self.matrix.T).reshape(n, self.n_atoms, *extents)
+            return self._correlate_patches(x.reshape(n, -1)).reshape(n, self.n_atoms, *extents)
         out = namespace(x, self.atoms).empty((n, self.n_atoms, *extents), x.dtype)
         kernels(x).correlate(_given(x), _given(self.atoms), (1, 1, 1), _volume(out))
         return out
@@ -176,6 +176,11 @@ class Dictionary:
     def matrix(self):
         """The atoms as rows, ``(K, C * prod(s))``: the whole dictionary of a patch."""
         return self.atoms.reshape(self.n_atoms, -1)
+
+    @cached_property
+    def patch_gram(self):
+        """Gram matrix ``(K, K)`` of the atoms at one position."""
+        return self._correlate_patches(self.matrix)
 
     def gram(self):
         """Correlations of all pairs of atoms at all shifts.
@@ -246,6 +251,11 @@ class Dictionary:
             spectra = spectra.swapaxes(1, 2)  # the smaller of D D^H and D^H D
         grams = spectra.conj().swapaxes(1, 2) @ spectra
         return float(xp.linalg.eigvalsh(grams)[:, -1].max())
+
+    def _correlate_patches(self, rows):
+        out = namespace(rows).empty((len(rows), self.n_atoms), self.dtype)
+        kernels(rows).correlate_patches(rows, self.matrix, out)
+        return out
 
     def _check_codes(self, z):
         self._check_dtype("z", check_floats("z", z))

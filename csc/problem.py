@@ -105,6 +105,10 @@ class Problem:
         """Codes of zeros, where pursuits start."""
         return namespace(self.x).zeros(self.code_shape, self.x.dtype)
 
+    def empty(self):
+        """Codes without values, for a solver to fill."""
+        return namespace(self.x).empty(self.code_shape, self.x.dtype)
+
     def residual(self, z):
         """``M (x - D z)``."""
         return self._masked(self.x - self.dictionary(z))
@@ -141,6 +145,8 @@ class Problem:
         """Objective and duality gap at ``z``, in float64; the gap is infinite if not convex."""
         if not self.penalty.convex:
             return self.value(z), inf
+        if self.is_patch and self.atom_prices is not None:
+            return self._patch_certificate(z)
         cost, gap = certify.lasso_certificate(self.x, self.dictionary, z, self.penalty, self.mask)
         return float(cost.sum()), float(gap.sum())
 
@@ -153,9 +159,9 @@ class Problem:
     def gram_form(self):
         """Gram matrix, correlations and energies of a patch problem."""
         D, n = self.dictionary, len(self.x)
-        rows = self.x.reshape(n, -1)
-        energies = (rows * rows).sum(axis=1, dtype="float64")
-        return GramForm(D.matrix @ D.matrix.T, rows @ D.matrix.T, energies)
+        energies = namespace(self.x).empty(n)
+        self.kernels.energies(self.x.reshape(n, -1), energies)
+        return GramForm(D.patch_gram, D.adjoint(self.x).reshape(n, -1), energies)
 
     @cached_property
     def atom_prices(self):
@@ -173,6 +179,16 @@ class Problem:
     def kernels(self):
         """Kernels of the device that holds the signals."""
         return kernels(self.x)
+
+    def _patch_certificate(self, z):
+        n, form = len(z), self.gram_form
+        xp = namespace(z)
+        objective, gap = xp.empty(n), xp.empty(n)
+        self.kernels.certify_patches(
+            self.x.reshape(n, -1), self.dictionary.matrix, form.gram, form.correlations,
+            self.atom_prices, self.penalty.positive, z.reshape(n, -1), objective, gap,
+        )  # fmt: skip
+        return float(objective.sum()), float(gap.sum())
 
     def _masked(self, a):
         return a if self.mask is None else a * self.mask.astype(a.dtype)

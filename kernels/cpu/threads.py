@@ -1,10 +1,13 @@
 """Signals in batches on threads: whichever thread is free takes the next batch."""
 
-from concurrent.futures import ThreadPoolExecutor
+import os
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache
 
 from numba import get_num_threads
 
-BATCH = 128  # signals: enough to hide the cost of a call, few enough to share work evenly
+BATCH = 128  # signals, at least: enough to hide the cost of a call
+SHARES = 16  # batches a thread, at most: enough to share work evenly
 
 
 def in_batches(kernel, n, *arguments):
@@ -13,12 +16,26 @@ def in_batches(kernel, n, *arguments):
     The kernel must release the GIL. Its signals do not depend on each other, so the result is
     the same for any number of threads; as many run as Numba is set to.
     """
-    starts = range(0, n, BATCH)
-    if get_num_threads() == 1 or len(starts) == 1:
-        for start in starts:
-            kernel(start, min(start + BATCH, n), *arguments)
+    threads = get_num_threads()
+    size = max(BATCH, -(-n // (SHARES * threads)))
+    if threads == 1 or n <= size:
+        kernel(0, n, *arguments)
         return
-    with ThreadPoolExecutor(get_num_threads()) as pool:
-        done = [pool.submit(kernel, s, min(s + BATCH, n), *arguments) for s in starts]
-    for batch in done:
-        batch.result()
+    pool = _pool(threads)
+    batches = [pool.submit(kernel, s, min(s + size, n), *arguments) for s in range(0, n, size)]
+    try:
+        for batch in batches:
+            batch.result()
+    finally:  # an interrupt leaves no thread at work on the arrays
+        for batch in batches:
+            batch.cancel()
+        wait(batches)
+
+
+@cache
+def _pool(n_threads):
+    return ThreadPoolExecutor(n_threads, thread_name_prefix="csc")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a child inherits no threads
