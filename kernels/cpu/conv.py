@@ -13,13 +13,16 @@ from math import prod
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
+
+from csc.kernels.cpu.threads import in_batches
 
 # Rows of a tile lie TILE numbers apart. 64 atoms of 8 x 8 on 256 x 256, one core: 6.6 ms with 384,
 # 7.2 ms with 512, where the eight rows that a product walks along compete for the same cache sets.
 TILE = 384
 LANES = 16  # loops run over whole vectors: known to the compiler, they need no remainder
 SAMPLES = 256  # samples of an atom that one thread takes on where the work is shared by samples
+WORK = 2**22  # multiplications that are worth a thread
 PARTS = 64  # partial sums of `correlate_atoms`, which threads share
 
 
@@ -58,7 +61,9 @@ def correlate(x, atoms, stride, out):
     """
     signal, codes = _signal_places(x, atoms, out, stride), _code_places(out)
     matrix = _fours(atoms.reshape(len(atoms), -1))
-    _correlate(x.reshape(-1), signal, matrix, codes, out.reshape(-1))
+    arrays = x.reshape(-1), signal, matrix, codes, out.reshape(-1)
+    tiles = -(-len(codes.rows) * codes.length // TILE)
+    in_batches(_correlate, tiles, *arrays, least=1 + WORK // (matrix.size * TILE))
 
 
 def synthesize(z, atoms, stride, out):
@@ -93,8 +98,12 @@ def synthesize(z, atoms, stride, out):
     extent = prod(atoms.shape[2:])
     share = block, 4 * extent * max(1, SAMPLES // 4 // extent)  # whole channels, in fours
     out.fill(0)
+    positions, groups = z.size // z.shape[1], -(-len(matrix) // share[1])
+    arrays = z.reshape(-1), codes, matrix, signal, share
     for first in (0, block):  # blocks 0, 2, 4, ... never touch each other, nor do 1, 3, 5, ...
-        _synthesize(z.reshape(-1), codes, matrix, signal, share, first, out.reshape(-1))
+        pieces = max(0, -(-(positions - first) // (2 * block))) * groups
+        least = 1 + WORK // (matrix.shape[1] * min(share[1], len(matrix)) * block)
+        in_batches(_synthesize, pieces, *arrays, first, out.reshape(-1), least=least)
 
 
 def correlate_atoms(x, z, stride, out):
@@ -133,7 +142,10 @@ def correlate_atoms(x, z, stride, out):
     part = _up(-(-positions // parts), TILE)
     atoms, samples = len(out), out[0].size
     sums = np.zeros((-(-positions // part), _up(atoms, 4), _up(samples, 4)))
-    _correlate_atoms(x.reshape(-1), signal, z.reshape(-1), codes, part, sums)
+    pieces = len(sums) * -(-samples // SAMPLES)
+    arrays = x.reshape(-1), signal, z.reshape(-1), codes, part, sums
+    least = 1 + WORK // (sums.shape[1] * min(SAMPLES, sums.shape[2]) * part)
+    in_batches(_correlate_atoms, pieces, *arrays, least=least)
     out[...] = sums[:, :atoms, :samples].sum(axis=0).reshape(out.shape)
 
 
@@ -178,46 +190,45 @@ def _disjoint_block(grid, extents, stride):
     return _up(-(-extents[axis] // stride[axis]) * prod(grid[axis + 1 :]), TILE)
 
 
-@njit(cache=True, parallel=True)
-def _correlate(x, signal, matrix, codes, out):
-    positions = len(codes.rows) * codes.length
-    for i in prange(-(-positions // TILE)):
-        patches = np.empty(matrix.shape[1] * TILE, x.dtype)
-        four = np.empty(4 * TILE, x.dtype)
+@njit(cache=True, nogil=True)
+def _correlate(start, stop, x, signal, matrix, codes, out):
+    patches = np.empty(matrix.shape[1] * TILE, x.dtype)
+    four = np.empty(4 * TILE, x.dtype)
+    for i in range(start, stop):
         vectors = _unfold(x, signal, signal.samples, i * TILE, patches)
         for k in range(0, len(matrix), 4):
             _multiply(matrix[k : k + 4], patches, vectors, four)
             _store(four, codes, codes.samples[k : k + 4], i * TILE, out)
 
 
-@njit(cache=True, parallel=True)
-def _synthesize(z, codes, matrix, signal, share, first, out):
+@njit(cache=True, nogil=True)
+def _synthesize(start, stop, z, codes, matrix, signal, share, first, out):  # noqa: PLR0913
     block, samples = share
     positions = len(codes.rows) * codes.length
     groups = -(-len(matrix) // samples)
-    for i in prange(-(-(positions - first) // (2 * block)) * groups):
-        maps = np.empty(matrix.shape[1] * TILE, z.dtype)
-        four = np.empty(4 * TILE, z.dtype)
-        start, group = first + i // groups * 2 * block, i % groups * samples
-        for j in range(start, min(start + block, positions), TILE):
+    maps = np.empty(matrix.shape[1] * TILE, z.dtype)
+    four = np.empty(4 * TILE, z.dtype)
+    for i in range(start, stop):
+        begin, group = first + i // groups * 2 * block, i % groups * samples
+        for j in range(begin, min(begin + block, positions), TILE):
             vectors = _unfold(z, codes, codes.samples, j, maps)
             for p in range(group, min(group + samples, len(matrix)), 4):
                 _multiply(matrix[p : p + 4], maps, vectors, four)
                 _fold(four, signal, signal.samples[p : p + 4], j, out)
 
 
-@njit(cache=True, parallel=True)
-def _correlate_atoms(x, signal, z, codes, part, sums):
+@njit(cache=True, nogil=True)
+def _correlate_atoms(start, stop, x, signal, z, codes, part, sums):  # noqa: PLR0913
     positions = len(codes.rows) * codes.length
     groups = -(-len(signal.samples) // SAMPLES)
-    for i in prange(len(sums) * groups):
+    for i in range(start, stop):
         p = i % groups * SAMPLES
         samples = signal.samples[p : p + SAMPLES]
         total = sums[i // groups, :, p : p + SAMPLES]
         patches = np.empty(total.shape[1] * TILE, x.dtype)
         four = np.empty(4 * TILE, z.dtype)
-        start = i // groups * part
-        for j in range(start, min(start + part, positions), TILE):
+        begin = i // groups * part
+        for j in range(begin, min(begin + part, positions), TILE):
             _unfold(x, signal, samples, j, patches)
             for k in range(0, len(total), 4):
                 vectors = _unfold(z, codes, codes.samples[k : k + 4], j, four)

@@ -46,7 +46,9 @@ def _correlate(start, stop, x, columns, out):
     four = np.empty(4 * TILE, x.dtype)
     for i in range(start, stop, 4):
         some = min(4, stop - i)
-        rows[:some, :n] = x[i : i + some]
+        for j in range(some):  # loops, for assignments of slices compile for seconds
+            for p in range(n):
+                rows[j, p] = x[i + j, p]
         for t in range(len(columns)):
             width = min(TILE, n_atoms - t * TILE)
             _multiply(rows, columns[t], -(-width // LANES), four)

@@ -1,4 +1,8 @@
-"""Signals in batches on threads: whichever thread is free takes the next batch."""
+"""Work in batches on threads: whichever thread is free takes the next batch.
+
+Plain threads and kernels that release the GIL: such kernels compile in a third of the time of
+Numba's own parallel loops, may be called from any thread, and nothing spins between two calls.
+"""
 
 import os
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -7,17 +11,17 @@ from functools import cache
 from numba import get_num_threads
 
 BATCH = 128  # signals, at least: enough to hide the cost of a call
-SHARES = 16  # batches a thread, at most: enough to share work evenly
+SHARES = 8  # batches a thread, at most: enough to share work evenly
 
 
-def in_batches(kernel, n, *arguments):
+def in_batches(kernel, n, *arguments, least=BATCH):
     """Call ``kernel(start, stop, *arguments)`` on batches that cover ``range(n)``.
 
-    The kernel must release the GIL. Its signals do not depend on each other, so the result is
-    the same for any number of threads; as many run as Numba is set to.
+    The kernel must release the GIL. Its pieces of work do not depend on each other, so the
+    result is the same for any number of threads; as many run as Numba is set to.
     """
     threads = get_num_threads()
-    size = max(BATCH, -(-n // (SHARES * threads)))
+    size = max(least, -(-n // (SHARES * threads)))
     if threads == 1 or n <= size:
         kernel(0, n, *arguments)
         return
