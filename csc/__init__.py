@@ -12,10 +12,11 @@ _NAMES = {
     "csc.constraints": ["UnitBall", "UnitSphere", "ZeroMean"],
     "csc.dictionary": ["Dictionary"],
     "csc.learn": ["DictionaryLearning", "HomeostaticGain"],
-    "csc.penalties": ["L0", "L1", "LogPenalty", "Relative"],
+    "csc.nonconvex": ["L0", "LogPenalty"],
+    "csc.penalties": ["L1", "ElasticNet", "GroupL21", "Relative"],
     "csc.problem": ["Problem"],
     "csc.solving": ["Solution", "lmbda_max", "solve", "sparse_code"],
-    "csc.solvers": ["FISTA", "ISTA", "OMP", "CoordinateDescent", "WorkingSet"],
+    "csc.solvers": ["FISTA", "ISTA", "OMP", "CoordinateDescent", "GreedyFISTA", "WorkingSet"],
     "csc.store": ["load", "save"],
 }
 _HOME = {name: home for home, names in _NAMES.items() for name in names}

@@ -1,26 +1,24 @@
-"""Certificates of optimality: they see arrays and dictionaries, never a solver.
+"""Certificates of optimality: they see arrays, dictionaries and penalties, never a solver.
 
 All are computed in float64 whatever the precision of the codes, so that a float32 solution
 is judged by the problem and not by its rounding.
 """
-
-from math import inf
 
 from csc._device import namespace
 
 BLOCK = 2**17  # codes certified at once: as float64 they stay in the second-level cache
 
 
-def lasso_gap(x, dictionary, z, penalty, mask=None):
-    """Duality gap of the lasso ``1/2 ||M (x - D z)||^2 + lmbda sum(w |z|)`` at codes ``z``.
+def duality_gap(x, dictionary, z, penalty, mask=None):
+    """Duality gap of ``1/2 ||M (x - D z)||^2 + g(z)`` at codes ``z``, for a convex penalty g.
 
-    With the residual ``r = M (x - D z)`` of each signal shrunk to dual feasibility,
+    With the residual ``r = M (x - D z)`` of each signal and ``theta = s r``, where s <= 1 is the
+    largest factor that brings ``s D^T r`` into the domain of the conjugate ``g*``,
 
-        theta = r / max(1, max_k |D^T r|_k / (lmbda w_k)),
-        gap = 1/2 ||r||^2 + lmbda sum(w |z|) - 1/2 ||M x||^2 + 1/2 ||M x - theta||^2,
+        gap = 1/2 ||r||^2 + g(z) - (<M x, theta> - 1/2 ||theta||^2 - g*(D^T theta)),
 
-    which bounds the excess of the objective over its minimum [1]_. For non-negative codes
-    the maximum runs over ``D^T r`` without the modulus.
+    which bounds the excess of the objective over its minimum (Fenchel duality; for the lasso
+    [1]_).
 
     Parameters
     ----------
@@ -29,7 +27,7 @@ def lasso_gap(x, dictionary, z, penalty, mask=None):
     dictionary : Dictionary
     z : array (N, K, *V)
         Codes.
-    penalty : L1
+    penalty : L1, ElasticNet or GroupL21
     mask : array, optional
         1 where ``x`` was observed, broadcastable to ``x``.
 
@@ -46,18 +44,18 @@ def lasso_gap(x, dictionary, z, penalty, mask=None):
     Examples
     --------
     >>> import numpy as np, csc
-    >>> from csc.certify import lasso_gap
+    >>> from csc.certify import duality_gap
     >>> x, D = np.array([[[3.0, 1.0]]]), csc.Dictionary(np.eye(2)[:, None])
     >>> z = np.array([[[2.0], [0.0]]])  # soft-thresholded: optimal
-    >>> lasso_gap(x, D, z, csc.L1(1.0))
+    >>> duality_gap(x, D, z, csc.L1(1.0))
     array([0.])
     """
-    return lasso_certificate(x, dictionary, z, penalty, mask)[1]
+    return certificate(x, dictionary, z, penalty, mask)[1]
 
 
-def lasso_certificate(x, dictionary, z, penalty, mask=None):
-    """Objective and duality gap of each signal, ``(N,)`` each: `lasso_gap` with its primal."""
-    weights = penalty.weights
+def certificate(x, dictionary, z, penalty, mask=None):
+    """Objective and duality gap of each signal, ``(N,)`` each: `duality_gap` with its primal."""
+    weights = getattr(penalty, "weights", None)
     if mask is not None or (weights is not None and weights.ndim == z.ndim):
         return _certify(x, dictionary, z, penalty, mask)
     size = max(1, BLOCK // z[0].size)
@@ -68,23 +66,24 @@ def lasso_certificate(x, dictionary, z, penalty, mask=None):
 
 def _certify(x, dictionary, z, penalty, mask):
     D, x, z = dictionary.as_double, x.astype("float64"), z.astype("float64")
-    r = _masked(x - D(z), mask)
+    r = _masked(x - D(z, x.shape[2:]), mask)
     q = D.adjoint(r)
-    shrink = 1 / namespace(z).maximum(_excess(q, penalty), 1)
+    s = 1 / namespace(z).maximum(penalty.excess(q), 1)
     half_energy, cost = 0.5 * _inner(r, r), penalty.values(z)
     # <M x, r> = ||r||^2 + <z, D^T r> turns the gap into a sum without cancellation
-    gap = half_energy * (1 - shrink) ** 2 + cost - shrink * _inner(z, q)
+    gap = half_energy * (1 - s) ** 2 + cost - s * _inner(z, q) + penalty.conjugate(q, s)
     return half_energy + cost, namespace(z).maximum(gap, 0)  # below 0 only by rounding
 
 
 def kkt_violation(x, dictionary, z, penalty, mask=None):
-    """Largest distance from ``D^T r`` to ``lmbda w`` times the subdifferential of ``|z|``.
+    """Largest distance from ``D^T r`` to the subdifferential of the penalty at ``z``.
 
-    Zero exactly at a minimiser; in the units of ``lmbda``. Parameters as in `lasso_gap`.
+    Zero exactly at a minimiser; in the units of ``lmbda``. Parameters as in `duality_gap`.
 
     Returns
     -------
     violation : array (N,), float64
+        Infinite for a signal with negative codes where the penalty asks for ``z >= 0``.
 
     Examples
     --------
@@ -94,42 +93,13 @@ def kkt_violation(x, dictionary, z, penalty, mask=None):
     >>> kkt_violation(x, D, np.array([[[2.5], [0.0]]]), csc.L1(1.0))
     array([0.5])
     """
-    if penalty.positive and (z < 0).any():
-        return namespace(z).full(len(z), inf)
-    xp, D = namespace(z), dictionary.as_double
-    x, z = x.astype("float64"), z.astype("float64")
-    q = D.adjoint(_masked(x - D(z), mask))
-    price = _prices(penalty, z)
-    at_zero = xp.maximum((q if penalty.positive else abs(q)) - price, 0)
-    return xp.where(z == 0, at_zero, abs(q - price * xp.sign(z))).reshape(len(z), -1).max(axis=1)
+    D, x, z = dictionary.as_double, x.astype("float64"), z.astype("float64")
+    return penalty.violation(z, D.adjoint(_masked(x - D(z, x.shape[2:]), mask)))
 
 
 def _masked(a, mask):
     # where, not a product: NaN outside the mask is allowed and means nothing
     return a if mask is None else namespace(a).where(mask != 0, a, 0)
-
-
-def _prices(penalty, z):
-    weights = 1.0 if penalty.weights is None else penalty.weights.astype("float64")
-    return namespace(z).broadcast_to(float(penalty.lmbda) * weights, z.shape)
-
-
-def _excess(q, penalty):
-    """Largest correlation over its price, signal by signal: above 1 it breaks feasibility."""
-    xp = namespace(q)
-    if penalty.weights is None and penalty.lmbda > 0:
-        return _largest(q, penalty.positive) / float(penalty.lmbda)
-    price = _prices(penalty, q)
-    free = price == 0  # an unpenalised code must be orthogonal to the residual: only 0 is sure
-    forbidden = xp.where(q > 0, inf, xp.where(q < 0, -inf, 0))
-    ratio = xp.where(free, forbidden, q / xp.where(free, 1, price))
-    return _largest(ratio, penalty.positive)
-
-
-def _largest(q, positive):
-    rows = q.reshape(len(q), -1)
-    top = rows.max(axis=1)
-    return top if positive else namespace(q).maximum(top, -rows.min(axis=1))
 
 
 def _inner(a, b):

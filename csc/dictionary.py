@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import cos, pi, prod
+from math import cos, pi
 
 import numpy as np
 
 from csc._device import kernels, namespace
-from csc._validate import check_atoms, check_choice, check_count, check_floats, check_signals
+from csc._validate import check_atoms, check_floats, check_signals
+from csc.geometry import Geometry
 
-MODES = ("full",)
 GRID = 16  # frequencies per tap where the Lipschitz bound samples large signals
 
 
@@ -19,20 +19,22 @@ class Dictionary:
 
     In mode ``"full"`` every atom lies wholly inside the signal,
 
-        x[n, c, u] = sum_k sum_v d[k, c, u - v] z[n, k, v],    V = S - s + 1,
+        x[n, c, u] = sum_k sum_v d[k, c, u - t v] z[n, k, v],    V = (S - s) // t + 1,
 
-    so a signal of the atoms' own extents (a patch) has codes with one position. The object
-    is immutable: it keeps a read-only copy of the atoms.
+    so a signal of the atoms' own extents (a patch) has codes with one position. In mode
+    ``"valid"`` atoms may overhang the border (V = (S + s - 2) // t + 1) and in ``"same"`` those
+    at the border are cropped (V = ceil(S / t)); in ``"circular"`` they wrap around (V = S / t).
+    The object is immutable: it keeps a read-only copy of the atoms.
 
     Parameters
     ----------
     atoms : array (K, C, *s), float32 or float64
         K atoms of C channels with 1 to 3 spatial axes. No axis is guessed: single-channel
         atoms need ``atoms[:, None]``.
-    mode : {"full"}
-        Which positions an atom may take.
-    stride : int
-        Codes live on every ``stride``-th position; 1 in this version.
+    mode : {"full", "valid", "same", "circular"}
+        Which positions an atom may take; see `csc.geometry.Geometry`.
+    stride : int or tuple of ints
+        Codes live on every ``stride``-th position t, the same on all axes or one an axis.
 
     Raises
     ------
@@ -56,13 +58,11 @@ class Dictionary:
 
     atoms: np.ndarray
     mode: str = "full"
-    stride: int = 1
+    stride: int | tuple = 1
 
     def __post_init__(self):
         check_atoms(self.atoms)
-        check_choice("mode", self.mode, MODES)
-        if check_count("stride", self.stride) != 1:
-            raise ValueError(f"stride must be 1 in this version, got {self.stride}")
+        Geometry.of(self.mode, self.stride, self.extents)  # says what is wrong
         xp = namespace(self.atoms)
         atoms = xp.array(self.atoms, order="C")
         if xp is np:
@@ -72,7 +72,13 @@ class Dictionary:
     def __repr__(self):
         k, c, *extents = self.atoms.shape
         size = "x".join(map(str, extents))
-        return f"Dictionary({k} atoms {size}, {c} channel(s), mode={self.mode!r}, {self.dtype})"
+        kind = f"mode={self.mode!r}" + ("" if self.geometry.is_dense else f", stride={self.stride}")
+        return f"Dictionary({k} atoms {size}, {c} channel(s), {kind}, {self.dtype})"
+
+    @cached_property
+    def geometry(self):
+        """Where the atoms lie in a signal."""
+        return Geometry.of(self.mode, self.stride, self.extents)
 
     @property
     def dtype(self):
@@ -90,12 +96,20 @@ class Dictionary:
         return self.atoms.shape[2:]
 
     def code_extents(self, signal_extents):
-        """Spatial extents *V* of the codes of signals with extents *S*: V = S - s + 1."""
-        return tuple(big - s + 1 for big, s in zip(signal_extents, self.extents, strict=True))
+        """Spatial extents *V* of the codes of signals with extents *S*."""
+        return self.geometry.code_extents(signal_extents)
 
     def signal_extents(self, code_extents):
-        """Spatial extents *S* of the signals whose codes have extents *V*: S = V + s - 1."""
-        return tuple(v + s - 1 for v, s in zip(code_extents, self.extents, strict=True))
+        """Spatial extents *S* of the smallest signals whose codes have extents *V*."""
+        return self.geometry.signal_extents(code_extents)
+
+    def pad(self, x):
+        """Signals in which every atom lies wholly, E x: zeros or wrapped samples around x."""
+        return self.geometry.pad(x)
+
+    def is_patch(self, signal_extents):
+        """Whether the dictionary is one matrix: atoms as large as the signals."""
+        return self.mode == "full" and tuple(signal_extents) == tuple(self.extents)
 
     def __call__(self, z, shape=None):
         """Synthesise signals from codes.
@@ -105,23 +119,22 @@ class Dictionary:
         z : array (N, K, *V)
             Codes, same dtype as the atoms.
         shape : tuple, optional
-            Extents *S* of the signals where the codes leave them open (strides); here it
-            can only confirm ``V + s - 1``.
+            Extents *S* of the signals where the codes leave them open (strides); the
+            smallest by default.
 
         Returns
         -------
         x : array (N, C, *S)
         """
         self._check_codes(z)
-        extents = self.signal_extents(z.shape[2:])
-        if shape is not None and tuple(shape) != extents:
-            raise ValueError(f"shape must be {extents} for codes of shape {z.shape}, got {shape}")
+        extents = self._extents_of(z, shape)
         n, channels = z.shape[0], self.atoms.shape[1]
-        if prod(z.shape[2:]) == 1:  # one position: a matrix product
+        if self.is_patch(extents):  # a matrix product
             return (z.reshape(n, -1) @ self.matrix).reshape(n, channels, *extents)
-        out = namespace(z, self.atoms).empty((n, channels, *extents), z.dtype)
-        kernels(z).synthesize(_given(z), _given(self.atoms), (1, 1, 1), _volume(out))
-        return out
+        padded = self.geometry.padded_extents(extents)
+        out = namespace(z, self.atoms).empty((n, channels, *padded), z.dtype)
+        kernels(z).synthesize(_given(z), _given(self.atoms), self._steps, _volume(out))
+        return self.geometry.unpad(out, extents)
 
     def adjoint(self, x):
         """Correlate signals with the atoms: ``(D^T x)[n, k, v] = <d_k, x[n] at v>``.
@@ -135,13 +148,14 @@ class Dictionary:
         -------
         z : array (N, K, *V)
         """
-        self._check_dtype("x", check_signals(x, self.atoms.shape[1:]))
+        self.check_signals("x", x)
         extents = self.code_extents(x.shape[2:])
         n = x.shape[0]
-        if prod(extents) == 1:
+        if self.is_patch(x.shape[2:]):
             return self._correlate_patches(x.reshape(n, -1)).reshape(n, self.n_atoms, *extents)
         out = namespace(x, self.atoms).empty((n, self.n_atoms, *extents), x.dtype)
-        kernels(x).correlate(_given(x), _given(self.atoms), (1, 1, 1), _volume(out))
+        padded = self.pad(x)
+        kernels(x).correlate(_given(padded), _given(self.atoms), self._steps, _volume(out))
         return out
 
     def adjoint_atoms(self, r, z):
@@ -157,19 +171,18 @@ class Dictionary:
         Returns
         -------
         g : array (K, C, *s)
-            ``g[k, c, l] = sum_{n, v} r[n, c, v + l] z[n, k, v]``
+            ``g[k, c, l] = sum_{n, v} (E r)[n, c, t v + l] z[n, k, v]``
         """
         self._check_codes(z)
-        self._check_dtype("r", check_signals(r, self.atoms.shape[1:], "r"))
-        expected = (z.shape[0], *self.signal_extents(z.shape[2:]))
-        if (r.shape[0], *r.shape[2:]) != expected:
+        self.check_signals("r", r)
+        if (r.shape[0], *self.code_extents(r.shape[2:])) != (z.shape[0], *z.shape[2:]):
             raise ValueError(f"r of shape {r.shape} does not fit codes z of shape {z.shape}")
         out = namespace(r, z, self.atoms).empty(self.atoms.shape, r.dtype)
-        if prod(z.shape[2:]) == 1:
+        if self.is_patch(r.shape[2:]):
             n = r.shape[0]
             out[...] = (z.reshape(n, -1).T @ r.reshape(n, -1)).reshape(out.shape)
         else:
-            kernels(r).correlate_atoms(_given(r), _given(z), (1, 1, 1), _volume(out))
+            kernels(r).correlate_atoms(_given(self.pad(r)), _given(z), self._steps, _volume(out))
         return out
 
     @property
@@ -191,18 +204,19 @@ class Dictionary:
             ``g[j, k, d + s - 1] = sum_{c, l} d_j[c, l + d] d_k[c, l]``: zero shift in the
             middle, where it is the Gram matrix of a patch dictionary.
         """
-        border = [(0, 0), (0, 0), *((s - 1, s - 1) for s in self.extents)]
-        return self.adjoint(namespace(self.atoms).pad(self.atoms, border))
+        return Dictionary(self.atoms, "valid").adjoint(self.atoms)
 
     def lipschitz(self, signal_extents=None):
         """Certified upper bound of the squared operator norm ``||D||^2``.
 
-        Codes of extents V fill signals of extents S without wrapping, so D is a restriction
-        of the circular operator on S, whose norm is the largest eigenvalue over the DFT
-        frequencies w of ``sum_k d_k(w) d_k(w)^H`` (C x C). For S above 16 taps an axis the
+        D is a part of the circular operator on signals of P samples an axis, those that the
+        atoms reach, whose norm is the largest eigenvalue over the DFT frequencies w of
+        ``sum_k d_k(w) d_k(w)^H`` (C x C). With strides the same holds of the samples taken
+        every t-th, which are channels of their own. For P above 16 taps an axis the
         frequencies are sampled more coarsely, at n points an axis, and the bound divided by
         ``cos(pi (s - 1) / n)``: no trigonometric polynomial of degree s - 1 exceeds its
-        largest sample by more [1]_. A patch (S = s) gets its exact spectral norm.
+        largest sample by more [1]_. Exact for patches (S = s), and in mode "circular" up to 16
+        taps.
 
         Parameters
         ----------
@@ -218,14 +232,20 @@ class Dictionary:
         .. [1] H. Ehlich, K. Zeller, "Schwankung von Polynomen zwischen Gitterpunkten",
            Math. Z. 86, 1964.
         """
-        if signal_extents is not None and tuple(signal_extents) == tuple(self.extents):
+        if signal_extents is not None and self.is_patch(signal_extents):
             return float(self._norm_squared_patch)
-        caps = [GRID * s for s in self.extents]
-        wanted = signal_extents if signal_extents is not None else caps
+        phases = _phases(self.atoms.astype("float64"), self.geometry.stride)
+        taps = phases.shape[2:]
+        caps = [GRID * s for s in taps]
+        wanted = caps
+        if signal_extents is not None:
+            wraps = self.mode == "circular"
+            codes = self.code_extents(signal_extents)
+            wanted = [v if wraps else v + s - 1 for v, s in zip(codes, taps, strict=True)]
         samples = [min(cap, int(n)) for cap, n in zip(caps, wanted, strict=True)]
-        bound = self._largest_eigenvalue(tuple(samples))
+        bound = _largest_eigenvalue(phases, tuple(samples))
         coarse = [signal_extents is None or n > cap for n, cap in zip(wanted, caps, strict=True)]
-        for s, n, is_coarse in zip(self.extents, samples, coarse, strict=True):
+        for s, n, is_coarse in zip(taps, samples, coarse, strict=True):
             bound /= cos(pi * (s - 1) / n) if is_coarse else 1.0
         return bound
 
@@ -241,21 +261,30 @@ class Dictionary:
         xp = namespace(self.atoms)
         return xp.linalg.norm(self.matrix.astype("float64"), 2) ** 2
 
-    def _largest_eigenvalue(self, samples):
-        """Largest eigenvalue of D(w) D(w)^H over a grid of frequencies."""
-        xp = namespace(self.atoms)
-        axes = tuple(range(2, self.atoms.ndim))
-        spectra = xp.fft.rfftn(self.atoms.astype("float64"), samples, axes=axes)
-        spectra = xp.moveaxis(spectra.reshape(*spectra.shape[:2], -1), 2, 0)  # (w, K, C)
-        if spectra.shape[1] < spectra.shape[2]:
-            spectra = spectra.swapaxes(1, 2)  # the smaller of D D^H and D^H D
-        grams = spectra.conj().swapaxes(1, 2) @ spectra
-        return float(xp.linalg.eigvalsh(grams)[:, -1].max())
-
     def _correlate_patches(self, rows):
         out = namespace(rows).empty((len(rows), self.n_atoms), self.dtype)
         kernels(rows).correlate_patches(rows, self.matrix, out)
         return out
+
+    def check_signals(self, name, x):
+        """Refuse signals ``(N, C, *S)`` that this dictionary cannot explain."""
+        check_signals(x, self.atoms.shape[1:], name, fit=self.geometry.must_fit)
+        self.code_extents(x.shape[2:])
+        self._check_dtype(name, x)
+
+    @property
+    def _steps(self):
+        return ((1,) * (5 - self.atoms.ndim)) + self.geometry.stride
+
+    def _extents_of(self, z, shape):
+        if shape is None:
+            return self.signal_extents(z.shape[2:])
+        if self.code_extents(shape) != z.shape[2:]:
+            raise ValueError(
+                f"shape must be extents of signals whose codes have extents {z.shape[2:]}, got "
+                f"{tuple(shape)}, whose codes have {self.code_extents(shape)}"
+            )
+        return tuple(shape)
 
     def _check_codes(self, z):
         self._check_dtype("z", check_floats("z", z))
@@ -272,6 +301,41 @@ class Dictionary:
                 f"{name} is {a.dtype} but the atoms are {self.dtype}; use one precision, "
                 f"for example {name}.astype(atoms.dtype)"
             )
+
+
+def _phases(atoms, stride):
+    """Samples t j + p of the atoms as sample j of channel (c, p), for every phase p < t."""
+    xp, (k, c, *extents) = namespace(atoms), atoms.shape
+    taps = [-(-s // t) for s, t in zip(extents, stride, strict=True)]
+    whole = [(0, 0), (0, 0)]
+    whole += [(0, n * t - s) for n, t, s in zip(taps, stride, extents, strict=True)]
+    split = [n for pair in zip(taps, stride, strict=True) for n in pair]
+    axes = range(2, 2 + 2 * len(taps))
+    phases = xp.pad(atoms, whole).reshape(k, c, *split)
+    return phases.transpose(0, 1, *axes[1::2], *axes[::2]).reshape(k, -1, *taps)
+
+
+def _largest_eigenvalue(atoms, samples):
+    """Largest eigenvalue of D(w) D(w)^H over a grid of frequencies."""
+    xp = namespace(atoms)
+    spectra = xp.fft.rfftn(_wrapped(atoms, samples), samples, axes=tuple(range(2, atoms.ndim)))
+    spectra = xp.moveaxis(spectra.reshape(*spectra.shape[:2], -1), 2, 0)  # (w, K, C)
+    if spectra.shape[1] < spectra.shape[2]:
+        spectra = spectra.swapaxes(1, 2)  # the smaller of D D^H and D^H D
+    grams = spectra.conj().swapaxes(1, 2) @ spectra
+    return float(xp.linalg.eigvalsh(grams)[:, -1].max())
+
+
+def _wrapped(atoms, samples):
+    """Atoms folded onto ``samples`` points an axis: a strided circle can be shorter than they."""
+    for axis, n in enumerate(samples, start=2):
+        parts = [atoms.take(range(i, min(i + n, atoms.shape[axis])), axis)
+                 for i in range(0, atoms.shape[axis], n)]  # fmt: skip
+        whole = parts[0].copy()
+        for part in parts[1:]:
+            whole[(slice(None),) * axis + (slice(0, part.shape[axis]),)] += part
+        atoms = whole
+    return atoms
 
 
 def _volume(a):

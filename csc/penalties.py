@@ -1,4 +1,9 @@
-"""Penalties on the codes: each states its value and its proximal operator."""
+"""Convex penalties ``g`` on the codes: value, prox, and what certificates ask of them.
+
+A certificate needs the convex conjugate ``g*(q) = max_z <q, z> - g(z)``: ``excess`` says by
+which factor ``q`` leaves its domain, ``conjugate`` its value inside, and ``violation`` how far
+``q`` is from the subdifferential of ``g``.
+"""
 
 from dataclasses import dataclass
 from math import inf
@@ -6,7 +11,7 @@ from math import inf
 import numpy as np
 
 from csc._device import namespace
-from csc._validate import check_floats, check_number
+from csc._validate import check_count, check_floats, check_number
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,8 @@ class Relative:
         check_number("fraction", self.fraction)
 
 
-def _check_lmbda(lmbda):
+def check_lmbda(lmbda):
+    """Refuse a strength that is neither `Relative` nor a finite number >= 0."""
     if not isinstance(lmbda, Relative):
         check_number("lmbda", lmbda)
 
@@ -63,7 +69,7 @@ class L1:
     convex = True
 
     def __post_init__(self):
-        _check_lmbda(self.lmbda)
+        check_lmbda(self.lmbda)
         if self.weights is not None and (check_floats("weights", self.weights) < 0).any():
             raise ValueError(f"weights must be >= 0, got {self.weights.min()}")
 
@@ -82,11 +88,7 @@ class L1:
 
     def prox(self, z, step):
         """argmin_u  step * lmbda * sum(w |u|) + 1/2 ||u - z||^2: soft-threshold at step lmbda w."""
-        xp = namespace(z)
-        threshold = xp.asarray(step * self.lmbda * self._weights(z), dtype=z.dtype)
-        if self.positive:
-            return xp.maximum(z - threshold, 0)
-        return xp.sign(z) * xp.maximum(abs(z) - threshold, 0)
+        return _soft_threshold(z, step * self.lmbda * self._weights(z), self.positive)
 
     def lmbda_max(self, correlations, energies=None):  # noqa: ARG002  one signature for all
         """Smallest ``lmbda`` whose codes are all zero: ``max |D^T x| / w``."""
@@ -97,123 +99,231 @@ class L1:
         ratio = namespace(q).where(penalised, q, 0) / (self.weights + ~penalised)
         return max(float(ratio.max()), 0.0)
 
+    def excess(self, q):
+        """Largest ``|q| / (lmbda w)`` of each signal ``(N,)``: above 1, ``g*`` is infinite."""
+        xp = namespace(q)
+        if self.weights is None and self.lmbda > 0:
+            return _largest(q, self.positive) / float(self.lmbda)
+        price = self._prices(q)
+        free = price == 0  # an unpenalised code must be orthogonal to the residual: only 0 is sure
+        forbidden = xp.where(q > 0, inf, xp.where(q < 0, -inf, 0))
+        ratio = xp.where(free, forbidden, q / xp.where(free, 1, price))
+        return _largest(ratio, self.positive)
+
+    def conjugate(self, q, scale):  # noqa: ARG002  one signature for all
+        """``g*(scale q)`` of each signal ``(N,)``: 0 inside the domain."""
+        return namespace(q).zeros(len(q))
+
+    def violation(self, z, q):
+        """Largest distance of ``q`` from the subdifferential at ``z``, ``(N,)``."""
+        return _from_subdifferential(z, q, self._prices(z), self.positive)
+
+    def _prices(self, z):
+        weights = 1.0 if self.weights is None else self.weights.astype("float64")
+        return namespace(z).broadcast_to(float(self.lmbda) * weights, z.shape)
+
     def _weights(self, z):
         return 1 if self.weights is None else self.weights.astype(z.dtype, copy=False)
 
 
 @dataclass(frozen=True)
-class L0:
-    """``lmbda * ||z||_0``, the number of non-zero codes; not convex.
+class ElasticNet:
+    """``lmbda * sum(|z| + ridge / 2 z^2)``: sparse and strictly convex [1]_.
+
+    scikit-learn's ``alpha, l1_ratio`` are ``lmbda = alpha l1_ratio`` and ``ridge = (1 -
+    l1_ratio) / l1_ratio`` (for sums, where scikit-learn takes means over samples).
 
     Parameters
     ----------
     lmbda : float or Relative
-        Price of one non-zero code, >= 0.
-
-    Examples
-    --------
-    >>> import numpy as np, csc
-    >>> csc.L0(2.0).prox(np.array([-3.0, 0.5, 1.9]), 1.0)
-    array([-3.,  0.,  0.])
-    """
-
-    lmbda: float | Relative
-
-    name = "l0"
-    convex = False
-
-    def __post_init__(self):
-        _check_lmbda(self.lmbda)
-
-    def value(self, z):
-        """Penalty of codes ``z``."""
-        return float(self.lmbda) * int((z != 0).sum())
-
-    def prox(self, z, step):
-        """argmin_u  step lmbda ||u||_0 + 1/2 ||u - z||^2: hard-threshold at sqrt(2 step lmbda)."""
-        return z * (z * z > 2 * step * self.lmbda)
-
-    def lmbda_max(self, correlations, energies):
-        """Smallest ``lmbda`` at which no single atom pays: ``max (d^T x)^2 / (2 ||d||^2)``.
-
-        ``energies`` are the squared norms of the atoms, shaped to broadcast over the codes.
-        """
-        used = namespace(energies).where(energies > 0, energies, 1)  # zero atoms correlate to 0
-        return float((correlations**2 / (2 * used)).max())
-
-
-@dataclass(frozen=True)
-class LogPenalty:
-    """``lmbda * sum(log(1 + (z / scale)^2))``, Olshausen and Field's choice [1]_; not convex.
-
-    Parameters
-    ----------
-    lmbda : float
-        Strength, >= 0; never `Relative`, for no finite one silences all codes.
-    scale : float
-        ``sigma`` of the paper, > 0: codes well below it cost as their square, well above
-        it as their logarithm.
+        Strength, >= 0.
+    ridge : float
+        Weight of the squares beside the absolute values, > 0 (for 0 take `L1`).
+    positive : bool
+        Ask for ``z >= 0`` (the value is infinite elsewhere).
 
     References
     ----------
-    .. [1] B. Olshausen, D. Field, "Emergence of simple-cell receptive field properties by
-       learning a sparse code for natural images", Nature 381, 1996.
+    .. [1] H. Zou, T. Hastie, "Regularization and variable selection via the elastic net",
+       J. R. Stat. Soc. B 67(2), 2005.
 
     Examples
     --------
     >>> import numpy as np, csc
-    >>> csc.LogPenalty(1.0).prox(np.array([0.0, 3.0]), 0.5).round(3)
-    array([0.   , 2.672])
+    >>> csc.ElasticNet(1.0, ridge=3.0).prox(np.array([-3.0, 0.5, 2.0]), 1.0)
+    array([-0.5 ,  0.  ,  0.25])
     """
 
-    lmbda: float
-    scale: float = 1.0
+    lmbda: float | Relative
+    ridge: float = 1.0
+    positive: bool = False
 
-    name = "log"
-    convex = False
+    name = "elastic net"
+    convex = True
 
     def __post_init__(self):
-        if isinstance(self.lmbda, Relative):
-            raise TypeError("LogPenalty has no finite lmbda_max: lmbda cannot be Relative")
-        check_number("lmbda", self.lmbda)
-        check_number("scale", self.scale, strict=True)
+        check_lmbda(self.lmbda)
+        check_number("ridge", self.ridge, strict=True)
 
     def value(self, z):
         """Penalty of codes ``z``, accumulated in float64."""
-        scaled = z / z.dtype.type(self.scale)
-        return float(self.lmbda) * float(namespace(z).log1p(scaled * scaled).sum(dtype="float64"))
+        return float(self.values(z).sum())
+
+    def values(self, z):
+        """Penalty of each signal's codes ``(N,)``, in float64."""
+        rows = z.reshape(len(z), -1)
+        squares = (rows * rows).sum(axis=1, dtype="float64")
+        sizes = abs(rows).sum(axis=1, dtype="float64")
+        values = float(self.lmbda) * (sizes + 0.5 * float(self.ridge) * squares)
+        if self.positive:
+            values[(rows < 0).any(axis=1)] = inf
+        return values
 
     def prox(self, z, step):
-        """argmin_u  step lmbda log(1 + (u/scale)^2) + 1/2 (u - z)^2, entry by entry.
+        """argmin_u  step g(u) + 1/2 ||u - z||^2: soft-threshold, then shrink."""
+        shrunk = _soft_threshold(z, step * self.lmbda, self.positive)
+        return shrunk / namespace(z).asarray(1 + step * self.lmbda * self.ridge, dtype=z.dtype)
 
-        Stationary points solve ``u^3 - a u^2 + (s^2 + 2 step lmbda) u - a s^2 = 0`` with
-        a = |z|, s = scale; of its real roots, all in [0, a], the one of least cost is taken.
-        """
-        xp = namespace(z)
-        a = abs(z).astype("float64")
-        weight, s2 = step * self.lmbda, self.scale**2
-        roots = _cubic_roots(xp, -a, s2 + 2 * weight, -a * s2).clip(0, a)
-        cost = weight * xp.log1p(roots * roots / s2) + 0.5 * (roots - a) ** 2
-        best = xp.take_along_axis(roots, cost.argmin(axis=0)[None], axis=0)[0]
-        return (xp.sign(z) * best).astype(z.dtype)
+    def lmbda_max(self, correlations, energies=None):  # noqa: ARG002  one signature for all
+        """Smallest ``lmbda`` whose codes are all zero: ``max |D^T x|``, whatever the ridge."""
+        q = correlations if self.positive else abs(correlations)
+        return max(float(q.max()), 0.0)
+
+    def excess(self, q):
+        """0 for each signal ``(N,)``: ``g*`` is finite everywhere (for ``lmbda`` 0: only at 0)."""
+        if self.lmbda > 0:
+            return namespace(q).zeros(len(q))
+        return namespace(q).where(_largest(q, self.positive) > 0, inf, 0.0)
+
+    def conjugate(self, q, scale):
+        """``g*(scale q) = sum((|scale q| - lmbda)_+^2) / (2 lmbda ridge)``, ``(N,)``."""
+        if self.lmbda == 0:
+            return namespace(q).zeros(len(q))
+        rows = scale[:, None] * q.reshape(len(q), -1)
+        over = _soft_threshold(rows, float(self.lmbda), self.positive)
+        return (over * over).sum(axis=1) / (2 * float(self.lmbda) * float(self.ridge))
+
+    def violation(self, z, q):
+        """Largest distance of ``q`` from the subdifferential at ``z``, ``(N,)``."""
+        slope = float(self.lmbda) * float(self.ridge) * z
+        return _from_subdifferential(z, q - slope, float(self.lmbda), self.positive)
 
 
-def _cubic_roots(xp, b, c, d):
-    """Real roots of u^3 + b u^2 + c u + d, stacked on a new axis; a single one thrice.
+@dataclass(frozen=True)
+class GroupL21:
+    """``lmbda * sum_g ||z_g||_2``: the atoms of a group are used together or not at all [1]_.
 
-    Viete's and Cardano's formulas give the roots, two Newton steps mend their cancellation.
+    A group holds the codes of ``group_size`` consecutive atoms at one position of one signal.
+    For colour images whose channels share their support, repeat every single-channel atom
+    ``a`` of shape (G, 1, h, w) once a channel, and group the copies:
+
+        atoms = (a[:, None] * np.eye(3)[:, :, None, None]).reshape(-1, 3, h, w)
+        penalty = GroupL21(lmbda, group_size=3)
+
+    Parameters
+    ----------
+    lmbda : float or Relative
+        Strength, >= 0.
+    group_size : int
+        Atoms in a group, a divisor of their number K.
+
+    References
+    ----------
+    .. [1] M. Yuan, Y. Lin, "Model selection and estimation in regression with grouped
+       variables", J. R. Stat. Soc. B 68(1), 2006.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> z = np.array([[[3.0], [4.0], [0.5], [0.5]]])
+    >>> csc.GroupL21(1.0, group_size=2).prox(z, 1.0).ravel()
+    array([2.4, 3.2, 0. , 0. ])
     """
-    p, q = c - b * b / 3, 2 * b**3 / 27 - b * c / 3 + d
-    disc = (q / 2) ** 2 + (p / 3) ** 3
-    root = xp.sqrt(xp.maximum(disc, 0))
-    single = xp.cbrt(-q / 2 + root) + xp.cbrt(-q / 2 - root)
-    radius = 2 * xp.sqrt(xp.maximum(-p / 3, 0))
-    ratio = (3 * q / (p * radius + (p * radius == 0))).clip(-1, 1)
-    angle = xp.arccos(ratio) / 3
-    thrice = xp.stack([radius * xp.cos(angle - 2 * np.pi * k / 3) for k in range(3)])
-    u = xp.where(disc > 0, single, thrice) - b / 3
-    for _ in range(2):
-        slope = (3 * u + 2 * b) * u + c
-        flat = slope == 0
-        u = u - xp.where(flat, 0, ((u + b) * u + c) * u + d) / xp.where(flat, 1, slope)
-    return u
+
+    lmbda: float | Relative
+    group_size: int
+
+    name = "l21"
+    convex = True
+
+    def __post_init__(self):
+        check_lmbda(self.lmbda)
+        check_count("group_size", self.group_size)
+
+    def check_codes(self, shape):
+        """Refuse codes of a ``shape`` (N, K, *V) whose atoms do not fill the groups."""
+        if shape[1] % self.group_size:
+            raise ValueError(
+                f"group_size must divide the number of atoms, got group_size = {self.group_size} "
+                f"for {shape[1]} atoms"
+            )
+
+    def value(self, z):
+        """Penalty of codes ``z``, accumulated in float64."""
+        return float(self.values(z).sum())
+
+    def values(self, z):
+        """Penalty of each signal's codes ``(N,)``, in float64."""
+        norms = self._norms(z).reshape(len(z), -1)
+        return float(self.lmbda) * norms.sum(axis=1, dtype="float64")
+
+    def prox(self, z, step):
+        """argmin_u  step g(u) + 1/2 ||u - z||^2: shorten each group by ``step lmbda``."""
+        xp, norms = namespace(z), self._norms(z)
+        threshold = xp.asarray(step * self.lmbda, dtype=z.dtype)
+        factor = xp.maximum(norms - threshold, 0) / xp.where(norms > 0, norms, 1)
+        return (self._grouped(z) * factor).reshape(z.shape)
+
+    def lmbda_max(self, correlations, energies=None):  # noqa: ARG002  one signature for all
+        """Smallest ``lmbda`` whose codes are all zero: ``max_g ||(D^T x)_g||``."""
+        return float(self._norms(correlations).max())
+
+    def excess(self, q):
+        """Largest ``||q_g|| / lmbda`` of each signal ``(N,)``: above 1, ``g*`` is infinite."""
+        top = _largest(self._norms(q), True)
+        if self.lmbda > 0:
+            return top / float(self.lmbda)
+        return namespace(q).where(top > 0, inf, 0.0)
+
+    def conjugate(self, q, scale):  # noqa: ARG002  one signature for all
+        """``g*(scale q)`` of each signal ``(N,)``: 0 inside the domain."""
+        return namespace(q).zeros(len(q))
+
+    def violation(self, z, q):
+        """Largest distance of a group of ``q`` from the subdifferential at ``z``, ``(N,)``."""
+        xp, norms, lmbda = namespace(z), self._norms(z), float(self.lmbda)
+        slope = lmbda * self._grouped(z) / xp.where(norms > 0, norms, 1)
+        off = self._norms((self._grouped(q) - slope).reshape(q.shape))  # at z_g = 0: ||q_g||
+        return _largest(xp.where(norms > 0, off, xp.maximum(off - lmbda, 0)), True)
+
+    def _grouped(self, z):
+        n, k, *extents = z.shape
+        return z.reshape(n, k // self.group_size, self.group_size, *extents)
+
+    def _norms(self, z):
+        return namespace(z).sqrt((self._grouped(z) ** 2).sum(axis=2, keepdims=True))
+
+
+def _soft_threshold(z, threshold, positive):
+    xp = namespace(z)
+    threshold = xp.asarray(threshold, dtype=z.dtype)
+    if positive:
+        return xp.maximum(z - threshold, 0)
+    return xp.sign(z) * xp.maximum(abs(z) - threshold, 0)
+
+
+def _from_subdifferential(z, q, price, positive):
+    """Largest distance from ``q`` to ``price`` times the subdifferential of ``|z|``."""
+    xp = namespace(z)
+    at_zero = xp.maximum((q if positive else abs(q)) - price, 0)
+    distances = xp.where(z == 0, at_zero, abs(q - price * xp.sign(z)))
+    if positive:
+        distances = xp.where(z < 0, inf, distances)
+    return distances.reshape(len(z), -1).max(axis=1)
+
+
+def _largest(q, positive):
+    """Largest entry of each signal, or largest modulus unless ``positive``."""
+    rows = q.reshape(len(q), -1)
+    top = rows.max(axis=1)
+    return top if positive else namespace(q).maximum(top, -rows.min(axis=1))

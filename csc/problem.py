@@ -2,16 +2,18 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import inf, prod
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
 
 from csc import certify
 from csc._device import kernels, namespace
-from csc._validate import check_floats, check_scale, check_signals
+from csc._validate import check_floats, check_scale
+from csc.active_set import ActiveSet, Layout
 from csc.dictionary import Dictionary
 from csc.penalties import Relative
+from csc.sparse import SparseCodes
 
 
 class GramForm(NamedTuple):
@@ -32,7 +34,7 @@ class Problem:
         Signals. NaN is allowed only where ``mask`` is 0. Not copied: do not change it in place.
     dictionary : Dictionary
         D, of the same dtype.
-    penalty : L1, L0 or LogPenalty
+    penalty : L1, ElasticNet, GroupL21, L0 or LogPenalty
         A relative ``lmbda`` is resolved here, against these signals.
     mask : array, optional
         1 = observed, 0 = missing; broadcastable to ``x``.
@@ -68,15 +70,15 @@ class Problem:
         x = self.x if self.mask is None else _fill_missing(self.x, self.mask)
         if not hasattr(self.penalty, "prox"):
             raise TypeError(f"penalty must be a penalty such as csc.L1(0.1), got {self.penalty!r}")
-        check_signals(x, D.atoms.shape[1:])
-        if x.dtype != D.dtype:
-            raise TypeError(f"x is {x.dtype} but the atoms are {D.dtype}; use one precision")
+        D.check_signals("x", x)
         check_scale("x", x)
         check_scale("atoms", D.atoms)
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "penalty", self._resolved(self.penalty))
 
     def _resolved(self, penalty):
+        if hasattr(penalty, "check_codes"):
+            penalty.check_codes(self.code_shape)
         weights = getattr(penalty, "weights", None)
         if weights is not None:
             try:
@@ -109,13 +111,23 @@ class Problem:
         """Codes without values, for a solver to fill."""
         return namespace(self.x).empty(self.code_shape, self.x.dtype)
 
+    def synthesize(self, z):
+        """``D z`` of the signals' extents, of dense or sparse codes."""
+        if isinstance(z, SparseCodes):
+            layout = Layout(self.dictionary, self.x.shape, self.x.dtype)
+            return layout.synthesize(z)
+        return self.dictionary(z, self.x.shape[2:])
+
     def residual(self, z):
         """``M (x - D z)``."""
-        return self._masked(self.x - self.dictionary(z))
+        return self._masked(self.x - self.dictionary(z, self.x.shape[2:]))
 
     def value(self, z):
         """Objective at codes ``z``, computed in float64."""
-        r = self._masked(self.x.astype("float64") - self.dictionary.as_double(z.astype("float64")))
+        r = self._masked(
+            self.x.astype("float64")
+            - self.dictionary.as_double(z.astype("float64"), self.x.shape[2:])
+        )
         return 0.5 * float((r * r).sum()) + self.penalty.value(z)
 
     def grad(self, z):
@@ -124,7 +136,7 @@ class Problem:
 
     def prox_grad(self, z, step):
         """One proximal-gradient step of length ``step`` from ``z``."""
-        return self.penalty.prox(z - z.dtype.type(step) * self.grad(z), step)
+        return self.penalty.prox(z - namespace(z).asarray(step, dtype=z.dtype) * self.grad(z), step)
 
     def lipschitz(self):
         """Certified upper bound of the Lipschitz constant of `grad`."""
@@ -145,15 +157,17 @@ class Problem:
         """Objective and duality gap at ``z``, in float64; the gap is infinite if not convex."""
         if not self.penalty.convex:
             return self.value(z), inf
-        if self.is_patch and self.atom_prices is not None:
+        if self.is_patch and self.penalty.name == "l1" and self.atom_prices is not None:
             return self._patch_certificate(z)
-        cost, gap = certify.lasso_certificate(self.x, self.dictionary, z, self.penalty, self.mask)
+        if self.has_local_dual:
+            return self._local_certificate(z)
+        cost, gap = certify.certificate(self.x, self.dictionary, z, self.penalty, self.mask)
         return float(cost.sum()), float(gap.sum())
 
     @property
     def is_patch(self):
         """Whether the atoms have one position and every signal is seen whole."""
-        return self.mask is None and prod(self.code_shape[2:]) == 1
+        return self.mask is None and self.dictionary.is_patch(self.x.shape[2:])
 
     @cached_property
     def gram_form(self):
@@ -190,8 +204,28 @@ class Problem:
         )  # fmt: skip
         return float(objective.sum()), float(gap.sum())
 
+    @property
+    def has_local_dual(self):
+        """Whether dual points may be shrunk place by place: a lasso, prices > 0, no wrapping."""
+        if self.penalty.name != "l1" or self.dictionary.mode == "circular":
+            return False
+        return self.atom_prices is not None and bool((self.atom_prices > 0).all())
+
+    def active_set(self, z, dtype):
+        """`ActiveSet` at codes ``z``, dense or sparse, in a precision of its own."""
+        return ActiveSet(self, z if isinstance(z, SparseCodes) else SparseCodes.of(z), dtype)
+
+    def _local_certificate(self, z):
+        objective, gap = self.active_set(z, "float64").certificate()
+        negative = self.penalty.positive and bool((_values(z) < 0).any())
+        return inf if negative else float(objective.sum()), float(gap.sum())
+
     def _masked(self, a):
         return a if self.mask is None else a * self.mask.astype(a.dtype)
+
+
+def _values(z):
+    return z.values if isinstance(z, SparseCodes) else z
 
 
 def _fill_missing(x, mask):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import inf, isfinite
+from math import inf, isfinite, prod
 from time import perf_counter
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from csc.dictionary import Dictionary
 from csc.penalties import L1
 from csc.problem import Problem
 from csc.solvers import fastest
+from csc.sparse import SparseCodes
 
 CONVERGED = "converged: relative gap {gap:.1e} <= tol {tol:.1e}"
 SETTLED = "settled: codes moved by less than tol; no gap, for the penalty is not convex"
@@ -43,7 +44,10 @@ class Solution:
 
     Attributes
     ----------
+    z : array (N, K, *V) or SparseCodes
+        Codes as the solver left them.
     codes : array (N, K, *V)
+        Codes with all their zeros, made when asked.
     objective : float
         Of the whole batch, in float64 at ``codes``.
     gap : float
@@ -57,7 +61,7 @@ class Solution:
     problem : Problem
     """
 
-    codes: np.ndarray
+    z: object
     objective: float
     gap: float
     status: str
@@ -76,22 +80,29 @@ class Solution:
         return self.status.startswith(("converged", "settled", "done"))
 
     @cached_property
+    def codes(self):
+        """Dense codes ``(N, K, *V)``."""
+        return self.z.dense() if isinstance(self.z, SparseCodes) else self.z
+
+    @cached_property
     def sparse_codes(self):
         """Codes as a `scipy.sparse.coo_array` of the same shape."""
         from scipy.sparse import coo_array
 
-        codes = self.codes.get() if namespace(self.codes) is not np else self.codes
-        return coo_array(codes)
+        if isinstance(self.z, SparseCodes):
+            return coo_array((self.z.values, self.z.coordinates), shape=self.z.shape)
+        return coo_array(self.z.get() if namespace(self.z) is not np else self.z)
 
     def reconstruction(self):
-        """``D z``."""
-        return self.problem.dictionary(self.codes)
+        """``D z``, of the extents of the signals."""
+        return self.problem.synthesize(self.z)
 
     def __repr__(self):
-        n_nonzero = int((self.codes != 0).sum())
+        values = self.z.values if isinstance(self.z, SparseCodes) else self.z
+        n_nonzero, size = int((values != 0).sum()), prod(self.z.shape)
         return (
             f"Solution(objective={self.objective:.6g}, relative_gap={self.relative_gap:.2g}, "
-            f"{n_nonzero} of {self.codes.size} codes non-zero, n_iter={self.n_iter}, "
+            f"{n_nonzero} of {size} codes non-zero, n_iter={self.n_iter}, "
             f"status={self.status!r})"
         )
 
@@ -135,7 +146,7 @@ def solve(problem, solver=None, *, tol=1e-4, max_iter=10_000, init=None, callbac
         raise TypeError(f"solver must be an instance, got a class; pass csc.{solver.__name__}()")
     if not solver.suits(problem):
         raise ValueError(f"{type(solver).__name__} cannot solve this problem: it {solver.needs}")
-    z = problem.zeros() if init is None else _checked_start(problem, init)
+    z = _start(problem, solver) if init is None else _checked_start(problem, init)
     z, n_iter, history, status = _iterate(problem, solver, z, (tol, max_iter), callback)
     objective, gap = history[-1][1:3] if history else problem.certificate(z)
     return Solution(z, objective, gap, status, n_iter, history, problem)
@@ -181,6 +192,10 @@ def _reason_to_stop(now, solver, codes, tol):
 
 def _movement(before, after):
     """``||after - before|| / ||after||``."""
+    if isinstance(after, SparseCodes):
+        if not isinstance(before, SparseCodes) or not np.array_equal(before.index, after.index):
+            return inf
+        before, after = before.values, after.values
     return _ratio(float(((after - before) ** 2).sum()), float((after**2).sum())) ** 0.5
 
 
@@ -188,8 +203,16 @@ def _ratio(a, b):
     return 0.0 if a == 0 else (a / b if b else inf)
 
 
+def _start(problem, solver):
+    """Zeros, sparse for solvers that keep codes so: there may be no room for all of them."""
+    if getattr(solver, "sparse", False) and not problem.is_patch:
+        return SparseCodes.zeros(problem.code_shape, problem.x.dtype)
+    return problem.zeros()
+
+
 def _checked_start(problem, init):
-    check_floats("init", init)
+    if not isinstance(init, SparseCodes):
+        check_floats("init", init)
     if init.shape != problem.code_shape or init.dtype != problem.x.dtype:
         raise ValueError(
             f"init must be codes of shape {problem.code_shape} and dtype {problem.x.dtype}, got "
@@ -198,7 +221,9 @@ def _checked_start(problem, init):
     return init
 
 
-def sparse_code(x, atoms, lmbda, *, mode="full", mask=None, positive=False, tol=1e-4):
+def sparse_code(  # noqa: PLR0913  the short form of three calls
+    x, atoms, lmbda, *, mode="full", stride=1, mask=None, positive=False, tol=1e-4
+):
     """Sparse codes of signals: the lasso ``1/2 ||x - D z||^2 + lmbda ||z||_1``.
 
     Parameters
@@ -206,8 +231,8 @@ def sparse_code(x, atoms, lmbda, *, mode="full", mask=None, positive=False, tol=
     x : array (N, C, *S), float32 or float64
     atoms : array (K, C, *s), same dtype, or Dictionary
     lmbda : float or Relative
-    mode : {"full"}
-        See `Dictionary`.
+    mode, stride
+        Where atoms may lie; see `Dictionary`.
     mask : array, optional
         1 = observed; broadcastable to ``x``.
     positive : bool
@@ -226,7 +251,7 @@ def sparse_code(x, atoms, lmbda, *, mode="full", mask=None, positive=False, tol=
     >>> solution.codes.ravel(), solution.gap
     (array([2., 0.]), 0.0)
     """
-    dictionary = atoms if isinstance(atoms, Dictionary) else Dictionary(atoms, mode)
+    dictionary = atoms if isinstance(atoms, Dictionary) else Dictionary(atoms, mode, stride)
     problem = Problem(x, dictionary, L1(lmbda, positive=positive), mask)
     return solve(problem, tol=tol)
 

@@ -34,7 +34,8 @@ def dot_test(dictionary, signal_extents, n_signals=2, rng=None):
 
     x = draw(n_signals, channels, *signal_extents)
     z = draw(n_signals, dictionary.n_atoms, *dictionary.code_extents(signal_extents))
-    synthesis, scale = _inner(dictionary(z), x), _norm(dictionary(z)) * _norm(x)
+    synthesised = dictionary(z, signal_extents)
+    synthesis, scale = _inner(synthesised, x), _norm(synthesised) * _norm(x)
     analysis = _inner(z, dictionary.adjoint(x))
     learning = _inner(dictionary.atoms, dictionary.adjoint_atoms(x, z))
     tolerance = 10 * np.finfo(dictionary.dtype).eps * x.size**0.5 * scale

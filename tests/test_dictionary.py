@@ -11,47 +11,92 @@ import csc
 
 @st.composite
 def geometries(draw):
-    """(N, C, K, s, S) with atoms up to the signal's own size, 1 to 3 axes."""
+    """(N, C, K, s, S, mode, stride), atoms up to the signal's own size or larger where allowed."""
     n, c, k = (draw(st.integers(1, 3)) for _ in range(3))
     axes = draw(st.integers(1, 3))
     s = tuple(draw(st.integers(1, 4)) for _ in range(axes))
-    return n, c, k, s, tuple(e + draw(st.integers(0, 4)) for e in s)
+    mode = draw(st.sampled_from(["full", "valid", "same", "circular"]))
+    stride = tuple(draw(st.integers(1, 3)) for _ in range(axes))
+    least = 0 if mode in {"full", "circular"} else -2
+    S = tuple(max(1, e + draw(st.integers(least, 4))) for e in s)
+    if mode == "circular":
+        S = tuple(-(-e // t) * t for e, t in zip(S, stride, strict=True))
+    return n, c, k, s, S, mode, stride
 
 
 def problem_arrays(geometry, dtype, seed=0):
-    n, c, k, s, S = geometry
+    n, c, k, s, S, mode, stride = geometry
     rng = np.random.default_rng(seed)
-    D = csc.Dictionary(rng.standard_normal((k, c, *s)).astype(dtype))
+    D = csc.Dictionary(rng.standard_normal((k, c, *s)).astype(dtype), mode, stride)
     x = rng.standard_normal((n, c, *S)).astype(dtype)
     return D, x, rng.standard_normal((n, k, *D.code_extents(S))).astype(dtype)
 
 
-@settings(max_examples=60, deadline=None)
+def dense(D, x, atoms=None):
+    atoms = D.atoms.astype("float64") if atoms is None else atoms
+    return naive.synthesis_matrix(atoms, x.shape[2:], D.mode, D.stride)
+
+
+@settings(max_examples=150, deadline=None)
 @given(geometry=geometries(), dtype=st.sampled_from(["float32", "float64"]))
 def test_every_map_equals_its_dense_matrix(geometry, dtype):
     D, x, z = problem_arrays(geometry, dtype)
-    M = naive.synthesis_matrix(D.atoms.astype("float64"), x.shape[2:])
+    M = dense(D, x)
     tol = {"rtol": 1e-4, "atol": 1e-4} if dtype == "float32" else {"atol": 1e-12}
     flat = z.reshape(len(z), -1)
-    np.testing.assert_allclose(D(z).reshape(len(x), -1), flat @ M.T, **tol)
+    S = x.shape[2:]
+    np.testing.assert_allclose(D(z, S).reshape(len(x), -1), flat @ M.T, **tol)
     np.testing.assert_allclose(D.adjoint(x).reshape(len(x), -1), x.reshape(len(x), -1) @ M, **tol)
     g = D.adjoint_atoms(x, z)
-    assert D(z).dtype == D.adjoint(x).dtype == g.dtype == dtype
+    assert D(z, S).dtype == D.adjoint(x).dtype == g.dtype == dtype
     basis = np.eye(D.atoms.size).reshape(-1, *D.atoms.shape)
     for e, value in zip(basis, g.ravel(), strict=True):
-        Me = naive.synthesis_matrix(e, x.shape[2:])
-        np.testing.assert_allclose(np.sum((flat @ Me.T) * x.reshape(len(x), -1)), value, **tol)
+        synthesised = flat @ dense(D, x, e).T
+        np.testing.assert_allclose(np.sum(synthesised * x.reshape(len(x), -1)), value, **tol)
+    assert D.code_extents(D.signal_extents(z.shape[2:])) == z.shape[2:]
+    csc.testing.dot_test(D, S, rng=0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(geometry=geometries(), seed=st.integers(0, 99))
-def test_lipschitz_is_exact_for_patches_and_never_too_small(geometry, seed):
+def test_lipschitz_is_exact_for_patches_and_circles_and_never_too_small(geometry, seed):
     D, x, _ = problem_arrays(geometry, "float64", seed)
-    true = np.linalg.norm(naive.synthesis_matrix(D.atoms, x.shape[2:]), 2) ** 2
+    true = np.linalg.norm(dense(D, x), 2) ** 2
     for bound in (D.lipschitz(x.shape[2:]), D.lipschitz()):
         assert bound >= true * (1 - 1e-12)
-    if x.shape[2:] == D.extents:
-        assert D.lipschitz(D.extents) == pytest.approx(true)
+    if D.is_patch(x.shape[2:]) or D.mode == "circular":
+        assert D.lipschitz(x.shape[2:]) == pytest.approx(true)
+
+
+@pytest.mark.parametrize("mode", ["full", "valid", "same", "circular"])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_lipschitz_stays_tight_for_all_modes_and_strides(mode, stride, rng):
+    D = csc.Dictionary(rng.standard_normal((4, 2, 5)), mode, (stride,))
+    x = np.zeros((1, 2, 300))
+    true = np.linalg.norm(dense(D, x), 2) ** 2
+    assert true * (1 - 1e-12) <= D.lipschitz((300,)) <= 1.05 * true
+
+
+@pytest.mark.parametrize(
+    ("mode", "stride", "signal", "message"),
+    [
+        ("wrap", 1, 9, "mode"), ("full", 0, 9, "stride"), ("full", (1, 1), 9, "stride"),
+        ("circular", 2, 9, "multiples of the stride"), ("circular", 1, 3, "larger"),
+        ("full", 1, 3, "larger"),
+    ],
+)  # fmt: skip
+def test_impossible_geometries_are_refused(mode, stride, signal, message):
+    with pytest.raises(ValueError, match=message):
+        csc.Dictionary(np.ones((1, 1, 4)), mode, stride).adjoint(np.ones((1, 1, signal)))
+
+
+def test_shape_must_agree_with_the_codes():
+    D = csc.Dictionary(np.ones((1, 1, 4)), "full", 3)
+    z = np.ones((1, 1, 2))
+    assert D(z).shape == (1, 1, 7)
+    assert D(z, (9,)).shape == (1, 1, 9)
+    with pytest.raises(ValueError, match="shape"):
+        D(z, (10,))
 
 
 def test_lipschitz_of_large_signals_is_nearly_tight(rng):
@@ -111,7 +156,7 @@ ATOMS = np.ones((2, 1, 3, 3))
         (
             {"atoms": ATOMS, "mode": "reflect"},
             ValueError,
-            "mode must be one of 'full', got 'reflect'",
+            "mode must be one of 'full', 'valid', 'same', 'circular', got 'reflect'",
         ),
         ({"atoms": ATOMS, "stride": 0}, ValueError, "stride must be >= 1, got 0"),
     ],

@@ -9,6 +9,8 @@ PENALTIES = [
     csc.L1(0.5),
     csc.L1(0.5, positive=True),
     csc.L1(0.0),
+    csc.ElasticNet(0.5, ridge=2.0),
+    csc.ElasticNet(0.5, positive=True),
     csc.L0(0.5),
     csc.L0(0.0),
     csc.LogPenalty(0.5),
@@ -66,6 +68,33 @@ def test_weighted_prox_thresholds_each_atom_at_its_own_price():
     np.testing.assert_array_equal(prox, [[[3.0], [1.0]]])
 
 
+def test_group_prox_is_no_worse_than_its_neighbours(rng):
+    penalty = csc.GroupL21(0.8, group_size=2)
+    v = rng.standard_normal((1, 6, 4))
+    u = penalty.prox(v, 1.5)
+    silent = ~u.any(axis=2)
+    assert 0 < (u == 0).sum() < u.size
+    assert not silent.all()
+
+    def cost(z):
+        return 1.5 * penalty.value(z) + 0.5 * ((z - v) ** 2).sum()
+
+    for scale in (1e-4, 1e-2, 1.0):
+        for _ in range(200):
+            assert cost(u) <= cost(u + scale * rng.standard_normal(v.shape)) + 1e-12
+
+
+def test_groups_are_consecutive_atoms_at_one_position(dtype):
+    z = np.zeros((2, 4, 2), dtype)
+    z[0, :2, 0], z[0, 2, 1], z[1, 1, 1] = (3, 4), 2, 1
+    penalty = csc.GroupL21(0.5, group_size=2)
+    np.testing.assert_allclose(penalty.values(z), [3.5, 0.5])
+    assert penalty.prox(z, np.float64(0.5)).dtype == dtype
+    D = csc.Dictionary(np.ones((3, 1, 2), dtype))
+    with pytest.raises(ValueError, match="group_size must divide the number of atoms"):
+        csc.Problem(np.ones((1, 1, 5), dtype), D, penalty)
+
+
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
@@ -73,6 +102,8 @@ def test_weighted_prox_thresholds_each_atom_at_its_own_price():
         (lambda: csc.L0(np.nan), ValueError, "lmbda must be finite"),
         (lambda: csc.LogPenalty("a"), TypeError, "lmbda must be a number, got str"),
         (lambda: csc.LogPenalty(1.0, scale=0.0), ValueError, "scale must be finite and > 0.0"),
+        (lambda: csc.ElasticNet(1.0, ridge=0.0), ValueError, "ridge must be finite and > 0.0"),
+        (lambda: csc.GroupL21(1.0, 0), ValueError, "group_size must be >= 1"),
         (lambda: csc.Relative(-0.1), ValueError, "fraction must be"),
         (lambda: csc.L1(1.0, weights=np.array([-1.0])), ValueError, "weights must be >= 0"),
     ],

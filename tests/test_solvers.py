@@ -124,14 +124,19 @@ def test_solve_picks_the_fastest_that_suits(penalty, name, rng):
     assert type(fastest(patch_problem(rng, penalty))).__name__ == name
 
 
-def test_images_and_masks_go_to_fista(rng):
+def test_fastest_is_the_first_that_can_certify(rng):
     from csc.solvers import fastest
 
     problem, _ = toy(rng)
-    assert isinstance(fastest(problem), csc.FISTA)
+    assert isinstance(fastest(problem), csc.WorkingSet)
+    x, atoms = problem.x, problem.dictionary.atoms
+    circular = csc.Problem(x, csc.Dictionary(atoms, "circular"), csc.L1(0.1))
+    assert isinstance(fastest(circular), csc.FISTA)
+    free = csc.Problem(x, problem.dictionary, csc.L1(0.0))
+    assert isinstance(fastest(free), csc.FISTA)
     patches = patch_problem(rng, csc.L1(0.1))
     masked = csc.Problem(patches.x, patches.dictionary, csc.L1(0.1), np.ones((4, 3)))
-    assert isinstance(fastest(masked), csc.FISTA)
+    assert isinstance(fastest(masked), csc.WorkingSet)
 
 
 def test_coordinate_descent_agrees_with_a_grid(rng):

@@ -24,7 +24,8 @@ def test_the_answer_satisfies_the_optimality_conditions_of_the_dense_lasso(solve
     q = M.T @ (x - M @ z)
     np.testing.assert_allclose(q[z != 0], 0.4 * np.sign(z[z != 0]), atol=1e-4)
     assert (abs(q) <= 0.4 + 1e-4).all()
-    assert solution.gap == pytest.approx(naive.lasso_gap(M, x, z, 0.4), abs=1e-12)
+    # the local dual point may be better than the scaled residual, and never worse
+    assert 0 <= solution.gap <= naive.lasso_gap(M, x, z, 0.4) + 1e-12
     assert solution.objective == pytest.approx(naive.lasso_value(M, x, z, 0.4))
 
 
@@ -103,8 +104,8 @@ def test_zero_signals_have_zero_codes(dtype):
 
 def test_warm_start_at_the_optimum_stops_at_the_first_check(rng):
     problem = image_problem(rng, csc.L1(0.4))
-    best = csc.solve(problem, tol=1e-9)
-    again = csc.solve(problem, tol=1e-8, init=best.codes)
+    best = csc.solve(problem, csc.FISTA(), tol=1e-9)
+    again = csc.solve(problem, csc.FISTA(), tol=1e-8, init=best.codes)
     assert again.n_iter == csc.FISTA.check_every < best.n_iter
 
 
@@ -133,7 +134,8 @@ def test_callback_sees_progress_and_can_stop(rng):
         if progress.n_iter == 20:
             raise StopIteration
 
-    solution = csc.solve(image_problem(rng, csc.L1(0.01)), tol=0, callback=stop_at_20)
+    problem = image_problem(rng, csc.L1(0.01))
+    solution = csc.solve(problem, csc.FISTA(), tol=0, callback=stop_at_20)
     assert [p.n_iter for p in seen] == [10, 20]
     assert solution.status == "stopped by the callback"
     assert solution.objective == seen[-1].objective

@@ -2,18 +2,20 @@
 
 from csc.solvers.coordinate_descent import CoordinateDescent
 from csc.solvers.fista import FISTA
+from csc.solvers.greedy_fista import GreedyFISTA
 from csc.solvers.ista import ISTA
 from csc.solvers.omp import OMP
 from csc.solvers.working_set import WorkingSet
 
-__all__ = ["FISTA", "ISTA", "OMP", "CoordinateDescent", "WorkingSet", "fastest"]
+__all__ = ["FISTA", "ISTA", "OMP", "CoordinateDescent", "GreedyFISTA", "WorkingSet", "fastest"]
 
 
 def fastest(problem, tol=1e-4):
     """Return the first of the solvers, fastest first, that suits the problem.
 
-    The working set is asked for a tenth of ``tol``: it judges itself in the precision of the
-    signals, the certificate in float64, and being exact it pays little for the margin.
+    The working set is asked for a little more than ``tol``: it judges itself in the precision of
+    the signals, the certificate in float64. On patches it is exact and pays little for the margin.
     """
-    candidates = (WorkingSet(tol / 10), OMP(), CoordinateDescent(tol), FISTA())
+    margin = 0.1 if problem.is_patch else 0.8
+    candidates = (WorkingSet(margin * tol), OMP(), CoordinateDescent(tol), FISTA())
     return next(solver for solver in candidates if solver.suits(problem))

@@ -1,13 +1,15 @@
 """Numba kernels. Raw loops: no checks, and the caller allocates what they fill."""
 
+from csc.kernels.cpu.active import add_active, correlate_active, correlate_at, descend_active
 from csc.kernels.cpu.certify import certify_patches
-from csc.kernels.cpu.conv import correlate, correlate_atoms, synthesize
+from csc.kernels.cpu.conv import correlate, correlate_atoms, excess, synthesize
 from csc.kernels.cpu.descent import log_gram
 from csc.kernels.cpu.omp import omp_gram
 from csc.kernels.cpu.patch import lasso_gram
 from csc.kernels.cpu.products import correlate_patches, energies, statistics
 
 __all__ = [
-    "certify_patches", "correlate", "correlate_atoms", "correlate_patches", "energies",
-    "lasso_gram", "log_gram", "omp_gram", "statistics", "synthesize",
+    "add_active", "certify_patches", "correlate", "correlate_active", "correlate_at",
+    "correlate_atoms", "correlate_patches", "descend_active", "energies", "excess", "lasso_gram",
+    "log_gram", "omp_gram", "statistics", "synthesize",
 ]  # fmt: skip

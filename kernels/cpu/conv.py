@@ -66,6 +66,49 @@ def correlate(x, atoms, stride, out):
     in_batches(_correlate, tiles, *arrays, least=1 + WORK // (matrix.size * TILE))
 
 
+def excess(x, atoms, worths, stride, positive, out):
+    """How far correlations exceed their prices, ``out[n, v] = max_k w_k |<d_k, x[n] at v>|``.
+
+    Like `correlate`, but never keeps the correlations: memory does not grow with K.
+
+    Parameters
+    ----------
+    x : array (N, C, S0, S1, S2)
+        Signals; the last axis may be a part of a longer one.
+    atoms : array (K, C, s0, s1, s2)
+        Atoms d.
+    worths : array (K,)
+        One over the price of each atom.
+    stride : tuple of 3 ints
+        Steps t between code positions.
+    positive : bool
+        Without the modulus, and at least 0.
+    out : array (N, V0, V1, V2)
+        Overwritten; ``S >= (V - 1) t + s`` on each axis.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from csc.kernels.cpu.conv import excess
+    >>> x, atoms = np.array([3.0, -4.0]).reshape(1, 1, 1, 1, 2), np.ones((1, 1, 1, 1, 1))
+    >>> out = np.empty((1, 1, 1, 2))
+    >>> excess(x, atoms, np.array([0.5]), (1, 1, 1), False, out)
+    >>> out.ravel()
+    array([1.5, 2. ])
+    """
+    signal, codes = _signal_places(x, atoms, out[:, None], stride), _code_places(out[:, None])
+    matrix = _fours(atoms.reshape(len(atoms), -1) * worths[:, None])
+    arrays = _flat(x), signal, matrix, codes, not positive, out.reshape(-1)
+    tiles = -(-len(codes.rows) * codes.length // TILE)
+    in_batches(_excess, tiles, *arrays, least=1 + WORK // (matrix.size * TILE))
+
+
+def _flat(x):
+    """All memory from the first to the last number of ``x``."""
+    size = 1 + sum((n - 1) * s for n, s in zip(x.shape, x.strides, strict=True)) // x.itemsize
+    return np.lib.stride_tricks.as_strided(x, (size,), (x.itemsize,), writeable=False)
+
+
 def synthesize(z, atoms, stride, out):
     """Synthesise signals from codes, the adjoint of `correlate` in the signal.
 
@@ -199,6 +242,25 @@ def _correlate(start, stop, x, signal, matrix, codes, out):
         for k in range(0, len(matrix), 4):
             _multiply(matrix[k : k + 4], patches, vectors, four)
             _store(four, codes, codes.samples[k : k + 4], i * TILE, out)
+
+
+@njit(cache=True, nogil=True)
+def _excess(start, stop, x, signal, matrix, codes, both_signs, out):  # noqa: PLR0913
+    patches = np.empty(matrix.shape[1] * TILE, x.dtype)
+    four = np.empty(4 * TILE, x.dtype)
+    mirror = x.dtype.type(-1 if both_signs else 0)
+    for i in range(start, stop):
+        vectors = _unfold(x, signal, signal.samples, i * TILE, patches)
+        first, n = i * TILE, min(TILE, len(codes.rows) * codes.length - i * TILE)
+        top = out[first : first + n]
+        for v in range(n):
+            top[v] = 0
+        for k in range(0, len(matrix), 4):
+            _multiply(matrix[k : k + 4], patches, vectors, four)
+            for row in range(4):
+                q = four[row * TILE :]
+                for v in range(n):
+                    top[v] = max(top[v], q[v], mirror * q[v])
 
 
 @njit(cache=True, nogil=True)

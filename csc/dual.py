@@ -1,0 +1,51 @@
+"""Dual points that are shrunk only where they must be: sharp certificates for large signals.
+
+A residual r is a dual point once no correlation exceeds its price. The common remedy divides all of
+r by the worst excess found anywhere, so one slow corner of a large signal spoils the bound of the
+whole. But a constraint sees only the samples under one atom. Here each sample is divided by the
+worst excess among the atoms that cover it; what this breaks at the seams is small, of the order
+of the scale's variation within an atom, and is mended by a second round and, at the end, by the
+common remedy. Any such point is feasible by construction, so the bound holds whatever the scale.
+"""
+
+import numpy as np
+
+ROUNDS = 2  # measured on photographs: the first divides the gap by 5 to 10, the second by 2
+
+
+def best_dual(layout, x, r, worths, positive):
+    """Best dual value found from residuals: no objective is lower.
+
+    Parameters
+    ----------
+    layout : Layout
+    x, r : arrays (N, C, *P)
+        Signals and residuals, as `Layout.buffer` lays them out, 0 where nothing was observed.
+    worths : array (K,)
+        One over the price of each atom.
+    positive : bool
+        Whether codes must not be negative.
+
+    Returns
+    -------
+    dual : array (N,), float64
+        Largest ``<x, theta> - 1/2 ||theta||^2`` over the points tried.
+    """
+    theta, best = r, np.full(len(x), -np.inf)
+    excess = layout.excess(r, worths, positive)
+    for round_ in range(ROUNDS + 1):
+        if round_ > 0:
+            theta = theta / layout.spread(np.maximum(excess, 1))
+            excess = layout.excess(theta, worths, positive)
+        best = np.maximum(best, scaled_dual(x, theta, excess))
+    return best
+
+
+def scaled_dual(x, theta, excess):
+    """``max_s <x, s theta> - 1/2 ||s theta||^2`` with ``0 <= s <= 1 / max(excess)``, ``(N,)``."""
+    n = len(x)
+    inner = np.einsum("ni,ni->n", x.reshape(n, -1), theta.reshape(n, -1), dtype="float64")
+    energy = np.einsum("ni,ni->n", theta.reshape(n, -1), theta.reshape(n, -1), dtype="float64")
+    most = 1 / np.maximum(excess.reshape(n, -1).max(axis=1), np.finfo(excess.dtype).tiny)
+    s = np.clip(inner / np.where(energy > 0, energy, 1), 0, most)
+    return s * inner - 0.5 * s * s * energy

@@ -1,0 +1,124 @@
+"""Coordinate descent on active codes, with the residual in signal space.
+
+A visit of code z_a at its place in the residual r moves it to the minimum of
+
+    1/2 ||r - (z - z_a) d_a||^2 + price |z|,
+
+and r along; it touches one atom's box of r and nothing else. ``where[a]`` is the flat index
+of that box in r, ``atom[a]`` the number of the atom. Codes are sorted into pieces; pieces two
+apart never touch the same sample, so every other piece runs on a thread of its own, and the
+result does not depend on how many threads there are.
+"""
+
+import numpy as np
+from numba import njit
+
+from csc.kernels.cpu.threads import in_batches
+from csc.kernels.cpu.vectors import add_rows, dot_rows, dot_rows_masked
+
+OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
+
+
+def descend_active(residual, mask, atoms, rows, codes, pieces, rules):
+    """Sweep over the active codes of every piece, in place.
+
+    Parameters
+    ----------
+    residual : array (size,)
+        x - D z, flat, with every atom's padded box inside.
+    mask : array (size,) or (0,)
+        1 where the residual counts; empty if it counts everywhere.
+    atoms : array (K, len(rows) * width)
+        Atoms, rows padded with zeros to ``width``, a multiple of LANES.
+    rows : array (R,), int64
+        Offset of each row of an atom from the atom's place.
+    codes : tuple of arrays (A,)
+        where, atom (int64), price, inverse curvature, z.
+    pieces : array (P + 1,), int64
+        Piece p holds the codes ``pieces[p]`` to ``pieces[p + 1]``.
+    rules : (bool, int)
+        Whether codes must not be negative, and how many sweeps.
+
+    Returns
+    -------
+    float
+        How much the last sweep lowered the objective, at least.
+    """
+    lowered = np.zeros(len(pieces) - 1)
+    data = residual, mask, atoms, rows, *codes, pieces
+    positive, n_sweeps = rules
+    for first in (0, 1):  # pieces 0, 2, 4, ... never touch each other, nor do 1, 3, 5, ...
+        n = (len(pieces) - first) // 2
+        in_batches(_descend, n, *data, first, not positive, n_sweeps, lowered, least=1)
+    return float(lowered.sum())
+
+
+@njit(**OPTIONS)
+def _descend(  # noqa: PLR0913
+    start, stop, residual, mask, atoms, rows, where, atom, price, inverse, z, pieces, first,
+    both_signs, n_sweeps, lowered,
+):  # fmt: skip
+    width = atoms.shape[1] // len(rows)
+    zero = residual.dtype.type(0)
+    for p in range(start, stop):
+        piece = 2 * p + first
+        for _ in range(n_sweeps):
+            drop = 0.0
+            for a in range(pieces[piece], pieces[piece + 1]):
+                d = atoms[atom[a]]
+                if mask.size > 0:
+                    slope = dot_rows_masked(d, residual, where[a], rows, width, mask)
+                else:
+                    slope = dot_rows(d, residual, where[a], rows, width)
+                goal = z[a] + inverse[a] * slope
+                threshold = inverse[a] * price[a]
+                new = max(goal - threshold, zero)
+                if both_signs:
+                    new += min(goal + threshold, zero)
+                move = new - z[a]
+                if move != 0:
+                    add_rows(d, residual, where[a], rows, width, -move)
+                    z[a] = new
+                    drop += 0.5 * move * move / inverse[a]
+            lowered[piece] = drop
+
+
+def correlate_active(signal, atoms, rows, where, atom, out):
+    """Correlate each active code's atom with a flat signal, ``out[a] = <d_atom[a], signal>``."""
+    in_batches(_correlate_active, len(where), signal, atoms, rows, where, atom, out)
+
+
+@njit(**OPTIONS)
+def _correlate_active(start, stop, signal, atoms, rows, where, atom, out):  # noqa: PLR0913
+    width = atoms.shape[1] // len(rows)
+    for a in range(start, stop):
+        out[a] = dot_rows(atoms[atom[a]], signal, where[a], rows, width)
+
+
+def add_active(target, atoms, rows, codes, pieces):
+    """Add ``sum_a z_a d_a`` to a flat ``target``; arguments as in `descend_active`."""
+    where, atom, z = codes
+    for first in (0, 1):
+        n = (len(pieces) - first) // 2
+        in_batches(_add, n, target, atoms, rows, where, atom, z, pieces, first, least=1)
+
+
+@njit(**OPTIONS)
+def _add(start, stop, target, atoms, rows, where, atom, z, pieces, first):  # noqa: PLR0913
+    width = atoms.shape[1] // len(rows)
+    for p in range(start, stop):
+        for a in range(pieces[2 * p + first], pieces[2 * p + first + 1]):
+            add_rows(atoms[atom[a]], target, where[a], rows, width, z[a])
+
+
+def correlate_at(residual, atoms, rows, places, out):
+    """Correlate all atoms at some places, ``out[i, k] = <d_k, r at places[i]>``."""
+    in_batches(_correlate_at, len(places), residual, atoms, rows, places, out)
+
+
+@njit(**OPTIONS)
+def _correlate_at(start, stop, residual, atoms, rows, places, out):
+    width = atoms.shape[1] // len(rows)
+    for i in range(start, stop):
+        for k in range(len(atoms)):
+            out[i, k] = dot_rows(atoms[k], residual, places[i], rows, width)
