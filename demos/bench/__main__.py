@@ -1,9 +1,9 @@
-"""Benchmarks against the peers: ``python -m demos.bench patches``."""
+"""Benchmarks against the peers: ``python -m demos.bench patches`` and ``... coding``."""
 
 import sys
 from importlib import import_module
 
-SUITES = ("patches",)
+SUITES = ("patches", "coding")
 
 
 def main(arguments):
