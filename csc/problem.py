@@ -146,6 +146,12 @@ class Problem:
         """Smallest ``lmbda`` at which codes of zeros are optimal (see the penalty)."""
         penalty = self.penalty if penalty is None else penalty
         D = self.dictionary
+        if penalty.name == "l1" and not self.is_patch and D.mode != "circular":
+            weights = self._atom_weights(penalty)
+            if weights is not None and (weights > 0).all():  # no array of K x pixels
+                layout = Layout(D, self.x.shape, self.x.dtype)
+                x, _ = layout.observed(self.x, self.mask)
+                return float(layout.excess(x, 1 / weights, penalty.positive).max())
         energies = (D.matrix**2).sum(axis=1).reshape(-1, *(1,) * len(D.extents))
         return penalty.lmbda_max(D.adjoint(self.x), energies)
 
@@ -180,14 +186,18 @@ class Problem:
     @cached_property
     def atom_prices(self):
         """``lmbda w`` of each atom ``(K,)``, or None where the price changes with place."""
-        weights = self.penalty.weights
+        weights = self._atom_weights(self.penalty)
+        return None if weights is None else self.x.dtype.type(self.penalty.lmbda) * weights
+
+    def _atom_weights(self, penalty):
+        weights = penalty.weights
         if weights is None:
             weights = np.ones(1, self.x.dtype)
         if weights.size > 1 and weights.size != weights.shape[1 - self.x.ndim :][0]:
             return None
-        prices = namespace(self.x).empty(self.dictionary.n_atoms, self.x.dtype)
-        prices[:] = self.penalty.lmbda * weights.ravel()
-        return prices
+        out = namespace(self.x).empty(self.dictionary.n_atoms, self.x.dtype)
+        out[:] = weights.ravel()
+        return out
 
     @property
     def kernels(self):

@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-SUITES = ("patches", "coding")
+SUITES = ("patches", "coding", "memory")
 
 
 def main(arguments):
