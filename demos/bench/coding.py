@@ -3,8 +3,8 @@
 Every solver starts cold with a budget (iterations, or a tolerance) that grows from line to line;
 after each run its codes are judged in float64 by the same NumPy lines. ``relative_excess`` is how
 far the objective lies above the lowest one known for that problem. alphacsc solves our very
-problem (mode "full", codes >= 0). sporco's signals wrap around, and the working set does not: each is judged
-against the minimum of its own problem, same image, same atoms, same lmbda.
+problem (mode "full", codes >= 0). sporco's signals wrap around, and the working set's do not: each
+is judged against the minimum of its own problem, same image, same atoms, same lmbda.
 """
 
 import argparse

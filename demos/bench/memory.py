@@ -18,7 +18,7 @@ from demos.bench.report import show
 
 
 def mosaic(size):
-    """Tiles of bundled photographs, mirrored at random, then high-passed; ``(1, 1, size, size)``."""
+    """Tiles of bundled photographs, mirrored at random, high-passed; ``(1, 1, size, size)``."""
     rng = np.random.default_rng(0)
     tiles = [p.pixels[:256, :256] for p in csc.images.natural() if min(p.pixels.shape) >= 256]
     out = np.empty((size, size), "float32")
