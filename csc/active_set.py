@@ -15,6 +15,7 @@ from csc.sparse import SparseCodes
 
 LANES = 8  # of the kernels' vectors
 PIECES = 16  # of each signal, for the threads
+BLOCK = 2**16  # positions whose correlations are looked at together
 
 
 class Layout:
@@ -190,13 +191,10 @@ class ActiveSet:
         worst = layout.worst_nearby(excess)
         bar = (1 + share * np.maximum(worst - 1, 0)).ravel()
         positions = np.flatnonzero(excess.ravel() > bar)
-        where, _ = layout.places(positions * layout.code_shape[1])
-        q = np.empty((len(where), layout.code_shape[1]), layout.dtype)
+        blocks = range(0, len(positions), BLOCK)
         r = self._observed(self.r).reshape(-1)
-        kernels(q).correlate_at(r, layout.padded_atoms, layout.rows, where, q)
-        bars = bar[positions, None] * self.prices
-        i, k = np.nonzero((q if self.positive else abs(q)) > bars)
-        called = positions[i] * layout.code_shape[1] + k
+        called = [self._violators(r, positions[i : i + BLOCK], bar) for i in blocks]
+        called = np.concatenate([np.empty(0, np.int64), *called])
         kept = codes.values != 0
         index, values = codes.index[kept], codes.values[kept]
         called = called[~np.isin(called, index, assume_unique=True)]
@@ -205,6 +203,15 @@ class ActiveSet:
         order = np.argsort(index, kind="stable")
         self.codes = SparseCodes(codes.shape, index[order], values[order])
         return len(called) / max(len(index), 1)
+
+    def _violators(self, r, positions, bar):
+        """Indices of the codes at these positions whose correlations exceed ``bar`` prices."""
+        layout, n_atoms = self.layout, self.layout.code_shape[1]
+        where, _ = layout.places(positions * n_atoms)
+        q = np.empty((len(where), n_atoms), layout.dtype)
+        kernels(q).correlate_at(r, layout.padded_atoms, layout.rows, where, q)
+        i, k = np.nonzero((q if self.positive else abs(q)) > bar[positions, None] * self.prices)
+        return positions[i] * n_atoms + k
 
     def descend(self, n_sweeps):
         """Sweep over the active codes; returns how much the last sweep lowered the objective."""
