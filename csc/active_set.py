@@ -4,6 +4,7 @@ The residual is kept as an array in which every atom lies wholly, its rows a few
 than the signal's, so that vectors of the kernels never leave it.
 """
 
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -126,10 +127,38 @@ class Layout:
 
     def subtract(self, r, codes):
         """Subtract ``D z`` from a padded residual."""
-        where, atom = self.places(codes.index)
-        parts = where, atom, -codes.values.astype(self.dtype)
-        pieces = self.pieces(codes.index)
-        kernels(r).add_active(r.reshape(-1), self.padded_atoms, self.rows, parts, pieces)
+        Columns(self, codes.index).add(-codes.values.astype(self.dtype), r)
+
+
+class Columns:
+    """The columns of D that belong to some codes: D and D^T restricted to them.
+
+    Parameters
+    ----------
+    layout : Layout
+    index : array (A,), int64
+        Indices of sparse codes.
+    """
+
+    def __init__(self, layout, index):
+        self.layout = layout
+        self.where, self.atom = layout.places(index)
+        self.pieces = layout.pieces(index)
+
+    def add(self, values, target):
+        """Add ``D z`` of codes with these values to a padded residual."""
+        layout, parts = self.layout, (self.where, self.atom, values)
+        flat = target.reshape(-1)
+        kernels(flat).add_active(flat, layout.padded_atoms, layout.rows, parts, self.pieces)
+        return target
+
+    def adjoint(self, r, atoms=None):
+        """Correlations of a padded residual with the atoms of the codes."""
+        layout = self.layout
+        atoms = layout.padded_atoms if atoms is None else atoms
+        out, flat = np.empty(len(self.where), layout.dtype), r.reshape(-1)
+        kernels(flat).correlate_active(flat, atoms, layout.rows, self.where, self.atom, out)
+        return out
 
 
 class ActiveSet:
@@ -152,7 +181,7 @@ class ActiveSet:
         self.x, self.mask = layout.observed(problem.x, problem.mask)
         if self.positive:
             codes = SparseCodes(codes.shape, codes.index, np.maximum(codes.values, 0))
-        self.codes = codes.astype(layout.dtype)
+        self._take(codes.astype(layout.dtype))
         self._refresh()
 
     def excess(self):
@@ -166,8 +195,7 @@ class ActiveSet:
         scaled by its worst excess), else that of `duality_gap`.
         """
         r = self._observed(self.r)
-        _, atom = self.layout.places(self.codes.index)
-        price = self.codes.sums(abs(self.codes.values) * self.prices[atom])
+        price = self.codes.sums(abs(self.codes.values) * self.prices[self.columns.atom])
         rows = r.reshape(len(r), -1)
         objective = 0.5 * np.einsum("ni,ni->n", rows, rows, dtype="float64") + price
         if excess is None:
@@ -201,7 +229,7 @@ class ActiveSet:
         index = np.concatenate([index, called])
         values = np.concatenate([values, np.zeros(len(called), layout.dtype)])
         order = np.argsort(index, kind="stable")
-        self.codes = SparseCodes(codes.shape, index[order], values[order])
+        self._take(SparseCodes(codes.shape, index[order], values[order]))
         return len(called) / max(len(index), 1)
 
     def _violators(self, r, positions, bar):
@@ -215,13 +243,13 @@ class ActiveSet:
 
     def descend(self, n_sweeps):
         """Sweep over the active codes; returns how much the last sweep lowered the objective."""
-        layout, codes = self.layout, self.codes
-        where, atom = layout.places(codes.index)
-        parts = where, atom, self.prices[atom], 1 / self._curvatures(where, atom), codes.values
+        layout, columns = self.layout, self.columns
+        prices, inverse = self.prices[columns.atom], 1 / self._curvatures
+        parts = columns.where, columns.atom, prices, inverse, self.codes.values
         mask = np.empty(0, layout.dtype) if self.mask is None else self.mask.reshape(-1)
         lowered = kernels(mask).descend_active(
             self.r.reshape(-1), mask, layout.padded_atoms, layout.rows, parts,
-            layout.pieces(codes.index), (self.positive, n_sweeps),
+            columns.pieces, (self.positive, n_sweeps),
         )  # fmt: skip
         self._refresh()
         return lowered
@@ -237,12 +265,14 @@ class ActiveSet:
         .. [1] M. R. Hestenes, E. Stiefel, "Methods of conjugate gradients for solving linear
            systems", J. Res. Nat. Bur. Stand. 49(6), 1952, (3:1a)-(3:1f).
         """
-        support = _Support(self)
-        z, price = support.codes.values, self.prices[support.atom]
+        kept = self.codes.values != 0
+        index = self.codes.index[kept]
+        support = Columns(self.layout, index)
+        z, price = self.codes.values[kept], self.prices[support.atom]
         r = support.adjoint(self._observed(self.r)) - price * np.sign(z)
         move, p, rr = np.zeros_like(z), r.copy(), np.vdot(r, r)
         for _ in range(n_steps):
-            Ap = self._observed(support.synthesize(p))
+            Ap = self._observed(support.add(p, self.layout.buffer()))
             curvature = np.vdot(Ap, Ap)
             if curvature <= 0 or rr <= 0:
                 break
@@ -255,9 +285,9 @@ class ActiveSet:
         for length in (1, 0.5, 0.25):
             new = z + z.dtype.type(length) * move
             new[np.sign(new) != np.sign(z)] = 0
-            residual = self.r - support.synthesize(new - z)
+            residual = self.r - support.add(new - z, self.layout.buffer())
             if self._objective(residual, new, price) < before:
-                self.codes = SparseCodes(support.codes.shape, support.codes.index, new)
+                self._take(SparseCodes(self.codes.shape, index, new), support)
                 self._refresh()
                 break
 
@@ -266,50 +296,26 @@ class ActiveSet:
         half = 0.5 * float(np.einsum("i,i->", rows, rows, dtype="float64"))
         return half + float((price * abs(z)).sum(dtype="float64"))
 
-    def _curvatures(self, where, atom):
+    @cached_property
+    def _curvatures(self):
         """``||M d||^2`` at each place; where it is 0 nothing is observed, and 1 does no harm."""
-        layout = self.layout
-        squares = layout.padded_atoms**2
+        squares = self.layout.padded_atoms**2
         if self.mask is None:
-            out = squares.sum(axis=1)[atom]
+            out = squares.sum(axis=1)[self.columns.atom]
         else:
-            out = np.empty(len(where), layout.dtype)
-            mask = self.mask.reshape(-1)
-            kernels(out).correlate_active(mask, squares, layout.rows, where, atom, out)
+            out = self.columns.adjoint(self.mask, squares)
         return np.where(out > 0, out, 1)
+
+    def _take(self, codes, columns=None):
+        """Let these be the codes; what hangs on their places is computed once, not each sweep."""
+        self.codes = codes
+        self.columns = Columns(self.layout, codes.index) if columns is None else columns
+        self.__dict__.pop("_curvatures", None)
 
     def _refresh(self):
         """The residual anew from the codes: rounding must not pile up."""
         self.r = self.x.copy()
-        self.layout.subtract(self.r, self.codes)
+        self.columns.add(-self.codes.values, self.r)
 
     def _observed(self, r):
         return r if self.mask is None else r * self.mask
-
-
-class _Support:
-    """The dictionary of the non-zero codes of an active set: D restricted to their columns."""
-
-    def __init__(self, active):
-        kept = active.codes.values != 0
-        self.layout, codes = active.layout, active.codes
-        self.codes = SparseCodes(codes.shape, codes.index[kept], codes.values[kept])
-        self.where, self.atom = self.layout.places(self.codes.index)
-        self.pieces = self.layout.pieces(self.codes.index)
-
-    def synthesize(self, values):
-        """``D z`` of codes with these values, padded."""
-        out, layout = self.layout.buffer(), self.layout
-        parts = self.where, self.atom, values
-        kernels(out).add_active(
-            out.reshape(-1), layout.padded_atoms, layout.rows, parts, self.pieces
-        )
-        return out
-
-    def adjoint(self, r):
-        """Correlations of a padded residual with the atoms of the codes."""
-        out, layout = np.empty(len(self.where), self.layout.dtype), self.layout
-        kernels(r).correlate_active(
-            r.reshape(-1), layout.padded_atoms, layout.rows, self.where, self.atom, out
-        )
-        return out

@@ -11,7 +11,7 @@ atoms can attain it; only their correlations are computed from the residual in f
 import numpy as np
 from numba import njit
 
-from csc.kernels.cpu.factor import OPTIONS, largest
+from csc.kernels.cpu.factor import OPTIONS, largest, list_active
 from csc.kernels.cpu.threads import in_batches
 
 Q, EXCESS, FOLD = range(3)  # rows of ``lists``: vectors over all atoms
@@ -53,7 +53,7 @@ def _certify(  # noqa: PLR0913
         if weights[k] > 0:
             worths[k] = 1 / weights[k]
     for i in range(start, stop):
-        m = _list_active(z[i], active)
+        m = list_active(z[i], active)
         size, price = 0.0, 0.0
         for a in range(m):
             code = np.float64(z[i, active[a]])
@@ -69,16 +69,6 @@ def _certify(  # noqa: PLR0913
         shrink = 1 / max(top, 1.0)
         objective[i] = 0.5 * residual + price
         gap[i] = max(0.5 * residual * (1 - shrink) ** 2 + price - shrink * fit, 0.0)
-
-
-@njit(**OPTIONS)
-def _list_active(z, active):
-    """List where ``z`` is not zero; returns how often."""
-    m = 0
-    for k in range(z.size):
-        active[m] = k
-        m += z[k] != 0
-    return m
 
 
 @njit(**OPTIONS)

@@ -47,6 +47,16 @@ def largest(n, lists, row):
 
 
 @njit(**OPTIONS)
+def list_active(z, active):
+    """List where ``z`` is not zero; returns how often."""
+    m = 0
+    for k in range(z.size):
+        active[m] = k
+        m += z[k] != 0
+    return m
+
+
+@njit(**OPTIONS)
 def solve(m, factor, work):
     """u = G_AA^-1 g for ``m`` active atoms; returns g . u."""
     for b in range(padded(m)):

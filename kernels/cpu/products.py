@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 
 from csc.kernels.cpu.conv import LANES, TILE, _multiply
+from csc.kernels.cpu.factor import list_active
 from csc.kernels.cpu.threads import in_batches
 
 
@@ -103,10 +104,7 @@ def statistics(x, z, phi, psi):
 def _statistics(x, z, phi, psi):
     active = np.empty(z.shape[1], np.intp)
     for i in range(len(z)):
-        m = 0
-        for k in range(z.shape[1]):
-            active[m] = k
-            m += z[i, k] != 0
+        m = list_active(z[i], active)
         for k in active[:m]:
             code = np.float64(z[i, k])
             for j in active[:m]:
