@@ -1,164 +1,15 @@
-"""Active codes and the residual they leave: what descent in signal space works on.
-
-The residual is kept as an array in which every atom lies wholly, its rows a few samples longer
-than the signal's, so that vectors of the kernels never leave it.
-"""
+"""Active codes and the residual they leave: what descent in signal space works on."""
 
 from functools import cached_property
-from math import prod
 
 import numpy as np
-from scipy.ndimage import maximum_filter1d
 
 from csc._device import kernels
 from csc.dual import best_dual, scaled_dual
+from csc.layout import Columns, Layout
 from csc.sparse import SparseCodes
 
-LANES = 8  # of the kernels' vectors
-PIECES = 16  # of each signal, for the threads
 BLOCK = 2**16  # positions whose correlations are looked at together
-
-
-class Layout:
-    """Where the atoms of a dictionary meet signals: shapes, offsets, padded copies.
-
-    Parameters
-    ----------
-    dictionary : Dictionary
-    shape : tuple
-        ``(N, C, *S)`` of the signals.
-    dtype : dtype
-    """
-
-    def __init__(self, dictionary, shape, dtype):
-        self.dictionary, self.shape, self.dtype = dictionary, shape, np.dtype(dtype)
-        self.code_shape = (shape[0], dictionary.n_atoms, *dictionary.code_extents(shape[2:]))
-        ones = (1,) * (5 - len(shape))
-        padded = dictionary.geometry.padded_extents(shape[2:])
-        self.volume = (*shape[:2], *ones, *padded)  # always three spatial axes
-        self.positions = (*ones, *self.code_shape[2:])
-        self.stride = (*ones, *dictionary.geometry.stride)
-        atoms = dictionary.atoms.astype(dtype)
-        self.atoms = atoms.reshape(*atoms.shape[:2], *ones, *atoms.shape[2:])
-        n, c, s0, s1, s2 = self.buffer_shape
-        self.steps = np.array([c * s0 * s1 * s2, s1 * s2 * self.stride[0], s2 * self.stride[1],
-                               self.stride[2]])  # fmt: skip
-        channels, e0, e1, e2 = self.atoms.shape[1:]
-        rows = np.indices((channels, e0, e1)).reshape(3, -1)
-        self.rows = (np.array([s0 * s1 * s2, s1 * s2, s2]) @ rows).astype(np.int64)
-        width = -(-e2 // LANES) * LANES
-        self.padded_atoms = np.zeros((len(atoms), len(self.rows), width), dtype)
-        self.padded_atoms[:, :, :e2] = self.atoms.reshape(len(atoms), -1, e2)
-        self.padded_atoms = self.padded_atoms.reshape(len(atoms), -1)
-
-    @property
-    def buffer_shape(self):
-        """Shape of the padded residual."""
-        return (*self.volume[:4], self.volume[4] + LANES)
-
-    def buffer(self, a=0):
-        """A padded copy of signals."""
-        out = np.zeros(self.buffer_shape, self.dtype)
-        out[..., :-LANES] = a if np.ndim(a) == 0 else a.reshape(self.volume)
-        return out
-
-    def observed(self, x, mask):
-        """Padded signals, and the padded mask: None if every sample of every atom counts."""
-        dictionary = self.dictionary
-        if mask is None and dictionary.mode == "full":
-            return self.buffer(x), None
-        mask = np.ones((1,) * x.ndim) if mask is None else mask
-        mask = np.broadcast_to(mask, x.shape).astype(self.dtype)
-        return self.buffer(dictionary.pad(x)), self.buffer(dictionary.pad(mask))
-
-    def places(self, index):
-        """Flat place in the buffer, and number of the atom, of sparse codes' indices."""
-        position, atom = np.divmod(index, self.code_shape[1])
-        n, *v = np.unravel_index(position, (self.code_shape[0], *self.positions))
-        return np.stack([n, *v], axis=-1) @ self.steps, atom
-
-    def pieces(self, index):
-        """Bounds of pieces of sorted codes: pieces two apart have no sample in common."""
-        axis = next((a for a in range(3) if self.positions[a] > 1), 2)
-        reach = self.atoms.shape[2 + axis] + (LANES if axis == 2 else 0)
-        least = -(-reach // self.stride[axis])
-        length = max(least, -(-self.positions[axis] // PIECES))
-        per_signal = -(-self.positions[axis] // length)
-        per_signal += per_signal % 2  # the first piece of a signal is an even one
-        size = prod(self.positions[axis + 1 :]) * self.code_shape[1]
-        starts = np.arange(per_signal) * length * size
-        starts = np.minimum(starts, self.positions[axis] * size)
-        of_signal = self.positions[axis] * size
-        bounds = np.add.outer(np.arange(self.code_shape[0]) * of_signal, starts).ravel()
-        bounds = np.append(bounds, self.code_shape[0] * of_signal)
-        return np.searchsorted(index, bounds)
-
-    def excess(self, r, worths, positive):
-        """``max_k w_k |D^T r|_k`` at every position ``(N, *V)``, of a padded residual."""
-        out = np.empty((self.code_shape[0], *self.positions), self.dtype)
-        inside = r[..., :-LANES]
-        kernels(r).excess(inside, self.atoms, worths, self.stride, positive, out)
-        return out.reshape(self.code_shape[0], *self.code_shape[2:])
-
-    def worst_nearby(self, a):
-        """At each position the largest of ``a`` among the positions whose atoms overlap."""
-        out = a.reshape(len(a), *self.positions)
-        for axis, (extent, step) in enumerate(zip(self.atoms.shape[2:], self.stride, strict=True)):
-            reach = -(-extent // step) - 1
-            out = maximum_filter1d(out, 2 * reach + 1, axis + 1)
-        return out.reshape(a.shape)
-
-    def spread(self, a):
-        """At each sample of the buffer the largest of ``a`` among the atoms that cover it."""
-        n, positions = len(a), self.positions
-        out = np.zeros((n, 1, *self.buffer_shape[2:]), self.dtype)
-        taken = (slice(0, (v - 1) * t + 1, t) for v, t in zip(positions, self.stride, strict=True))
-        out[(slice(None), 0, *taken)] = a.reshape(n, *positions)
-        for axis, extent in enumerate(self.atoms.shape[2:]):
-            maximum_filter1d(out, extent, axis + 2, out, mode="constant", origin=(extent - 1) // 2)
-        return np.where(out > 0, out, 1)
-
-    def synthesize(self, codes):
-        """``D z`` of the signals' own extents."""
-        out = self.buffer()
-        self.subtract(out, SparseCodes(codes.shape, codes.index, -codes.values))
-        inside = out[..., :-LANES].reshape(*self.shape[:2], *self.volume[7 - len(self.shape) :])
-        return self.dictionary.geometry.unpad(np.ascontiguousarray(inside), self.shape[2:])
-
-    def subtract(self, r, codes):
-        """Subtract ``D z`` from a padded residual."""
-        Columns(self, codes.index).add(-codes.values.astype(self.dtype), r)
-
-
-class Columns:
-    """The columns of D that belong to some codes: D and D^T restricted to them.
-
-    Parameters
-    ----------
-    layout : Layout
-    index : array (A,), int64
-        Indices of sparse codes.
-    """
-
-    def __init__(self, layout, index):
-        self.layout = layout
-        self.where, self.atom = layout.places(index)
-        self.pieces = layout.pieces(index)
-
-    def add(self, values, target):
-        """Add ``D z`` of codes with these values to a padded residual."""
-        layout, parts = self.layout, (self.where, self.atom, values)
-        flat = target.reshape(-1)
-        kernels(flat).add_active(flat, layout.padded_atoms, layout.rows, parts, self.pieces)
-        return target
-
-    def adjoint(self, r, atoms=None):
-        """Correlations of a padded residual with the atoms of the codes."""
-        layout = self.layout
-        atoms = layout.padded_atoms if atoms is None else atoms
-        out, flat = np.empty(len(self.where), layout.dtype), r.reshape(-1)
-        kernels(flat).correlate_active(flat, atoms, layout.rows, self.where, self.atom, out)
-        return out
 
 
 class ActiveSet:
@@ -196,12 +47,12 @@ class ActiveSet:
         """
         r = self._observed(self.r)
         price = self.codes.sums(abs(self.codes.values) * self.prices[self.columns.atom])
-        rows = r.reshape(len(r), -1)
+        rows = self.layout.samples(r)
         objective = 0.5 * np.einsum("ni,ni->n", rows, rows, dtype="float64") + price
         if excess is None:
             dual = best_dual(self.layout, self.x, r, 1 / self.prices, self.positive)
         else:
-            dual = scaled_dual(self.x, r, excess)
+            dual = scaled_dual(self.layout.samples(self.x), rows, excess)
         return objective, np.maximum(objective - dual, 0)
 
     def admit(self, excess, share):
@@ -245,7 +96,7 @@ class ActiveSet:
         """Sweep over the active codes; returns how much the last sweep lowered the objective."""
         layout, columns = self.layout, self.columns
         prices, inverse = self.prices[columns.atom], 1 / self._curvatures
-        parts = columns.where, columns.atom, prices, inverse, self.codes.values
+        parts = columns.where, columns.atom, *columns.copies, prices, inverse, self.codes.values
         mask = np.empty(0, layout.dtype) if self.mask is None else self.mask.reshape(-1)
         lowered = kernels(mask).descend_active(
             self.r.reshape(-1), mask, layout.padded_atoms, layout.rows, parts,
@@ -273,7 +124,7 @@ class ActiveSet:
         move, p, rr = np.zeros_like(z), r.copy(), np.vdot(r, r)
         for _ in range(n_steps):
             Ap = self._observed(support.add(p, self.layout.buffer()))
-            curvature = np.vdot(Ap, Ap)
+            curvature = self._energy(Ap)
             if curvature <= 0 or rr <= 0:
                 break
             step = rr / curvature
@@ -292,9 +143,12 @@ class ActiveSet:
                 break
 
     def _objective(self, residual, z, price):
-        rows = self._observed(residual).reshape(-1)
-        half = 0.5 * float(np.einsum("i,i->", rows, rows, dtype="float64"))
+        half = 0.5 * self._energy(self._observed(residual))
         return half + float((price * abs(z)).sum(dtype="float64"))
+
+    def _energy(self, residual):
+        rows = self.layout.samples(residual)
+        return float(np.einsum("ni,ni->", rows, rows, dtype="float64"))
 
     @cached_property
     def _curvatures(self):

@@ -37,15 +37,14 @@ def best_dual(layout, x, r, worths, positive):
         if round_ > 0:
             theta = theta / layout.spread(np.maximum(excess, 1))
             excess = layout.excess(theta, worths, positive)
-        best = np.maximum(best, scaled_dual(x, theta, excess))
+        best = np.maximum(best, scaled_dual(layout.samples(x), layout.samples(theta), excess))
     return best
 
 
 def scaled_dual(x, theta, excess):
-    """``max_s <x, s theta> - 1/2 ||s theta||^2`` with ``0 <= s <= 1 / max(excess)``, ``(N,)``."""
-    n = len(x)
-    inner = np.einsum("ni,ni->n", x.reshape(n, -1), theta.reshape(n, -1), dtype="float64")
-    energy = np.einsum("ni,ni->n", theta.reshape(n, -1), theta.reshape(n, -1), dtype="float64")
-    most = 1 / np.maximum(excess.reshape(n, -1).max(axis=1), np.finfo(excess.dtype).tiny)
+    """``max_s <x, s theta> - 1/2 ||s theta||^2``, s at most ``1 / max(excess)``, of each row."""
+    inner = np.einsum("ni,ni->n", x, theta, dtype="float64")
+    energy = np.einsum("ni,ni->n", theta, theta, dtype="float64")
+    most = 1 / np.maximum(excess.reshape(len(x), -1).max(axis=1), np.finfo(excess.dtype).tiny)
     s = np.clip(inner / np.where(energy > 0, energy, 1), 0, most)
     return s * inner - 0.5 * s * s * energy

@@ -10,8 +10,9 @@ import numpy as np
 from csc import certify
 from csc._device import kernels, namespace
 from csc._validate import check_floats, check_scale
-from csc.active_set import ActiveSet, Layout
+from csc.active_set import ActiveSet
 from csc.dictionary import Dictionary
+from csc.layout import Layout
 from csc.penalties import Relative
 from csc.sparse import SparseCodes
 
@@ -146,7 +147,7 @@ class Problem:
         """Smallest ``lmbda`` at which codes of zeros are optimal (see the penalty)."""
         penalty = self.penalty if penalty is None else penalty
         D = self.dictionary
-        if penalty.name == "l1" and not self.is_patch and D.mode != "circular":
+        if penalty.name == "l1" and not self.is_patch:
             weights = self._atom_weights(penalty)
             if weights is not None and (weights > 0).all():  # no array of K x pixels
                 layout = Layout(D, self.x.shape, self.x.dtype)
@@ -216,8 +217,8 @@ class Problem:
 
     @property
     def has_local_dual(self):
-        """Whether dual points may be shrunk place by place: a lasso, prices > 0, no wrapping."""
-        if self.penalty.name != "l1" or self.dictionary.mode == "circular":
+        """Whether dual points may be shrunk place by place: a lasso with prices > 0."""
+        if self.penalty.name != "l1":
             return False
         return self.atom_prices is not None and bool((self.atom_prices > 0).all())
 

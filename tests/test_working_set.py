@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import csc
-from csc.active_set import ActiveSet, Layout
+from csc.active_set import ActiveSet
 from csc.dual import best_dual
 from csc.kernels.cpu import (
     add_active,
@@ -17,18 +17,21 @@ from csc.kernels.cpu import (
     descend_active,
     excess,
 )
+from csc.layout import Layout
 from csc.sparse import SparseCodes
 
 
 @st.composite
 def problems(draw, dtype="float64"):
-    """A small lasso of any mode without wrapping, stride, dimension, and dressing."""
+    """A small lasso of any mode, stride, dimension, and dressing."""
     axes = draw(st.integers(1, 3))
     n, c, k = draw(st.integers(1, 2)), draw(st.integers(1, 2)), draw(st.integers(1, 3))
     s = tuple(draw(st.integers(1, 4 if axes < 3 else 2)) for _ in range(axes))
     S = tuple(e + draw(st.integers(0, (12, 5, 2)[axes - 1])) for e in s)
-    mode = draw(st.sampled_from(["full", "valid", "same"]))
+    mode = draw(st.sampled_from(["full", "valid", "same", "circular"]))
     stride = tuple(draw(st.integers(1, 2)) for _ in range(axes))
+    if mode == "circular":
+        S = tuple(-(-a // t) * t for a, t in zip(S, stride, strict=True))
     rng = np.random.default_rng(draw(st.integers(0, 10**6)))
     D = csc.Dictionary(rng.standard_normal((k, c, *s)).astype(dtype), mode, stride)
     x = rng.standard_normal((n, c, *S)).astype(dtype)
@@ -161,7 +164,8 @@ def test_kernels_against_loops(rng, dtype):
     np.testing.assert_array_equal(codes.dense(), z)
     r = layout.buffer(x)
     where, atom = layout.places(codes.index)
-    parts, pieces = (where, atom, codes.values), layout.pieces(codes.index)
+    parts = (where, atom, *layout.copies(codes.index), codes.values)
+    pieces = layout.pieces(codes.index)
     add_active(r.reshape(-1), layout.padded_atoms, layout.rows, parts, pieces)
     r = np.ascontiguousarray(r)
     np.testing.assert_allclose(layout.synthesize(codes), D(z, shape[2:]), **tol)
@@ -198,20 +202,37 @@ def test_one_sweep_is_that_of_scalar_minimisations(rng):
     assert descend_active.__module__ == "csc.kernels.cpu.active"
 
 
+@pytest.mark.parametrize("mode", ["full", "circular"])
 @pytest.mark.parametrize(("shape", "size"), [((40, 9), (3, 3)), ((200,), (7,)), ((9, 30), (9, 2))])
-def test_pieces_two_apart_share_no_sample(shape, size, rng):
-    D = csc.Dictionary(rng.standard_normal((2, 1, *size)))
+def test_pieces_two_apart_share_no_sample(shape, size, mode, rng):
+    D = csc.Dictionary(rng.standard_normal((2, 1, *size)), mode)
     layout = Layout(D, (3, 1, *shape), "float64")
     index = np.arange(np.prod(layout.code_shape))
     pieces = layout.pieces(index)
     assert pieces[0] == 0
     assert pieces[-1] == len(index)
     where, _ = layout.places(index)
+    first, copies = layout.copies(index)
     width = layout.padded_atoms.shape[1] // len(layout.rows)
     box = (layout.rows[:, None] + np.arange(width)).ravel()
     owner = [np.full(layout.buffer().size, -1) for _ in range(2)]
     for p in range(len(pieces) - 1):
-        if pieces[p] < pieces[p + 1]:
-            touched = np.unique(where[pieces[p] : pieces[p + 1], None] + box)
+        start, stop = pieces[p : p + 2]
+        if start < stop:
+            places = where[start:stop]
+            if len(first):
+                places = np.append(places, copies[first[start] : first[stop]])
+            touched = np.unique(places[:, None] + box)
             assert (owner[p % 2][touched] == -1).all()
             owner[p % 2][touched] = p
+
+
+def test_signals_that_wrap_are_the_same_in_every_copy(rng):
+    D = csc.Dictionary(rng.standard_normal((2, 2, 3, 4)), "circular", (1, 2))
+    layout = Layout(D, (2, 2, 5, 8), "float64")
+    z = rng.standard_normal(layout.code_shape)
+    codes = SparseCodes.of(z)
+    r = layout.buffer()
+    layout.subtract(r, codes)
+    np.testing.assert_allclose(r[layout.inside][:, :, 0], -D.pad(D(z, (5, 8))), atol=1e-12)
+    np.testing.assert_allclose(layout.synthesize(codes), D(z, (5, 8)), atol=1e-12)

@@ -61,7 +61,7 @@ class WorkingSet:
     check_every = 1
     greedy = False
     sparse = True  # codes of larger signals
-    needs = "needs an L1 penalty with one price > 0 for each atom, and no wrap-around"
+    needs = "needs an L1 penalty with one price > 0 for each atom"
 
     def suits(self, problem):
         """Whether the problem is a lasso with a price for each atom."""

@@ -2,9 +2,8 @@
 
 Every solver starts cold with a budget (iterations, or a tolerance) that grows from line to line;
 after each run its codes are judged in float64 by the same NumPy lines. ``relative_excess`` is how
-far the objective lies above the lowest one known for that problem. alphacsc solves our very
-problem (mode "full", codes >= 0). sporco's signals wrap around, and the working set's do not: each
-is judged against the minimum of its own problem, same image, same atoms, same lmbda.
+far the objective lies above the lowest one known. Every solver solves the same problem: images
+wrap around (sporco knows no other border), atoms of series lie inside (alphacsc's, codes >= 0).
 """
 
 import argparse
@@ -53,8 +52,8 @@ def objective(x, atoms, z, lmbda, *, wraps):
     return 0.5 * float(((x - fit) ** 2).sum()) + lmbda * float(abs(z).sum())
 
 
-def code_csc(x, atoms, lmbda, tol):
-    return csc.sparse_code(x, atoms, lmbda, tol=tol).codes
+def code_csc_circular(x, atoms, lmbda, tol):
+    return csc.sparse_code(x, atoms, lmbda, mode="circular", tol=tol).codes
 
 
 def code_csc_positive(x, atoms, lmbda, tol):
@@ -94,30 +93,29 @@ def code_alphacsc(x, atoms, lmbda, tol):
     return update_z_multi(x, atoms, lmbda, solver="lgcd", solver_kwargs=arguments)[0]
 
 
-def run(case, solvers, x, atoms, lmbda):
+def run(case, solvers, x, atoms, lmbda, *, wraps):
     """Time every solver at every budget and print one line each."""
     runs = []
-    for name, (code, budgets, wraps) in solvers.items():
+    for name, (code, budgets) in solvers.items():
         code(x, atoms, lmbda, budgets[0])  # warm-up: compilation, plans, thread pools
         for budget in budgets:
             began = perf_counter()
             z = code(x, atoms, lmbda, budget)
             seconds = perf_counter() - began
-            runs.append((name, budget, seconds, objective(x, atoms, z, lmbda, wraps=wraps), wraps))
-    for name, budget, seconds, value, wraps in runs:
-        best = min(v for *_, v, w in runs if w == wraps)
+            runs.append((name, budget, seconds, objective(x, atoms, z, lmbda, wraps=wraps)))
+    best = min(value for *_, value in runs)
+    for name, budget, seconds, value in runs:
         show(
             bench="coding", case=case, solver=name, budget=budget, seconds=seconds,
-            relative_excess=value / best - 1, boundary="circular" if wraps else "full",
+            relative_excess=value / best - 1,
         )  # fmt: skip
-    summarise(case, runs)
+    summarise(case, runs, best)
 
 
-def summarise(case, runs, goal=1e-4):
+def summarise(case, runs, best, goal=1e-4):
     """Least seconds to a relative excess of ``goal``, and the ratio to ours."""
     least = {}
-    for name, _, seconds, value, wraps in runs:
-        best = min(v for *_, v, w in runs if w == wraps)
+    for name, _, seconds, value in runs:
         if value / best - 1 <= goal:
             least[name] = min(least.get(name, np.inf), seconds)
     ours = least.get("csc", np.inf)
@@ -129,17 +127,17 @@ def summarise(case, runs, goal=1e-4):
 
 def images(size, fraction, n_atoms, side):
     x, atoms = photograph(size, "float32"), learned_atoms(n_atoms, side, "float32")
-    lmbda = fraction * csc.lmbda_max(x, csc.Dictionary(atoms))
-    solvers = {"csc": (code_csc, TOLERANCES, False)}
+    lmbda = fraction * csc.lmbda_max(x, csc.Dictionary(atoms, "circular"))
+    solvers = {"csc": (code_csc_circular, TOLERANCES)}
     try:
         import sporco  # noqa: F401
 
-        solvers["sporco ADMM"] = code_admm, ITERATIONS, True
-        solvers["sporco PGM"] = code_pgm, ITERATIONS, True
+        solvers["sporco ADMM"] = code_admm, ITERATIONS
+        solvers["sporco PGM"] = code_pgm, ITERATIONS
     except ImportError:
         print("sporco is not installed and left out: pip install sporco")
     case = f"{size}x{size}, {n_atoms} atoms {side}x{side}, {fraction} lmbda_max"
-    run(case, solvers, x, atoms, lmbda)
+    run(case, solvers, x, atoms, lmbda, wraps=True)
 
 
 def series(length, fraction):
@@ -149,15 +147,15 @@ def series(length, fraction):
     z = rng.standard_normal((1, 10, length - 63)) * (rng.random((1, 10, length - 63)) < 2e-3)
     x = D(z) + 0.05 * rng.standard_normal((1, 1, length))
     lmbda = fraction * csc.lmbda_max(x, D)
-    solvers = {"csc": (code_csc_positive, TOLERANCES, False)}
+    solvers = {"csc": (code_csc_positive, TOLERANCES)}
     try:
         import alphacsc  # noqa: F401
 
-        solvers["alphacsc LGCD"] = code_alphacsc, TOLERANCES, False
+        solvers["alphacsc LGCD"] = code_alphacsc, TOLERANCES
     except ImportError:
         print("alphacsc is not installed and left out: pip install alphacsc")
     case = f"1-D, {length} samples, 10 atoms of 64, {fraction} lmbda_max"
-    run(case, solvers, x, atoms, lmbda)
+    run(case, solvers, x, atoms, lmbda, wraps=False)
 
 
 def main(arguments):

@@ -32,8 +32,10 @@ def descend_active(residual, mask, atoms, rows, codes, pieces, rules):
         Atoms, rows padded with zeros to ``width``, a multiple of LANES.
     rows : array (R,), int64
         Offset of each row of an atom from the atom's place.
-    codes : tuple of arrays (A,)
-        where, atom (int64), price, inverse curvature, z.
+    codes : tuple of arrays
+        where, atom (A,), int64; first (A + 1,) or (0,), copies (E,), int64: flat places, besides
+        where, at which code a shows are ``copies[first[a]]`` to ``copies[first[a + 1]]``; price,
+        inverse curvature, z (A,).
     pieces : array (P + 1,), int64
         Piece p holds the codes ``pieces[p]`` to ``pieces[p + 1]``.
     rules : (bool, int)
@@ -47,21 +49,21 @@ def descend_active(residual, mask, atoms, rows, codes, pieces, rules):
     lowered = np.zeros(len(pieces) - 1)
     data = residual, mask, atoms, rows, *codes, pieces
     positive, n_sweeps = rules
-    for first in (0, 1):  # pieces 0, 2, 4, ... never touch each other, nor do 1, 3, 5, ...
-        n = (len(pieces) - first) // 2
-        in_batches(_descend, n, *data, first, not positive, n_sweeps, lowered, least=1)
+    for colour in (0, 1):  # pieces 0, 2, 4, ... never touch each other, nor do 1, 3, 5, ...
+        n = (len(pieces) - colour) // 2
+        in_batches(_descend, n, *data, colour, not positive, n_sweeps, lowered, least=1)
     return float(lowered.sum())
 
 
 @njit(**OPTIONS)
 def _descend(  # noqa: PLR0913
-    start, stop, residual, mask, atoms, rows, where, atom, price, inverse, z, pieces, first,
-    both_signs, n_sweeps, lowered,
+    start, stop, residual, mask, atoms, rows, where, atom, first, copies, price, inverse, z, pieces,
+    colour, both_signs, n_sweeps, lowered,
 ):  # fmt: skip
     width = atoms.shape[1] // len(rows)
     zero = residual.dtype.type(0)
     for p in range(start, stop):
-        piece = 2 * p + first
+        piece = 2 * p + colour
         for _ in range(n_sweeps):
             drop = 0.0
             for a in range(pieces[piece], pieces[piece + 1]):
@@ -78,6 +80,9 @@ def _descend(  # noqa: PLR0913
                 move = new - z[a]
                 if move != 0:
                     add_rows(d, residual, where[a], rows, width, -move)
+                    if first.size > 0:
+                        for i in range(first[a], first[a + 1]):
+                            add_rows(d, residual, copies[i], rows, width, -move)
                     z[a] = new
                     drop += 0.5 * move * move / inverse[a]
             lowered[piece] = drop
@@ -96,19 +101,23 @@ def _correlate_active(start, stop, signal, atoms, rows, where, atom, out):  # no
 
 
 def add_active(target, atoms, rows, codes, pieces):
-    """Add ``sum_a z_a d_a`` to a flat ``target``; arguments as in `descend_active`."""
-    where, atom, z = codes
-    for first in (0, 1):
-        n = (len(pieces) - first) // 2
-        in_batches(_add, n, target, atoms, rows, where, atom, z, pieces, first, least=1)
+    """Add ``sum_a z_a d_a`` to a flat ``target``; ``codes`` are where, atom, first, copies, z."""
+    for colour in (0, 1):
+        n = (len(pieces) - colour) // 2
+        in_batches(_add, n, target, atoms, rows, *codes, pieces, colour, least=1)
 
 
 @njit(**OPTIONS)
-def _add(start, stop, target, atoms, rows, where, atom, z, pieces, first):  # noqa: PLR0913
+def _add(  # noqa: PLR0913
+    start, stop, target, atoms, rows, where, atom, first, copies, z, pieces, colour
+):
     width = atoms.shape[1] // len(rows)
     for p in range(start, stop):
-        for a in range(pieces[2 * p + first], pieces[2 * p + first + 1]):
+        for a in range(pieces[2 * p + colour], pieces[2 * p + colour + 1]):
             add_rows(atoms[atom[a]], target, where[a], rows, width, z[a])
+            if first.size > 0:
+                for i in range(first[a], first[a + 1]):
+                    add_rows(atoms[atom[a]], target, copies[i], rows, width, z[a])
 
 
 def correlate_at(residual, atoms, rows, places, out):

@@ -1,0 +1,224 @@
+"""Where atoms meet signals: the padded residual in which sparse codes are looked up.
+
+The residual is kept as an array in which every atom lies wholly, its rows a few samples longer
+than the signal's, so that vectors of the kernels never leave it. Signals that wrap around are
+repeated at their ends, and every code is shown at all its copies.
+"""
+
+from itertools import product
+from math import prod
+
+import numpy as np
+from scipy.ndimage import maximum_filter1d
+
+from csc._device import kernels
+from csc.sparse import SparseCodes
+
+LANES = 8  # of the kernels' vectors
+PIECES = 16  # of each signal, for the threads
+
+
+class Layout:
+    """Where the atoms of a dictionary meet signals: shapes, offsets, padded copies.
+
+    Parameters
+    ----------
+    dictionary : Dictionary
+    shape : tuple
+        ``(N, C, *S)`` of the signals.
+    dtype : dtype
+    """
+
+    def __init__(self, dictionary, shape, dtype):
+        self.dictionary, self.shape, self.dtype = dictionary, shape, np.dtype(dtype)
+        self.code_shape = (shape[0], dictionary.n_atoms, *dictionary.code_extents(shape[2:]))
+        ones = (1,) * (5 - len(shape))
+        self.positions = (*ones, *self.code_shape[2:])
+        self.stride = (*ones, *dictionary.geometry.stride)
+        atoms = dictionary.atoms.astype(dtype)
+        self.atoms = atoms.reshape(*atoms.shape[:2], *ones, *atoms.shape[2:])
+        self._lay_out_signals(ones)
+        _, c, s0, s1, s2 = self.buffer_shape
+        self.steps = np.array([c * s0 * s1 * s2, s1 * s2, s2, 1])
+        channels, e0, e1, e2 = self.atoms.shape[1:]
+        rows = np.indices((channels, e0, e1)).reshape(3, -1)
+        self.rows = (np.array([s0 * s1 * s2, s1 * s2, s2]) @ rows).astype(np.int64)
+        width = -(-e2 // LANES) * LANES
+        self.padded_atoms = np.zeros((len(atoms), len(self.rows), width), dtype)
+        self.padded_atoms[:, :, :e2] = self.atoms.reshape(len(atoms), -1, e2)
+        self.padded_atoms = self.padded_atoms.reshape(len(atoms), -1)
+
+    def _lay_out_signals(self, ones):
+        """Where in the buffer the atoms lie (``inside``), and the signals themselves (``own``).
+
+        Around signals that wrap there is room for copies of atoms that lie half outside.
+        """
+        geometry, extents = self.dictionary.geometry, self.shape[2:]
+        self.wraps = geometry.mode == "circular"
+        self.extents = (*ones, *extents)
+        padded = (*ones, *geometry.padded_extents(extents))
+        low = (*(0 for _ in ones), *geometry.low)
+        room = [(s - 1) * self.wraps for s in self.atoms.shape[2:]]
+        sizes = [p + 2 * m for p, m in zip(padded, room, strict=True)]
+        self.room, self.volume = np.array(room), (*self.shape[:2], *padded)
+        self.buffer_shape = (*self.shape[:2], *sizes[:2], sizes[2] + LANES)
+        axes = list(zip(room, padded, low, self.extents, strict=True))
+        self.inside = (..., *(slice(m, m + p) for m, p, _, _ in axes))
+        self.own = (..., *(slice(m + a, m + a + n) for m, _, a, n in axes))
+
+    def buffer(self, a=0):
+        """A padded copy of signals."""
+        out = np.zeros(self.buffer_shape, self.dtype)
+        out[self.inside] = a if np.ndim(a) == 0 else a.reshape(self.volume)
+        return out
+
+    def samples(self, a):
+        """The signals' own samples of a padded array, ``(N, C * prod(S))``."""
+        return a[self.own].reshape(len(a), -1)
+
+    def observed(self, x, mask):
+        """Padded signals, and the padded mask: None if every sample of every atom counts."""
+        dictionary = self.dictionary
+        if mask is None and dictionary.mode == "full":
+            return self.buffer(x), None
+        mask = np.ones((1,) * x.ndim) if mask is None else mask
+        mask = np.broadcast_to(mask, x.shape).astype(self.dtype)
+        return self.buffer(dictionary.pad(x)), self.buffer(dictionary.pad(mask))
+
+    def places(self, index):
+        """Flat place in the buffer, and number of the atom, of sparse codes' indices."""
+        n, corner, atom = self._corners(index)
+        return self._flat(n, corner), atom
+
+    def _corners(self, index):
+        """Number of the signal, first sample of the box, and number of the atom."""
+        position, atom = np.divmod(index, self.code_shape[1])
+        n, *v = np.unravel_index(position, (self.code_shape[0], *self.positions))
+        return n, np.stack(v, axis=-1) * self.stride, atom
+
+    def _flat(self, n, corner):
+        return n * self.steps[0] + (corner + self.room) @ self.steps[1:]
+
+    def copies(self, index):
+        """Where else codes show in the buffer: signals that wrap are repeated at their ends.
+
+        Returns
+        -------
+        first : array (A + 1,), or (0,) if nothing wraps
+            The copies of code a are ``places[first[a]]`` to ``places[first[a + 1]]``.
+        places : array (E,)
+            Flat places of the copies.
+        """
+        none = np.empty(0, np.int64)
+        if not self.wraps:
+            return none, none
+        n, corner, _ = self._corners(index)
+        extents, atom = np.array(self.extents), np.array(self.atoms.shape[2:])
+        repeated = np.array(self.volume[2:]) - extents
+        shows = {-1: corner + atom > extents, 0: np.full(corner.shape, True), 1: corner < repeated}
+        owners, places = [none], [none]
+        for shift in product((-1, 0, 1), repeat=3):
+            if any(shift):
+                here = np.all([shows[a][:, axis] for axis, a in enumerate(shift)], axis=0)
+                owners.append(np.flatnonzero(here))
+                places.append(self._flat(n[here], corner[here] + np.array(shift) * extents))
+        owners, places = np.concatenate(owners), np.concatenate(places)
+        first = np.zeros(len(index) + 1, np.int64)
+        np.cumsum(np.bincount(owners, minlength=len(index)), out=first[1:])
+        return first, places[np.argsort(owners, kind="stable")]
+
+    def pieces(self, index):
+        """Bounds of pieces of sorted codes: pieces two apart have no sample in common.
+
+        Each signal has an even number of them, so that its last one, which in a signal that wraps
+        touches its first, is an odd one.
+        """
+        axis = next((a for a in range(3) if self.positions[a] > 1), 2)
+        reach = self.atoms.shape[2 + axis] + (LANES if axis == 2 else 0)
+        least = -(-reach // self.stride[axis])
+        number = min(PIECES, self.positions[axis] // least) // 2 * 2
+        size = prod(self.positions[axis + 1 :]) * self.code_shape[1]
+        of_signal = self.positions[axis] * size
+        starts = np.arange(number) * self.positions[axis] // max(number, 1) * size
+        starts = starts if number else np.array([0, of_signal])
+        bounds = np.add.outer(np.arange(self.code_shape[0]) * of_signal, starts).ravel()
+        bounds = np.append(bounds, self.code_shape[0] * of_signal)
+        return np.searchsorted(index, bounds)
+
+    def excess(self, r, worths, positive):
+        """``max_k w_k |D^T r|_k`` at every position ``(N, *V)``, of a padded residual."""
+        out = np.empty((self.code_shape[0], *self.positions), self.dtype)
+        kernels(r).excess(r[self.inside], self.atoms, worths, self.stride, positive, out)
+        return out.reshape(self.code_shape[0], *self.code_shape[2:])
+
+    def worst_nearby(self, a):
+        """At each position the largest of ``a`` among the positions whose atoms overlap."""
+        out = a.reshape(len(a), *self.positions)
+        for axis, (extent, step) in enumerate(zip(self.atoms.shape[2:], self.stride, strict=True)):
+            reach = -(-extent // step) - 1
+            out = maximum_filter1d(out, 2 * reach + 1, axis + 1, mode=self._border)
+        return out.reshape(a.shape)
+
+    def spread(self, a):
+        """At each sample of the buffer the largest of ``a`` among the atoms that cover it."""
+        n, positions = len(a), self.positions
+        out = np.zeros((n, 1, *self.volume[2:]), self.dtype)
+        taken = (slice(0, (v - 1) * t + 1, t) for v, t in zip(positions, self.stride, strict=True))
+        out[(slice(None), 0, *taken)] = a.reshape(n, *positions)
+        if self.wraps:
+            out = out[(..., *map(slice, self.extents))]
+        for axis, extent in enumerate(self.atoms.shape[2:]):
+            origin = (extent - 1) // 2
+            out = maximum_filter1d(out, extent, axis + 2, mode=self._border, origin=origin)
+        if self.wraps:
+            out = self.dictionary.pad(out.reshape(n, 1, *self.shape[2:]))
+        whole = np.ones((n, 1, *self.buffer_shape[2:]), self.dtype)
+        whole[self.inside] = np.where(out > 0, out, 1).reshape(n, 1, *self.volume[2:])
+        return whole
+
+    @property
+    def _border(self):
+        """How filters go on past the ends."""
+        return "wrap" if self.wraps else "constant"
+
+    def synthesize(self, codes):
+        """``D z`` of the signals' own extents."""
+        out = self.buffer()
+        self.subtract(out, SparseCodes(codes.shape, codes.index, -codes.values))
+        return self.samples(out).reshape(self.shape)
+
+    def subtract(self, r, codes):
+        """Subtract ``D z`` from a padded residual."""
+        Columns(self, codes.index).add(-codes.values.astype(self.dtype), r)
+
+
+class Columns:
+    """The columns of D that belong to some codes: D and D^T restricted to them.
+
+    Parameters
+    ----------
+    layout : Layout
+    index : array (A,), int64
+        Indices of sparse codes.
+    """
+
+    def __init__(self, layout, index):
+        self.layout = layout
+        self.where, self.atom = layout.places(index)
+        self.copies = layout.copies(index)
+        self.pieces = layout.pieces(index)
+
+    def add(self, values, target):
+        """Add ``D z`` of codes with these values to a padded residual."""
+        layout, parts = self.layout, (self.where, self.atom, *self.copies, values)
+        flat = target.reshape(-1)
+        kernels(flat).add_active(flat, layout.padded_atoms, layout.rows, parts, self.pieces)
+        return target
+
+    def adjoint(self, r, atoms=None):
+        """Correlations of a padded residual with the atoms of the codes."""
+        layout = self.layout
+        atoms = layout.padded_atoms if atoms is None else atoms
+        out, flat = np.empty(len(self.where), layout.dtype), r.reshape(-1)
+        kernels(flat).correlate_active(flat, atoms, layout.rows, self.where, self.atom, out)
+        return out
