@@ -13,6 +13,7 @@ _NAMES = {
     "csc.dictionary": ["Dictionary"],
     "csc.learn": ["DictionaryLearning", "HomeostaticGain"],
     "csc.nonconvex": ["L0", "LogPenalty"],
+    "csc.path": ["lmbda_for_sparsity", "lmbda_path", "noise_constrained"],
     "csc.penalties": ["L1", "ElasticNet", "GroupL21", "Relative"],
     "csc.problem": ["Problem"],
     "csc.solving": ["Solution", "lmbda_max", "solve", "sparse_code"],

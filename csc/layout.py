@@ -115,12 +115,14 @@ class Layout:
         n, corner, _ = self._corners(index)
         extents, atom = np.array(self.extents), np.array(self.atoms.shape[2:])
         repeated = np.array(self.volume[2:]) - extents
+        near = np.flatnonzero(((corner + atom > extents) | (corner < repeated)).any(axis=1))
+        n, corner = n[near], corner[near]
         shows = {-1: corner + atom > extents, 0: np.full(corner.shape, True), 1: corner < repeated}
         owners, places = [none], [none]
         for shift in product((-1, 0, 1), repeat=3):
             if any(shift):
                 here = np.all([shows[a][:, axis] for axis, a in enumerate(shift)], axis=0)
-                owners.append(np.flatnonzero(here))
+                owners.append(near[here])
                 places.append(self._flat(n[here], corner[here] + np.array(shift) * extents))
         owners, places = np.concatenate(owners), np.concatenate(places)
         first = np.zeros(len(index) + 1, np.int64)

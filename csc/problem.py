@@ -120,8 +120,8 @@ class Problem:
         return self.dictionary(z, self.x.shape[2:])
 
     def residual(self, z):
-        """``M (x - D z)``."""
-        return self._masked(self.x - self.dictionary(z, self.x.shape[2:]))
+        """``M (x - D z)``, of dense or sparse codes."""
+        return self._masked(self.x - self.synthesize(z))
 
     def value(self, z):
         """Objective at codes ``z``, computed in float64."""

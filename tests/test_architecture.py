@@ -35,6 +35,7 @@ MAY_IMPORT = {
     },
     "solvers": set(),
     "solving": {"_device", "_validate", "dictionary", "penalties", "problem", "solvers", "sparse"},
+    "path": {"_device", "_validate", "penalties", "problem", "solving", "sparse"},
     "learn": {
         "_device", "_validate", "constraints", "dictionary", "penalties", "problem", "solvers",
         "solving",
