@@ -17,7 +17,16 @@ _NAMES = {
     "csc.penalties": ["L1", "ElasticNet", "GroupL21", "Relative"],
     "csc.problem": ["Problem"],
     "csc.solving": ["Solution", "lmbda_max", "solve", "sparse_code"],
-    "csc.solvers": ["FISTA", "ISTA", "OMP", "CoordinateDescent", "GreedyFISTA", "WorkingSet"],
+    "csc.solvers": [
+        "ADMM",
+        "FISTA",
+        "ISTA",
+        "OMP",
+        "ConvOMP",
+        "CoordinateDescent",
+        "GreedyFISTA",
+        "WorkingSet",
+    ],  # fmt: skip
     "csc.store": ["load", "save"],
 }
 _HOME = {name: home for home, names in _NAMES.items() for name in names}

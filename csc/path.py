@@ -64,7 +64,7 @@ def lmbda_path(  # noqa: PLR0913  the last four are those of every short form
 
 
 def noise_constrained(x, dictionary, epsilon, *, penalty=None, mask=None, tol=1e-3):
-    """Sparsest codes that explain a signal up to its noise.
+    """Codes of least penalty that explain a signal up to its noise.
 
         minimise over z  ``P(z)``  subject to  ``||M (x - D z)|| <= epsilon``
 
@@ -86,7 +86,8 @@ def noise_constrained(x, dictionary, epsilon, *, penalty=None, mask=None, tol=1e
     mask : array, optional
         1 = observed; broadcastable to ``x``.
     tol : float
-        The residual's norm ends in ``[(1 - tol) epsilon, epsilon]``, unless zeros are feasible.
+        The residual's norm ends in ``[(1 - tol) epsilon, epsilon]``, unless zeros are feasible; or
+        below, where a step of ``lmbda`` by its last digit leaps over that (float32).
 
     Returns
     -------
@@ -112,13 +113,14 @@ def noise_constrained(x, dictionary, epsilon, *, penalty=None, mask=None, tol=1e
        solutions", SIAM J. Sci. Comput. 31(2), 2008 (the residual as a function of the price).
     """
     check_number("epsilon", epsilon, strict=True)
-    check_number("tol", tol, strict=True)
+    if check_number("tol", tol, strict=True) >= 1:
+        raise ValueError(f"tol must be < 1, a part of epsilon, got {tol}")
+    problem = _at_lmbda_max(x, dictionary, penalty, mask)
     if len(x) != 1:
         raise ValueError(
             f"x must be one signal (1, C, *S), got {len(x)}: each has its own lmbda; call "
             "noise_constrained(x[i : i + 1], ...) for each"
         )
-    problem = _at_lmbda_max(x, dictionary, penalty, mask)
     aim = log(epsilon * (1 - tol / 2))
 
     def miss(solution):
@@ -131,10 +133,11 @@ def noise_constrained(x, dictionary, epsilon, *, penalty=None, mask=None, tol=1e
     if _residual_norm(first) <= epsilon:
         return first
     solution = _search(first, miss, fits, max(tol**2, 1e-10))
-    if solution is None:
+    if _residual_norm(solution) > epsilon:
         raise ValueError(
-            f"epsilon = {epsilon:.3g} is not reached at {LEAST:.0e} lmbda_max: these atoms cannot "
-            "come so close to x; raise epsilon or use a richer dictionary"
+            f"epsilon = {epsilon:.3g} is not reached at {LEAST:.0e} lmbda_max, where the residual "
+            f"has norm {_residual_norm(solution):.3g}: these atoms cannot come so close to x; "
+            "raise epsilon or use a richer dictionary"
         )
     return solution
 
@@ -195,9 +198,10 @@ def lmbda_for_sparsity(  # noqa: PLR0913  the last two are those of every short 
         return abs(_count(solution) - n_nonzero) <= max(accuracy * n_nonzero, 0.5)
 
     solution = _search(solve(problem, tol=tol), miss, fits, tol)
-    if solution is None:
+    if miss(solution) > 0 and not fits(solution):
         raise ValueError(
-            f"n_nonzero = {n_nonzero} is not reached at {LEAST:.0e} lmbda_max; ask for fewer"
+            f"n_nonzero = {n_nonzero} is not reached at {LEAST:.0e} lmbda_max, where "
+            f"{_count(solution):g} codes of a signal are not zero; ask for fewer"
         )
     return solution
 
@@ -205,15 +209,17 @@ def lmbda_for_sparsity(  # noqa: PLR0913  the last two are those of every short 
 def _search(first, miss, fits, tol):
     """The first solution that fits, by a bracketed secant on ``miss``, which rises with lmbda.
 
-    None if ``miss`` is still > 0 at the least lmbda; the lower end of the bracket if no solution
-    fits before it closes.
+    The last one if ``miss`` is still > 0 near the least lmbda; the lower end of the bracket if no
+    solution fits before it closes.
     """
+    if fits(first):
+        return first
     top = first.problem.penalty.lmbda
     high, low, solution = (log(top), miss(first)), None, first
     for _ in range(SOLVES):
         lmbda = _between(low[0], high) if low else high[0] - min(max(high[1], 0.1), log(10))
         if lmbda < log(top * LEAST):
-            return None
+            break
         solution = solve(_at(first.problem, float(np.exp(lmbda))), tol=tol, init=solution.z)
         if fits(solution):
             return solution
@@ -223,7 +229,7 @@ def _search(first, miss, fits, tol):
             low = (lmbda, miss(solution)), solution
         if low and high[0] - low[0][0] < np.finfo("float32").eps:
             break
-    return low[1] if low else None
+    return low[1] if low else solution
 
 
 def _between(low, high):

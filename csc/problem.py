@@ -12,9 +12,11 @@ from csc._device import kernels, namespace
 from csc._validate import check_floats, check_scale
 from csc.active_set import ActiveSet
 from csc.dictionary import Dictionary
+from csc.fourier import Spectra
 from csc.layout import Layout
 from csc.penalties import Relative
 from csc.sparse import SparseCodes
+from csc.support import Support
 
 
 class GramForm(NamedTuple):
@@ -125,11 +127,12 @@ class Problem:
 
     def value(self, z):
         """Objective at codes ``z``, computed in float64."""
-        r = self._masked(
-            self.x.astype("float64")
-            - self.dictionary.as_double(z.astype("float64"), self.x.shape[2:])
-        )
-        return 0.5 * float((r * r).sum()) + self.penalty.value(z)
+        if isinstance(z, SparseCodes):
+            fit = Layout(self.dictionary, self.x.shape, "float64").synthesize(z)
+        else:
+            fit = self.dictionary.as_double(z.astype("float64"), self.x.shape[2:])
+        r = self._masked(self.x.astype("float64") - fit)
+        return 0.5 * float((r * r).sum()) + self.penalty.value(_values(z))
 
     def grad(self, z):
         """Gradient of the data term: ``-D^T M (x - D z)``."""
@@ -214,6 +217,35 @@ class Problem:
             self.atom_prices, self.penalty.positive, z.reshape(n, -1), objective, gap,
         )  # fmt: skip
         return float(objective.sum()), float(gap.sum())
+
+    @property
+    def has_spectra(self):
+        """Whether D is a product at every frequency: it wraps around and every sample is seen."""
+        D = self.dictionary
+        return self.mask is None and D.mode == "circular" and D.geometry.is_dense
+
+    def solve_ridge(self, v, rho):
+        """argmin over z  ``1/2 ||x - D z||^2 + rho / 2 ||z - v||^2``, if `has_spectra`."""
+        rho = self.x.dtype.type(rho)
+        return self._spectra.solve_ridge(self._correlations + rho * v, rho)
+
+    @cached_property
+    def _spectra(self):
+        return Spectra.of(self.dictionary.atoms, self.x.shape[2:])
+
+    @cached_property
+    def _correlations(self):
+        return self.dictionary.adjoint(self.x)
+
+    @property
+    def sees_whole_atoms(self):
+        """Whether no border cuts an atom and no sample is missing."""
+        return self.mask is None and self.dictionary.mode in {"full", "circular"}
+
+    def support(self, z):
+        """`Support` at codes ``z``, dense or sparse."""
+        z = z if isinstance(z, SparseCodes) else SparseCodes.of(z)
+        return Support(self.x, self.dictionary, z)
 
     @property
     def has_local_dual(self):

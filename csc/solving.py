@@ -165,7 +165,7 @@ def _iterate(problem, solver, z, limits, callback):
             history.append(now)
             if callback is not None:
                 callback(now)
-            reason = _reason_to_stop(now, solver, (before, state.z), tol)
+            reason = _reason_to_stop(now, before, state, tol)
             if reason:
                 return state.z, n, history, reason
         gap = _ratio(now.gap, now.objective)
@@ -177,17 +177,17 @@ def _iterate(problem, solver, z, limits, callback):
         return state.z, n, [], INTERRUPTED  # the history may describe codes one step older
 
 
-def _reason_to_stop(now, solver, codes, tol):
+def _reason_to_stop(now, before, state, tol):
     """The status to stop with, or None to go on."""
-    if solver.greedy:
-        return GREEDY
+    if hasattr(state, "done"):  # a greedy pursuit
+        return GREEDY if state.done else None
     if isfinite(now.gap):
         gap = _ratio(now.gap, now.objective)
         if gap <= tol:
             return CONVERGED.format(gap=gap, tol=tol)
-        still = _movement(*codes) <= np.finfo(codes[1].dtype).eps
+        still = _movement(before, state.z) <= np.finfo(state.z.dtype).eps
         return STALLED.format(gap=gap, tol=tol) if still else None
-    return SETTLED if _movement(*codes) <= tol else None
+    return SETTLED if _movement(before, state.z) <= tol else None
 
 
 def _movement(before, after):

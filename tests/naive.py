@@ -67,6 +67,24 @@ def fista(D, x, z, lmbda, L, n, restart):
     return iterates
 
 
+def admm(D, x, prox, rho, relaxation, n):
+    """Boyd et al. 2011 (3.5)-(3.7), 3.4.3; rho by Wohlberg 2017 for a hundred steps."""
+    y, u, iterates = np.zeros(D.shape[1]), np.zeros(D.shape[1]), []
+    norm = np.linalg.norm
+    for i in range(n):
+        A = D.T @ D + rho * np.eye(len(y))
+        z = np.linalg.solve(A, D.T @ x + rho * (y - u))
+        h = relaxation * z + (1 - relaxation) * y
+        y, y_old = prox(h + u, 1 / rho), y
+        u = u + h - y
+        iterates.append(y)
+        primal, dual = norm(z - y) * norm(u), norm(y - y_old) * max(norm(z), norm(y))
+        if i < 100 and min(primal, dual) > 0 and max(primal / dual, dual / primal) > 1.2:
+            factor = np.clip(np.sqrt(primal / dual), 0.5, 2)
+            rho, u = rho * factor, u / factor
+    return iterates
+
+
 def mairal_block_update(phi, psi, d):
     """Mairal et al. 2010, Algorithm 2: one pass, columns one by one, unit ball."""
     d = d.copy()

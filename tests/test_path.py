@@ -100,6 +100,11 @@ def test_sparsity_where_atoms_are_orthonormal(n):
     )
 
 
+def test_no_code_at_all_is_a_sparsity_too():
+    D, x = orthonormal()
+    assert not csc.lmbda_for_sparsity(x, D, 0.4).codes.any()
+
+
 def test_sparsity_of_an_image():
     D, x = image()
     solution = csc.lmbda_for_sparsity(x, D, 100)
@@ -115,6 +120,7 @@ def test_sparsity_of_an_image():
         (lambda D, x: csc.lmbda_path(0 * x, D), "lmbda_max is 0"),
         (lambda D, x: csc.noise_constrained(np.concatenate([x, x]), D, 1.0), "one signal"),
         (lambda D, x: csc.noise_constrained(x, D, 0.0), "epsilon must be finite and > 0"),
+        (lambda D, x: csc.noise_constrained(x, D, 1.0, tol=2.0), "tol must be < 1"),
         (lambda D, x: csc.lmbda_for_sparsity(x, D, 41), "n_nonzero must be <= 40"),
     ],
 )
@@ -125,7 +131,9 @@ def test_errors(call, message):
 
 def test_what_atoms_cannot_reach_is_an_error():
     D, x = csc.Dictionary(np.eye(3)[:2, None]), np.array([[[1.0, 2.0, 3.0]]])
-    with pytest.raises(ValueError, match="not reached"):
+    with pytest.raises(
+        ValueError, match="not reached at 1e-06 lmbda_max, where the residual has norm 3"
+    ):
         csc.noise_constrained(x, D, 2.0)
-    with pytest.raises(ValueError, match="not reached"):
+    with pytest.raises(ValueError, match="where 1 codes of a signal"):
         csc.lmbda_for_sparsity(np.array([[[1.0, 0.0, 3.0]]]), D, 2)

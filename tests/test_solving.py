@@ -171,7 +171,7 @@ def test_codes_without_a_price_end_with_an_honest_status(rng):
 
 
 def test_without_convexity_no_gap_is_claimed(rng):
-    solution = csc.solve(image_problem(rng, csc.L0(0.1)), tol=1e-6)
+    solution = csc.solve(image_problem(rng, csc.L0(0.1)), csc.FISTA(), tol=1e-6)
     assert solution.gap == np.inf
     assert solution.status.startswith("settled")
 

@@ -236,3 +236,18 @@ def test_signals_that_wrap_are_the_same_in_every_copy(rng):
     layout.subtract(r, codes)
     np.testing.assert_allclose(r[layout.inside][:, :, 0], -D.pad(D(z, (5, 8))), atol=1e-12)
     np.testing.assert_allclose(layout.synthesize(codes), D(z, (5, 8)), atol=1e-12)
+
+
+@pytest.mark.parametrize("mode", ["full", "valid", "same", "circular"])
+def test_neighbourhoods_are_those_of_overlapping_atoms(mode, rng):
+    D = csc.Dictionary(rng.standard_normal((1, 1, 3, 2)), mode, (2, 1))
+    layout = Layout(D, (1, 1, 8, 7), "float64")
+    a = rng.random((1, *layout.code_shape[2:]))
+    cover = naive.synthesis_matrix(np.ones((1, 1, 3, 2)), (8, 7), mode, (2, 1))
+    covered = np.where(cover, a.ravel(), 0).max(axis=1)
+    spread = layout.spread(a)[layout.own].ravel()
+    np.testing.assert_array_equal(spread, np.where(covered > 0, covered, 1))
+    if mode in {"full", "circular"}:  # elsewhere atoms may overlap outside
+        overlap = cover.T @ cover > 0
+        nearby = np.where(overlap, a.ravel(), 0).max(axis=1)
+        np.testing.assert_array_equal(layout.worst_nearby(a).ravel(), nearby)

@@ -1,5 +1,7 @@
 """Pursuits, one a file. They see a problem only through its methods."""
 
+from csc.solvers.admm import ADMM
+from csc.solvers.conv_omp import ConvOMP
 from csc.solvers.coordinate_descent import CoordinateDescent
 from csc.solvers.fista import FISTA
 from csc.solvers.greedy_fista import GreedyFISTA
@@ -7,7 +9,10 @@ from csc.solvers.ista import ISTA
 from csc.solvers.omp import OMP
 from csc.solvers.working_set import WorkingSet
 
-__all__ = ["FISTA", "ISTA", "OMP", "CoordinateDescent", "GreedyFISTA", "WorkingSet", "fastest"]
+__all__ = [
+    "ADMM", "FISTA", "ISTA", "OMP", "ConvOMP", "CoordinateDescent", "GreedyFISTA", "WorkingSet",
+    "fastest",
+]  # fmt: skip
 
 
 def fastest(problem, tol=1e-4):
@@ -17,5 +22,11 @@ def fastest(problem, tol=1e-4):
     the signals, the certificate in float64. On patches it is exact and pays little for the margin.
     """
     margin = 0.1 if problem.is_patch else 0.8
-    candidates = (WorkingSet(margin * tol), OMP(), CoordinateDescent(tol), FISTA())
+    candidates = (
+        WorkingSet(margin * tol),
+        OMP(),
+        ConvOMP(share=0.5),
+        CoordinateDescent(tol),
+        FISTA(),
+    )
     return next(solver for solver in candidates if solver.suits(problem))

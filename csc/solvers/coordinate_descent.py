@@ -34,7 +34,6 @@ class CoordinateDescent:
     max_sweeps: int = 100
 
     check_every = 1
-    greedy = False
     needs = "needs a LogPenalty, codes with one position (patches) and no mask"
 
     def suits(self, problem):

@@ -36,7 +36,6 @@ class FISTA:
     restart: bool = True
 
     check_every = 10
-    greedy = False
     needs = "needs a penalty with a prox"
 
     def __post_init__(self):

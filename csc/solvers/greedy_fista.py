@@ -41,7 +41,6 @@ class GreedyFISTA:
     shrink: float = 0.96
 
     check_every = 10
-    greedy = False
     needs = "needs a penalty with a prox"
 
     def __post_init__(self):

@@ -29,7 +29,6 @@ class ISTA:
     step_size: float | None = None
 
     check_every = 10
-    greedy = False
     needs = "needs a penalty with a prox"
 
     def __post_init__(self):

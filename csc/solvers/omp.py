@@ -8,6 +8,7 @@ class OMPState(NamedTuple):
     """Where the pursuit stands."""
 
     z: object  # codes
+    done: bool  # whether the pursuit has run
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,6 @@ class OMP:
     energy: float = 0.0
 
     check_every = 1
-    greedy = True
     needs = "needs an L0 penalty, codes with one position (patches) and no mask"
 
     def __post_init__(self):
@@ -52,7 +52,7 @@ class OMP:
 
     def init(self, problem, z0):  # noqa: ARG002  one signature for all solvers
         """State at codes ``z0``, which the pursuit ignores: it starts from nothing."""
-        return OMPState(z0)
+        return OMPState(z0, done=False)
 
     def step(self, problem, state):
         """The whole pursuit."""
@@ -63,4 +63,4 @@ class OMP:
         )
         rows = z.reshape(len(z), -1)
         problem.kernels.omp_gram(*problem.gram_form, price, most, float(self.energy), rows)
-        return OMPState(z)
+        return OMPState(z, done=True)

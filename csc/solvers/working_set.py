@@ -59,7 +59,6 @@ class WorkingSet:
     tol: float = 1e-4
 
     check_every = 1
-    greedy = False
     sparse = True  # codes of larger signals
     needs = "needs an L1 penalty with one price > 0 for each atom"
 
