@@ -12,6 +12,7 @@ _NAMES = {
     "csc.constraints": ["UnitBall", "UnitSphere", "ZeroMean"],
     "csc.dictionary": ["Dictionary"],
     "csc.learn": ["DictionaryLearning", "HomeostaticGain"],
+    "csc.measured": ["Measured"],
     "csc.nonconvex": ["L0", "LogPenalty"],
     "csc.path": ["lmbda_for_sparsity", "lmbda_path", "noise_constrained"],
     "csc.penalties": ["L1", "ElasticNet", "GroupL21", "Relative"],

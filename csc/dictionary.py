@@ -60,6 +60,8 @@ class Dictionary:
     mode: str = "full"
     stride: int | tuple = 1
 
+    is_convolution = True
+
     def __post_init__(self):
         check_atoms(self.atoms)
         Geometry.of(self.mode, self.stride, self.extents)  # says what is wrong

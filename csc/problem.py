@@ -14,6 +14,7 @@ from csc.active_set import ActiveSet
 from csc.dictionary import Dictionary
 from csc.fourier import Spectra
 from csc.layout import Layout
+from csc.measured import Measured
 from csc.penalties import Relative
 from csc.sparse import SparseCodes
 from csc.support import Support
@@ -35,7 +36,7 @@ class Problem:
     ----------
     x : array (N, C, *S), float32 or float64
         Signals. NaN is allowed only where ``mask`` is 0. Not copied: do not change it in place.
-    dictionary : Dictionary
+    dictionary : Dictionary or Measured
         D, of the same dtype.
     penalty : L1, ElasticNet, GroupL21, L0 or LogPenalty
         A relative ``lmbda`` is resolved here, against these signals.
@@ -63,7 +64,7 @@ class Problem:
 
     def __post_init__(self):
         D = self.dictionary
-        if not isinstance(D, Dictionary):
+        if not isinstance(D, Dictionary | Measured):
             raise TypeError(
                 f"dictionary must be a csc.Dictionary, got {type(D).__name__}; wrap the atoms: "
                 "csc.Dictionary(atoms)"
@@ -121,6 +122,11 @@ class Problem:
             return layout.synthesize(z)
         return self.dictionary(z, self.x.shape[2:])
 
+    def reconstruct(self, z):
+        """Signals ``D z``, also where only measurements of them are known."""
+        D = self.dictionary
+        return self.synthesize(z) if D.is_convolution else D.reconstruct(z)
+
     def residual(self, z):
         """``M (x - D z)``, of dense or sparse codes."""
         return self._masked(self.x - self.synthesize(z))
@@ -150,13 +156,22 @@ class Problem:
         """Smallest ``lmbda`` at which codes of zeros are optimal (see the penalty)."""
         penalty = self.penalty if penalty is None else penalty
         D = self.dictionary
-        if penalty.name == "l1" and not self.is_patch:
+        if penalty.name == "l1" and D.is_convolution and not self.is_patch:
             weights = self._atom_weights(penalty)
             if weights is not None and (weights > 0).all():  # no array of K x pixels
                 layout = Layout(D, self.x.shape, self.x.dtype)
                 x, _ = layout.observed(self.x, self.mask)
                 return float(layout.excess(x, 1 / weights, penalty.positive).max())
-        energies = (D.matrix**2).sum(axis=1).reshape(-1, *(1,) * len(D.extents))
+        if penalty.name == "l0" and not D.is_convolution:
+            raise ValueError(
+                "lmbda of an L0 penalty must be a number where signals are measured: the norms of "
+                "measured atoms are not known"
+            )
+        energies = (
+            (D.atoms.reshape(D.n_atoms, -1) ** 2)
+            .sum(axis=1)
+            .reshape(-1, *(1,) * (D.atoms.ndim - 2))
+        )
         return penalty.lmbda_max(D.adjoint(self.x), energies)
 
     def gap(self, z):
@@ -250,7 +265,7 @@ class Problem:
     @property
     def has_local_dual(self):
         """Whether dual points may be shrunk place by place: a lasso with prices > 0."""
-        if self.penalty.name != "l1":
+        if self.penalty.name != "l1" or not self.dictionary.is_convolution:
             return False
         return self.atom_prices is not None and bool((self.atom_prices > 0).all())
 

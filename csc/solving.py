@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from csc._device import namespace
+from csc._memory import check_memory
 from csc._validate import check_count, check_floats, check_number
 from csc.dictionary import Dictionary
 from csc.penalties import L1
@@ -16,6 +17,8 @@ from csc.problem import Problem
 from csc.solvers import fastest
 from csc.sparse import SparseCodes
 
+ARRAYS = 10  # as large as the codes that a dense solver holds at once (signals: a sparse one)
+CERTIFICATE = 6  # the same in float64, while a solution is certified
 CONVERGED = "converged: relative gap {gap:.1e} <= tol {tol:.1e}"
 SETTLED = "settled: codes moved by less than tol; no gap, for the penalty is not convex"
 STALLED = (
@@ -82,6 +85,8 @@ class Solution:
     @cached_property
     def codes(self):
         """Dense codes ``(N, K, *V)``."""
+        n_bytes = prod(self.z.shape) * self.z.dtype.itemsize
+        check_memory(f"an array of codes {self.z.shape}", n_bytes, "use sparse_codes")
         return self.z.dense() if isinstance(self.z, SparseCodes) else self.z
 
     @cached_property
@@ -95,7 +100,7 @@ class Solution:
 
     def reconstruction(self):
         """``D z``, of the extents of the signals."""
-        return self.problem.synthesize(self.z)
+        return self.problem.reconstruct(self.z)
 
     def __repr__(self):
         values = self.z.values if isinstance(self.z, SparseCodes) else self.z
@@ -146,6 +151,8 @@ def solve(problem, solver=None, *, tol=1e-4, max_iter=10_000, init=None, callbac
         raise TypeError(f"solver must be an instance, got a class; pass csc.{solver.__name__}()")
     if not solver.suits(problem):
         raise ValueError(f"{type(solver).__name__} cannot solve this problem: it {solver.needs}")
+    what = f"{type(solver).__name__} on codes {problem.code_shape}"
+    check_memory(what, _bytes(problem, solver), "solve fewer signals at a time, or crop them")
     z = _start(problem, solver) if init is None else _checked_start(problem, init)
     z, n_iter, history, status = _iterate(problem, solver, z, (tol, max_iter), callback)
     objective, gap = history[-1][1:3] if history else problem.certificate(z)
@@ -203,9 +210,22 @@ def _ratio(a, b):
     return 0.0 if a == 0 else (a / b if b else inf)
 
 
+def _is_sparse(problem, solver):
+    """Whether the solver keeps codes sparse: there may be no room for all of them."""
+    return getattr(solver, "sparse", False) and not problem.is_patch
+
+
+def _bytes(problem, solver):
+    """Memory that the solver and its certificate take, mostly arrays of the codes' size."""
+    if _is_sparse(problem, solver):
+        positions = prod(problem.code_shape) // problem.code_shape[1]
+        return ARRAYS * 8 * (problem.x.size + positions)
+    return prod(problem.code_shape) * max(ARRAYS * problem.x.dtype.itemsize, CERTIFICATE * 8)
+
+
 def _start(problem, solver):
-    """Zeros, sparse for solvers that keep codes so: there may be no room for all of them."""
-    if getattr(solver, "sparse", False) and not problem.is_patch:
+    """Zeros to start from."""
+    if _is_sparse(problem, solver):
         return SparseCodes.zeros(problem.code_shape, problem.x.dtype)
     return problem.zeros()
 

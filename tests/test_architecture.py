@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "active_set": {"_device", "dual", "layout", "sparse"},
     "fourier": set(),
     "layout": {"_device", "sparse"},
+    "measured": {"_validate", "dictionary"},
     "support": {"_device", "layout", "sparse"},
     "penalties": {"_device", "_validate"},
     "nonconvex": {"_device", "_validate", "penalties"},
@@ -33,10 +34,13 @@ MAY_IMPORT = {
     "testing": {"_device", "dictionary"},
     "problem": {
         "_device", "_validate", "active_set", "certify", "dictionary", "fourier", "layout",
-        "penalties", "sparse", "support",
+        "measured", "penalties", "sparse", "support",
     },
     "solvers": set(),
-    "solving": {"_device", "_validate", "dictionary", "penalties", "problem", "solvers", "sparse"},
+    "_memory": set(),
+    "solving": {
+        "_device", "_memory", "_validate", "dictionary", "penalties", "problem", "solvers", "sparse",
+    },
     "path": {"_device", "_validate", "penalties", "problem", "solving", "sparse"},
     "learn": {
         "_device", "_validate", "constraints", "dictionary", "penalties", "problem", "solvers",
