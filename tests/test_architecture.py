@@ -39,7 +39,8 @@ MAY_IMPORT = {
     "solvers": set(),
     "_memory": set(),
     "solving": {
-        "_device", "_memory", "_validate", "dictionary", "penalties", "problem", "solvers", "sparse",
+        "_device", "_memory", "_validate", "dictionary", "penalties", "problem", "solvers",
+        "sparse",
     },
     "path": {"_device", "_validate", "penalties", "problem", "solving", "sparse"},
     "learn": {
