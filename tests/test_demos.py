@@ -7,7 +7,7 @@ import pytest
 from skimage.io import imsave
 
 import demos.__main__
-from demos import v1_filters
+from demos import compressed_sensing, v1_filters
 from demos.bench import __main__ as bench
 from demos.bench import patches
 
@@ -53,6 +53,23 @@ def test_v1_filters_refuses_in_one_sentence_and_writes_nothing(wrong, words, tmp
     assert words in str(stop.value)
     assert "\n" not in str(stop.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_compressed_sensing_finds_few_spikes_and_not_many(tmp_path, capsys):
+    small = ["--samples", "40", "--grid", "3", "--draws", "3", "--side", "8"]
+    numbers = compressed_sensing.main([*small, "--out", str(tmp_path / "new")])
+    recovered = np.array(numbers["recovered"])  # axes: measurements, spikes
+    assert recovered[1:, 0].min() == 1
+    assert recovered[0, 1:].max() == 0
+    assert numbers["photograph"][-1]["lasso_dB"] > numbers["photograph"][-1]["least_squares_dB"] + 5
+    assert (tmp_path / "new" / "compressed_sensing.png").stat().st_size > 1000
+    assert "compressed_sensing.png" in capsys.readouterr().out
+    assert not list((tmp_path / "new").glob("*.part"))
+
+
+def test_the_theory_of_compressed_sensing_is_that_of_donoho_and_tanner():
+    # (m / n, k / m) of the weak threshold of the cross-polytope: 0.5 has 0.3859 in the literature
+    assert compressed_sensing.transition(0.5) == pytest.approx(0.3859, abs=1e-3)
 
 
 def test_the_list_names_every_demo(capsys):

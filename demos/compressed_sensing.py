@@ -1,0 +1,141 @@
+"""Compressed sensing: a photograph from fewer random measurements than it has pixels.
+
+A camera that takes m random sums of n pixels loses all but m dimensions; if the picture is D z
+with few codes z, the lasso on the measurements A x = A D z finds it again [1]. First how few
+measurements are enough, where the answer is known: spikes of random size among n samples, m random
+sums, k spikes. Below a sharp line in the plane of m / n and k / m nearly every draw comes back,
+above it nearly none: the phase transition, which theory puts, for n without end, where convex
+geometry says (drawn as a curve, Donoho and Tanner [2]). Then a patch of a photograph, coded by
+cosines: there is no line any more, for a photograph is only nearly sparse, but more measurements
+still buy more decibels, and more than the least-squares answer gives.
+
+Writes ``compressed_sensing.png`` and ``compressed_sensing.json``.
+
+[1] E. Candes, J. Romberg, T. Tao, IEEE Trans. Inf. Theory 52(2), 2006.
+[2] D. Donoho, J. Tanner, Phil. Trans. R. Soc. A 367, 2009.
+"""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+from scipy.fft import idctn
+from scipy.optimize import brentq
+from scipy.stats import norm
+
+import csc
+
+FOUND = 1e-2  # relative error that counts as found
+
+
+def options(arguments):
+    parser = argparse.ArgumentParser(prog="python -m demos.compressed_sensing", description=__doc__)
+    parser.add_argument("--samples", type=int, default=128, help="n of the spikes (128)")
+    parser.add_argument("--grid", type=int, default=9, help="points an axis of the plane (9)")
+    parser.add_argument("--draws", type=int, default=8, help="at each point (8)")
+    parser.add_argument("--side", type=int, default=32, help="of the patch in pixels (32)")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder to write to (out)")
+    return parser.parse_args(arguments)
+
+
+def gaussian(m, n, rng):
+    return rng.standard_normal((m, n)) / m**0.5
+
+
+def recovered(n, m, k, draws, rng):
+    """Part of the draws of k spikes that m measurements bring back."""
+    spikes = np.zeros((draws, n, 1))
+    for z in spikes:
+        z[rng.choice(n, k, replace=False), 0] = rng.standard_normal(k)
+    D = csc.Measured(csc.Dictionary(np.eye(n)[:, None]), gaussian(m, n, rng), (n,))
+    problem = csc.Problem(D(spikes), D, csc.L1(csc.Relative(1e-4)))
+    codes = csc.solve(problem, csc.GreedyFISTA(), tol=1e-4, max_iter=1500).codes
+    errors = np.linalg.norm(codes - spikes, axis=1) / np.linalg.norm(spikes, axis=1)
+    return float((errors < FOUND).mean())
+
+
+def transition(undersampling):
+    """k / m of the line, by the minimax risk of soft thresholding (weak threshold of [2])."""
+
+    def slope(t):  # the threshold t that is best for the sparsest signals on the line
+        return 2 * norm.pdf(t) / (t + 2 * (norm.pdf(t) - t * norm.cdf(-t))) - undersampling
+
+    t = brentq(slope, 1e-6, 20)
+    return 1 - t * norm.cdf(-t) / norm.pdf(t)
+
+
+def psnr(truth, estimate):
+    return float(-10 * np.log10(((truth - estimate) ** 2).mean()))
+
+
+def photograph(side, fractions, rng):
+    """PSNR of a patch from m measurements: by the lasso, by least squares; and the pictures."""
+    pixels = csc.images.natural()[0].pixels
+    top = np.array(pixels.shape) // 2 - side // 2
+    truth = pixels[top[0] : top[0] + side, top[1] : top[1] + side]
+    basis = idctn(np.eye(side**2).reshape(-1, side, side), axes=(1, 2), norm="ortho")
+    D, pictures, rows = csc.Dictionary(basis[:, None]), {}, []
+    for fraction in fractions:
+        A = gaussian(int(fraction * side**2), side**2, rng)
+        y = (A @ truth.ravel())[None]
+        problem = csc.Problem(y, csc.Measured(D, A, truth.shape), csc.L1(csc.Relative(1e-4)))
+        sparse = csc.solve(problem, csc.GreedyFISTA(), tol=1e-3, max_iter=500)
+        sparse = sparse.reconstruction()[0, 0]
+        plain = np.linalg.lstsq(A, y[0], rcond=None)[0].reshape(truth.shape)
+        pictures[fraction] = sparse
+        rows.append({"m_over_n": fraction, "lasso_dB": psnr(truth, sparse),
+                     "least_squares_dB": psnr(truth, plain)})  # fmt: skip
+    return truth, pictures, rows
+
+
+def draw(plane, axes, truth, pictures, rows):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    image = left.pcolormesh(axes[0], axes[1], plane.T, cmap="cividis", vmin=0, vmax=1)
+    figure.colorbar(image, ax=left, label="part recovered")
+    left.plot(axes[0], [transition(a) for a in axes[0]], "w--", label="theory, n without end")
+    left.set(xlabel="measurements / samples", ylabel="spikes / measurements", ylim=(0, 1))
+    left.legend(loc="upper left", fontsize=8, facecolor="0.3", labelcolor="w")
+    shown = sorted(pictures)[:: max(1, len(pictures) // 3)][:3]
+    mosaic = np.hstack([truth, *(np.clip(pictures[f], 0, 1) for f in shown)])
+    middle.imshow(mosaic, cmap="gray", vmin=0, vmax=1)
+    middle.set_title("patch; from " + ", ".join(f"{f:.0%}" for f in shown), fontsize=10)
+    middle.set_axis_off()
+    for name, marker in (("lasso_dB", "o-"), ("least_squares_dB", "s--")):
+        right.plot([r["m_over_n"] for r in rows], [r[name] for r in rows], marker, label=name[:-3])
+    right.set(xlabel="measurements / pixels", ylabel="PSNR in dB")
+    right.legend()
+    return figure
+
+
+def main(arguments=None):
+    choices, rng = options(arguments), np.random.default_rng(0)
+    undersampling = np.linspace(0.1, 0.9, choices.grid)
+    sparsity = np.linspace(0.05, 0.95, choices.grid)
+    plane = np.zeros((choices.grid, choices.grid))
+    for i, j in np.ndindex(plane.shape):
+        m = round(undersampling[i] * choices.samples)
+        k = max(1, round(sparsity[j] * m))
+        plane[i, j] = recovered(choices.samples, m, k, choices.draws, rng)
+    truth, pictures, rows = photograph(choices.side, (0.1, 0.2, 0.3, 0.5, 0.7), rng)
+    choices.out.mkdir(parents=True, exist_ok=True)
+    figure = draw(plane, (undersampling, sparsity), truth, pictures, rows)
+    numbers = {"recovered": plane.tolist(), "m_over_n": undersampling.tolist(),
+               "k_over_m": sparsity.tolist(), "photograph": rows}  # fmt: skip
+    partial = choices.out / "compressed_sensing.part"
+    figure.savefig(partial, format="png", dpi=110)
+    os.replace(partial, choices.out / "compressed_sensing.png")
+    partial.write_text(json.dumps(numbers, indent=1))
+    os.replace(partial, choices.out / "compressed_sensing.json")
+    for row in rows:
+        print("  ".join(f"{name} {value:.3g}" for name, value in row.items()))
+    print(f"wrote {choices.out / 'compressed_sensing.png'} and .json")
+    return numbers
+
+
+if __name__ == "__main__":
+    main()
