@@ -6,6 +6,7 @@ from math import cos, pi
 
 import numpy as np
 
+from csc import fourier
 from csc._device import kernels, namespace
 from csc._validate import check_atoms, check_floats, check_signals
 from csc.geometry import Geometry
@@ -134,6 +135,10 @@ class Dictionary:
         if self.is_patch(extents):  # a matrix product
             return (z.reshape(n, -1) @ self.matrix).reshape(n, channels, *extents)
         padded = self.geometry.padded_extents(extents)
+        if self._transforms(z, padded):
+            return self.geometry.unpad(
+                fourier.synthesize(z, self._spectra(padded), self.geometry.stride, padded), extents
+            )
         out = namespace(z, self.atoms).empty((n, channels, *padded), z.dtype)
         kernels(z).synthesize(_given(z), _given(self.atoms), self._steps, _volume(out))
         return self.geometry.unpad(out, extents)
@@ -157,6 +162,9 @@ class Dictionary:
             return self._correlate_patches(x.reshape(n, -1)).reshape(n, self.n_atoms, *extents)
         out = namespace(x, self.atoms).empty((n, self.n_atoms, *extents), x.dtype)
         padded = self.pad(x)
+        if self._transforms(out, padded.shape[2:]):
+            spectra = self._spectra(padded.shape[2:])
+            return fourier.correlate(padded, spectra, self.geometry.stride, extents)
         kernels(x).correlate(_given(padded), _given(self.atoms), self._steps, _volume(out))
         return out
 
@@ -183,8 +191,11 @@ class Dictionary:
         if self.is_patch(r.shape[2:]):
             n = r.shape[0]
             out[...] = (z.reshape(n, -1).T @ r.reshape(n, -1)).reshape(out.shape)
-        else:
-            kernels(r).correlate_atoms(_given(self.pad(r)), _given(z), self._steps, _volume(out))
+            return out
+        padded = self.pad(r)
+        if self._transforms(z, padded.shape[2:]):
+            return fourier.correlate_atoms(padded, z, self.geometry.stride, self.extents)
+        kernels(r).correlate_atoms(_given(padded), _given(z), self._steps, _volume(out))
         return out
 
     @property
@@ -273,6 +284,18 @@ class Dictionary:
         check_signals(x, self.atoms.shape[1:], name, fit=self.geometry.must_fit)
         self.code_extents(x.shape[2:])
         self._check_dtype(name, x)
+
+    def _transforms(self, z, padded):
+        """Whether to go through the Fourier domain: host arrays and atoms that are large enough."""
+        return namespace(z) is np and fourier.is_faster(self.atoms, z.shape[2:], padded)
+
+    def _spectra(self, padded):
+        """Spectra of the atoms for signals of these extents; the last ones are kept."""
+        last = self.__dict__.get("_last_spectra")
+        if last is None or last[0] != tuple(padded):
+            last = tuple(padded), fourier.spectra(self.atoms, padded)
+            object.__setattr__(self, "_last_spectra", last)
+        return last[1]
 
     @property
     def _steps(self):

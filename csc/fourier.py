@@ -1,44 +1,85 @@
-"""Dictionaries that wrap around, in the Fourier domain: there D is a small matrix a frequency."""
+"""Convolution in the Fourier domain, for large atoms: the maps of the direct kernels.
 
-from typing import NamedTuple
+Signals are such that every atom lies wholly inside; a dictionary picks the faster way.
+"""
+
+from math import log2, prod
 
 import numpy as np
 from scipy import fft
 
 THREADS = -1  # all cores
+# Multiplications of the direct kernels in the time of one sample of a transform, per octave, and of
+# one product of spectra: fitted by `python -m demos.bench crossover`.
+TRANSFORM, PRODUCT = 16.0, 30.0
 
 
-class Spectra(NamedTuple):
-    """The atoms' spectra, and the eigenvectors of ``D(w) D(w)^H`` at every frequency w."""
-
-    atoms: np.ndarray  # (K, C, *W) complex
-    values: np.ndarray  # (*W, C)
-    vectors: np.ndarray  # (*W, C, C)
-    extents: tuple  # S
-
-    @classmethod
-    def of(cls, atoms, extents):
-        """Spectra of atoms ``(K, C, *s)`` on signals of extents S."""
-        spectra = fft.rfftn(atoms, extents, axes=_axes(atoms), workers=THREADS)
-        last = np.moveaxis(spectra, (0, 1), (-1, -2))  # (*W, C, K)
-        values, vectors = np.linalg.eigh(last @ last.conj().swapaxes(-1, -2))
-        return cls(spectra, values.astype(atoms.dtype), vectors, tuple(extents))
-
-    def solve_ridge(self, b, rho):
-        """Solve ``(D^T D + rho I) z = b`` by the matrix inversion lemma, a frequency at a time.
-
-        ``z = (b - D^H (D D^H + rho I)^-1 D b) / rho`` (Sherman-Morrison for one channel).
-        """
-        z = fft.rfftn(b, axes=_axes(b), workers=THREADS)
-        y = np.einsum("kc...,nk...->n...c", self.atoms, z)
-        y = np.einsum("...dc,n...d->n...c", self.vectors.conj(), y) / (self.values + rho)
-        y = np.einsum("...cd,n...d->n...c", self.vectors, y)
-        for n, signal in enumerate(y):  # no second array of the codes' size
-            z[n] -= np.einsum("kc...,...c->k...", self.atoms.conj(), signal)
-        z = fft.irfftn(z, self.extents, axes=_axes(b), workers=THREADS, overwrite_x=True)
-        z /= rho
-        return z
+def is_faster(atoms, positions, extents):
+    """Whether transforms of signals of ``extents`` beat direct sums over the atoms' samples."""
+    k, c, *s = atoms.shape
+    size = prod(map(_length, extents))
+    transforms = TRANSFORM * (k + c) * size * log2(size) + PRODUCT * k * c * size
+    return transforms < k * c * prod(s) * prod(positions)
 
 
-def _axes(a):
-    return tuple(range(2, a.ndim))
+def spectra(atoms, extents):
+    """Spectra ``(K, C, *W)`` of atoms, of the length at which such signals are transformed."""
+    return _forward(atoms, tuple(map(_length, extents)))
+
+
+def correlate(x, spectra, stride, positions):
+    """``out[n, k, v] = sum_{c, l} d[k, c, l] x[n, c, t v + l]``, from the spectra of atoms d."""
+    lengths, taken = tuple(map(_length, x.shape[2:])), _every(stride, positions)
+    out = np.empty((len(x), len(spectra), *positions), x.dtype)
+    for n in range(len(x)):  # a signal at a time: memory for its codes only
+        signal = _forward(x[n : n + 1], lengths)[0]
+        codes = np.einsum("kc...,c...->k...", spectra.conj(), signal)
+        out[n] = _back(codes[None], lengths)[0][taken]
+    return out
+
+
+def synthesize(z, spectra, stride, extents):
+    """``out[n, c, u] = sum_{k, v} d[k, c, u - t v] z[n, k, v]``, from the spectra of atoms d."""
+    lengths = tuple(map(_length, extents))
+    out = np.empty((len(z), spectra.shape[1], *extents), z.dtype)
+    for n in range(len(z)):
+        codes = _forward(_spread(z[n], stride, extents)[None], lengths)[0]
+        signal = np.einsum("kc...,k...->c...", spectra, codes)
+        out[n] = _back(signal[None], lengths)[0][..., *map(slice, extents)]
+    return out
+
+
+def correlate_atoms(x, z, stride, extents):
+    """``out[k, c, l] = sum_{n, v} x[n, c, t v + l] z[n, k, v]`` for l in the atoms' ``extents``."""
+    lengths, total = tuple(map(_length, x.shape[2:])), 0
+    for n in range(len(x)):
+        codes = _forward(_spread(z[n], stride, x.shape[2:])[None], lengths)[0]
+        signal = _forward(x[n : n + 1], lengths)[0]
+        total = total + np.einsum("k...,c...->kc...", codes.conj(), signal)
+    return np.ascontiguousarray(_back(total, lengths)[..., *map(slice, extents)])
+
+
+def _length(n):
+    return fft.next_fast_len(int(n), real=True)
+
+
+def _forward(a, lengths):
+    return fft.rfftn(a, lengths, axes=tuple(range(2, a.ndim)), workers=THREADS)
+
+
+def _back(a, lengths):
+    return fft.irfftn(a, lengths, axes=tuple(range(2, a.ndim)), workers=THREADS, overwrite_x=True)
+
+
+def _every(stride, positions):
+    """The samples at which codes live."""
+    return (..., *(slice(0, (v - 1) * t + 1, t) for t, v in zip(stride, positions, strict=True)))
+
+
+def _spread(codes, stride, extents):
+    """Codes ``(K, *V)`` at their samples, zeros between them."""
+    if max(stride) == 1:
+        return codes
+    out = np.zeros((len(codes), *extents), codes.dtype)
+    out[_every(stride, codes.shape[1:])] = codes
+    return out

@@ -12,10 +12,10 @@ from csc._device import kernels, namespace
 from csc._validate import check_floats, check_scale
 from csc.active_set import ActiveSet
 from csc.dictionary import Dictionary
-from csc.fourier import Spectra
 from csc.layout import Layout
 from csc.measured import Measured
 from csc.penalties import Relative
+from csc.ridge import Spectra
 from csc.sparse import SparseCodes
 from csc.support import Support
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import csc
-from csc.fourier import Spectra
+from csc.ridge import Spectra
 
 SHAPES = [((9,), (4,), 1), ((5, 7), (3, 2), 2), ((4, 3, 5), (2, 3, 2), 3), ((6, 6), (6, 1), 1)]
 

@@ -100,3 +100,20 @@ def test_bench_patches_prints_a_json_line_a_case(monkeypatch, capsys):
 def test_bench_without_a_suite_says_how():
     with pytest.raises(SystemExit, match="usage"):
         bench.main([])
+
+
+def test_bench_crossover_times_both_ways_and_puts_the_rule_back(monkeypatch, capsys):
+    from csc import fourier
+    from demos.bench import crossover
+
+    rule = fourier.is_faster, fourier.TRANSFORM, fourier.PRODUCT
+    monkeypatch.setattr(crossover, "IMAGES", [((3, 3), (16, 16)), ((12, 12), (40, 40))])
+    monkeypatch.setattr(crossover, "SERIES", [((9,), (50,))])
+    bench.main(["crossover", "--repeats", "1"])
+    assert (fourier.is_faster, fourier.TRANSFORM, fourier.PRODUCT) == rule
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 10
+    case = json.loads(said[0])
+    assert case["direct_ms"] > 0
+    assert case["fourier_ms"] > 0
+    assert "best here: TRANSFORM, PRODUCT" in said[-1]

@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-SUITES = ("patches", "coding", "memory")
+SUITES = ("patches", "coding", "memory", "crossover")
 
 
 def main(arguments):

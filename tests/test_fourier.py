@@ -1,0 +1,60 @@
+"""The way through the Fourier domain equals the direct one."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import csc
+from csc import fourier
+
+
+@st.composite
+def cases(draw):
+    axes = draw(st.integers(1, 3))
+    s = tuple(draw(st.integers(1, 4)) for _ in range(axes))
+    stride = tuple(draw(st.integers(1, 2)) for _ in range(axes))
+    mode = draw(st.sampled_from(["full", "valid", "same", "circular"]))
+    S = tuple(e + draw(st.integers(0, 5)) for e in s)
+    if mode == "circular":
+        S = tuple(-(-a // t) * t for a, t in zip(S, stride, strict=True))
+    n, k, c = (draw(st.integers(1, 3)) for _ in range(3))
+    dtype = draw(st.sampled_from(["float32", "float64"]))
+    rng = np.random.default_rng(draw(st.integers(0, 999)))
+    D = csc.Dictionary(rng.standard_normal((k, c, *s)).astype(dtype), mode, stride)
+    x = rng.standard_normal((n, c, *S)).astype(dtype)
+    return D, x, rng.standard_normal((n, k, *D.code_extents(S))).astype(dtype)
+
+
+@settings(max_examples=80, deadline=None)
+@given(case=cases())
+def test_both_ways_agree(case):
+    D, x, z = case
+    tol = {"atol": 1e-4 if D.dtype == "float32" else 1e-11}
+    maps = lambda: (D(z, x.shape[2:]), D.adjoint(x), D.adjoint_atoms(x, z))  # noqa: E731
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fourier, "is_faster", lambda *_: False)
+        direct = maps()
+        patch.setattr(fourier, "is_faster", lambda *_: True)
+        transformed = maps()
+    for a, b in zip(direct, transformed, strict=True):
+        assert a.dtype == b.dtype == D.dtype
+        np.testing.assert_allclose(a, b, **tol)
+
+
+def test_small_atoms_go_directly_and_large_ones_do_not(rng):
+    small, large = rng.standard_normal((64, 1, 8, 8)), rng.standard_normal((16, 1, 64, 64))
+    assert not fourier.is_faster(small, (249, 249), (256, 256))
+    assert fourier.is_faster(large, (193, 193), (256, 256))
+    series = rng.standard_normal((10, 1, 2000))
+    assert fourier.is_faster(series, (18001,), (20000,))
+
+
+def test_a_long_atom_is_transformed_once(rng, monkeypatch):
+    D = csc.Dictionary(rng.standard_normal((4, 1, 3000)))
+    x, calls = rng.standard_normal((1, 1, 8000)), []
+    spectra = fourier.spectra
+    monkeypatch.setattr(fourier, "spectra", lambda *a: calls.append(1) or spectra(*a))
+    D.adjoint(x)
+    D(D.adjoint(x))
+    assert calls == [1]
