@@ -16,8 +16,8 @@ from scipy import ndimage
 import csc
 from demos.bench.report import show
 
-TOLERANCES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
-ITERATIONS = (5, 10, 20, 40, 80, 160, 320)
+TOLERANCES = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 1e-4, 1e-5, 1e-6)
+ITERATIONS = (10, 20, 40, 57, 80, 113, 160, 226, 320)
 
 
 def photograph(size, dtype):

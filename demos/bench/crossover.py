@@ -1,6 +1,6 @@
 """Where the Fourier domain begins to pay: direct and transformed correlation, side by side.
 
-Fits the two constants of `csc.fourier` by the time that is lost where the rule picks the slower way.
+Fits the two constants of `csc.fourier`: least time lost where the rule picks the slower way.
 """
 
 import argparse
