@@ -135,7 +135,7 @@ class Dictionary:
         if self.is_patch(extents):  # a matrix product
             return (z.reshape(n, -1) @ self.matrix).reshape(n, channels, *extents)
         padded = self.geometry.padded_extents(extents)
-        if self._transforms(z, padded):
+        if self._transforms(z, z.shape[2:], padded):
             return self.geometry.unpad(
                 fourier.synthesize(z, self._spectra(padded), self.geometry.stride, padded), extents
             )
@@ -160,11 +160,11 @@ class Dictionary:
         n = x.shape[0]
         if self.is_patch(x.shape[2:]):
             return self._correlate_patches(x.reshape(n, -1)).reshape(n, self.n_atoms, *extents)
-        out = namespace(x, self.atoms).empty((n, self.n_atoms, *extents), x.dtype)
         padded = self.pad(x)
-        if self._transforms(out, padded.shape[2:]):
+        if self._transforms(x, extents, padded.shape[2:]):
             spectra = self._spectra(padded.shape[2:])
             return fourier.correlate(padded, spectra, self.geometry.stride, extents)
+        out = namespace(x, self.atoms).empty((n, self.n_atoms, *extents), x.dtype)
         kernels(x).correlate(_given(padded), _given(self.atoms), self._steps, _volume(out))
         return out
 
@@ -193,7 +193,7 @@ class Dictionary:
             out[...] = (z.reshape(n, -1).T @ r.reshape(n, -1)).reshape(out.shape)
             return out
         padded = self.pad(r)
-        if self._transforms(z, padded.shape[2:]):
+        if self._transforms(z, z.shape[2:], padded.shape[2:], for_atoms=True):
             return fourier.correlate_atoms(padded, z, self.geometry.stride, self.extents)
         kernels(r).correlate_atoms(_given(padded), _given(z), self._steps, _volume(out))
         return out
@@ -285,9 +285,13 @@ class Dictionary:
         self.code_extents(x.shape[2:])
         self._check_dtype(name, x)
 
-    def _transforms(self, z, padded):
+    def __getstate__(self):
+        return {k: v for k, v in self.__dict__.items() if k != "_last_spectra"}
+
+    def _transforms(self, a, positions, padded, *, for_atoms=False):
         """Whether to go through the Fourier domain: host arrays and atoms that are large enough."""
-        return namespace(z) is np and fourier.is_faster(self.atoms, z.shape[2:], padded)
+        on_host = namespace(a) is np
+        return on_host and fourier.is_faster(self.atoms, positions, padded, for_atoms=for_atoms)
 
     def _spectra(self, padded):
         """Spectra of the atoms for signals of these extents; the last ones are kept."""

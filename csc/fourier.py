@@ -11,15 +11,19 @@ from scipy import fft
 THREADS = -1  # all cores
 # Multiplications of the direct kernels in the time of one sample of a transform, per octave, and of
 # one product of spectra: fitted by `python -m demos.bench crossover`.
-TRANSFORM, PRODUCT = 16.0, 30.0
+TRANSFORM, PRODUCT = 24.0, 50.0
 
 
-def is_faster(atoms, positions, extents):
-    """Whether transforms of signals of ``extents`` beat direct sums over the atoms' samples."""
+def is_faster(atoms, positions, extents, *, for_atoms=False):
+    """Whether transforms of signals of ``extents`` beat direct sums over the atoms' samples.
+
+    ``for_atoms``: the adjoint in the atoms, which transforms back a signal an atom and channel.
+    """
     k, c, *s = atoms.shape
     size = prod(map(_length, extents))
-    transforms = TRANSFORM * (k + c) * size * log2(size) + PRODUCT * k * c * size
-    return transforms < k * c * prod(s) * prod(positions)
+    transforms = k + c + k * c * for_atoms
+    cost = TRANSFORM * transforms * size * log2(size) + PRODUCT * k * c * size
+    return cost < k * c * prod(s) * prod(positions)
 
 
 def spectra(atoms, extents):
@@ -32,9 +36,9 @@ def correlate(x, spectra, stride, positions):
     lengths, taken = tuple(map(_length, x.shape[2:])), _every(stride, positions)
     out = np.empty((len(x), len(spectra), *positions), x.dtype)
     for n in range(len(x)):  # a signal at a time: memory for its codes only
-        signal = _forward(x[n : n + 1], lengths)[0]
-        codes = np.einsum("kc...,c...->k...", spectra.conj(), signal)
-        out[n] = _back(codes[None], lengths)[0][taken]
+        signal = _forward(x[n : n + 1], lengths)[0].conj()
+        codes = np.einsum("kc...,c...->k...", spectra, signal)
+        out[n] = _back(np.conj(codes, out=codes)[None], lengths)[0][taken]
     return out
 
 

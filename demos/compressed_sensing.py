@@ -16,8 +16,6 @@ Writes ``compressed_sensing.png`` and ``compressed_sensing.json``.
 """
 
 import argparse
-import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +24,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 import csc
+from demos._common import psnr, write
 
 FOUND = 1e-2  # relative error that counts as found
 
@@ -64,10 +63,6 @@ def transition(undersampling):
 
     t = brentq(slope, 1e-6, 20)
     return 1 - t * norm.cdf(-t) / norm.pdf(t)
-
-
-def psnr(truth, estimate):
-    return float(-10 * np.log10(((truth - estimate) ** 2).mean()))
 
 
 def photograph(side, fractions, rng):
@@ -122,18 +117,12 @@ def main(arguments=None):
         k = max(1, round(sparsity[j] * m))
         plane[i, j] = recovered(choices.samples, m, k, choices.draws, rng)
     truth, pictures, rows = photograph(choices.side, (0.1, 0.2, 0.3, 0.5, 0.7), rng)
-    choices.out.mkdir(parents=True, exist_ok=True)
     figure = draw(plane, (undersampling, sparsity), truth, pictures, rows)
     numbers = {"recovered": plane.tolist(), "m_over_n": undersampling.tolist(),
                "k_over_m": sparsity.tolist(), "photograph": rows}  # fmt: skip
-    partial = choices.out / "compressed_sensing.part"
-    figure.savefig(partial, format="png", dpi=110)
-    os.replace(partial, choices.out / "compressed_sensing.png")
-    partial.write_text(json.dumps(numbers, indent=1))
-    os.replace(partial, choices.out / "compressed_sensing.json")
     for row in rows:
         print("  ".join(f"{name} {value:.3g}" for name, value in row.items()))
-    print(f"wrote {choices.out / 'compressed_sensing.png'} and .json")
+    write(figure, numbers, choices.out, "compressed_sensing")
     return numbers
 
 

@@ -7,7 +7,7 @@ import pytest
 from skimage.io import imsave
 
 import demos.__main__
-from demos import compressed_sensing, v1_filters
+from demos import boundaries, compressed_sensing, denoising, v1_filters
 from demos.bench import __main__ as bench
 from demos.bench import patches
 
@@ -70,6 +70,24 @@ def test_compressed_sensing_finds_few_spikes_and_not_many(tmp_path, capsys):
 def test_the_theory_of_compressed_sensing_is_that_of_donoho_and_tanner():
     # (m / n, k / m) of the weak threshold of the cross-polytope: 0.5 has 0.3859 in the literature
     assert compressed_sensing.transition(0.5) == pytest.approx(0.3859, abs=1e-3)
+
+
+def test_boundaries_leave_the_middle_alone(tmp_path):
+    small = ["--side", "48", "--atoms", "12", "--atom", "6"]
+    numbers = boundaries.main([*small, "--out", str(tmp_path / "new")])
+    assert set(numbers) == {"full", "valid", "same", "circular"}
+    for mode in numbers.values():
+        assert abs(np.mean(mode["error_profile"][-12:]) - 1) < 0.03
+    assert numbers["full"]["error_profile"][0] > 1.05
+    assert (tmp_path / "new" / "boundaries.png").stat().st_size > 1000
+
+
+def test_denoising_takes_noise_away(tmp_path):
+    small = ["--side", "64", "--atoms", "30", "--atom", "8"]
+    scores = denoising.main([*small, "--out", str(tmp_path / "new")])["psnr_dB"]
+    assert scores["csc"] > scores["noisy"] + 4
+    assert set(scores) == {"noisy", "csc", "total variation", "non-local means"}
+    assert (tmp_path / "new" / "denoising.png").stat().st_size > 1000
 
 
 def test_the_list_names_every_demo(capsys):

@@ -1,5 +1,8 @@
 """The way through the Fourier domain equals the direct one."""
 
+import pickle
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -33,9 +36,9 @@ def test_both_ways_agree(case):
     tol = {"atol": 1e-4 if D.dtype == "float32" else 1e-11}
     maps = lambda: (D(z, x.shape[2:]), D.adjoint(x), D.adjoint_atoms(x, z))  # noqa: E731
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fourier, "is_faster", lambda *_: False)
+        patch.setattr(fourier, "is_faster", lambda *_, **__: False)
         direct = maps()
-        patch.setattr(fourier, "is_faster", lambda *_: True)
+        patch.setattr(fourier, "is_faster", lambda *_, **__: True)
         transformed = maps()
     for a, b in zip(direct, transformed, strict=True):
         assert a.dtype == b.dtype == D.dtype
@@ -46,6 +49,9 @@ def test_small_atoms_go_directly_and_large_ones_do_not(rng):
     small, large = rng.standard_normal((64, 1, 8, 8)), rng.standard_normal((16, 1, 64, 64))
     assert not fourier.is_faster(small, (249, 249), (256, 256))
     assert fourier.is_faster(large, (193, 193), (256, 256))
+    colour = rng.standard_normal((16, 3, 12, 12))
+    sizes = (117, 117), (128, 128)
+    assert not fourier.is_faster(colour, *sizes, for_atoms=True)
     series = rng.standard_normal((10, 1, 2000))
     assert fourier.is_faster(series, (18001,), (20000,))
 
@@ -58,3 +64,21 @@ def test_a_long_atom_is_transformed_once(rng, monkeypatch):
     D.adjoint(x)
     D(D.adjoint(x))
     assert calls == [1]
+
+
+def test_spectra_are_not_pickled(rng):
+    D = csc.Dictionary(rng.standard_normal((4, 1, 3000)))
+    before = len(pickle.dumps(D))
+    D.adjoint(rng.standard_normal((1, 1, 8000)))
+    assert len(pickle.dumps(D)) < before + 1000
+
+
+def test_memory_is_that_of_codes_and_spectra(rng):
+    D = csc.Dictionary(rng.standard_normal((32, 1, 40, 40)))
+    x = rng.standard_normal((1, 1, 160, 160))
+    z = D.adjoint(x)
+    tracemalloc.start()
+    D.adjoint(x)
+    taken = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert taken < 5 * z.nbytes
