@@ -7,7 +7,14 @@ import pytest
 from skimage.io import imsave
 
 import demos.__main__
-from demos import boundaries, compressed_sensing, denoising, v1_filters
+from demos import (
+    boundaries,
+    coding_image,
+    compressed_sensing,
+    denoising,
+    inpainting,
+    v1_filters,
+)
 from demos.bench import __main__ as bench
 from demos.bench import patches
 
@@ -88,6 +95,24 @@ def test_denoising_takes_noise_away(tmp_path):
     assert scores["csc"] > scores["noisy"] + 4
     assert set(scores) == {"noisy", "csc", "total variation", "non-local means"}
     assert (tmp_path / "new" / "denoising.png").stat().st_size > 1000
+
+
+def test_coding_an_image_shows_both_solvers_and_a_path(tmp_path):
+    small = ["--side", "48", "--atoms", "12", "--atom", "6"]
+    numbers = coding_image.main([*small, "--out", str(tmp_path / "new")])
+    assert numbers["relative_gap"] <= 1e-5
+    assert numbers["curves"]["FISTA"][-1][1] < 0.1
+    residuals = [p["relative_residual"] for p in numbers["path"]]
+    assert residuals == sorted(residuals, reverse=True)
+    assert (tmp_path / "new" / "coding_image.png").stat().st_size > 1000
+
+
+def test_inpainting_beats_the_light_alone(tmp_path):
+    small = ["--side", "64", "--atoms", "30", "--atom", "8"]
+    scores = inpainting.main([*small, "--out", str(tmp_path / "new")])["psnr_dB"]
+    assert scores["csc"] > scores["light only"] + 1
+    assert "biharmonic" in scores
+    assert (tmp_path / "new" / "inpainting.png").stat().st_size > 1000
 
 
 def test_the_list_names_every_demo(capsys):
