@@ -25,15 +25,25 @@ def in_batches(kernel, n, *arguments, least=BATCH):
     if threads == 1 or n <= size:
         kernel(0, n, *arguments)
         return
-    pool = _pool(threads)
-    batches = [pool.submit(kernel, s, min(s + size, n), *arguments) for s in range(0, n, size)]
+    starts = list(range(0, n, size))[::-1]
+
+    def work():
+        while starts:
+            try:
+                start = starts.pop()  # atomic: nobody else gets this one
+            except IndexError:  # the last one went between two lines
+                return
+            kernel(start, min(start + size, n), *arguments)
+
+    helpers = [_pool(threads).submit(work) for _ in range(min(threads, len(starts)) - 1)]
     try:
-        for batch in batches:
-            batch.result()
+        work()  # the caller too: a thread that sleeps takes long to wake
     finally:  # an interrupt leaves no thread at work on the arrays
-        for batch in batches:
-            batch.cancel()
-        wait(batches)
+        starts.clear()
+        started = [helper for helper in helpers if not helper.cancel()]
+        wait(started)
+    for helper in started:
+        helper.result()
 
 
 @cache
