@@ -39,18 +39,18 @@ class ActiveSet:
         """How far correlations with the residual exceed their prices, ``(N, *V)``."""
         return self.layout.excess(self._observed(self.r), 1 / self.prices, self.positive)
 
-    def certificate(self, excess=None):
+    def certificate(self, excess=None, sharp=True):
         """Objective and duality gap of each signal, ``(N,)`` each, in float64 sums.
 
-        With ``excess``, the map at the present residual, the gap is a cheap one (the residual
-        scaled by its worst excess), else that of `duality_gap`.
+        ``excess`` is the map at the present residual, if it is known. Unless ``sharp``, the dual
+        point is the residual scaled by its worst excess: a bound that costs nothing more.
         """
         r = self._observed(self.r)
         price = self.codes.sums(abs(self.codes.values) * self.prices[self.columns.atom])
         rows = self.layout.samples(r)
         objective = 0.5 * np.einsum("ni,ni->n", rows, rows, dtype="float64") + price
-        if excess is None:
-            dual = best_dual(self.layout, self.x, r, 1 / self.prices, self.positive)
+        if sharp:
+            dual = best_dual(self.layout, self.x, r, 1 / self.prices, self.positive, excess)
         else:
             dual = scaled_dual(self.layout.samples(self.x), rows, excess)
         return objective, np.maximum(objective - dual, 0)
@@ -72,7 +72,8 @@ class ActiveSet:
         positions = np.flatnonzero(excess.ravel() > bar)
         blocks = range(0, len(positions), BLOCK)
         r = self._observed(self.r).reshape(-1)
-        called = [self._violators(r, positions[i : i + BLOCK], bar) for i in blocks]
+        matrix = layout.atoms.reshape(len(self.prices), -1) / self.prices[:, None]
+        called = [self._violators(r, matrix, positions[i : i + BLOCK], bar) for i in blocks]
         called = np.concatenate([np.empty(0, np.int64), *called])
         kept = codes.values != 0
         index, values = codes.index[kept], codes.values[kept]
@@ -83,14 +84,14 @@ class ActiveSet:
         self._take(SparseCodes(codes.shape, index[order], values[order]))
         return len(called) / max(len(index), 1)
 
-    def _violators(self, r, positions, bar):
+    def _violators(self, r, matrix, positions, bar):
         """Indices of the codes at these positions whose correlations exceed ``bar`` prices."""
-        layout, n_atoms = self.layout, self.layout.code_shape[1]
-        where, _ = layout.places(positions * n_atoms)
-        q = np.empty((len(where), n_atoms), layout.dtype)
-        kernels(q).correlate_at(r, layout.padded_atoms, layout.rows, where, q)
-        i, k = np.nonzero((q if self.positive else abs(q)) > bar[positions, None] * self.prices)
-        return positions[i] * n_atoms + k
+        where, _ = self.layout.places(positions * len(matrix))
+        worst = np.empty((len(where), len(matrix)), bool)
+        offsets, bars = self.layout.offsets, bar[positions]
+        kernels(r).violators(r, matrix, offsets, where, bars, self.positive, worst)
+        i, k = np.nonzero(worst)
+        return positions[i] * len(matrix) + k
 
     def descend(self, n_sweeps):
         """Sweep over the active codes; returns how much the last sweep lowered the objective."""
@@ -117,19 +118,18 @@ class ActiveSet:
            systems", J. Res. Nat. Bur. Stand. 49(6), 1952, (3:1a)-(3:1f).
         """
         kept = self.codes.values != 0
-        index = self.codes.index[kept]
-        support = Columns(self.layout, index)
+        support = self.columns.part(kept)
         z, price = self.codes.values[kept], self.prices[support.atom]
         r = support.adjoint(self._observed(self.r)) - price * np.sign(z)
         move, p, rr = np.zeros_like(z), r.copy(), np.vdot(r, r)
         for _ in range(n_steps):
-            Ap = self._observed(support.add(p, self.layout.buffer()))
-            curvature = self._energy(Ap)
+            Ap = support.adjoint(self._observed(support.add(p, self.layout.buffer())))
+            curvature = np.vdot(p, Ap)
             if curvature <= 0 or rr <= 0:
                 break
             step = rr / curvature
             move += step * p
-            r -= step * support.adjoint(Ap)
+            r -= step * Ap
             before, rr = rr, np.vdot(r, r)
             p = r + (rr / before) * p
         before = self._objective(self.r, z, price)
@@ -138,6 +138,7 @@ class ActiveSet:
             new[np.sign(new) != np.sign(z)] = 0
             residual = self.r - support.add(new - z, self.layout.buffer())
             if self._objective(residual, new, price) < before:
+                index = self.codes.index[kept]
                 self._take(SparseCodes(self.codes.shape, index, new), support)
                 self._refresh()
                 break

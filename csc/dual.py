@@ -13,7 +13,7 @@ import numpy as np
 ROUNDS = 2  # measured on photographs: the first divides the gap by 5 to 10, the second by 2
 
 
-def best_dual(layout, x, r, worths, positive):
+def best_dual(layout, x, r, worths, positive, excess=None):  # noqa: PLR0913
     """Best dual value found from residuals: no objective is lower.
 
     Parameters
@@ -25,6 +25,8 @@ def best_dual(layout, x, r, worths, positive):
         One over the price of each atom.
     positive : bool
         Whether codes must not be negative.
+    excess : array (N, *V), optional
+        `Layout.excess` of ``r``, if it is known.
 
     Returns
     -------
@@ -32,7 +34,7 @@ def best_dual(layout, x, r, worths, positive):
         Largest ``<x, theta> - 1/2 ||theta||^2`` over the points tried.
     """
     theta, best = r, np.full(len(x), -np.inf)
-    excess = layout.excess(r, worths, positive)
+    excess = layout.excess(r, worths, positive) if excess is None else excess
     for round_ in range(ROUNDS + 1):
         if round_ > 0:
             theta = theta / layout.spread(np.maximum(excess, 1))

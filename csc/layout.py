@@ -43,6 +43,7 @@ class Layout:
         channels, e0, e1, e2 = self.atoms.shape[1:]
         rows = np.indices((channels, e0, e1)).reshape(3, -1)
         self.rows = (np.array([s0 * s1 * s2, s1 * s2, s2]) @ rows).astype(np.int64)
+        self.offsets = np.add.outer(self.rows, np.arange(e2)).ravel()
         width = -(-e2 // LANES) * LANES
         self.padded_atoms = np.zeros((len(atoms), len(self.rows), width), dtype)
         self.padded_atoms[:, :, :e2] = self.atoms.reshape(len(atoms), -1, e2)
@@ -79,8 +80,8 @@ class Layout:
     def observed(self, x, mask):
         """Padded signals, and the padded mask: None if every sample of every atom counts."""
         dictionary = self.dictionary
-        if mask is None and dictionary.mode == "full":
-            return self.buffer(x), None
+        if mask is None and dictionary.mode in ("full", "circular"):
+            return self.buffer(dictionary.pad(x)), None
         mask = np.ones((1,) * x.ndim) if mask is None else mask
         mask = np.broadcast_to(mask, x.shape).astype(self.dtype)
         return self.buffer(dictionary.pad(x)), self.buffer(dictionary.pad(mask))
@@ -119,7 +120,7 @@ class Layout:
         n, corner = n[near], corner[near]
         shows = {-1: corner + atom > extents, 0: np.full(corner.shape, True), 1: corner < repeated}
         owners, places = [none], [none]
-        for shift in product((-1, 0, 1), repeat=3):
+        for shift in product(*((-1, 0, 1) if room else (0,) for room in self.room)):
             if any(shift):
                 here = np.all([shows[a][:, axis] for axis, a in enumerate(shift)], axis=0)
                 owners.append(near[here])
@@ -158,7 +159,8 @@ class Layout:
         out = a.reshape(len(a), *self.positions)
         for axis, (extent, step) in enumerate(zip(self.atoms.shape[2:], self.stride, strict=True)):
             reach = -(-extent // step) - 1
-            out = maximum_filter1d(out, 2 * reach + 1, axis + 1, mode=self._border)
+            if reach:
+                out = maximum_filter1d(out, 2 * reach + 1, axis + 1, mode=self._border)
         return out.reshape(a.shape)
 
     def spread(self, a):
@@ -171,7 +173,8 @@ class Layout:
             out = out[(..., *map(slice, self.extents))]
         for axis, extent in enumerate(self.atoms.shape[2:]):
             origin = (extent - 1) // 2
-            out = maximum_filter1d(out, extent, axis + 2, mode=self._border, origin=origin)
+            if extent > 1:
+                out = maximum_filter1d(out, extent, axis + 2, mode=self._border, origin=origin)
         if self.wraps:
             out = self.dictionary.pad(out.reshape(n, 1, *self.shape[2:]))
         whole = np.ones((n, 1, *self.buffer_shape[2:]), self.dtype)
@@ -209,6 +212,19 @@ class Columns:
         self.where, self.atom = layout.places(index)
         self.copies = layout.copies(index)
         self.pieces = layout.pieces(index)
+
+    def part(self, kept):
+        """Some of the columns; ``kept`` (A,) says which."""
+        part = object.__new__(Columns)
+        part.layout = self.layout
+        part.where, part.atom = self.where[kept], self.atom[kept]
+        part.pieces = np.append(0, np.cumsum(kept))[self.pieces]
+        first, places = part.copies = self.copies
+        if len(first):
+            numbers = np.diff(first)
+            first = np.append(0, np.cumsum(numbers[kept]))
+            part.copies = first, places[np.repeat(kept, numbers)]
+        return part
 
     def add(self, values, target):
         """Add ``D z`` of codes with these values to a padded residual."""

@@ -8,8 +8,9 @@ ROUNDS = 1000  # of growing the active set of one patch, far above what was ever
 SHARE = 0.4  # of the worst violation nearby: less, and a code is not called yet
 SWEEPS = 5  # over the active codes at a time
 PATIENCE = 2  # times that a round sweeps, at most
-SETTLED = 0.1  # part of new codes below which conjugate gradients pay
-NEAR = 20  # times the gap asked for: below, the sharper bound is worth its correlations
+SETTLED = 0.3  # part of new codes below which conjugate gradients pay
+NEAR = 20  # times the gap asked for: below, the sharper bound is worth its correlations,
+HOPE = 1.2  # and after it was once computed, times what it gained then
 A_STEP = 10  # rounds
 ROUNDING = 1e-14  # relative fall of the objective that is no progress
 STEPS = 10  # of conjugate gradients
@@ -89,11 +90,13 @@ def _code_patches(problem, state):
 def _code_signals(problem, state):
     precision = "float64" if state.tol < FINE else problem.x.dtype
     active = problem.active_set(state.z, precision)
+    near = NEAR
     for _ in range(A_STEP):
         excess = active.excess()
-        objective, gap = (float(a.sum()) for a in active.certificate(excess))
-        if gap <= NEAR * state.tol * objective:
-            gap = float(active.certificate()[1].sum())
+        objective, gap = (float(a.sum()) for a in active.certificate(excess, sharp=False))
+        if gap <= near * state.tol * objective:
+            rough, gap = gap, float(active.certificate(excess)[1].sum())
+            near = HOPE * rough / gap if gap else inf
         if gap <= state.tol * objective:
             return WorkingSetState(active.codes.astype(problem.x.dtype), state.tol / 10)
         new = active.admit(excess, SHARE)

@@ -1,6 +1,12 @@
 """Numba kernels. Raw loops: no checks, and the caller allocates what they fill."""
 
-from csc.kernels.cpu.active import add_active, correlate_active, correlate_at, descend_active
+from csc.kernels.cpu.active import (
+    add_active,
+    correlate_active,
+    correlate_at,
+    descend_active,
+    violators,
+)
 from csc.kernels.cpu.certify import certify_patches
 from csc.kernels.cpu.conv import correlate, correlate_atoms, excess, synthesize
 from csc.kernels.cpu.descent import log_gram
@@ -11,5 +17,5 @@ from csc.kernels.cpu.products import correlate_patches, energies, statistics
 __all__ = [
     "add_active", "certify_patches", "correlate", "correlate_active", "correlate_at",
     "correlate_atoms", "correlate_patches", "descend_active", "energies", "excess", "lasso_gram",
-    "log_gram", "omp_gram", "statistics", "synthesize",
+    "log_gram", "omp_gram", "statistics", "synthesize", "violators",
 ]  # fmt: skip

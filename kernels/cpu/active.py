@@ -13,6 +13,7 @@ result does not depend on how many threads there are.
 import numpy as np
 from numba import njit
 
+from csc.kernels.cpu.conv import LANES, TILE, _fours, _multiply
 from csc.kernels.cpu.threads import in_batches
 from csc.kernels.cpu.vectors import add_rows, dot_rows, dot_rows_masked
 
@@ -131,3 +132,47 @@ def _correlate_at(start, stop, residual, atoms, rows, places, out):
     for i in range(start, stop):
         for k in range(len(atoms)):
             out[i, k] = dot_rows(atoms[k], residual, places[i], rows, width)
+
+
+def violators(residual, matrix, offsets, places, bars, positive, out):  # noqa: PLR0913
+    """Which atoms correlate with the residual more than they should, at some places.
+
+    ``out[i, k] = |<d_k, r at places[i]>| > bars[i]``
+
+    Parameters
+    ----------
+    residual : array (size,)
+    matrix : array (K, n)
+        Atoms d.
+    offsets : array (n,), int64
+        Of an atom's samples from the atom's place.
+    places : array (P,), int64
+    bars : array (P,)
+    positive : bool
+        Without the modulus.
+    out : array (P, K), bool
+        Overwritten.
+    """
+    atoms = _fours(matrix)
+    in_batches(
+        _violators, -(-len(places) // TILE), residual, atoms, offsets, places, bars, not positive,
+        out, least=1,
+    )  # fmt: skip
+
+
+@njit(**OPTIONS)
+def _violators(start, stop, residual, matrix, offsets, places, bars, both_signs, out):  # noqa: PLR0913
+    patches = np.zeros(matrix.shape[1] * TILE, residual.dtype)
+    four = np.empty(4 * TILE, residual.dtype)
+    for tile in range(start, stop):
+        some = places[tile * TILE : (tile + 1) * TILE]
+        for i in range(len(some)):
+            for p in range(len(offsets)):
+                patches[p * TILE + i] = residual[some[i] + offsets[p]]
+        for k in range(0, out.shape[1], 4):
+            _multiply(matrix[k : k + 4], patches, -(-len(some) // LANES), four)
+            for row in range(min(4, out.shape[1] - k)):
+                for i in range(len(some)):
+                    q = four[row * TILE + i]
+                    q = abs(q) if both_signs else q
+                    out[tile * TILE + i, k + row] = q > bars[tile * TILE + i]
