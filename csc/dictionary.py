@@ -168,6 +168,24 @@ class Dictionary:
         kernels(x).correlate(_given(padded), _given(self.atoms), self._steps, _volume(out))
         return out
 
+    def is_direct(self, signal_extents):
+        """Whether correlations are sums over an atom's samples: no patches, no transforms."""
+        extents, padded = (
+            self.code_extents(signal_extents),
+            self.geometry.padded_extents(signal_extents),
+        )
+        return not (self.is_patch(signal_extents) or self._transforms(self.atoms, extents, padded))
+
+    def proximal_step(self, r, step, point, prox):
+        """``prox(y + step D^T r)`` in one pass, if `is_direct`: see the kernel of that name."""
+        z, z_old, momentum = point
+        out, atoms = namespace(z).empty_like(z), self.atoms * self.dtype.type(step)
+        uphill = kernels(r, z).proximal_step(
+            _given(self.pad(r)), _given(atoms), self._steps,
+            (_given(z), _given(z_old), momentum), prox, _volume(out),
+        )  # fmt: skip
+        return out, uphill
+
     def adjoint_atoms(self, r, z):
         """Adjoint of ``d -> sum_k d_k * z_k``, the map that a learner differentiates.
 

@@ -67,6 +67,7 @@ class L1:
 
     name = "l1"
     convex = True
+    ridge = 0.0
 
     def __post_init__(self):
         check_lmbda(self.lmbda)
@@ -160,6 +161,7 @@ class ElasticNet:
 
     name = "elastic net"
     convex = True
+    weights = None
 
     def __post_init__(self):
         check_lmbda(self.lmbda)

@@ -146,7 +146,43 @@ class Problem:
 
     def prox_grad(self, z, step):
         """One proximal-gradient step of length ``step`` from ``z``."""
-        return self.penalty.prox(z - namespace(z).asarray(step, dtype=z.dtype) * self.grad(z), step)
+        Dz = self.synthesize(z)
+        return self.proximal_step((z, z), (Dz, Dz), 0.0, step)[0]
+
+    def proximal_step(self, codes, fits, momentum, step):
+        """One proximal-gradient step from ``y = z + momentum (z - z_old)``.
+
+        Parameters
+        ----------
+        codes : (z, z_old), arrays (N, K, *V)
+        fits : (D z, D z_old), arrays (N, C, *S)
+            They give D y: y itself is never stored.
+        momentum, step : floats
+
+        Returns
+        -------
+        z_new : array (N, K, *V)
+        uphill : float
+            ``<y - z_new, z_new - z>``: above 0, the momentum points uphill.
+        """
+        (z, z_old), (Dz, Dz_old), number = codes, fits, namespace(self.x).asarray
+        r = self._masked(self.x - (Dz + number(momentum, dtype=Dz.dtype) * (Dz - Dz_old)))
+        if self._is_fused:
+            prices = step * self.atom_prices.astype("float64")
+            factor = 1 / (1 + step * self.penalty.lmbda * self.penalty.ridge)
+            prox = prices.astype(z.dtype), factor, self.penalty.positive
+            return self.dictionary.proximal_step(r, step, (z, z_old, momentum), prox)
+        y = z if z is z_old else z + number(momentum, dtype=z.dtype) * (z - z_old)
+        slope = number(step, dtype=z.dtype) * self.dictionary.adjoint(r)
+        z_new = self.penalty.prox(y + slope, step)
+        return z_new, ((y - z_new) * (z_new - z)).sum()
+
+    @cached_property
+    def _is_fused(self):
+        """Whether a kernel makes the whole step: soft thresholds, one an atom, of direct sums."""
+        if not hasattr(self.penalty, "ridge") or not self.dictionary.is_convolution:
+            return False
+        return self.atom_prices is not None and self.dictionary.is_direct(self.x.shape[2:])
 
     def lipschitz(self):
         """Certified upper bound of the Lipschitz constant of `grad`."""

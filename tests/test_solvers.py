@@ -82,9 +82,17 @@ class DenseProblem:
         self.D = rng.standard_normal((6, 9)).view(OnDevice)
         self.x = rng.standard_normal(6).view(OnDevice)
 
+    def synthesize(self, z):
+        return self.D @ z
+
     def prox_grad(self, z, step):
-        v = z - step * (self.D.T @ (self.D @ z - self.x))
-        return np.sign(v) * np.maximum(abs(v) - step * 0.1, 0)
+        return self.proximal_step((z, z), (self.D @ z, self.D @ z), 0.0, step)[0]
+
+    def proximal_step(self, codes, fits, momentum, step):
+        y, Dy = (a + momentum * (a - b) for a, b in (codes, fits))
+        v = y - step * (self.D.T @ (Dy - self.x))
+        z = np.sign(v) * np.maximum(abs(v) - step * 0.1, 0)
+        return z, ((y - z) * (z - codes[0])).sum()
 
 
 @pytest.mark.parametrize("solver", [csc.ISTA(0.02), csc.FISTA(0.02)], ids=repr)

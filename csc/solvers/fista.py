@@ -8,8 +8,11 @@ class FISTAState(NamedTuple):
     """Where FISTA stands."""
 
     z: object  # x_k      iterate
-    y: object  # y_{k+1}  extrapolated point
+    z_old: object  # x_{k-1}
+    Dz: object  # D x_k, from which D y_{k+1} follows
+    Dz_old: object  # D x_{k-1}
     t: object  # t_{k+1}  momentum sequence
+    momentum: object  # (t_k - 1) / t_{k+1}: y_{k+1} = x_k + momentum (x_k - x_{k-1})
     step_size: float  # 1 / L
 
 
@@ -48,15 +51,16 @@ class FISTA:
 
     def init(self, problem, z0):
         """State at codes ``z0``, without momentum."""
-        return FISTAState(z0, z0, 1.0, self.step_size or 1 / problem.lipschitz())
+        Dz, step_size = problem.synthesize(z0), self.step_size or 1 / problem.lipschitz()
+        return FISTAState(z0, z0, Dz, Dz, 1.0, 0.0, step_size)
 
     def step(self, problem, state):
         """One proximal-gradient step from the extrapolated point."""
-        z_old, y, t, step_size = state
-        z = problem.prox_grad(y, step_size)  # (4.1)
-        keep = (((y - z) * (z - z_old)).sum() <= 0) | (not self.restart)
+        z_old, z_older, Dz_old, Dz_older, t, momentum, step_size = state
+        codes, fits = (z_old, z_older), (Dz_old, Dz_older)
+        z, uphill = problem.proximal_step(codes, fits, momentum, step_size)  # (4.1)
+        keep = (uphill <= 0) | (not self.restart)
         t = 1 + (t - 1) * keep  # branchless: no host sync
         t_next = (1 + (1 + 4 * t * t) ** 0.5) / 2  # (4.2)
-        momentum = z.dtype.type(1) * ((t - 1) / t_next)
-        y = z + momentum.astype(z.dtype) * (z - z_old)  # (4.3)
-        return FISTAState(z, y, t_next, step_size)
+        momentum = (t - 1) / t_next  # (4.3)
+        return FISTAState(z, z_old, problem.synthesize(z), Dz_old, t_next, momentum, step_size)

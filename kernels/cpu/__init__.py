@@ -13,9 +13,10 @@ from csc.kernels.cpu.descent import log_gram
 from csc.kernels.cpu.omp import omp_gram
 from csc.kernels.cpu.patch import lasso_gram
 from csc.kernels.cpu.products import correlate_patches, energies, statistics
+from csc.kernels.cpu.proximal import proximal_step
 
 __all__ = [
     "add_active", "certify_patches", "correlate", "correlate_active", "correlate_at",
     "correlate_atoms", "correlate_patches", "descend_active", "energies", "excess", "lasso_gram",
-    "log_gram", "omp_gram", "statistics", "synthesize", "violators",
+    "log_gram", "omp_gram", "proximal_step", "statistics", "synthesize", "violators",
 ]  # fmt: skip
