@@ -71,9 +71,9 @@ class ActiveSet:
         bar = (1 + share * np.maximum(worst - 1, 0)).ravel()
         positions = np.flatnonzero(excess.ravel() > bar)
         blocks = range(0, len(positions), BLOCK)
-        r = self._observed(self.r).reshape(-1)
-        matrix = layout.atoms.reshape(len(self.prices), -1) / self.prices[:, None]
-        called = [self._violators(r, matrix, positions[i : i + BLOCK], bar) for i in blocks]
+        r, called = self._observed(self.r), []
+        for some in (positions[i : i + BLOCK] for i in blocks):
+            called.append(layout.violators(r, self.prices, some, bar[some], self.positive))
         called = np.concatenate([np.empty(0, np.int64), *called])
         kept = codes.values != 0
         index, values = codes.index[kept], codes.values[kept]
@@ -84,15 +84,6 @@ class ActiveSet:
         self._take(SparseCodes(codes.shape, index[order], values[order]))
         return len(called) / max(len(index), 1)
 
-    def _violators(self, r, matrix, positions, bar):
-        """Indices of the codes at these positions whose correlations exceed ``bar`` prices."""
-        where, _ = self.layout.places(positions * len(matrix))
-        worst = np.empty((len(where), len(matrix)), bool)
-        offsets, bars = self.layout.offsets, bar[positions]
-        kernels(r).violators(r, matrix, offsets, where, bars, self.positive, worst)
-        i, k = np.nonzero(worst)
-        return positions[i] * len(matrix) + k
-
     def descend(self, n_sweeps):
         """Sweep over the active codes; returns how much the last sweep lowered the objective."""
         layout, columns = self.layout, self.columns
@@ -100,7 +91,7 @@ class ActiveSet:
         parts = columns.where, columns.atom, *columns.copies, prices, inverse, self.codes.values
         mask = np.empty(0, layout.dtype) if self.mask is None else self.mask.reshape(-1)
         lowered = kernels(mask).descend_active(
-            self.r.reshape(-1), mask, layout.padded_atoms, layout.rows, parts,
+            self.r.reshape(-1), mask, layout.padded_atoms, layout.boxes, parts,
             columns.pieces, (self.positive, n_sweeps),
         )  # fmt: skip
         self._refresh()

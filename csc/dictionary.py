@@ -1,8 +1,8 @@
 """The dictionary: a linear operator from codes to signals, with both its adjoints."""
 
 from dataclasses import dataclass
-from functools import cached_property
-from math import cos, pi
+from functools import cached_property, reduce
+from operator import add
 
 import numpy as np
 
@@ -10,8 +10,8 @@ from csc import fourier
 from csc._device import kernels, namespace
 from csc._validate import check_atoms, check_floats, check_signals
 from csc.geometry import Geometry
-
-GRID = 16  # frequencies per tap where the Lipschitz bound samples large signals
+from csc.lipschitz import norm_bound, polyphase
+from csc.sizes import check_sizes, runs, stack
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,13 +29,16 @@ class Dictionary:
 
     Parameters
     ----------
-    atoms : array (K, C, *s), float32 or float64
+    atoms : array (K, C, *s), float32 or float64, or a list of such arrays
         K atoms of C channels with 1 to 3 spatial axes. No axis is guessed: single-channel
-        atoms need ``atoms[:, None]``.
+        atoms need ``atoms[:, None]``. A list holds atoms of several sizes, an array a size;
+        they are kept as one array, with zeros behind the smaller ones, which nothing computes.
     mode : {"full", "valid", "same", "circular"}
         Which positions an atom may take; see `csc.geometry.Geometry`.
     stride : int or tuple of ints
         Codes live on every ``stride``-th position t, the same on all axes or one an axis.
+    sizes : sequence of tuples, optional
+        Extents of each atom, if ``atoms`` are padded with zeros already.
 
     Raises
     ------
@@ -60,21 +63,27 @@ class Dictionary:
     atoms: np.ndarray
     mode: str = "full"
     stride: int | tuple = 1
+    sizes: tuple | None = None
 
     is_convolution = True
 
     def __post_init__(self):
-        check_atoms(self.atoms)
-        Geometry.of(self.mode, self.stride, self.extents)  # says what is wrong
-        xp = namespace(self.atoms)
-        atoms = xp.array(self.atoms, order="C")
+        atoms, sizes = self.atoms, self.sizes
+        if isinstance(atoms, list | tuple):
+            atoms, sizes = stack(atoms)
+        check_atoms(atoms)
+        Geometry.of(self.mode, self.stride, atoms.shape[2:])  # says what is wrong
+        sizes = None if sizes is None else check_sizes(atoms, sizes)
+        xp = namespace(atoms)
+        atoms = xp.array(atoms, order="C")
         if xp is np:
             atoms.flags.writeable = False
         object.__setattr__(self, "atoms", atoms)
+        object.__setattr__(self, "sizes", sizes)
 
     def __repr__(self):
-        k, c, *extents = self.atoms.shape
-        size = "x".join(map(str, extents))
+        k, c = self.atoms.shape[:2]
+        size = " and ".join("x".join(map(str, a.shape[2:])) for _, a in self.parts)
         kind = f"mode={self.mode!r}" + ("" if self.geometry.is_dense else f", stride={self.stride}")
         return f"Dictionary({k} atoms {size}, {c} channel(s), {kind}, {self.dtype})"
 
@@ -82,6 +91,26 @@ class Dictionary:
     def geometry(self):
         """Where the atoms lie in a signal."""
         return Geometry.of(self.mode, self.stride, self.extents)
+
+    @cached_property
+    def parts(self):
+        """Which atoms, and their samples ``(K_i, C, *s_i)``, for each run of atoms of one size."""
+        return tuple((own[0], self.atoms[own]) for own in self._owns)
+
+    @cached_property
+    def _owns(self):
+        """Where in ``atoms`` the samples of each part are."""
+        sizes = self.sizes or (self.extents,) * self.n_atoms
+        return [(which, slice(None), *map(slice, sizes[which.start])) for which in runs(sizes)]
+
+    def _stacked(self, blocks):
+        """Blocks of the parts' shapes as one of the shape of the atoms."""
+        if len(blocks) == 1:
+            return blocks[0]
+        out = namespace(*blocks).zeros(self.atoms.shape, blocks[0].dtype)
+        for own, block in zip(self._owns, blocks, strict=True):
+            out[own] = block
+        return out
 
     @property
     def dtype(self):
@@ -139,9 +168,12 @@ class Dictionary:
             return self.geometry.unpad(
                 fourier.synthesize(z, self._spectra(padded), self.geometry.stride, padded), extents
             )
-        out = namespace(z, self.atoms).empty((n, channels, *padded), z.dtype)
-        kernels(z).synthesize(_given(z), _given(self.atoms), self._steps, _volume(out))
-        return self.geometry.unpad(out, extents)
+        xp, blocks = namespace(z, self.atoms), []
+        for which, atoms in self.parts:
+            blocks.append(xp.empty((n, channels, *padded), z.dtype))
+            to = _volume(blocks[-1])
+            kernels(z).synthesize(_given(z[:, which]), _given(atoms), self._steps, to)
+        return self.geometry.unpad(reduce(add, blocks), extents)
 
     def adjoint(self, x):
         """Correlate signals with the atoms: ``(D^T x)[n, k, v] = <d_k, x[n] at v>``.
@@ -164,17 +196,20 @@ class Dictionary:
         if self._transforms(x, extents, padded.shape[2:]):
             spectra = self._spectra(padded.shape[2:])
             return fourier.correlate(padded, spectra, self.geometry.stride, extents)
-        out = namespace(x, self.atoms).empty((n, self.n_atoms, *extents), x.dtype)
-        kernels(x).correlate(_given(padded), _given(self.atoms), self._steps, _volume(out))
-        return out
+        xp, padded, blocks = namespace(x, self.atoms), _given(padded), []
+        for _, atoms in self.parts:
+            blocks.append(xp.empty((n, len(atoms), *extents), x.dtype))
+            kernels(x).correlate(padded, _given(atoms), self._steps, _volume(blocks[-1]))
+        return blocks[0] if len(blocks) == 1 else xp.concatenate(blocks, axis=1)
 
     def is_direct(self, signal_extents):
-        """Whether correlations are sums over an atom's samples: no patches, no transforms."""
+        """Whether `adjoint` is one sum over an atom's samples: no patches, no transforms."""
         extents, padded = (
             self.code_extents(signal_extents),
             self.geometry.padded_extents(signal_extents),
         )
-        return not (self.is_patch(signal_extents) or self._transforms(self.atoms, extents, padded))
+        other = self.is_patch(signal_extents) or self._transforms(self.atoms, extents, padded)
+        return len(self.parts) == 1 and not other
 
     def proximal_step(self, r, step, point, prox):
         """``prox(y + step D^T r)`` in one pass, if `is_direct`: see the kernel of that name."""
@@ -199,22 +234,25 @@ class Dictionary:
         Returns
         -------
         g : array (K, C, *s)
-            ``g[k, c, l] = sum_{n, v} (E r)[n, c, t v + l] z[n, k, v]``
+            ``g[k, c, l] = sum_{n, v} (E r)[n, c, t v + l] z[n, k, v]``; 0 behind smaller atoms.
         """
         self._check_codes(z)
         self.check_signals("r", r)
         if (r.shape[0], *self.code_extents(r.shape[2:])) != (z.shape[0], *z.shape[2:]):
             raise ValueError(f"r of shape {r.shape} does not fit codes z of shape {z.shape}")
-        out = namespace(r, z, self.atoms).empty(self.atoms.shape, r.dtype)
+        n, padded = len(r), self.pad(r)
         if self.is_patch(r.shape[2:]):
-            n = r.shape[0]
-            out[...] = (z.reshape(n, -1).T @ r.reshape(n, -1)).reshape(out.shape)
-            return out
-        padded = self.pad(r)
+            g = (z.reshape(n, -1).T @ r.reshape(n, -1)).reshape(self.atoms.shape)
+            return self._stacked([g[own] for own in self._owns])
         if self._transforms(z, z.shape[2:], padded.shape[2:], for_atoms=True):
-            return fourier.correlate_atoms(padded, z, self.geometry.stride, self.extents)
-        kernels(r).correlate_atoms(_given(padded), _given(z), self._steps, _volume(out))
-        return out
+            g = fourier.correlate_atoms(padded, z, self.geometry.stride, self.extents)
+            return self._stacked([g[own] for own in self._owns])
+        xp, padded, blocks = namespace(r, z, self.atoms), _given(padded), []
+        for which, atoms in self.parts:
+            blocks.append(xp.empty(atoms.shape, r.dtype))
+            to = _volume(blocks[-1])
+            kernels(r).correlate_atoms(padded, _given(z[:, which]), self._steps, to)
+        return self._stacked(blocks)
 
     @property
     def matrix(self):
@@ -265,27 +303,19 @@ class Dictionary:
         """
         if signal_extents is not None and self.is_patch(signal_extents):
             return float(self._norm_squared_patch)
-        phases = _phases(self.atoms.astype("float64"), self.geometry.stride)
-        taps = phases.shape[2:]
-        caps = [GRID * s for s in taps]
-        wanted = caps
+        phases, wanted = polyphase(self.atoms.astype("float64"), self.geometry.stride), None
         if signal_extents is not None:
-            wraps = self.mode == "circular"
+            more = [0 if self.mode == "circular" else s - 1 for s in phases.shape[2:]]
             codes = self.code_extents(signal_extents)
-            wanted = [v if wraps else v + s - 1 for v, s in zip(codes, taps, strict=True)]
-        samples = [min(cap, int(n)) for cap, n in zip(caps, wanted, strict=True)]
-        bound = _largest_eigenvalue(phases, tuple(samples))
-        coarse = [signal_extents is None or n > cap for n, cap in zip(wanted, caps, strict=True)]
-        for s, n, is_coarse in zip(taps, samples, coarse, strict=True):
-            bound /= cos(pi * (s - 1) / n) if is_coarse else 1.0
-        return bound
+            wanted = [v + s for v, s in zip(codes, more, strict=True)]
+        return norm_bound(phases, wanted)
 
     @cached_property
     def as_double(self):
         """The same dictionary in float64, for certificates."""
         if self.dtype == "float64":
             return self
-        return Dictionary(self.atoms.astype("float64"), self.mode, self.stride)
+        return Dictionary(self.atoms.astype("float64"), self.mode, self.stride, self.sizes)
 
     @cached_property
     def _norm_squared_patch(self):
@@ -309,7 +339,8 @@ class Dictionary:
     def _transforms(self, a, positions, padded, *, for_atoms=False):
         """Whether to go through the Fourier domain: host arrays and atoms that are large enough."""
         on_host = namespace(a) is np
-        return on_host and fourier.is_faster(self.atoms, positions, padded, for_atoms=for_atoms)
+        shapes = [atoms.shape for _, atoms in self.parts]
+        return on_host and fourier.is_faster(shapes, positions, padded, for_atoms=for_atoms)
 
     def _spectra(self, padded):
         """Spectra of the atoms for signals of these extents; the last ones are kept."""
@@ -348,41 +379,6 @@ class Dictionary:
                 f"{name} is {a.dtype} but the atoms are {self.dtype}; use one precision, "
                 f"for example {name}.astype(atoms.dtype)"
             )
-
-
-def _phases(atoms, stride):
-    """Samples t j + p of the atoms as sample j of channel (c, p), for every phase p < t."""
-    xp, (k, c, *extents) = namespace(atoms), atoms.shape
-    taps = [-(-s // t) for s, t in zip(extents, stride, strict=True)]
-    whole = [(0, 0), (0, 0)]
-    whole += [(0, n * t - s) for n, t, s in zip(taps, stride, extents, strict=True)]
-    split = [n for pair in zip(taps, stride, strict=True) for n in pair]
-    axes = range(2, 2 + 2 * len(taps))
-    phases = xp.pad(atoms, whole).reshape(k, c, *split)
-    return phases.transpose(0, 1, *axes[1::2], *axes[::2]).reshape(k, -1, *taps)
-
-
-def _largest_eigenvalue(atoms, samples):
-    """Largest eigenvalue of D(w) D(w)^H over a grid of frequencies."""
-    xp = namespace(atoms)
-    spectra = xp.fft.rfftn(_wrapped(atoms, samples), samples, axes=tuple(range(2, atoms.ndim)))
-    spectra = xp.moveaxis(spectra.reshape(*spectra.shape[:2], -1), 2, 0)  # (w, K, C)
-    if spectra.shape[1] < spectra.shape[2]:
-        spectra = spectra.swapaxes(1, 2)  # the smaller of D D^H and D^H D
-    grams = spectra.conj().swapaxes(1, 2) @ spectra
-    return float(xp.linalg.eigvalsh(grams)[:, -1].max())
-
-
-def _wrapped(atoms, samples):
-    """Atoms folded onto ``samples`` points an axis: a strided circle can be shorter than they."""
-    for axis, n in enumerate(samples, start=2):
-        parts = [atoms.take(range(i, min(i + n, atoms.shape[axis])), axis)
-                 for i in range(0, atoms.shape[axis], n)]  # fmt: skip
-        whole = parts[0].copy()
-        for part in parts[1:]:
-            whole[(slice(None),) * axis + (slice(0, part.shape[axis]),)] += part
-        atoms = whole
-    return atoms
 
 
 def _volume(a):

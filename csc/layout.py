@@ -5,8 +5,10 @@ than the signal's, so that vectors of the kernels never leave it. Signals that w
 repeated at their ends, and every code is shown at all its copies.
 """
 
+from functools import reduce
 from itertools import product
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import maximum_filter1d
@@ -16,6 +18,41 @@ from csc.sparse import SparseCodes
 
 LANES = 8  # of the kernels' vectors
 PIECES = 16  # of each signal, for the threads
+
+
+class Boxes(NamedTuple):
+    """The rows of samples of which atoms consist, a line for each size of atoms.
+
+    Row i of an atom k lies ``rows[size[k], i]`` behind the atom's place, i < ``heights[size[k]]``,
+    and is ``widths[size[k]]`` long, a multiple of LANES.
+    """
+
+    size: np.ndarray  # (K,)
+    rows: np.ndarray  # (G, R)
+    heights: np.ndarray  # (G,)
+    widths: np.ndarray  # (G,)
+
+    def offsets(self, parts):
+        """For each size, the offsets of all samples of an atom from its place."""
+        for (_, atoms), rows, height in zip(parts, self.rows, self.heights, strict=True):
+            yield np.add.outer(rows[:height], np.arange(atoms.shape[-1])).ravel()
+
+
+def _boxes(parts, steps):
+    """Boxes of atoms of some sizes, and the atoms as rows, each row of samples padded."""
+    heights = np.array([prod(a.shape[1:4]) for _, a in parts])
+    widths = np.array([-(-a.shape[4] // LANES) * LANES for _, a in parts])
+    n_atoms = sum(len(a) for _, a in parts)
+    size, rows = np.empty(n_atoms, np.int64), np.zeros((len(parts), heights.max()), np.int64)
+    padded = np.zeros((n_atoms, (heights * widths).max()), parts[0][1].dtype)
+    for g, (k, atoms) in enumerate(parts):
+        size[k] = g
+        corners = np.indices(atoms.shape[1:4]).reshape(3, -1)
+        rows[g, : heights[g]] = np.array(steps) @ corners
+        whole = np.zeros((len(atoms), heights[g], widths[g]), atoms.dtype)
+        whole[..., : atoms.shape[4]] = atoms.reshape(len(atoms), heights[g], -1)
+        padded[k, : heights[g] * widths[g]] = whole.reshape(len(atoms), -1)
+    return Boxes(size, rows, heights, widths), padded
 
 
 class Layout:
@@ -35,19 +72,13 @@ class Layout:
         ones = (1,) * (5 - len(shape))
         self.positions = (*ones, *self.code_shape[2:])
         self.stride = (*ones, *dictionary.geometry.stride)
-        atoms = dictionary.atoms.astype(dtype)
-        self.atoms = atoms.reshape(*atoms.shape[:2], *ones, *atoms.shape[2:])
+        self.reach = (*ones, *dictionary.extents)
         self._lay_out_signals(ones)
         _, c, s0, s1, s2 = self.buffer_shape
         self.steps = np.array([c * s0 * s1 * s2, s1 * s2, s2, 1])
-        channels, e0, e1, e2 = self.atoms.shape[1:]
-        rows = np.indices((channels, e0, e1)).reshape(3, -1)
-        self.rows = (np.array([s0 * s1 * s2, s1 * s2, s2]) @ rows).astype(np.int64)
-        self.offsets = np.add.outer(self.rows, np.arange(e2)).ravel()
-        width = -(-e2 // LANES) * LANES
-        self.padded_atoms = np.zeros((len(atoms), len(self.rows), width), dtype)
-        self.padded_atoms[:, :, :e2] = self.atoms.reshape(len(atoms), -1, e2)
-        self.padded_atoms = self.padded_atoms.reshape(len(atoms), -1)
+        parts = [(k, a.astype(dtype)) for k, a in dictionary.parts]
+        self.parts = [(k, a.reshape(*a.shape[:2], *ones, *a.shape[2:])) for k, a in parts]
+        self.boxes, self.padded_atoms = _boxes(self.parts, (s0 * s1 * s2, s1 * s2, s2))
 
     def _lay_out_signals(self, ones):
         """Where in the buffer the atoms lie (``inside``), and the signals themselves (``own``).
@@ -59,7 +90,7 @@ class Layout:
         self.extents = (*ones, *extents)
         padded = (*ones, *geometry.padded_extents(extents))
         low = (*(0 for _ in ones), *geometry.low)
-        room = [(s - 1) * self.wraps for s in self.atoms.shape[2:]]
+        room = [(s - 1) * self.wraps for s in self.reach]
         sizes = [p + 2 * m for p, m in zip(padded, room, strict=True)]
         self.room, self.volume = np.array(room), (*self.shape[:2], *padded)
         self.buffer_shape = (*self.shape[:2], *sizes[:2], sizes[2] + LANES)
@@ -114,7 +145,7 @@ class Layout:
         if not self.wraps:
             return none, none
         n, corner, _ = self._corners(index)
-        extents, atom = np.array(self.extents), np.array(self.atoms.shape[2:])
+        extents, atom = np.array(self.extents), np.array(self.reach)
         repeated = np.array(self.volume[2:]) - extents
         near = np.flatnonzero(((corner + atom > extents) | (corner < repeated)).any(axis=1))
         n, corner = n[near], corner[near]
@@ -137,7 +168,7 @@ class Layout:
         touches its first, is an odd one.
         """
         axis = next((a for a in range(3) if self.positions[a] > 1), 2)
-        reach = self.atoms.shape[2 + axis] + (LANES if axis == 2 else 0)
+        reach = self.reach[axis] + (LANES if axis == 2 else 0)
         least = -(-reach // self.stride[axis])
         number = min(PIECES, self.positions[axis] // least) // 2 * 2
         size = prod(self.positions[axis + 1 :]) * self.code_shape[1]
@@ -150,14 +181,45 @@ class Layout:
 
     def excess(self, r, worths, positive):
         """``max_k w_k |D^T r|_k`` at every position ``(N, *V)``, of a padded residual."""
-        out = np.empty((self.code_shape[0], *self.positions), self.dtype)
-        kernels(r).excess(r[self.inside], self.atoms, worths, self.stride, positive, out)
-        return out.reshape(self.code_shape[0], *self.code_shape[2:])
+        tops = []
+        for k, atoms in self.parts:
+            tops.append(np.empty((self.code_shape[0], *self.positions), self.dtype))
+            kernels(r).excess(r[self.inside], atoms, worths[k], self.stride, positive, tops[-1])
+        return reduce(np.maximum, tops).reshape(self.code_shape[0], *self.code_shape[2:])
+
+    def violators(self, r, prices, positions, bars, positive):  # noqa: PLR0913
+        """Indices of the codes at ``positions`` whose correlations exceed ``bars`` prices.
+
+        Parameters
+        ----------
+        r : array
+            A padded residual.
+        prices : array (K,)
+        positions : array (P,), int64
+            Flat positions.
+        bars : array (P,)
+        positive : bool
+            Whether codes must not be negative.
+
+        Returns
+        -------
+        index : array (A,), int64
+            Sorted if the positions are.
+        """
+        where, _ = self.places(positions * len(prices))
+        worst = np.empty((len(where), len(prices)), bool)
+        for (k, atoms), offsets in zip(self.parts, self.boxes.offsets(self.parts), strict=True):
+            matrix = atoms.reshape(len(atoms), -1) / prices[k][:, None]
+            found = np.empty((len(where), len(atoms)), bool)
+            kernels(r).violators(r.reshape(-1), matrix, offsets, where, bars, positive, found)
+            worst[:, k] = found
+        i, k = np.nonzero(worst)
+        return positions[i] * len(prices) + k
 
     def worst_nearby(self, a):
         """At each position the largest of ``a`` among the positions whose atoms overlap."""
         out = a.reshape(len(a), *self.positions)
-        for axis, (extent, step) in enumerate(zip(self.atoms.shape[2:], self.stride, strict=True)):
+        for axis, (extent, step) in enumerate(zip(self.reach, self.stride, strict=True)):
             reach = -(-extent // step) - 1
             if reach:
                 out = maximum_filter1d(out, 2 * reach + 1, axis + 1, mode=self._border)
@@ -171,7 +233,7 @@ class Layout:
         out[(slice(None), 0, *taken)] = a.reshape(n, *positions)
         if self.wraps:
             out = out[(..., *map(slice, self.extents))]
-        for axis, extent in enumerate(self.atoms.shape[2:]):
+        for axis, extent in enumerate(self.reach):
             origin = (extent - 1) // 2
             if extent > 1:
                 out = maximum_filter1d(out, extent, axis + 2, mode=self._border, origin=origin)
@@ -230,7 +292,7 @@ class Columns:
         """Add ``D z`` of codes with these values to a padded residual."""
         layout, parts = self.layout, (self.where, self.atom, *self.copies, values)
         flat = target.reshape(-1)
-        kernels(flat).add_active(flat, layout.padded_atoms, layout.rows, parts, self.pieces)
+        kernels(flat).add_active(flat, layout.padded_atoms, layout.boxes, parts, self.pieces)
         return target
 
     def adjoint(self, r, atoms=None):
@@ -238,5 +300,5 @@ class Columns:
         layout = self.layout
         atoms = layout.padded_atoms if atoms is None else atoms
         out, flat = np.empty(len(self.where), layout.dtype), r.reshape(-1)
-        kernels(flat).correlate_active(flat, atoms, layout.rows, self.where, self.atom, out)
+        kernels(flat).correlate_active(flat, atoms, layout.boxes, self.where, self.atom, out)
         return out

@@ -96,7 +96,7 @@ class Support:
         where, _ = layout.places(positions * n_atoms)
         q = np.empty((len(where), n_atoms), layout.dtype)
         flat = self.r.reshape(-1)
-        kernels(q).correlate_at(flat, layout.padded_atoms, layout.rows, where, q)
+        kernels(q).correlate_at(flat, layout.padded_atoms, layout.boxes, where, q)
         return positions * n_atoms + (abs(q) * self.worths).argmax(axis=1)
 
     def _take(self, codes):

@@ -152,7 +152,7 @@ ATOMS = np.ones((2, 1, 3, 3))
         ({"atoms": np.zeros((2, 1, 3))}, ValueError, "atoms are all zero"),
         ({"atoms": np.ones((0, 1, 3))}, ValueError, r"atoms is empty: shape \(0, 1, 3\)"),
         ({"atoms": np.full((2, 1, 3), np.nan)}, ValueError, "atoms holds NaN"),
-        ({"atoms": [[1.0]]}, TypeError, "atoms must be an array, got list"),
+        ({"atoms": [[1.0]]}, TypeError, "atoms must be an array .* got a list of list"),
         (
             {"atoms": ATOMS, "mode": "reflect"},
             ValueError,

@@ -167,31 +167,47 @@ def test_kernels_against_loops(rng, dtype):
     where, atom = layout.places(codes.index)
     parts = (where, atom, *layout.copies(codes.index), codes.values)
     pieces = layout.pieces(codes.index)
-    add_active(r.reshape(-1), layout.padded_atoms, layout.rows, parts, pieces)
+    add_active(r.reshape(-1), layout.padded_atoms, layout.boxes, parts, pieces)
     r = np.ascontiguousarray(r)
     np.testing.assert_allclose(layout.synthesize(codes), D(z, shape[2:]), **tol)
     np.testing.assert_allclose(r[..., 0, :, :-8], x + D(z, shape[2:]), **tol)
     q = D.adjoint(x + D(z, shape[2:]))
     out = np.empty(len(where), dtype)
-    correlate_active(r.reshape(-1), layout.padded_atoms, layout.rows, where, atom, out)
+    correlate_active(r.reshape(-1), layout.padded_atoms, layout.boxes, where, atom, out)
     np.testing.assert_allclose(out, q[codes.coordinates], **tol)
     everywhere = np.arange(q.size // 4)
     places, _ = layout.places(everywhere * 4)
     all_atoms = np.empty((len(everywhere), 4), dtype)
-    correlate_at(r.reshape(-1), layout.padded_atoms, layout.rows, places, all_atoms)
+    correlate_at(r.reshape(-1), layout.padded_atoms, layout.boxes, places, all_atoms)
     np.testing.assert_allclose(all_atoms.reshape(2, *q.shape[2:], 4), np.moveaxis(q, 1, -1), **tol)
+
+
+@pytest.mark.parametrize("positive", [False, True])
+def test_violators_exceed_their_bars(positive, rng, dtype):
+    D = csc.Dictionary(rng.standard_normal((4, 3, 2, 3)).astype(dtype), stride=(1, 2))
+    layout = Layout(D, (2, 3, 7, 11), dtype)
+    x = rng.standard_normal((2, 3, 7, 11)).astype(dtype)
+    q = np.moveaxis(D.adjoint(x), 1, -1).reshape(-1, 4)
+    places, _ = layout.places(np.arange(len(q)) * 4)
     bars = rng.uniform(0.1, 3, len(places)).astype(dtype)
-    for positive in (False, True):
-        exceed = np.empty((len(everywhere), 4), bool)
-        flat = layout.atoms.reshape(4, -1)
-        violators(r.reshape(-1), flat, layout.offsets, places, bars, positive, exceed)
-        values = all_atoms if positive else abs(all_atoms)
-        unsure = abs(values - bars[:, None]) < tol["atol"]
-        np.testing.assert_array_equal(exceed | unsure, (values > bars[:, None]) | unsure)
-        assert 0 < exceed.mean() < 1
+    offsets, exceed = next(layout.boxes.offsets(layout.parts)), np.empty(q.shape, bool)
+    flat = layout.buffer(x).reshape(-1)
+    violators(flat, D.matrix, offsets, places, bars, positive, exceed)
+    values = q if positive else abs(q)
+    unsure = abs(values - bars[:, None]) < 1e-4
+    np.testing.assert_array_equal(exceed | unsure, (values > bars[:, None]) | unsure)
+    assert 0 < exceed.mean() < 1
+
+
+def test_the_excess_is_the_worst_correlation_over_its_price(rng, dtype):
+    D = csc.Dictionary(rng.standard_normal((4, 3, 2, 3)).astype(dtype), stride=(1, 2))
+    layout = Layout(D, (2, 3, 7, 11), dtype)
+    x = rng.standard_normal((2, 3, 7, 11)).astype(dtype)
+    r, q = layout.buffer(x), D.adjoint(x)
+    tol = {"atol": 1e-4 if dtype == "float32" else 1e-12}
     worths, top = rng.uniform(0.5, 2, 4).astype(dtype), np.empty((2, 1, *q.shape[2:]), dtype)
     for positive in (False, True):
-        excess(r[..., :-8], layout.atoms, worths, layout.stride, positive, top)
+        excess(r[..., :-8], layout.parts[0][1], worths, layout.stride, positive, top)
         values = np.maximum(q, 0) if positive else abs(q)
         expected = (values * worths[:, None, None]).max(axis=1)
         np.testing.assert_allclose(top[:, 0], expected, **tol)
@@ -223,8 +239,7 @@ def test_pieces_two_apart_share_no_sample(shape, size, mode, rng):
     assert pieces[-1] == len(index)
     where, _ = layout.places(index)
     first, copies = layout.copies(index)
-    width = layout.padded_atoms.shape[1] // len(layout.rows)
-    box = (layout.rows[:, None] + np.arange(width)).ravel()
+    box = (layout.boxes.rows[0][:, None] + np.arange(layout.boxes.widths[0])).ravel()
     owner = [np.full(layout.buffer().size, -1) for _ in range(2)]
     for p in range(len(pieces) - 1):
         start, stop = pieces[p : p + 2]

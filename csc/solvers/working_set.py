@@ -91,13 +91,15 @@ def _code_signals(problem, state):
     precision = "float64" if state.tol < FINE else problem.x.dtype
     active = problem.active_set(state.z, precision)
     near = NEAR
-    for _ in range(A_STEP):
+    for round_ in range(A_STEP):
         excess = active.excess()
         objective, gap = (float(a.sum()) for a in active.certificate(excess, sharp=False))
         if gap <= near * state.tol * objective:
             rough, gap = gap, float(active.certificate(excess)[1].sum())
             near = HOPE * rough / gap if gap else inf
         if gap <= state.tol * objective:
+            if round_ == 0 and gap > 0:  # codes that stay would tell the caller: no more to gain
+                return _code_signals(problem, state._replace(tol=state.tol / 10))
             return WorkingSetState(active.codes.astype(problem.x.dtype), state.tol / 10)
         new = active.admit(excess, SHARE)
         for _ in range(PATIENCE):

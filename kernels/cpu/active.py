@@ -20,7 +20,7 @@ from csc.kernels.cpu.vectors import add_rows, dot_rows, dot_rows_masked
 OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
-def descend_active(residual, mask, atoms, rows, codes, pieces, rules):
+def descend_active(residual, mask, atoms, boxes, codes, pieces, rules):
     """Sweep over the active codes of every piece, in place.
 
     Parameters
@@ -29,10 +29,10 @@ def descend_active(residual, mask, atoms, rows, codes, pieces, rules):
         x - D z, flat, with every atom's padded box inside.
     mask : array (size,) or (0,)
         1 where the residual counts; empty if it counts everywhere.
-    atoms : array (K, len(rows) * width)
-        Atoms, rows padded with zeros to ``width``, a multiple of LANES.
-    rows : array (R,), int64
-        Offset of each row of an atom from the atom's place.
+    atoms : array (K, n)
+        Atoms, their rows padded with zeros to a multiple of LANES.
+    boxes : Boxes
+        Where the rows of each size of atoms lie, see `csc.layout.Boxes`.
     codes : tuple of arrays
         where, atom (A,), int64; first (A + 1,) or (0,), copies (E,), int64: flat places, besides
         where, at which code a shows are ``copies[first[a]]`` to ``copies[first[a + 1]]``; price,
@@ -48,7 +48,7 @@ def descend_active(residual, mask, atoms, rows, codes, pieces, rules):
         How much the last sweep lowered the objective, at least.
     """
     lowered = np.zeros(len(pieces) - 1)
-    data = residual, mask, atoms, rows, *codes, pieces
+    data = residual, mask, atoms, boxes, *codes, pieces
     positive, n_sweeps = rules
     for colour in (0, 1):  # pieces 0, 2, 4, ... never touch each other, nor do 1, 3, 5, ...
         n = (len(pieces) - colour) // 2
@@ -57,18 +57,27 @@ def descend_active(residual, mask, atoms, rows, codes, pieces, rules):
 
 
 @njit(**OPTIONS)
+def _box(boxes, k):
+    """Offsets of the rows of atom k, and their padded length."""
+    g = boxes.size[k]
+    return boxes.rows[g, : boxes.heights[g]], boxes.widths[g]
+
+
+@njit(**OPTIONS)
 def _descend(  # noqa: PLR0913
-    start, stop, residual, mask, atoms, rows, where, atom, first, copies, price, inverse, z, pieces,
-    colour, both_signs, n_sweeps, lowered,
+    start, stop, residual, mask, atoms, boxes, where, atom, first, copies, price, inverse, z,
+    pieces, colour, both_signs, n_sweeps, lowered,
 ):  # fmt: skip
-    width = atoms.shape[1] // len(rows)
-    zero = residual.dtype.type(0)
+    zero, several = residual.dtype.type(0), len(boxes.heights) > 1
+    rows, width = _box(boxes, 0)
     for p in range(start, stop):
         piece = 2 * p + colour
         for _ in range(n_sweeps):
             drop = 0.0
             for a in range(pieces[piece], pieces[piece + 1]):
                 d = atoms[atom[a]]
+                if several:  # a look-up a visit costs a tenth
+                    rows, width = _box(boxes, atom[a])
                 if mask.size > 0:
                     slope = dot_rows_masked(d, residual, where[a], rows, width, mask)
                 else:
@@ -89,48 +98,48 @@ def _descend(  # noqa: PLR0913
             lowered[piece] = drop
 
 
-def correlate_active(signal, atoms, rows, where, atom, out):
+def correlate_active(signal, atoms, boxes, where, atom, out):
     """Correlate each active code's atom with a flat signal, ``out[a] = <d_atom[a], signal>``."""
-    in_batches(_correlate_active, len(where), signal, atoms, rows, where, atom, out)
+    in_batches(_correlate_active, len(where), signal, atoms, boxes, where, atom, out)
 
 
 @njit(**OPTIONS)
-def _correlate_active(start, stop, signal, atoms, rows, where, atom, out):  # noqa: PLR0913
-    width = atoms.shape[1] // len(rows)
+def _correlate_active(start, stop, signal, atoms, boxes, where, atom, out):  # noqa: PLR0913
     for a in range(start, stop):
+        rows, width = _box(boxes, atom[a])
         out[a] = dot_rows(atoms[atom[a]], signal, where[a], rows, width)
 
 
-def add_active(target, atoms, rows, codes, pieces):
+def add_active(target, atoms, boxes, codes, pieces):
     """Add ``sum_a z_a d_a`` to a flat ``target``; ``codes`` are where, atom, first, copies, z."""
     for colour in (0, 1):
         n = (len(pieces) - colour) // 2
-        in_batches(_add, n, target, atoms, rows, *codes, pieces, colour, least=1)
+        in_batches(_add, n, target, atoms, boxes, *codes, pieces, colour, least=1)
 
 
 @njit(**OPTIONS)
 def _add(  # noqa: PLR0913
-    start, stop, target, atoms, rows, where, atom, first, copies, z, pieces, colour
+    start, stop, target, atoms, boxes, where, atom, first, copies, z, pieces, colour
 ):
-    width = atoms.shape[1] // len(rows)
     for p in range(start, stop):
         for a in range(pieces[2 * p + colour], pieces[2 * p + colour + 1]):
+            rows, width = _box(boxes, atom[a])
             add_rows(atoms[atom[a]], target, where[a], rows, width, z[a])
             if first.size > 0:
                 for i in range(first[a], first[a + 1]):
                     add_rows(atoms[atom[a]], target, copies[i], rows, width, z[a])
 
 
-def correlate_at(residual, atoms, rows, places, out):
+def correlate_at(residual, atoms, boxes, places, out):
     """Correlate all atoms at some places, ``out[i, k] = <d_k, r at places[i]>``."""
-    in_batches(_correlate_at, len(places), residual, atoms, rows, places, out)
+    in_batches(_correlate_at, len(places), residual, atoms, boxes, places, out)
 
 
 @njit(**OPTIONS)
-def _correlate_at(start, stop, residual, atoms, rows, places, out):
-    width = atoms.shape[1] // len(rows)
+def _correlate_at(start, stop, residual, atoms, boxes, places, out):
     for i in range(start, stop):
         for k in range(len(atoms)):
+            rows, width = _box(boxes, k)
             out[i, k] = dot_rows(atoms[k], residual, places[i], rows, width)
 
 
