@@ -1,174 +1,158 @@
-"""Convolutional sparse coding of one signal beside sporco (images) and alphacsc (1-D).
+"""Convolutional sparse coding of one signal beside sporco, scico, dicodile and alphacsc.
 
-Every solver starts cold with a budget (iterations, or a tolerance) that grows from line to line;
-after each run its codes are judged in float64 by the same NumPy lines. ``relative_excess`` is how
-far the objective lies above the lowest one known. Every solver solves the same problem: images
-wrap around (sporco knows no other border), atoms of series lie inside (alphacsc's, codes >= 0).
+Every solver of a case solves the same problem: images wrap around (sporco's and scico's border), or
+atoms lie inside (dicodile's and alphacsc's; the latter with codes >= 0). Each runs in a process of
+its own, after a warm-up, with the settings its authors document, for ``--patience`` times as long
+as csc needed (at least 5 s). Codes are judged on the way, while the clock stands still, in
+float64 by NumPy lines that know no library. ``relative_excess`` is how far the objective lies above
+the lowest one any solver found, ``peak_gb`` the largest resident memory of the process, of which
+``start_gb`` was there before the solver began.
 """
 
 import argparse
+import importlib.util
+import multiprocessing
 import warnings
-from time import perf_counter
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 import csc
+from demos._common import write
+from demos.bench import peers
 from demos.bench.report import show
+from demos.bench.signals import learned_atoms, photograph, series
 
-TOLERANCES = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 1e-4, 1e-5, 1e-6)
-ITERATIONS = (10, 20, 40, 57, 80, 113, 160, 226, 320)
-
-
-def photograph(size, dtype):
-    """A high-passed square of a bundled photograph, ``(1, 1, size, size)``."""
-    fits = [p.pixels for p in csc.images.natural() if min(p.pixels.shape) >= size]
-    pixels = max(fits, key=np.std)
-    x = pixels - ndimage.gaussian_filter(pixels, 3)
-    return np.ascontiguousarray(x[None, None, :size, :size], dtype)
+GOAL = 1e-4
+GRID = [(size, 64, 8, False) for size in (128, 256, 512, 1024)]
+GRID += [(256, 36, 12, False), (256, 96, 16, False), (256, 64, 8, True)]
 
 
-def learned_atoms(n_atoms, side, dtype):
-    """Atoms learned from high-passed patches."""
-    photographs = [p.pixels - ndimage.gaussian_filter(p.pixels, 3) for p in csc.images.natural()]
-    X = csc.images.extract_patches(photographs, (side, side), n=10_000, rng=0)
-    X = (X / X.std()).astype("float32")
-    model = csc.DictionaryLearning(n_atoms, (side, side), 1.0, max_iter=5, random_state=0)
-    return csc.UnitSphere().project(model.fit(X).atoms_).astype(dtype)
+class Case(NamedTuple):
+    """One problem, and who solves it."""
+
+    name: str
+    x: np.ndarray
+    atoms: np.ndarray
+    lmbda: float
+    solvers: dict
+    wraps: bool
 
 
-def objective(x, atoms, z, lmbda, *, wraps):
-    """Lasso objective in float64, by FFT; knows no library."""
-    axes = tuple(range(2, x.ndim))
-    x, atoms, z = (a.astype("float64") for a in (x, atoms, z))
-    extents = x.shape[2:]
-    spectra = np.fft.rfftn(atoms, extents, axes=axes)
-    codes = z
-    if not wraps:  # mode "full" never reaches around
-        border = [(0, S - v) for S, v in zip(extents, z.shape[2:], strict=True)]
-        codes = np.pad(z, [(0, 0), (0, 0), *border])
-    product = np.einsum("kc...,nk...->nc...", spectra, np.fft.rfftn(codes, axes=axes))
-    fit = np.fft.irfftn(product, extents, axes=axes)
-    return 0.5 * float(((x - fit) ** 2).sum()) + lmbda * float(abs(z).sum())
+def objective(case, z):
+    """Lasso objective in float64, by FFT, an atom at a time."""
+    axes = tuple(range(1, case.x.ndim - 1))
+    extents, fit = case.x.shape[2:], 0
+    for k, atom in enumerate(case.atoms.astype("float64")):
+        codes = z[0, k].astype("float64")
+        if not case.wraps:  # mode "full" never reaches around
+            codes = np.pad(codes, [(0, S - v) for S, v in zip(extents, codes.shape, strict=True)])
+        fit = fit + np.fft.rfftn(atom, extents, axes=axes) * np.fft.rfftn(codes[None], axes=axes)
+    residual = case.x[0] - np.fft.irfftn(fit, extents, axes=axes)
+    return 0.5 * float((residual**2).sum()) + case.lmbda * float(abs(z).sum(dtype="float64"))
 
 
-def code_csc_circular(x, atoms, lmbda, tol):
-    return csc.sparse_code(x, atoms, lmbda, mode="circular", tol=tol).codes
+def run(case, solver, limit):
+    """Seconds and objectives of one solver, and resident memory before and while it works."""
+    warnings.simplefilter("ignore")  # the peers' own deprecations
+    start, watches = peers.resident_peak(), []
+    for seconds in (0, limit):  # first a warm-up: compilation, plans, thread pools
+        watches.append(peers.Watch(lambda z: objective(case, z), seconds))
+        solver(case.x, case.atoms, case.lmbda, watches[-1])
+    return watches[1].points, start, watches[0].peak  # before judging took memory of its own
 
 
-def code_csc_positive(x, atoms, lmbda, tol):
-    return csc.sparse_code(x, atoms, lmbda, positive=True, tol=tol).codes
-
-
-def code_sporco(module, x, atoms, lmbda, n, **options):
-    """sporco's solvers want (H, W, K) atoms and give (H, W, 1, 1, K) codes."""
-    settings = {"Verbose": False, "MaxMainIter": n, "RelStopTol": 0.0, "DataType": x.dtype}
-    solver = module.ConvBPDN(
-        np.moveaxis(atoms[:, 0], 0, -1), x[0, 0], lmbda, module.ConvBPDN.Options(settings | options)
-    )
-    return np.moveaxis(solver.solve()[:, :, 0, 0], -1, 0)[None]
-
-
-def code_admm(x, atoms, lmbda, n):
-    from sporco.admm import cbpdn
-
-    auto = {"Enabled": True, "Period": 1, "AutoScaling": True, "RsdlRatio": 1.2, "Scaling": 1000.0}
-    return code_sporco(
-        cbpdn, x, atoms, lmbda, n, AutoRho=auto, rho=50 * lmbda + 0.5, RelaxParam=1.8,
-        LinSolveCheck=False, HighMemSolve=True, FastSolve=True,
-    )  # fmt: skip
-
-
-def code_pgm(x, atoms, lmbda, n):
-    from sporco.pgm import backtrack, cbpdn
-
-    search = backtrack.BacktrackStandard()
-    return code_sporco(cbpdn, x, atoms, lmbda, n, L=50.0, Backtrack=search, FastSolve=True)
-
-
-def code_alphacsc(x, atoms, lmbda, tol):
-    from alphacsc.update_z_multi import update_z_multi
-
-    arguments = {"tol": tol, "max_iter": 10**8}
-    return update_z_multi(x, atoms, lmbda, solver="lgcd", solver_kwargs=arguments)[0]
-
-
-def run(case, solvers, x, atoms, lmbda, *, wraps):
-    """Time every solver at every budget and print one line each."""
-    runs = []
-    for name, (code, budgets) in solvers.items():
-        code(x, atoms, lmbda, budgets[0])  # warm-up: compilation, plans, thread pools
-        for budget in budgets:
-            began = perf_counter()
-            z = code(x, atoms, lmbda, budget)
-            seconds = perf_counter() - began
-            runs.append((name, budget, seconds, objective(x, atoms, z, lmbda, wraps=wraps)))
-    best = min(value for *_, value in runs)
-    for name, budget, seconds, value in runs:
+def race(case, patience):
+    """Run all solvers of a case, print a line each, and return their curves."""
+    curves, limit = {}, 60.0
+    for name, (package, solver) in case.solvers.items():
+        if importlib.util.find_spec(package) is None:
+            print(f"{name} is left out: pip install {package}")
+            continue
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            curves[name] = pool.submit(run, case, solver, limit).result()
+        if name == "csc":
+            limit = max(5.0, patience * seconds_to(curves[name][0], min(curves[name][0])[1]))
+    best = min(value for points, *_ in curves.values() for _, value in points)
+    goals = {name: seconds_to(points, best) for name, (points, *_) in curves.items()}
+    for name, (points, start, peak) in curves.items():
         show(
-            bench="coding", case=case, solver=name, budget=budget, seconds=seconds,
-            relative_excess=value / best - 1,
+            bench="coding", case=case.name, solver=name, seconds_to_goal=goals[name],
+            ratio=goals[name] / goals["csc"], start_gb=start / 1e9, peak_gb=peak / 1e9,
+            seconds=[t for t, _ in points], relative_excess=[o / best - 1 for _, o in points],
         )  # fmt: skip
-    summarise(case, runs, best)
+    for name, seconds in goals.items():
+        tail = f"{seconds:.3g} s, {seconds / goals['csc']:.1f} x csc"
+        late = f"not reached in {curves[name][0][-1][0]:.3g} s"
+        print(f"{case.name}: {name} to {GOAL:.0e}: {late if np.isinf(seconds) else tail}")
+    return {n: [(t, o / best - 1) for t, o in points] for n, (points, *_) in curves.items()}
 
 
-def summarise(case, runs, best, goal=1e-4):
-    """Least seconds to a relative excess of ``goal``, and the ratio to ours."""
-    least = {}
-    for name, _, seconds, value in runs:
-        if value / best - 1 <= goal:
-            least[name] = min(least.get(name, np.inf), seconds)
-    ours = least.get("csc", np.inf)
-    for name in dict.fromkeys(r[0] for r in runs):
-        seconds = least.get(name, np.inf)
-        ratio = "not reached" if np.isinf(seconds) else f"{seconds / ours:.1f} x csc"
-        print(f"{case}: {name} reaches {goal:.0e} in {seconds:.3g} s: {ratio}")
+def seconds_to(points, best):
+    """Least seconds to a relative excess of GOAL; inf if never."""
+    return min((t for t, value in points if value / best - 1 <= GOAL), default=np.inf)
 
 
-def images(size, fraction, n_atoms, side):
-    x, atoms = photograph(size, "float32"), learned_atoms(n_atoms, side, "float32")
-    lmbda = fraction * csc.lmbda_max(x, csc.Dictionary(atoms, "circular"))
-    solvers = {"csc": (code_csc_circular, TOLERANCES)}
-    try:
-        import sporco  # noqa: F401
-
-        solvers["sporco ADMM"] = code_admm, ITERATIONS
-        solvers["sporco PGM"] = code_pgm, ITERATIONS
-    except ImportError:
-        print("sporco is not installed and left out: pip install sporco")
-    case = f"{size}x{size}, {n_atoms} atoms {side}x{side}, {fraction} lmbda_max"
-    run(case, solvers, x, atoms, lmbda, wraps=True)
+def image(size, fraction, kind, *, wraps=True):
+    """A photograph and learned atoms."""
+    n_atoms, side, colour = kind
+    x, atoms = photograph(size, colour=colour), learned_atoms(n_atoms, side, colour=colour)
+    mode, solvers = ("circular", peers.IMAGES) if wraps else ("full", peers.INSIDE)
+    if colour:
+        solvers = {name: solvers[name] for name in solvers if name != "scico ADMM"}  # grey only
+    lmbda = fraction * csc.lmbda_max(x, csc.Dictionary(atoms, mode))
+    colours, inside = " RGB" * colour, ", inside" * (not wraps)
+    name = f"{size}x{size}{colours}, {n_atoms} atoms {side}x{side}{inside}, {fraction} lmbda_max"
+    return Case(name, x, atoms, lmbda, solvers, wraps)
 
 
-def series(length, fraction):
-    rng = np.random.default_rng(0)
-    atoms = csc.UnitSphere().project(rng.standard_normal((10, 1, 64)).cumsum(axis=2))
-    D = csc.Dictionary(atoms)
-    z = rng.standard_normal((1, 10, length - 63)) * (rng.random((1, 10, length - 63)) < 2e-3)
-    x = D(z) + 0.05 * rng.standard_normal((1, 1, length))
-    lmbda = fraction * csc.lmbda_max(x, D)
-    solvers = {"csc": (code_csc_positive, TOLERANCES)}
-    try:
-        import alphacsc  # noqa: F401
+def cases(choices):
+    """All problems asked for, one at a time."""
+    kind = choices.atoms, choices.side, choices.colour
+    for fraction in choices.fractions:
+        grid = [(size, *kind) for size in choices.sizes]
+        for size, *kind in GRID if choices.grid else grid:
+            yield image(size, fraction, kind)
+        if choices.inside:
+            yield image(choices.inside, fraction, (choices.atoms, choices.side, False), wraps=False)
+        if choices.length:
+            x, atoms = series(choices.length)
+            lmbda = fraction * csc.lmbda_max(x, csc.Dictionary(atoms))
+            name = f"1-D, {choices.length} samples, 10 atoms of 64, {fraction} lmbda_max"
+            yield Case(name, x, atoms, lmbda, peers.SERIES, wraps=False)
 
-        solvers["alphacsc LGCD"] = code_alphacsc, TOLERANCES
-    except ImportError:
-        print("alphacsc is not installed and left out: pip install alphacsc")
-    case = f"1-D, {length} samples, 10 atoms of 64, {fraction} lmbda_max"
-    run(case, solvers, x, atoms, lmbda, wraps=False)
+
+def picture(curves):
+    """Relative excess against time, an axis a case."""
+    from matplotlib.figure import Figure
+
+    rows = -(-len(curves) // 3)
+    figure = Figure(figsize=(15, 4 * rows), layout="constrained")
+    for axes, (name, lines) in zip(figure.subplots(rows, 3).flat, curves.items(), strict=False):
+        for solver, points in lines.items():
+            seconds, excess = np.array(points).T
+            axes.loglog(seconds, np.maximum(excess, 1e-8), "o-", ms=3, label=solver)
+        axes.axhline(GOAL, color="0.7", lw=1)
+        axes.set(title=name, xlabel="seconds", ylabel="relative excess of the objective")
+        axes.legend()
+    return figure
 
 
 def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m demos.bench coding", description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="*", default=[256, 512])
-    parser.add_argument("--fractions", type=float, nargs="+", default=[0.05])
+    parser.add_argument("--fractions", type=float, nargs="+", default=[0.05], help="of lmbda_max")
     parser.add_argument("--atoms", type=int, default=64)
     parser.add_argument("--side", type=int, default=8)
+    parser.add_argument("--colour", action="store_true")
+    parser.add_argument("--grid", action="store_true", help="the sizes and atoms of the docs")
+    parser.add_argument("--inside", type=int, default=0, help="size of an image beside dicodile")
     parser.add_argument("--length", type=int, default=20_000, help="of the 1-D signal; 0: none")
-    choices = parser.parse_args(arguments)
-    warnings.simplefilter("ignore")  # the peers' own deprecations
-    for fraction in choices.fractions:
-        for size in choices.sizes:
-            images(size, fraction, choices.atoms, choices.side)
-        if choices.length:
-            series(choices.length, fraction)
+    parser.add_argument("--patience", type=float, default=100, help="peers' time over ours")
+    parser.add_argument("--out", type=Path, default=Path("out"))
+    choices, curves = parser.parse_args(arguments), {}
+    for case in cases(choices):
+        curves[case.name] = race(case, choices.patience)
+        write(picture(curves), curves, choices.out, "bench_coding")

@@ -9,24 +9,9 @@ import resource
 import sys
 from time import perf_counter
 
-import numpy as np
-from scipy import ndimage
-
 import csc
-from demos.bench.coding import learned_atoms
 from demos.bench.report import show
-
-
-def mosaic(size):
-    """Tiles of bundled photographs, mirrored at random, high-passed; ``(1, 1, size, size)``."""
-    rng = np.random.default_rng(0)
-    tiles = [p.pixels[:256, :256] for p in csc.images.natural() if min(p.pixels.shape) >= 256]
-    out = np.empty((size, size), "float32")
-    for i in range(0, size, 256):
-        for j in range(0, size, 256):
-            tile = tiles[rng.integers(len(tiles))][:: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
-            out[i : i + 256, j : j + 256] = tile[: size - i, : size - j]
-    return (out - ndimage.gaussian_filter(out, 3))[None, None]
+from demos.bench.signals import learned_atoms, mosaic
 
 
 def main(arguments):

@@ -17,6 +17,7 @@ from csc.kernels.cpu.conv import LANES, TILE, _fours, _multiply
 from csc.kernels.cpu.threads import in_batches
 from csc.kernels.cpu.vectors import add_rows, dot_rows, dot_rows_masked
 
+WORK = 2**18  # multiplications, a few at a time, that are worth a thread
 OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
@@ -52,8 +53,14 @@ def descend_active(residual, mask, atoms, boxes, codes, pieces, rules):
     positive, n_sweeps = rules
     for colour in (0, 1):  # pieces 0, 2, 4, ... never touch each other, nor do 1, 3, 5, ...
         n = (len(pieces) - colour) // 2
-        in_batches(_descend, n, *data, colour, not positive, n_sweeps, lowered, least=1)
+        least = _least(atoms, codes[0], pieces, n_sweeps)
+        in_batches(_descend, n, *data, colour, not positive, n_sweeps, lowered, least=least)
     return float(lowered.sum())
+
+
+def _least(atoms, where, pieces, times=1):
+    """Pieces that are worth a thread."""
+    return 1 + WORK * len(pieces) // (atoms.shape[1] * max(len(where), 1) * times)
 
 
 @njit(**OPTIONS)
@@ -100,7 +107,8 @@ def _descend(  # noqa: PLR0913
 
 def correlate_active(signal, atoms, boxes, where, atom, out):
     """Correlate each active code's atom with a flat signal, ``out[a] = <d_atom[a], signal>``."""
-    in_batches(_correlate_active, len(where), signal, atoms, boxes, where, atom, out)
+    least = 1 + WORK // atoms.shape[1]
+    in_batches(_correlate_active, len(where), signal, atoms, boxes, where, atom, out, least=least)
 
 
 @njit(**OPTIONS)
@@ -114,7 +122,8 @@ def add_active(target, atoms, boxes, codes, pieces):
     """Add ``sum_a z_a d_a`` to a flat ``target``; ``codes`` are where, atom, first, copies, z."""
     for colour in (0, 1):
         n = (len(pieces) - colour) // 2
-        in_batches(_add, n, target, atoms, boxes, *codes, pieces, colour, least=1)
+        least = _least(atoms, codes[0], pieces)
+        in_batches(_add, n, target, atoms, boxes, *codes, pieces, colour, least=least)
 
 
 @njit(**OPTIONS)
