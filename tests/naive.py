@@ -44,6 +44,17 @@ def lasso_gap(D, x, z, lmbda):
     return lasso_value(D, x, z, lmbda) - dual
 
 
+def local_lasso_gap(D, cover, x, z, lmbda, rounds=2):
+    """Gap at the best of some dual points; ``cover[s, v]``: an atom at v covers sample s."""
+    theta, best = x - D @ z, -np.inf
+    for _ in range(rounds + 1):
+        excess = (np.abs(D.T @ theta) / lmbda).reshape(-1, cover.shape[1]).max(axis=0)
+        s = np.clip(x @ theta / (theta @ theta), 0, 1 / excess.max())
+        best = max(best, 0.5 * x @ x - 0.5 * (x - s * theta) @ (x - s * theta))
+        theta = theta / np.where(cover, np.maximum(excess, 1), 1).max(axis=1)
+    return lasso_value(D, x, z, lmbda) - best
+
+
 def ista(D, x, z, lmbda, L, n):
     """Daubechies et al. 2004: all n iterates."""
     iterates = []

@@ -64,17 +64,20 @@ def run(case, solver, limit):
     return watches[1].points, start, watches[0].peak  # before judging took memory of its own
 
 
-def race(case, patience):
+def race(case, choices):
     """Run all solvers of a case, print a line each, and return their curves."""
-    curves, limit = {}, 60.0
+    curves, limit = {}, choices.most
     for name, (package, solver) in case.solvers.items():
+        if name != "csc" and not any(peer in name for peer in choices.peers):
+            continue
         if importlib.util.find_spec(package) is None:
             print(f"{name} is left out: pip install {package}")
             continue
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
             curves[name] = pool.submit(run, case, solver, limit).result()
         if name == "csc":
-            limit = max(5.0, patience * seconds_to(curves[name][0], min(curves[name][0])[1]))
+            own, lowest = curves[name][0], min(value for _, value in curves[name][0])
+            limit = min(choices.most, max(5.0, choices.patience * seconds_to(own, lowest)))
     best = min(value for points, *_ in curves.values() for _, value in points)
     goals = {name: seconds_to(points, best) for name, (points, *_) in curves.items()}
     for name, (points, start, peak) in curves.items():
@@ -151,8 +154,10 @@ def main(arguments):
     parser.add_argument("--inside", type=int, default=0, help="size of an image beside dicodile")
     parser.add_argument("--length", type=int, default=20_000, help="of the 1-D signal; 0: none")
     parser.add_argument("--patience", type=float, default=100, help="peers' time over ours")
+    parser.add_argument("--most", type=float, default=300, help="seconds of any solver")
+    parser.add_argument("--peers", nargs="*", default=[""], help="parts of their names; all")
     parser.add_argument("--out", type=Path, default=Path("out"))
     choices, curves = parser.parse_args(arguments), {}
     for case in cases(choices):
-        curves[case.name] = race(case, choices.patience)
+        curves[case.name] = race(case, choices)
         write(picture(curves), curves, choices.out, "bench_coding")
