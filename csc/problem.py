@@ -165,16 +165,35 @@ class Problem:
         uphill : float
             ``<y - z_new, z_new - z>``: above 0, the momentum points uphill.
         """
-        (z, z_old), (Dz, Dz_old), number = codes, fits, namespace(self.x).asarray
+        (Dz, Dz_old), number = fits, namespace(self.x).asarray
         r = self._masked(self.x - (Dz + number(momentum, dtype=Dz.dtype) * (Dz - Dz_old)))
+        return self.shrink(r, (*codes, momentum), step, step)
+
+    def shrink(self, r, point, step, threshold):
+        """``prox(y + step D^T r)`` of ``threshold`` times the penalty, y the extrapolated point.
+
+        Parameters
+        ----------
+        r : array (N, C, *S)
+            Residuals.
+        point : (z, z_old, momentum)
+            ``y = z + momentum (z - z_old)``.
+        step, threshold : floats
+
+        Returns
+        -------
+        z_new, uphill
+            As `proximal_step`.
+        """
+        (z, z_old, momentum), number = point, namespace(r).asarray
         if self._is_fused:
-            prices = step * self.atom_prices.astype("float64")
-            factor = 1 / (1 + step * self.penalty.lmbda * self.penalty.ridge)
+            prices = threshold * self.atom_prices.astype("float64")
+            factor = 1 / (1 + threshold * self.penalty.lmbda * self.penalty.ridge)
             prox = prices.astype(z.dtype), factor, self.penalty.positive
-            return self.dictionary.proximal_step(r, step, (z, z_old, momentum), prox)
+            return self.dictionary.proximal_step(r, step, point, prox)
         y = z if z is z_old else z + number(momentum, dtype=z.dtype) * (z - z_old)
         slope = number(step, dtype=z.dtype) * self.dictionary.adjoint(r)
-        z_new = self.penalty.prox(y + slope, step)
+        z_new = self.penalty.prox(y + slope, threshold)
         return z_new, ((y - z_new) * (z_new - z)).sum()
 
     @cached_property

@@ -12,6 +12,7 @@ from csc._device import namespace
 from csc._memory import check_memory
 from csc._validate import check_count, check_floats, check_number
 from csc.dictionary import Dictionary
+from csc.multilayer_problem import MultiLayerProblem
 from csc.penalties import L1
 from csc.problem import Problem
 from csc.solvers import fastest
@@ -21,10 +22,8 @@ ARRAYS = 10  # as large as the codes that a dense solver holds at once (signals:
 CERTIFICATE = 6  # the same in float64, while a solution is certified
 CONVERGED = "converged: relative gap {gap:.1e} <= tol {tol:.1e}"
 SETTLED = "settled: codes moved by less than tol; no gap, for the penalty is not convex"
-STALLED = (
-    "stalled at relative gap {gap:.1e} > tol {tol:.1e}: the codes move no more; the precision of "
-    "the signals, or codes without a price, allow no smaller gap"
-)
+STALLED = "stalled at relative gap {gap:.1e} > tol {tol:.1e}: the codes move no more; {floor}"
+FLOOR = "the precision of the signals, or codes without a price, allow no smaller gap"
 GREEDY = "done: the greedy pursuit met its stopping rule; no gap, for the penalty is not convex"
 EXHAUSTED = "stopped at max_iter = {n}: relative gap {gap:.1e} > tol {tol:.1e}; raise max_iter"
 UNSETTLED = "stopped at max_iter = {n} before the codes settled; raise max_iter"
@@ -47,10 +46,11 @@ class Solution:
 
     Attributes
     ----------
-    z : array (N, K, *V) or SparseCodes
-        Codes as the solver left them.
-    codes : array (N, K, *V)
-        Codes with all their zeros, made when asked.
+    z : array (N, K, *V) or SparseCodes, or a tuple of arrays
+        Codes as the solver left them; of a `MultiLayerProblem`, those of all layers.
+    codes : array (N, K, *V), or a list of them
+        Codes with all their zeros, made when asked; of all layers, ``[g_1, ..., g_L]``. Objective
+        and gap of a multi-layer solution are those of ``codes[-1]``.
     objective : float
         Of the whole batch, in float64 at ``codes``.
     gap : float
@@ -84,32 +84,43 @@ class Solution:
 
     @cached_property
     def codes(self):
-        """Dense codes ``(N, K, *V)``."""
+        """Dense codes ``(N, K, *V)``, or a list of them."""
+        if isinstance(self.z, tuple):
+            return list(self.z)
         n_bytes = prod(self.z.shape) * self.z.dtype.itemsize
         check_memory(f"an array of codes {self.z.shape}", n_bytes, "use sparse_codes")
         return self.z.dense() if isinstance(self.z, SparseCodes) else self.z
 
     @cached_property
     def sparse_codes(self):
-        """Codes as a `scipy.sparse.coo_array` of the same shape."""
-        from scipy.sparse import coo_array
-
-        if isinstance(self.z, SparseCodes):
-            return coo_array((self.z.values, self.z.coordinates), shape=self.z.shape)
-        return coo_array(self.z.get() if namespace(self.z) is not np else self.z)
+        """Codes as a `scipy.sparse.coo_array` of the same shape, or a list of them."""
+        if isinstance(self.z, tuple):
+            return [_coo(z) for z in self.z]
+        return _coo(self.z)
 
     def reconstruction(self):
         """``D z``, of the extents of the signals."""
         return self.problem.reconstruct(self.z)
 
     def __repr__(self):
-        values = self.z.values if isinstance(self.z, SparseCodes) else self.z
-        n_nonzero, size = int((values != 0).sum()), prod(self.z.shape)
+        layers = self.z if isinstance(self.z, tuple) else (self.z,)
+        values = [z.values if isinstance(z, SparseCodes) else z for z in layers]
+        counts = [
+            f"{int((a != 0).sum())} of {prod(z.shape)}" for a, z in zip(values, layers, strict=True)
+        ]
         return (
             f"Solution(objective={self.objective:.6g}, relative_gap={self.relative_gap:.2g}, "
-            f"{n_nonzero} of {size} codes non-zero, n_iter={self.n_iter}, "
+            f"{' and '.join(counts)} codes non-zero, n_iter={self.n_iter}, "
             f"status={self.status!r})"
         )
+
+
+def _coo(z):
+    from scipy.sparse import coo_array
+
+    if isinstance(z, SparseCodes):
+        return coo_array((z.values, z.coordinates), shape=z.shape)
+    return coo_array(z.get() if namespace(z) is not np else z)
 
 
 def solve(problem, solver=None, *, tol=1e-4, max_iter=10_000, init=None, callback=None):
@@ -117,7 +128,7 @@ def solve(problem, solver=None, *, tol=1e-4, max_iter=10_000, init=None, callbac
 
     Parameters
     ----------
-    problem : Problem
+    problem : Problem or MultiLayerProblem
     solver : solver, optional
         For example ``csc.FISTA()``; None picks the fastest that suits the problem.
     tol : float
@@ -126,7 +137,7 @@ def solve(problem, solver=None, *, tol=1e-4, max_iter=10_000, init=None, callbac
     max_iter : int
         Most steps.
     init : array (N, K, *V), optional
-        Codes to start from; zeros by default.
+        Codes to start from; zeros by default. Of a multi-layer problem, those of all layers.
     callback : callable, optional
         Called with a `Progress` at every check; raising StopIteration ends the solve.
 
@@ -142,13 +153,22 @@ def solve(problem, solver=None, *, tol=1e-4, max_iter=10_000, init=None, callbac
     >>> csc.solve(csc.Problem(np.array([[[3.0, 1.0, -2.0]]]), D, csc.L1(1.5))).codes.ravel()
     array([ 1.5,  0. , -0.5])
     """
-    if not isinstance(problem, Problem):
-        raise TypeError(f"problem must be a csc.Problem, got {type(problem).__name__}")
+    if not isinstance(problem, Problem | MultiLayerProblem):
+        raise TypeError(
+            "problem must be a csc.Problem or a csc.MultiLayerProblem, got "
+            f"{type(problem).__name__}"
+        )
     check_number("tol", tol)
     check_count("max_iter", max_iter)
     solver = fastest(problem, tol) if solver is None else solver
     if isinstance(solver, type):
         raise TypeError(f"solver must be an instance, got a class; pass csc.{solver.__name__}()")
+    layered = isinstance(problem, MultiLayerProblem), hasattr(solver, "layered")
+    if layered == (True, False):
+        raise ValueError(
+            f"{type(solver).__name__} solves a csc.Problem, of one layer; for several take "
+            "csc.MLADMM(), csc.MLFISTA() or csc.MLISTA()"
+        )
     if not solver.suits(problem):
         raise ValueError(f"{type(solver).__name__} cannot solve this problem: it {solver.needs}")
     what = f"{type(solver).__name__} on codes {problem.code_shape}"
@@ -163,16 +183,17 @@ def _iterate(problem, solver, z, limits, callback):
     """Step until a stopping rule fires: codes, steps taken, history and the reason."""
     tol, max_iter = limits
     state, n, history, began = solver.init(problem, z), 0, [], perf_counter()
+    judge = getattr(solver, "certificate", lambda problem, state: problem.certificate(state.z))
     try:
         for n in range(1, max_iter + 1):
             before, state = state.z, solver.step(problem, state)
             if n % solver.check_every and n < max_iter:
                 continue
-            now = Progress(n, *problem.certificate(state.z), perf_counter() - began)
+            now = Progress(n, *judge(problem, state), perf_counter() - began)
             history.append(now)
             if callback is not None:
                 callback(now)
-            reason = _reason_to_stop(now, before, state, tol)
+            reason = _reason_to_stop(now, before, state, tol, getattr(solver, "floor", FLOOR))
             if reason:
                 return state.z, n, history, reason
         gap = _ratio(now.gap, now.objective)
@@ -184,7 +205,7 @@ def _iterate(problem, solver, z, limits, callback):
         return state.z, n, [], INTERRUPTED  # the history may describe codes one step older
 
 
-def _reason_to_stop(now, before, state, tol):
+def _reason_to_stop(now, before, state, tol, floor):
     """The status to stop with, or None to go on."""
     if hasattr(state, "done"):  # a greedy pursuit
         return GREEDY if state.done else None
@@ -192,13 +213,16 @@ def _reason_to_stop(now, before, state, tol):
         gap = _ratio(now.gap, now.objective)
         if gap <= tol:
             return CONVERGED.format(gap=gap, tol=tol)
-        still = _movement(before, state.z) <= np.finfo(state.z.dtype).eps
-        return STALLED.format(gap=gap, tol=tol) if still else None
+        precision = state.z[-1].dtype if isinstance(state.z, tuple) else state.z.dtype
+        still = _movement(before, state.z) <= np.finfo(precision).eps
+        return STALLED.format(gap=gap, tol=tol, floor=floor) if still else None
     return SETTLED if _movement(before, state.z) <= tol else None
 
 
 def _movement(before, after):
-    """``||after - before|| / ||after||``."""
+    """``||after - before|| / ||after||``, the largest of all layers."""
+    if isinstance(after, tuple):
+        return max(map(_movement, before, after))
     if isinstance(after, SparseCodes):
         if not isinstance(before, SparseCodes) or not np.array_equal(before.index, after.index):
             return inf
@@ -220,7 +244,9 @@ def _bytes(problem, solver):
     if _is_sparse(problem, solver):
         positions = prod(problem.code_shape) // problem.code_shape[1]
         return ARRAYS * 8 * (problem.x.size + positions)
-    return prod(problem.code_shape) * max(ARRAYS * problem.x.dtype.itemsize, CERTIFICATE * 8)
+    shapes = getattr(problem, "code_shapes", [problem.code_shape])
+    size = sum(map(prod, shapes))
+    return size * max(ARRAYS * problem.x.dtype.itemsize, CERTIFICATE * 8)
 
 
 def _start(problem, solver):
@@ -231,6 +257,8 @@ def _start(problem, solver):
 
 
 def _checked_start(problem, init):
+    if isinstance(problem, MultiLayerProblem):
+        return tuple(_checked_start(p, z) for p, z in zip(problem.layers, init, strict=True))
     if not isinstance(init, SparseCodes):
         check_floats("init", init)
     if init.shape != problem.code_shape or init.dtype != problem.x.dtype:

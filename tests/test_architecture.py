@@ -39,11 +39,15 @@ MAY_IMPORT = {
         "_device", "_validate", "active_set", "certify", "dictionary", "layout",
         "measured", "penalties", "ridge", "sparse", "support",
     },
+    "multilayer_dictionary": {"_device", "_validate", "dictionary"},
+    "multilayer_problem": {
+        "_device", "_validate", "multilayer_dictionary", "penalties", "problem",
+    },
     "solvers": set(),
     "_memory": set(),
     "solving": {
-        "_device", "_memory", "_validate", "dictionary", "penalties", "problem", "solvers",
-        "sparse",
+        "_device", "_memory", "_validate", "dictionary", "multilayer_problem", "penalties",
+        "problem", "solvers", "sparse",
     },
     "path": {"_device", "_validate", "penalties", "problem", "solving", "sparse"},
     "learn": {

@@ -6,12 +6,15 @@ from csc.solvers.coordinate_descent import CoordinateDescent
 from csc.solvers.fista import FISTA
 from csc.solvers.greedy_fista import GreedyFISTA
 from csc.solvers.ista import ISTA
+from csc.solvers.ml_admm import MLADMM
+from csc.solvers.ml_fista import MLFISTA
+from csc.solvers.ml_ista import MLISTA
 from csc.solvers.omp import OMP
 from csc.solvers.working_set import WorkingSet
 
 __all__ = [
-    "ADMM", "FISTA", "ISTA", "OMP", "ConvOMP", "CoordinateDescent", "GreedyFISTA", "WorkingSet",
-    "fastest",
+    "ADMM", "FISTA", "ISTA", "MLADMM", "MLFISTA", "MLISTA", "OMP", "ConvOMP", "CoordinateDescent",
+    "GreedyFISTA", "WorkingSet", "fastest",
 ]  # fmt: skip
 
 
@@ -21,6 +24,8 @@ def fastest(problem, tol=1e-4):
     The working set is asked for a little more than ``tol``: it judges itself in the precision of
     the signals, the certificate in float64. On patches it is exact and pays little for the margin.
     """
+    if hasattr(problem, "layers"):
+        return MLADMM()
     margin = 0.1 if problem.is_patch else 0.8
     candidates = (
         WorkingSet(margin * tol),

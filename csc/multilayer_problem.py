@@ -1,0 +1,245 @@
+"""The multi-layer problem: one deepest code, sparse at every layer it passes."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from csc._device import namespace
+from csc._validate import check_scale
+from csc.multilayer_dictionary import MultiLayerDictionary
+from csc.penalties import Relative
+from csc.problem import Problem
+
+
+@dataclass(frozen=True, eq=False)
+class MultiLayerProblem:
+    """Multi-layer basis pursuit [1]_.
+
+        minimise over g_L   1/2 ||x - D_1 ... D_L g_L||^2 + sum_i p_i(g_i),   g_{i-1} = D_i g_i
+
+    Parameters
+    ----------
+    x : array (N, C, *S)
+        Signals.
+    dictionary : MultiLayerDictionary
+    penalties : sequence of L1 (or other convex penalties with a prox)
+        One a layer. ``Relative(f)`` in layer i is a fraction of ``max |D_i^T ... D_1^T x|``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument does not fit the others.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> D = csc.MultiLayerDictionary([csc.Dictionary(np.eye(2)[:, None])] + [
+    ...     csc.Dictionary(np.eye(2)[:, :, None])])
+    >>> problem = csc.MultiLayerProblem(np.array([[[3.0, 1.0]]]), D, [csc.L1(0.5), csc.L1(0.5)])
+    >>> [g.ravel() for g in csc.solve(problem, csc.MLISTA(), tol=1e-9).codes]
+    [array([2., 0.]), array([2., 0.])]
+
+    References
+    ----------
+    .. [1] J. Sulam, A. Aberdam, A. Beck, M. Elad, "On multi-layer basis pursuit, efficient
+       algorithms and convolutional neural networks", IEEE TPAMI 42(8), 2020, eq. (3).
+    """
+
+    x: np.ndarray
+    dictionary: MultiLayerDictionary
+    penalties: tuple
+
+    def __post_init__(self):
+        D, penalties = self.dictionary, tuple(self.penalties)
+        if not isinstance(D, MultiLayerDictionary):
+            raise TypeError(
+                f"dictionary must be a csc.MultiLayerDictionary, got {type(D).__name__}; wrap the "
+                "layers: csc.MultiLayerDictionary([D1, D2])"
+            )
+        if len(penalties) != len(D.layers):
+            raise ValueError(
+                f"penalties must be one for each of the {len(D.layers)} layers, got "
+                f"{len(penalties)}"
+            )
+        for i, penalty in enumerate(penalties, 1):
+            if not getattr(penalty, "convex", False):
+                raise TypeError(
+                    f"penalty {i} must be a convex penalty such as csc.L1(0.1), got {penalty!r}"
+                )
+        D.check_signals("x", self.x)
+        check_scale("x", self.x)
+        object.__setattr__(self, "penalties", self._resolved(penalties))
+
+    def _resolved(self, penalties):
+        """Penalties whose strengths are numbers."""
+        resolved, correlations = [], self.x
+        for D, penalty in zip(self.dictionary.layers, penalties, strict=True):
+            correlations = D.adjoint(correlations)
+            lmbda = penalty.lmbda
+            if isinstance(lmbda, Relative):
+                lmbda = lmbda.fraction * penalty.lmbda_max(correlations)
+            resolved.append(replace(penalty, lmbda=lmbda))
+        return tuple(resolved)
+
+    def __repr__(self):
+        return f"MultiLayerProblem(x {self.x.shape}, {self.dictionary!r}, {self.penalties!r})"
+
+    @cached_property
+    def layers(self):
+        """Each layer as a `Problem`; the values of its signals do not matter below the first."""
+        chain, parts, x = self.extents, [], self.x
+        for i, (D, penalty) in enumerate(zip(self.dictionary.layers, self.penalties, strict=True)):
+            if i > 0:  # no memory: one zero, seen as an array of codes
+                shape = (len(self.x), D.atoms.shape[1], *chain[i])
+                x = namespace(self.x).broadcast_to(self.x.dtype.type(0), shape)
+            parts.append(Problem(x, D, penalty))
+        return parts
+
+    @cached_property
+    def extents(self):
+        """Spatial extents of the signals and of the codes of every layer."""
+        return self.dictionary.extents(self.x.shape[2:])
+
+    @property
+    def code_shapes(self):
+        """Shapes of the codes of every layer."""
+        return [part.code_shape for part in self.layers]
+
+    @property
+    def code_shape(self):
+        """Shape of the deepest codes."""
+        return self.layers[-1].code_shape
+
+    def zeros(self):
+        """Codes of zeros, where pursuits start."""
+        return tuple(part.zeros() for part in self.layers)
+
+    def chain(self, z):
+        """``D_{i+1} ... D_L z`` for i = 0 (signals), ..., L (``z``)."""
+        chain = [z]
+        for part in reversed(self.layers):
+            chain.insert(0, part.synthesize(chain[0]))
+        return tuple(chain)
+
+    def gather(self, arrays):
+        """Adjoint of `chain`: ``sum_i (D_{i+1} ... D_L)^T a_i``."""
+        total, *others = arrays
+        for part, a in zip(self.layers, others, strict=True):
+            total = part.dictionary.adjoint(total) + a
+        return total
+
+    def prox(self, codes, step):
+        """The prox of every layer's penalty."""
+        return tuple(p.prox(g, step) for p, g in zip(self.penalties, codes, strict=True))
+
+    def pass_down(self, chain, chain_old, momentum, step_sizes):
+        """A proximal-gradient step in every layer, each with the new codes of the one before.
+
+        Parameters
+        ----------
+        chain, chain_old : tuples
+            `chain` of two deepest codes: they give that of ``y = z + momentum (z - z_old)``.
+        momentum : float
+        step_sizes : tuple of floats
+            mu_i; the prox of layer i is that of ``mu_1 ... mu_i`` times its penalty.
+
+        Returns
+        -------
+        codes : tuple of arrays
+            New codes of all layers.
+        uphill : float
+            As `Problem.proximal_step`, of the deepest layer.
+        """
+        below, codes, threshold = self.x, [], 1.0
+        number = namespace(self.x).asarray(momentum, dtype=self.x.dtype)
+        points = zip(chain[1:], chain_old[1:], strict=True)
+        fits = zip(chain, chain_old, strict=True)  # D_i g^_i is g^_{i-1}
+        for part, (z, z_old), (Dz, Dz_old), mu in zip(
+            self.layers, points, fits, step_sizes, strict=False
+        ):
+            threshold *= mu
+            r = below - (Dz + number * (Dz - Dz_old))
+            below, uphill = part.shrink(r, (z, z_old, momentum), mu, threshold)
+            codes.append(below)
+        return tuple(codes), uphill
+
+    def reconstruct(self, codes):
+        """Signals of the deepest codes."""
+        return self.dictionary(codes[-1], self.x.shape[2:])
+
+    def certificate(self, codes, duals=None, step_sizes=None):
+        """Objective and duality gap at the deepest of ``codes``, in float64.
+
+        With r the residual, any u_i and s <= 1 so small that all of the following are in the
+        domains of the conjugates,
+
+            gap = objective - (s <x, r> - s^2/2 ||r||^2 - sum_{i<L} p_i*(s u_i) - p_L*(s q)),
+            q = D_L^T ( ... D_2^T (D_1^T r - u_1) ... - u_{L-1}).
+
+        Parameters
+        ----------
+        codes : sequence of arrays
+        duals : sequence of L - 1 arrays, optional
+            u_i, which a solver may know; by default the subgradients of p_i that one pass of
+            ML-ISTA meets. At its fixed points they are optimal but for the floor of ML-ISTA.
+        step_sizes : tuple, optional
+            Of that pass.
+        """
+        double = self._as_double
+        fit, *chain = double.chain(codes[-1].astype("float64"))
+        r = double.x - fit
+        if duals is None:
+            duals = double._subgradients(chain, step_sizes or self.step_sizes)
+        slopes, w = [u.astype("float64") for u in duals], r
+        for i, part in enumerate(double.layers):
+            q = part.dictionary.adjoint(w)
+            if i < len(slopes):
+                w = q - slopes[i]
+        slopes.append(q)
+        value, gap = _gap(self.x.astype("float64"), r, chain, slopes, self.penalties)
+        return float(value.sum()), float(gap.sum())
+
+    def gap(self, codes):
+        """Bound on how far the objective lies above its minimum."""
+        return self.certificate(codes)[1]
+
+    def value(self, codes):
+        """Objective at the deepest of ``codes``, computed in float64."""
+        return self.certificate(codes)[0]
+
+    @cached_property
+    def _as_double(self):
+        if self.x.dtype == "float64":
+            return self
+        x = self.x.astype("float64")
+        return MultiLayerProblem(x, self.dictionary.as_double, self.penalties)
+
+    @cached_property
+    def step_sizes(self):
+        """``mu_i = 1 / L_i``, with certified bounds L_i of ``||D_i||^2``."""
+        return tuple(1 / part.lipschitz() for part in self.layers)
+
+    def _subgradients(self, chain, step_sizes):
+        """Of p_i at the codes that one pass of ML-ISTA makes, for the layers i < L."""
+        below, duals, product = self.x, [], 1.0
+        for part, g, mu in zip(self.layers[:-1], chain, step_sizes, strict=False):
+            product *= mu
+            v = g + mu * part.dictionary.adjoint(below - part.synthesize(g))
+            below = part.penalty.prox(v, product)
+            duals.append((v - below) / product)
+        return duals
+
+
+def _gap(x, r, chain, slopes, penalties):
+    """Objective and gap of each signal, ``(N,)`` each."""
+    xp, pairs = namespace(x), list(zip(penalties, chain, slopes, strict=True))
+    rows, samples = r.reshape(len(r), -1), x.reshape(len(x), -1)
+    energy, inner = xp.einsum("ni,ni->n", rows, rows), xp.einsum("ni,ni->n", samples, rows)
+    value = 0.5 * energy + sum(p.values(g) for p, g, _ in pairs)
+    most = 1.0
+    for p, _, u in pairs:
+        most = xp.minimum(most, 1 / xp.maximum(p.excess(u), np.finfo("float64").tiny))
+    s = xp.clip(inner / xp.where(energy > 0, energy, 1), 0, most)
+    dual = s * inner - 0.5 * s * s * energy - sum(p.conjugate(u, s) for p, _, u in pairs)
+    return value, xp.maximum(value - dual, 0)
