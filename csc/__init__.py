@@ -36,7 +36,7 @@ _NAMES = {
     "csc.store": ["load", "save"],
 }
 _HOME = {name: home for home, names in _NAMES.items() for name in names}
-_MODULES = ["certify", "images", "plot", "receptive_fields", "testing"]
+_MODULES = ["certify", "guarantees", "images", "plot", "receptive_fields", "testing"]
 
 __all__ = [*sorted(_HOME), *_MODULES]  # noqa: PLE0604  names, though not yet loaded
 

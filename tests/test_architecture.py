@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "nonconvex": {"_device", "_validate", "penalties"},
     "constraints": {"_device", "_validate"},
     "certify": {"_device", "dictionary"},
+    "guarantees": {"_validate", "dictionary"},
     "testing": {"_device", "dictionary"},
     "problem": {
         "_device", "_validate", "active_set", "certify", "dictionary", "layout",
