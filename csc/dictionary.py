@@ -1,6 +1,6 @@
 """The dictionary: a linear operator from codes to signals, with both its adjoints."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property, reduce
 from operator import add
 
@@ -334,7 +334,7 @@ class Dictionary:
         self._check_dtype(name, x)
 
     def __getstate__(self):
-        return {k: v for k, v in self.__dict__.items() if k != "_last_spectra"}
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def _transforms(self, a, positions, padded, *, for_atoms=False):
         """Whether to go through the Fourier domain: host arrays and atoms that are large enough."""

@@ -1,9 +1,7 @@
-"""What theory promises of a dictionary and of codes: coherence, local sparsity, their bounds.
+"""Coherence and local sparsity, measured.
 
-All of it speaks of unit-norm atoms; atoms are normalised here. Inner products of atoms are taken by
-correlation, never from a dense Gram matrix, at the shifts that the stride allows. The theorems are
-worst-case: at the coherence of Gabor-like filters (0.5 to 0.98) they allow at most one atom in a
-neighbourhood, and say nothing of pursuit on photographs.
+Atoms are normalised here. Inner products of atoms are taken by correlation, never from a dense
+Gram matrix, at the shifts that the stride allows.
 """
 
 from math import prod, sqrt

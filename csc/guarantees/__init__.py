@@ -1,0 +1,37 @@
+"""What theory promises of a dictionary and of codes: coherence, local sparsity, their bounds.
+
+All of it speaks of unit-norm atoms. The theorems are worst-case: at the coherence of Gabor-like
+filters (0.5 to 0.98) they allow at most one atom in a neighbourhood, and say nothing of pursuit on
+photographs; they bite for random dictionaries of low coherence.
+"""
+
+from csc.guarantees._measures import (
+    babel,
+    correlations,
+    mutual_coherence,
+    patch_norm,
+    shifted_coherence,
+    stripe_coherence,
+    stripe_norm,
+    welch_bound,
+)
+from csc.guarantees._theorems import (
+    Guarantee,
+    Layer,
+    basis_pursuit_stability,
+    classification_margin,
+    layered_basis_pursuit,
+    layered_thresholding,
+    local_noise,
+    omp_stability,
+    projection_stability,
+    pursuit_success,
+    uniqueness,
+)
+
+__all__ = [
+    "Guarantee", "Layer", "babel", "basis_pursuit_stability", "classification_margin",
+    "correlations", "layered_basis_pursuit", "layered_thresholding", "local_noise",
+    "mutual_coherence", "omp_stability", "patch_norm", "projection_stability", "pursuit_success",
+    "shifted_coherence", "stripe_coherence", "stripe_norm", "uniqueness", "welch_bound",
+]  # fmt: skip
