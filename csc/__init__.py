@@ -31,12 +31,17 @@ _NAMES = {
         "ConvOMP",
         "CoordinateDescent",
         "GreedyFISTA",
+        "HolisticPursuit",
+        "LayeredBasisPursuit",
+        "LayeredThresholding",
+        "ProjectionPursuit",
         "WorkingSet",
     ],  # fmt: skip
     "csc.store": ["load", "save"],
+    "csc.torch_layers": ["from_torch", "to_torch"],
 }
 _HOME = {name: home for home, names in _NAMES.items() for name in names}
-_MODULES = ["certify", "guarantees", "images", "plot", "receptive_fields", "testing"]
+_MODULES = ["certify", "guarantees", "images", "plot", "receptive_fields", "samplers", "testing"]
 
 __all__ = [*sorted(_HOME), *_MODULES]  # noqa: PLE0604  names, though not yet loaded
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import inf
 
 import numpy as np
 
@@ -23,8 +24,9 @@ class MultiLayerProblem:
     x : array (N, C, *S)
         Signals.
     dictionary : MultiLayerDictionary
-    penalties : sequence of L1 (or other convex penalties with a prox)
-        One a layer. ``Relative(f)`` in layer i is a fraction of ``max |D_i^T ... D_1^T x|``.
+    penalties : sequence of L1 or other penalties
+        One a layer; there is no gap unless all are convex. ``Relative(f)`` in layer i is a fraction
+        of ``max |D_i^T ... D_1^T x|``.
 
     Raises
     ------
@@ -63,9 +65,9 @@ class MultiLayerProblem:
                 f"{len(penalties)}"
             )
         for i, penalty in enumerate(penalties, 1):
-            if not getattr(penalty, "convex", False):
+            if not hasattr(penalty, "prox"):
                 raise TypeError(
-                    f"penalty {i} must be a convex penalty such as csc.L1(0.1), got {penalty!r}"
+                    f"penalty {i} must be a penalty such as csc.L1(0.1), got {penalty!r}"
                 )
         D.check_signals("x", self.x)
         check_scale("x", self.x)
@@ -95,6 +97,10 @@ class MultiLayerProblem:
                 x = namespace(self.x).broadcast_to(self.x.dtype.type(0), shape)
             parts.append(Problem(x, D, penalty))
         return parts
+
+    def layer(self, i, below):
+        """`Problem` of layer i alone, 1 to L: its signals are the codes ``below`` of the last."""
+        return Problem(below, self.dictionary.layers[i - 1], self.penalties[i - 1])
 
     @cached_property
     def extents(self):
@@ -189,6 +195,9 @@ class MultiLayerProblem:
         double = self._as_double
         fit, *chain = double.chain(codes[-1].astype("float64"))
         r = double.x - fit
+        if not self.is_convex:
+            prices = sum(p.value(g) for p, g in zip(self.penalties, chain, strict=True))
+            return 0.5 * float((r * r).sum()) + prices, inf
         if duals is None:
             duals = double._subgradients(chain, step_sizes or self.step_sizes)
         slopes, w = [u.astype("float64") for u in duals], r
@@ -199,6 +208,11 @@ class MultiLayerProblem:
         slopes.append(q)
         value, gap = _gap(self.x.astype("float64"), r, chain, slopes, self.penalties)
         return float(value.sum()), float(gap.sum())
+
+    @property
+    def is_convex(self):
+        """Whether all penalties are: without that there is no gap."""
+        return all(penalty.convex for penalty in self.penalties)
 
     def gap(self, codes):
         """Bound on how far the objective lies above its minimum."""

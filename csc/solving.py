@@ -1,10 +1,8 @@
-"""The only loop: step a solver until its certificate says that it is done."""
+"""Solve a problem: the front door to all solvers, and what comes out of it."""
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import inf, isfinite, prod
-from time import perf_counter
-from typing import NamedTuple
+from math import prod
 
 import numpy as np
 
@@ -12,6 +10,7 @@ from csc._device import namespace
 from csc._memory import check_memory
 from csc._validate import check_count, check_floats, check_number
 from csc.dictionary import Dictionary
+from csc.loop import is_sparse, iterate, ratio, start
 from csc.multilayer_problem import MultiLayerProblem
 from csc.penalties import L1
 from csc.problem import Problem
@@ -20,24 +19,6 @@ from csc.sparse import SparseCodes
 
 ARRAYS = 10  # as large as the codes that a dense solver holds at once (signals: a sparse one)
 CERTIFICATE = 6  # the same in float64, while a solution is certified
-CONVERGED = "converged: relative gap {gap:.1e} <= tol {tol:.1e}"
-SETTLED = "settled: codes moved by less than tol; no gap, for the penalty is not convex"
-STALLED = "stalled at relative gap {gap:.1e} > tol {tol:.1e}: the codes move no more; {floor}"
-FLOOR = "the precision of the signals, or codes without a price, allow no smaller gap"
-GREEDY = "done: the greedy pursuit met its stopping rule; no gap, for the penalty is not convex"
-EXHAUSTED = "stopped at max_iter = {n}: relative gap {gap:.1e} > tol {tol:.1e}; raise max_iter"
-UNSETTLED = "stopped at max_iter = {n} before the codes settled; raise max_iter"
-INTERRUPTED = "interrupted: the codes are those of the last step; pass them as init to go on"
-CALLED_OFF = "stopped by the callback"
-
-
-class Progress(NamedTuple):
-    """One line of a solver's history, and what a callback sees."""
-
-    n_iter: int
-    objective: float
-    gap: float
-    seconds: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +56,7 @@ class Solution:
     @property
     def relative_gap(self):
         """``gap / objective``; 0 where both are 0."""
-        return _ratio(self.gap, self.objective)
+        return ratio(self.gap, self.objective)
 
     @property
     def converged(self):
@@ -173,87 +154,19 @@ def solve(problem, solver=None, *, tol=1e-4, max_iter=10_000, init=None, callbac
         raise ValueError(f"{type(solver).__name__} cannot solve this problem: it {solver.needs}")
     what = f"{type(solver).__name__} on codes {problem.code_shape}"
     check_memory(what, _bytes(problem, solver), "solve fewer signals at a time, or crop them")
-    z = _start(problem, solver) if init is None else _checked_start(problem, init)
-    z, n_iter, history, status = _iterate(problem, solver, z, (tol, max_iter), callback)
+    z = start(problem, solver) if init is None else _checked_start(problem, init)
+    z, n_iter, history, status = iterate(problem, solver, z, (tol, max_iter), callback)
     objective, gap = history[-1][1:3] if history else problem.certificate(z)
     return Solution(z, objective, gap, status, n_iter, history, problem)
 
 
-def _iterate(problem, solver, z, limits, callback):
-    """Step until a stopping rule fires: codes, steps taken, history and the reason."""
-    tol, max_iter = limits
-    state, n, history, began = solver.init(problem, z), 0, [], perf_counter()
-    judge = getattr(solver, "certificate", lambda problem, state: problem.certificate(state.z))
-    try:
-        for n in range(1, max_iter + 1):
-            before, state = state.z, solver.step(problem, state)
-            if n % solver.check_every and n < max_iter:
-                continue
-            now = Progress(n, *judge(problem, state), perf_counter() - began)
-            history.append(now)
-            if callback is not None:
-                callback(now)
-            reason = _reason_to_stop(now, before, state, tol, getattr(solver, "floor", FLOOR))
-            if reason:
-                return state.z, n, history, reason
-        gap = _ratio(now.gap, now.objective)
-        reason = EXHAUSTED if isfinite(gap) else UNSETTLED
-        return state.z, n, history, reason.format(n=n, gap=gap, tol=tol)
-    except StopIteration:
-        return state.z, n, history, CALLED_OFF
-    except KeyboardInterrupt:
-        return state.z, n, [], INTERRUPTED  # the history may describe codes one step older
-
-
-def _reason_to_stop(now, before, state, tol, floor):
-    """The status to stop with, or None to go on."""
-    if hasattr(state, "done"):  # a greedy pursuit
-        return GREEDY if state.done else None
-    if isfinite(now.gap):
-        gap = _ratio(now.gap, now.objective)
-        if gap <= tol:
-            return CONVERGED.format(gap=gap, tol=tol)
-        precision = state.z[-1].dtype if isinstance(state.z, tuple) else state.z.dtype
-        still = _movement(before, state.z) <= np.finfo(precision).eps
-        return STALLED.format(gap=gap, tol=tol, floor=floor) if still else None
-    return SETTLED if _movement(before, state.z) <= tol else None
-
-
-def _movement(before, after):
-    """``||after - before|| / ||after||``, the largest of all layers."""
-    if isinstance(after, tuple):
-        return max(map(_movement, before, after))
-    if isinstance(after, SparseCodes):
-        if not isinstance(before, SparseCodes) or not np.array_equal(before.index, after.index):
-            return inf
-        before, after = before.values, after.values
-    return _ratio(float(((after - before) ** 2).sum()), float((after**2).sum())) ** 0.5
-
-
-def _ratio(a, b):
-    return 0.0 if a == 0 else (a / b if b else inf)
-
-
-def _is_sparse(problem, solver):
-    """Whether the solver keeps codes sparse: there may be no room for all of them."""
-    return getattr(solver, "sparse", False) and not problem.is_patch
-
-
 def _bytes(problem, solver):
     """Memory that the solver and its certificate take, mostly arrays of the codes' size."""
-    if _is_sparse(problem, solver):
+    if is_sparse(problem, solver):
         positions = prod(problem.code_shape) // problem.code_shape[1]
         return ARRAYS * 8 * (problem.x.size + positions)
-    shapes = getattr(problem, "code_shapes", [problem.code_shape])
-    size = sum(map(prod, shapes))
+    size = sum(map(prod, getattr(problem, "code_shapes", [problem.code_shape])))
     return size * max(ARRAYS * problem.x.dtype.itemsize, CERTIFICATE * 8)
-
-
-def _start(problem, solver):
-    """Zeros to start from."""
-    if _is_sparse(problem, solver):
-        return SparseCodes.zeros(problem.code_shape, problem.x.dtype)
-    return problem.zeros()
 
 
 def _checked_start(problem, init):

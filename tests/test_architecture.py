@@ -44,10 +44,13 @@ MAY_IMPORT = {
     "multilayer_problem": {
         "_device", "_validate", "multilayer_dictionary", "penalties", "problem",
     },
-    "solvers": set(),
+    "cascade": {"guarantees", "nonconvex", "problem"},
+    "samplers": {"_validate", "dictionary", "multilayer_dictionary"},
+    "loop": {"sparse"},
+    "solvers": {"cascade", "loop"},
     "_memory": set(),
     "solving": {
-        "_device", "_memory", "_validate", "dictionary", "multilayer_problem", "penalties",
+        "_device", "_memory", "_validate", "dictionary", "loop", "multilayer_problem", "penalties",
         "problem", "solvers", "sparse",
     },
     "path": {"_device", "_validate", "penalties", "problem", "solving", "sparse"},
@@ -59,6 +62,7 @@ MAY_IMPORT = {
     "receptive_fields": {"_device", "_validate", "kernels"},
     "plot": {"_validate", "receptive_fields"},
     "store": {"constraints", "dictionary", "learn", "penalties"},
+    "torch_layers": {"_validate", "dictionary", "geometry", "multilayer_dictionary"},
 }  # fmt: skip
 HEAVY = {"numba", "sklearn", "skimage", "matplotlib", "cupy", "torch"}
 

@@ -256,7 +256,7 @@ def test_layers_that_do_not_fit_are_named(rng):
     [
         ({"dictionary": 3}, TypeError, "csc.MultiLayerDictionary"),
         ({"penalties": [csc.L1(0.1)]}, ValueError, "one for each of the 2 layers"),
-        ({"penalties": [csc.L1(0.1), csc.L0(0.1)]}, TypeError, "penalty 2 must be a convex"),
+        ({"penalties": [csc.L1(0.1), 0.1]}, TypeError, "penalty 2 must be a penalty"),
         ({"x": np.full((1, 1, 12), np.nan)}, ValueError, "x holds NaN"),
         ({"x": np.ones((1, 2, 12))}, ValueError, "channels"),
         ({"x": np.ones((1, 1, 12), "float32")}, TypeError, "one precision"),

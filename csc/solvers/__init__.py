@@ -1,37 +1,24 @@
 """Pursuits, one a file. They see a problem only through its methods."""
 
 from csc.solvers.admm import ADMM
+from csc.solvers.choice import fastest
 from csc.solvers.conv_omp import ConvOMP
 from csc.solvers.coordinate_descent import CoordinateDescent
 from csc.solvers.fista import FISTA
 from csc.solvers.greedy_fista import GreedyFISTA
+from csc.solvers.holistic_pursuit import HolisticPursuit
 from csc.solvers.ista import ISTA
+from csc.solvers.layered_basis_pursuit import LayeredBasisPursuit
+from csc.solvers.layered_thresholding import LayeredThresholding
 from csc.solvers.ml_admm import MLADMM
 from csc.solvers.ml_fista import MLFISTA
 from csc.solvers.ml_ista import MLISTA
 from csc.solvers.omp import OMP
+from csc.solvers.projection_pursuit import ProjectionPursuit
 from csc.solvers.working_set import WorkingSet
 
 __all__ = [
     "ADMM", "FISTA", "ISTA", "MLADMM", "MLFISTA", "MLISTA", "OMP", "ConvOMP", "CoordinateDescent",
-    "GreedyFISTA", "WorkingSet", "fastest",
+    "GreedyFISTA", "HolisticPursuit", "LayeredBasisPursuit", "LayeredThresholding",
+    "ProjectionPursuit", "WorkingSet", "fastest",
 ]  # fmt: skip
-
-
-def fastest(problem, tol=1e-4):
-    """Return the first of the solvers, fastest first, that suits the problem.
-
-    The working set is asked for a little more than ``tol``: it judges itself in the precision of
-    the signals, the certificate in float64. On patches it is exact and pays little for the margin.
-    """
-    if hasattr(problem, "layers"):
-        return MLADMM()
-    margin = 0.1 if problem.is_patch else 0.8
-    candidates = (
-        WorkingSet(margin * tol),
-        OMP(),
-        ConvOMP(share=0.5),
-        CoordinateDescent(tol),
-        FISTA(),
-    )
-    return next(solver for solver in candidates if solver.suits(problem))

@@ -1,0 +1,239 @@
+"""The zeros of the mid layers, found one by one and used in the pursuit of the deepest codes."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Sweep(NamedTuple):
+    """Where the alternating directions of a round stand."""
+
+    gamma: object  # deepest codes of the quadratic problem
+    s: object  # deepest codes, sparse
+    w: tuple  # w_1, ..., w_L   scaled duals; those of a mid layer live on its cosupport
+    rho: float
+
+
+class HolisticPursuitState(NamedTuple):
+    """Where the pursuit stands."""
+
+    z: tuple  # g_1, ..., g_L; g_1, ..., g_{L-1} are 0 on their cosupports
+    cosupports: tuple  # of g_1, ..., g_{L-1}: boolean arrays
+    sweep: Sweep
+    done: bool
+
+
+@dataclass(frozen=True)
+class HolisticPursuit:
+    """Deepest codes by synthesis, zeros of the mid layers by analysis, in turn [1]_.
+
+    With ``K_i = D_{i+1} ... D_L`` and Lambda_i the known zeros of g_i, each step solves
+
+        minimise over g  1/2 ||x - K_0 g||^2 + p_L(g)   such that  (K_i g) = 0 on Lambda_i
+
+    and adds to every Lambda_i the ``per_round`` codes of ``K_i g`` nearest to 0. It ends with the
+    solution for full cosupports. Penalties of the mid layers play no part. A zero takes one degree
+    of freedom from the deepest codes, and with it noise.
+
+    The problem of a step is solved by alternating directions [2]_: ``g`` is split from its sparse
+    copy, ``K_i g`` from zeros on Lambda_i; nothing is split elsewhere. The quadratic problem is
+    left to some warm-started conjugate gradients, so that no null space is computed and nothing
+    larger than the codes is kept. (The authors' code projects on the null space, by its SVD.)
+
+    Parameters
+    ----------
+    cosparsity : int or sequence of L - 1 ints
+        Zeros of ``g_1, ..., g_{L-1}`` to find in each signal. Zeros that no deepest code reaches
+        count too: they come first.
+    per_round : int
+        Zeros of a layer that a round finds, 1 in the paper.
+    debias : bool
+        Fit the values of the last support once more by least squares, under the constraints.
+    rho : float, optional
+        Penalty parameter to start from; None takes the strength of the deepest penalty.
+    tol : float
+        Of the residuals of a round, relative.
+    max_sweeps : int
+        Most sweeps of a round.
+
+    References
+    ----------
+    .. [1] A. Aberdam, J. Sulam, M. Elad, "Multi-layer sparse coding: the holistic way", SIAM J.
+       Math. Data Sci. 1(1), 2019.
+    .. [2] S. Boyd et al., "Distributed optimization and statistical learning via the alternating
+       direction method of multipliers", Found. Trends Mach. Learn. 3(1), 2011, (3.2)-(3.4),
+       sec. 3.3.1, 3.4.
+
+    Examples
+    --------
+    >>> import csc
+    >>> D = csc.samplers.sparse_cascade([(9, 1, 8), (6, 9, 1)], rng=0)  # dense layers
+    >>> x, codes, (zeros,) = csc.samplers.cosparse_signals(D, 3, 2, (8,), rng=4)
+    >>> problem = csc.MultiLayerProblem(x, D, [csc.L1(0.0), csc.L1(0.01)])
+    >>> found = csc.solve(problem, csc.HolisticPursuit(2, debias=True))
+    >>> bool(abs(found.codes[1] - codes[1]).max() < 1e-4), found.n_iter
+    (True, 3)
+    """
+
+    cosparsity: int | tuple
+    per_round: int = 1
+    debias: bool = False
+    rho: float | None = None
+    tol: float = 1e-6
+    max_sweeps: int = 2000
+
+    check_every = 1
+    layered = True
+    needs = "needs a csc.MultiLayerProblem of two or more layers"
+
+    def __post_init__(self):
+        given = self.cosparsity
+        for count in given if isinstance(given, tuple | list) else [given]:
+            if count != int(count) or count < 0:
+                raise ValueError(f"cosparsity must be integers >= 0, got {given}")
+        for name in ("per_round", "max_sweeps"):
+            value = getattr(self, name)
+            if value != int(value) or value < 1:
+                raise ValueError(f"{name} must be an integer >= 1, got {value}")
+        if not self.tol > 0:
+            raise ValueError(f"tol must be > 0, got {self.tol}")
+        if self.rho is not None and not self.rho > 0:
+            raise ValueError(f"rho must be > 0, got {self.rho}")
+
+    def suits(self, problem):
+        """Whether the problem has layers, and one between the signal and the deepest."""
+        return hasattr(problem, "layers") and len(problem.layers) > 1
+
+    def init(self, problem, z0):
+        """State at codes ``z0``, of all layers, with empty cosupports."""
+        self._counts(problem)
+        masks = tuple(g != g for g in z0[:-1])
+        w = tuple(0 * g for g in z0)
+        rho = self.rho or float(problem.penalties[-1].lmbda) or 1.0
+        return HolisticPursuitState(z0, masks, Sweep(z0[-1], z0[-1], w, rho), done=False)
+
+    def step(self, problem, state):
+        """One round: the codes for the present cosupports, then larger cosupports."""
+        if state.done:
+            return state
+        penalty, masks = problem.penalties[-1], state.cosupports
+        sweep = self._solve(problem, masks, state.sweep, penalty.prox)
+        counts = self._counts(problem)
+        done = all((_per_signal(m) >= n).all() for m, n in zip(masks, counts, strict=True))
+        if done and self.debias:
+            sweep = self._refit(problem, masks, sweep)
+        _, *codes = problem.chain(sweep.s)
+        z = (*(g * ~m for g, m in zip(codes, masks, strict=False)), sweep.s)
+        if not done:
+            masks = tuple(
+                _with_smallest(g, m, self.per_round, n)
+                for g, m, n in zip(codes, masks, counts, strict=False)
+            )
+        return HolisticPursuitState(z, masks, sweep, done)
+
+    def _counts(self, problem):
+        """Zeros to find in each mid layer."""
+        shapes, counts = problem.code_shapes[:-1], self.cosparsity
+        counts = list(counts) if isinstance(counts, tuple | list) else [counts] * len(shapes)
+        if len(counts) != len(shapes):
+            raise ValueError(
+                f"cosparsity must be one for each of the {len(shapes)} mid layers, got "
+                f"{len(counts)}"
+            )
+        for i, (count, (_, *shape)) in enumerate(zip(counts, shapes, strict=True), 1):
+            if count > np.prod(shape):
+                raise ValueError(
+                    f"cosparsity must be <= {np.prod(shape)}, the codes of layer {i} of one "
+                    f"signal, got {count}"
+                )
+        return counts
+
+    def _refit(self, problem, masks, sweep):
+        """Least squares on the support of the codes, under the constraints."""
+        support = sweep.s != 0
+        start = sweep._replace(w=(*sweep.w[:-1], sweep.w[-1] * ~support))
+        return self._solve(problem, masks, start, lambda h, step: h * support)  # noqa: ARG005
+
+    def _solve(self, problem, masks, sweep, prox):
+        """Sweeps until the residuals are small; every tenth one rho is balanced."""
+        scale = _energy(problem.gather((problem.x, *(0 * w for w in sweep.w))))
+        for n in range(1, self.max_sweeps + 1):
+            s_old = sweep.s
+            sweep, off = _sweep(problem, masks, sweep, prox)
+            if n % 10 == 0:
+                dual = sweep.rho**2 * _energy(sweep.s - s_old)
+                small = off <= self.tol**2 * _energy(sweep.gamma)
+                if small and dual <= self.tol**2 * scale:
+                    break
+                sweep = _balanced(sweep, off, dual)
+        return sweep
+
+
+STIFF = 100.0  # rho of the zeros, in units of that of the codes
+RELAX = 1.7  # [2], sec. 3.4.3
+CG_STEPS = 50
+INEXACT = 0.1  # of the residual that conjugate gradients start from
+
+
+def _sweep(problem, masks, sweep, prox):
+    """One sweep, and the squared distance of the codes from their copies and from the zeros."""
+    (_, s_old, w, rho), number = sweep, sweep.s.dtype.type
+    gamma = _least_squares(problem, masks, sweep)
+    _, *codes = problem.chain(gamma)
+    misses = [g * m for g, m in zip(codes, masks, strict=False)]
+    h = number(RELAX) * gamma + number(1 - RELAX) * s_old
+    s = prox(h + w[-1], 1 / rho)
+    duals = [a + number(RELAX) * b for a, b in zip(w, misses, strict=False)]
+    off = _energy(gamma - s) + sum(map(_energy, misses))
+    return Sweep(gamma, s, (*duals, w[-1] + h - s), rho), off
+
+
+def _least_squares(problem, masks, sweep):
+    """Conjugate gradients on ``(K_0^T K_0 + rho (I + sum_i K_i^T M_i K_i)) gamma = b``."""
+    gamma, s, w, rho = sweep
+    rho = gamma.dtype.type(rho)
+    stiff = gamma.dtype.type(STIFF) * rho
+    b = problem.gather((problem.x, *(-stiff * a for a in w[:-1]), rho * (s - w[-1])))
+
+    def normal(g):
+        fit, *codes = problem.chain(g)
+        mid = (stiff * a * m for a, m in zip(codes, masks, strict=False))
+        return problem.gather((fit, *mid, rho * g))
+
+    r = b - normal(gamma)
+    p, rr = r, (r * r).sum()
+    enough = max(INEXACT**2 * rr, np.finfo(b.dtype).eps ** 2 * (b * b).sum())
+    for _ in range(CG_STEPS):
+        if rr <= enough:
+            break
+        Ap = normal(p)
+        step = rr / (p * Ap).sum()
+        gamma, r = gamma + step * p, r - step * Ap
+        before, rr = rr, (r * r).sum()
+        p = r + (rr / before) * p
+    return gamma
+
+
+def _balanced(sweep, primal, dual):
+    """The sweep with a rho that brings its squared residuals nearer to each other."""
+    factor = 2.0 if primal > 100 * dual else 0.5 if dual > 100 * primal else 1.0
+    w = tuple(a / a.dtype.type(factor) for a in sweep.w)
+    return sweep._replace(w=w, rho=sweep.rho * factor)
+
+
+def _with_smallest(g, mask, per_round, count):
+    """The cosupport and, in each signal, the smallest codes outside it, up to ``count``."""
+    sizes = np.where(mask, np.inf, abs(g)).reshape(len(g), -1)
+    room = np.minimum(per_round, count - _per_signal(mask))
+    order = sizes.argsort(axis=1, kind="stable")
+    rank = order.argsort(axis=1)
+    return mask | (rank < room[:, None]).reshape(mask.shape)
+
+
+def _per_signal(mask):
+    return mask.reshape(len(mask), -1).sum(axis=1)
+
+
+def _energy(a):
+    return float((a * a).sum(dtype="float64"))

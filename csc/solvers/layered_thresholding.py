@@ -1,0 +1,49 @@
+"""Layered thresholding: the forward pass of a convolutional network."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class LayeredThresholdingState(NamedTuple):
+    """Where layered thresholding stands."""
+
+    z: tuple  # (g_1, ..., g_L)  codes of all layers
+    done: bool
+    verdict: str = "done: all layers are thresholded; the gap is that of the whole problem"
+
+
+@dataclass(frozen=True)
+class LayeredThresholding:
+    """One pass over the layers, ``g_i = prox_{p_i}(D_i^T g_{i-1})``, ``g_0 = x`` [1]_.
+
+    The rule is that of the penalty of each layer, its threshold that of a unit step: soft at
+    lmbda_i for ``L1``, one-sided (ReLU with bias -lmbda_i) for ``L1(positive=True)``, hard at
+    ``sqrt(2 lmbda_i)`` for ``L0``. It is a proximal-gradient step of unit length from zero in every
+    layer, the crudest pursuit that there is; see `csc.guarantees.layered_thresholding` for what it
+    finds. `MultiLayerDictionary.forward` does the same for thresholds given by hand.
+
+    References
+    ----------
+    .. [1] V. Papyan, Y. Romano, M. Elad, "Convolutional neural networks analyzed via convolutional
+       sparse coding", JMLR 18, 2017, Algorithm 1.
+    """
+
+    check_every = 1
+    layered = True
+    needs = "needs a csc.MultiLayerProblem"
+
+    def suits(self, problem):
+        """Whether the problem has layers."""
+        return hasattr(problem, "layers")
+
+    def init(self, problem, z0):  # noqa: ARG002  one signature for all solvers
+        """State before the pass, wherever ``z0`` is."""
+        return LayeredThresholdingState(z0, done=False)
+
+    def step(self, problem, state):  # noqa: ARG002
+        """The whole pass."""
+        below, codes = problem.x, []
+        for part, penalty in zip(problem.layers, problem.penalties, strict=True):
+            below = penalty.prox(part.dictionary.adjoint(below), 1)
+            codes.append(below)
+        return LayeredThresholdingState(tuple(codes), done=True)

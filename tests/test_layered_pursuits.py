@@ -1,0 +1,219 @@
+"""Projection and holistic pursuit against dense transcriptions, and what they promise."""
+
+import naive_multilayer
+import naive_pursuits as naive
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import csc
+from csc.guarantees import stripe_norm
+from csc.samplers import cosparse_signals, sparse_cascade, sparse_signals
+
+FREE = csc.L1(0.0)
+SHAPES = [(4, 1, 5), (6, 4, 3), (5, 6, 2)]
+DENSE = [(20, 1, 12), (10, 20, 1)]  # every atom as large as its signal: one position
+
+
+def noisy(sample, level, rng):
+    noise = rng.standard_normal(sample.x.shape).astype(sample.x.dtype)
+    return sample.x + sample.x.dtype.type(level) * noise
+
+
+def unpriced(x, D):
+    return csc.MultiLayerProblem(x, D, [FREE] * len(D))
+
+
+# Projection pursuit.
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    n_layers=st.integers(1, 3), mode=st.sampled_from(["full", "circular"]),
+    stride=st.integers(1, 2), deepest=st.integers(1, 6), seed=st.integers(0, 999),
+)  # fmt: skip
+def test_projection_pursuit_is_its_transcription(n_layers, mode, stride, deepest, seed):
+    rng = np.random.default_rng(seed)
+    D = sparse_cascade(SHAPES[:n_layers], 2, mode=mode, stride=stride, rng=rng)
+    S = (24,) if mode == "circular" else (27,)
+    x = rng.standard_normal((3, 1, *S))
+    limits = [9, 7, deepest][-n_layers:]
+    ours = csc.solve(unpriced(x, D), csc.ProjectionPursuit(limits))
+    assert ours.status.startswith("done")
+    dense = naive_multilayer.matrices(D.layers, S)
+    for n in range(3):
+        theirs = naive.projection(D.layers, dense, x[n].ravel(), limits)
+        for a, b in zip(ours.codes, theirs, strict=True):
+            np.testing.assert_allclose(a[n].ravel(), b, atol=1e-9)
+
+
+def test_projection_pursuit_keeps_every_limit_and_each_signal_its_own_pace(rng):
+    D = sparse_cascade(SHAPES[:2], 2, rng=0)
+    x = np.concatenate([sparse_signals(D, k, (30,), rng=rng).x for k in (1, 3, 12)])
+    x = np.concatenate([x, 0 * x[:1]])
+    problem, limits = unpriced(x, D), (6, 5)
+    together = csc.solve(problem, csc.ProjectionPursuit(limits))
+    for n in range(4):
+        alone = csc.solve(unpriced(x[n : n + 1], D), csc.ProjectionPursuit(limits))
+        for a, b in zip(alone.codes, together.codes, strict=True):
+            np.testing.assert_allclose(a[0], b[n], atol=1e-10)
+    for layer, g, limit in zip(D.layers, together.codes, limits, strict=True):
+        assert (stripe_norm(g, layer) <= limit).all()
+    g1, g2 = together.codes
+    np.testing.assert_allclose(D.layers[1](g2), g1, atol=1e-14)
+    counts = (g2 != 0).reshape(4, -1).sum(axis=1)
+    assert counts[0] == 1
+    assert counts[2] > counts[0]
+    assert counts[3] == 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_projection_pursuit_finds_sparse_codes_again(dtype, rng):
+    D = sparse_cascade([(16, 1, 16), (16, 16, 3)], 2, dtype=dtype, rng=0)
+    sample = sparse_signals(D, 3, (80,), n=5, rng=rng)
+    found = csc.solve(unpriced(sample.x, D), csc.ProjectionPursuit((None, None), n_nonzero=3))
+    for a, b in zip(found.codes, sample.codes, strict=True):
+        assert a.dtype == dtype
+        np.testing.assert_array_equal(a != 0, b != 0)
+        np.testing.assert_allclose(a, b, atol=1e-4 if dtype == "float32" else 1e-10)
+
+
+def test_projection_pursuit_stops_at_the_energy_and_the_count(rng):
+    D = sparse_cascade(SHAPES[:2], 2, rng=0)
+    problem = unpriced(rng.standard_normal((2, 1, 30)), D)
+    counted = csc.solve(problem, csc.ProjectionPursuit((None, None), n_nonzero=4))
+    assert ((counted.codes[-1] != 0).reshape(2, -1).sum(axis=1) == 4).all()
+    enough = 0.5 * (problem.x**2).sum(axis=(1, 2)).max()
+    close = csc.solve(problem, csc.ProjectionPursuit((None, None), energy=enough))
+    assert ((problem.x - close.reconstruction()) ** 2).sum(axis=(1, 2)).max() <= enough
+    assert np.count_nonzero(close.codes[-1]) < np.count_nonzero(problem.x)
+
+
+def test_rounding_is_no_code(rng):
+    D = sparse_cascade([(6, 1, 40), (8, 6, 40)], 3, mode="circular", rng=0)  # large: transforms
+    sample = sparse_signals(D, 1, (200,), rng=rng)
+    found = csc.solve(unpriced(sample.x, D), csc.ProjectionPursuit((3, 1)))
+    assert np.count_nonzero(found.codes[0]) == 3
+    assert np.count_nonzero(found.codes[1]) == 1
+
+
+# Holistic pursuit.
+
+CASES = {
+    "dense": (sparse_cascade(DENSE, rng=1), (12,), 5, (4,)),
+    "convolutional": (sparse_cascade([(4, 1, 5), (3, 4, 3)], rng=2), (12,), 8, (3,)),
+    "stride": (sparse_cascade([(5, 1, 6), (3, 5, 2)], stride=2, rng=3), (20,), 8, (3,)),
+    "three": (sparse_cascade([(14, 1, 12), (11, 14, 1), (9, 11, 1)], rng=4), (12,), 6, (2, 3)),
+}
+
+
+def holistic_case(case, rng, lmbda=0.05):
+    D, S, k, counts = CASES[case]
+    sample = cosparse_signals(D, k, counts, S, n=3, rng=rng)
+    x = noisy(sample, 0.03, rng)
+    problem = csc.MultiLayerProblem(x, D, [FREE] * (len(D) - 1) + [csc.L1(lmbda)])
+    return problem, naive_multilayer.matrices(D.layers, S), counts
+
+
+@pytest.mark.parametrize("debias", [False, True])
+@pytest.mark.parametrize("case", CASES)
+def test_holistic_pursuit_is_its_transcription(case, debias, rng):
+    problem, dense, counts = holistic_case(case, rng)
+    solver = csc.HolisticPursuit(counts, debias=debias, tol=1e-8)
+    state, rounds = solver.init(problem, problem.zeros()), 0
+    while not state.done:
+        state, rounds = solver.step(problem, state), rounds + 1
+    assert rounds == max(counts) + 1
+    K = naive_multilayer.products(dense)
+    for n, x in enumerate(problem.x):
+        g, cosupports = naive.holistic(dense, x.ravel(), 0.05, counts)
+        if debias:
+            g = naive.refit(dense, x.ravel(), g, cosupports)
+        z = state.z[-1][n].ravel()
+        np.testing.assert_array_equal(z != 0, g != 0)
+        np.testing.assert_allclose(z, g, atol=1e-4)
+        for k, codes, mask, rows in zip(K[1:], state.z, state.cosupports, cosupports, strict=False):
+            assert mask[n].sum() == len(rows)
+            expected = k @ g
+            assert (abs(expected[mask[n].ravel()]) < 1e-9).all()  # rows, or ties at 0 with them
+            assert case == "convolutional" or mask[n].ravel()[rows].all()
+            np.testing.assert_allclose(codes[n].ravel(), expected, atol=1e-4)
+            assert not codes[n][mask[n]].any()
+
+
+def test_without_zeros_it_is_the_lasso_of_the_product(rng):
+    problem, _, _ = holistic_case("convolutional", rng)
+    found = csc.solve(problem, csc.HolisticPursuit(0, tol=1e-8))
+    lasso = csc.Problem(problem.x, problem.dictionary.effective(), csc.L1(0.05))
+    np.testing.assert_allclose(found.codes[-1], csc.solve(lasso, tol=1e-12).codes, atol=1e-5)
+
+
+def test_the_mid_penalty_plays_no_part_and_rounds_may_be_larger(rng):
+    problem, _, _ = holistic_case("dense", rng)
+    priced = csc.MultiLayerProblem(problem.x, problem.dictionary, [csc.L1(9.0), csc.L1(0.05)])
+    a, b = (csc.solve(p, csc.HolisticPursuit(5, per_round=2)) for p in (problem, priced))
+    np.testing.assert_array_equal(a.codes[-1], b.codes[-1])
+    assert a.n_iter == 4
+    assert ((a.codes[0] == 0).reshape(3, -1).sum(axis=1) >= 5).all()
+
+
+def test_the_right_zeros_take_noise_away(rng):
+    D = sparse_cascade([(30, 1, 40), (20, 30, 1)], rng=5)
+    sample = cosparse_signals(D, 6, 5, (40,), n=20, rng=rng)
+    level = 10 ** (-35 / 20) * (sample.x**2).mean() ** 0.5  # 35 dB
+    problem = csc.MultiLayerProblem(noisy(sample, level, rng), D, [FREE, csc.L1(level)])
+    medians = []
+    for n in (0, 5):
+        found = csc.solve(problem, csc.HolisticPursuit(n, tol=1e-4))
+        errors = ((found.codes[-1] - sample.codes[-1]) ** 2).sum(axis=(1, 2))
+        medians.append(np.median(errors))
+    assert medians[1] < 0.7 * medians[0]
+
+
+def test_float32_stays_float32(rng):
+    D = sparse_cascade(DENSE, dtype="float32", rng=0)
+    sample = cosparse_signals(D, 5, 3, (12,), n=2, rng=rng)
+    problem = csc.MultiLayerProblem(sample.x, D, [FREE, csc.L1(0.05)])
+    found = csc.solve(problem, csc.HolisticPursuit(3, tol=1e-4, debias=True))
+    assert all(g.dtype == "float32" for g in found.codes)
+    assert np.isfinite(found.objective)
+
+
+# Errors.
+
+
+@pytest.mark.parametrize(
+    ("solver", "words"),
+    [
+        (lambda: csc.ProjectionPursuit((1,)), "limits must be one for each of the 2 layers, got 1"),
+        (lambda: csc.ProjectionPursuit((1, 0)), r"limits\[1\] must be >= 1 or None, got 0"),
+        (lambda: csc.ProjectionPursuit((1, 1), n_nonzero=-1), "n_nonzero must be an integer"),
+        (lambda: csc.ProjectionPursuit((1, 1), energy=-1.0), "energy must be >= 0"),
+        (lambda: csc.HolisticPursuit((1, 2)), "one for each of the 1 mid layers, got 2"),
+        (lambda: csc.HolisticPursuit(21), "cosparsity must be <= 20, the codes of layer 1"),
+        (lambda: csc.HolisticPursuit(-1), "cosparsity must be integers >= 0"),
+        (lambda: csc.HolisticPursuit(1, per_round=0), "per_round must be an integer >= 1"),
+        (lambda: csc.HolisticPursuit(1, max_sweeps=0), "max_sweeps must be an integer >= 1"),
+        (lambda: csc.HolisticPursuit(1, tol=0), "tol must be > 0"),
+        (lambda: csc.HolisticPursuit(1, rho=0), "rho must be > 0"),
+    ],
+)
+def test_bad_limits_and_counts_are_refused(solver, words, rng):
+    problem = unpriced(rng.standard_normal((1, 1, 12)), sparse_cascade(DENSE, rng=0))
+    with pytest.raises(ValueError, match=words):
+        csc.solve(problem, solver())
+
+
+def test_problems_that_do_not_suit_are_refused(rng):
+    x = rng.standard_normal((1, 1, 20))
+    cropped = unpriced(x, sparse_cascade(SHAPES, mode="same", rng=0))
+    with pytest.raises(ValueError, match="layers all have mode 'full'"):
+        csc.solve(cropped, csc.ProjectionPursuit((1, 1, 1)))
+    single = csc.MultiLayerDictionary(cropped.dictionary.layers[:1])
+    with pytest.raises(ValueError, match="two or more layers"):
+        csc.solve(unpriced(x, single), csc.HolisticPursuit(1))
+    flat = csc.Problem(x, single.layers[0], csc.L0(0.1))
+    for solver in (csc.ProjectionPursuit((1,)), csc.HolisticPursuit(1)):
+        with pytest.raises(ValueError, match=r"csc\.MultiLayerProblem"):
+            csc.solve(flat, solver)
