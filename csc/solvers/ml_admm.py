@@ -32,8 +32,8 @@ class MLADMM:
     relax : float
         Over-relaxation, 1 to 1.8.
     cg_steps : int
-        Most steps of conjugate gradients a sweep. Few are enough, as they start from the last gamma:
-        20 take hardly fewer sweeps than 2.
+        Most steps of conjugate gradients a sweep. They start from the last gamma, so few are
+        enough: 20 take no fewer sweeps than 2.
 
     References
     ----------

@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-SUITES = ("patches", "coding", "memory", "crossover")
+SUITES = ("patches", "coding", "certificates", "memory", "crossover", "multilayer")
 
 
 def main(arguments):
