@@ -161,8 +161,10 @@ class Dictionary:
         self._check_codes(z)
         extents = self._extents_of(z, shape)
         n, channels = z.shape[0], self.atoms.shape[1]
-        if self.is_patch(extents):  # a matrix product
-            return (z.reshape(n, -1) @ self.matrix).reshape(n, channels, *extents)
+        if self.is_patch(extents):
+            out = namespace(z).empty((n, channels, *extents), z.dtype)
+            kernels(z).correlate_patches(z.reshape(n, -1), self.matrix.T, out.reshape(n, -1))
+            return out
         padded = self.geometry.padded_extents(extents)
         if self._transforms(z, z.shape[2:], padded):
             return self.geometry.unpad(

@@ -1,0 +1,202 @@
+"""Multi-layer pursuits: an ML-FISTA iteration beside PyTorch, layered pursuit beside sporco.
+
+The iteration of Sulam et al. (2020) with restarts, float32, is one correlation and one synthesis a
+layer in both; PyTorch does it with conv2d and conv_transpose2d under ``inference_mode``, on as many
+threads, and must first reach the same codes to 1e-4 of their largest. Each runs in a process of its
+own, by turns, and the least time counts, for PyTorch that of the faster of two memory formats.
+Layered basis pursuit codes a photograph, and then its codes: sporco solves the same two problems,
+each judged in float64 by lines that know no library, as in the bench ``coding``.
+"""
+
+import argparse
+import importlib.util
+import multiprocessing
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from importlib.metadata import version
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+from numba import get_num_threads
+
+import csc
+from demos.bench import peers
+from demos.bench.coding import Case, race
+from demos.bench.report import best_time, show
+from demos.bench.signals import learned_atoms, photograph, pictures
+
+SAME = 1e-4
+
+
+class State(NamedTuple):
+    """Where PyTorch's ML-FISTA stands."""
+
+    z: object
+    z_old: object
+    t: float
+    momentum: float
+
+
+class TorchMLFISTA:
+    """ML-FISTA by conv2d and conv_transpose2d."""
+
+    def __init__(self, problem, memory_format):
+        import torch
+
+        self.torch, self.functional = torch, torch.nn.functional
+        self.x, *self.atoms = (
+            torch.tensor(a).contiguous(memory_format=getattr(torch, memory_format))
+            for a in (problem.x, *(D.atoms for D in problem.dictionary.layers))
+        )
+        self.strides = [D.geometry.stride for D in problem.dictionary.layers]
+        self.extents, self.step_sizes = problem.extents, problem.step_sizes
+        prices = [p.lmbda for p in problem.penalties]
+        self.thresholds = np.cumprod(self.step_sizes) * prices
+
+    def start(self, z):
+        z = self.torch.tensor(z)
+        return State(z, z, 1.0, 0.0)
+
+    def synthesize(self, z, i):
+        """``D_i z``, of the extents of layer i - 1."""
+        atoms, stride = self.atoms[i], self.strides[i]
+        places = zip(self.extents[i], z.shape[2:], atoms.shape[2:], stride, strict=True)
+        rest = [n - (v - 1) * t - s for n, v, s, t in places]
+        return self.functional.conv_transpose2d(z, atoms, stride=stride, output_padding=rest)
+
+    def step(self, state):
+        """One pass over the layers."""
+        z, z_old, t, momentum = state
+        y = z + momentum * (z - z_old)
+        chain = [y]
+        for i in reversed(range(len(self.atoms))):
+            chain.insert(0, self.synthesize(chain[0], i))
+        below = self.x
+        for i, (fit, guess) in enumerate(zip(chain, chain[1:], strict=False)):
+            slope = self.functional.conv2d(fit.sub_(below), self.atoms[i], stride=self.strides[i])
+            v = slope.mul_(-self.step_sizes[i]).add_(guess)
+            below = self.functional.softshrink(v, self.thresholds[i])
+        if float((y - below).flatten().dot((below - z).flatten())) > 0:
+            t = 1.0
+        t_next = (1 + (1 + 4 * t * t) ** 0.5) / 2
+        return State(below, z, t_next, (t - 1) / t_next)
+
+
+def layers(rng, shapes, strides):
+    """Random atoms of unit norm, in mode "full"."""
+    atoms = [csc.UnitSphere().project(rng.standard_normal(shape)) for shape in shapes]
+    return csc.MultiLayerDictionary(
+        csc.Dictionary(a.astype("float32"), "full", t) for a, t in zip(atoms, strides, strict=True)
+    )
+
+
+def digits_like(rng):
+    """128 patches of 28 x 28, and the layers of the network for MNIST of Sulam et al."""
+    x = csc.images.extract_patches(pictures(), (28, 28), n=128, rng=0).astype("float32")
+    shapes = (32, 1, 6, 6), (64, 32, 6, 6), (512, 64, 4, 4)
+    return x / x.std(), layers(rng, shapes, (2, 2, 1))
+
+
+def one_image(rng, size=256):
+    """A photograph; the atoms of the second layer have 5 % of their samples."""
+    D = layers(rng, ((64, 1, 8, 8), (128, 64, 5, 5)), (1, 2))
+    sparse = D.layers[1].atoms * (rng.random(D.layers[1].atoms.shape) < 0.05)
+    sparse = csc.Dictionary(csc.UnitSphere().project(sparse.astype("float32")), "full", 2)
+    return photograph(size), csc.MultiLayerDictionary([D.layers[0], sparse])
+
+
+def steps_of_csc(problem, choices):
+    """Seconds of a step of `csc.MLFISTA`, and the codes it starts from."""
+    solver = csc.MLFISTA()
+    state = solver.init(problem, problem.zeros())
+    for _ in range(choices.steps):
+        state = solver.step(problem, state)
+    return best_time(lambda: solver.step(problem, state), choices.repeats)[0], state.z
+
+
+def steps_of_torch(problem, choices, memory_format="contiguous_format"):
+    """The same of PyTorch."""
+    import torch
+
+    torch.set_num_threads(get_num_threads())
+    with torch.inference_mode():
+        rival = TorchMLFISTA(problem, memory_format)
+        state = rival.start(problem.zeros()[-1])
+        for _ in range(choices.steps):
+            state = rival.step(state)
+        return best_time(lambda: rival.step(state), choices.repeats)[0], (state.z.numpy(),)
+
+
+def alone(work, *arguments):
+    """In a process of its own: pools of threads that spin disturb each other."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
+
+
+def iteration(name, x, D, choices):
+    """Seconds of an iteration of both, and their ratio."""
+    problem = csc.MultiLayerProblem(x, D, [csc.L1(csc.Relative(0.05))] * len(D))
+    rivals = {"csc": steps_of_csc, "PyTorch": steps_of_torch}
+    rivals["PyTorch, channels last"] = partial(steps_of_torch, memory_format="channels_last")
+    seconds, codes = {}, {}
+    for _ in range(choices.rounds):
+        for rival, work in rivals.items():
+            taken, codes[rival] = alone(work, problem, choices)
+            seconds[rival] = min(taken, seconds.get(rival, taken))
+            apart = abs(codes["csc"][-1] - codes[rival][-1]).max() / abs(codes["csc"][-1]).max()
+            if not apart <= SAME:
+                sys.exit(f"{name}: codes after {choices.steps} steps are {apart:.1e} apart")
+    shapes = [shape[2:] for shape in problem.code_shapes]
+    work = (
+        4e-9 * len(x) * sum(d.atoms.size * prod(V) for d, V in zip(D.layers, shapes, strict=True))
+    )
+    ratio = min(t for rival, t in seconds.items() if rival != "csc") / seconds["csc"]
+    show(
+        bench="multilayer", case=name, threads=get_num_threads(), seconds=seconds,
+        torch=version("torch"), ratio=ratio, gflops={n: work / t for n, t in seconds.items()},
+        nonzero=[float((z != 0).mean()) for z in codes["csc"]],
+    )  # fmt: skip
+    times = ", ".join(f"{rival} {1e3 * t:.1f} ms" for rival, t in seconds.items())
+    print(f"{name}: {times} an iteration: {ratio:.2f} x")
+
+
+def layered(choices, rng):
+    """A photograph's codes, and the codes of the codes, beside sporco."""
+    x, atoms = photograph(choices.size), learned_atoms(choices.atoms, 8)
+    fraction = choices.fraction
+    lmbda = fraction * csc.lmbda_max(x, csc.Dictionary(atoms, "circular"))
+    name = f"{choices.size}x{choices.size}, layer {{}}: {{}}, {fraction} lmbda_max"
+    solvers = {n: peers.IMAGES[n] for n in ("csc", "sporco ADMM", "sporco PGM")}
+    race(Case(name.format(1, f"{len(atoms)} atoms 8x8"), x, atoms, lmbda, solvers, True), choices)
+    codes = csc.sparse_code(x, atoms, lmbda, mode="circular", tol=SAME).codes
+    shape = choices.deep, choices.atoms, 5, 5
+    deeper = rng.standard_normal(shape) * (rng.random(shape) < 0.05)
+    deeper = csc.UnitSphere().project(deeper).astype("float32")
+    lmbda = fraction * csc.lmbda_max(codes, csc.Dictionary(deeper, "circular"))
+    name = name.format(2, f"{choices.deep} atoms 5x5 of {choices.atoms} channels")
+    race(Case(name, codes, deeper, lmbda, solvers, True), choices)
+
+
+def main(arguments):
+    parser = argparse.ArgumentParser(prog="python -m demos.bench multilayer", description=__doc__)
+    parser.add_argument("--only", choices=("iteration", "layered"), help="one of the two parts")
+    parser.add_argument("--steps", type=int, default=10, help="before the clock starts (10)")
+    parser.add_argument("--repeats", type=int, default=20, help="the best of them counts (20)")
+    parser.add_argument("--rounds", type=int, default=2, help="turns of each rival (2)")
+    parser.add_argument("--size", type=int, default=128, help="of the photograph (128)")
+    parser.add_argument("--atoms", type=int, default=32, help="of the first layer (32)")
+    parser.add_argument("--deep", type=int, default=32, help="atoms of the second layer (32)")
+    parser.add_argument("--fraction", type=float, default=0.1, help="of lmbda_max (0.1)")
+    parser.add_argument("--patience", type=float, default=100, help="sporco's time over ours")
+    parser.add_argument("--most", type=float, default=60, help="seconds of any solver (60)")
+    parser.add_argument("--peers", nargs="*", default=[""], help="parts of their names; all")
+    choices, rng = parser.parse_args(arguments), np.random.default_rng(0)
+    if choices.only != "layered":
+        if importlib.util.find_spec("torch") is None:
+            sys.exit("the iteration's rival needs PyTorch: pip install 'mlcsc[torch]'")
+        iteration("128 of 28x28, 32, 64, 512 atoms", *digits_like(rng), choices)
+        iteration("256x256, 64 atoms 8x8, 128 of 5x5", *one_image(rng), choices)
+    if choices.only != "iteration":
+        layered(choices, rng)
