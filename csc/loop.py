@@ -13,6 +13,7 @@ SETTLED = "settled: codes moved by less than tol; no gap, for the penalty is not
 STALLED = "stalled at relative gap {gap:.1e} > tol {tol:.1e}: the codes move no more; {floor}"
 FLOOR = "the precision of the signals, or codes without a price, allow no smaller gap"
 GREEDY = "done: the greedy pursuit met its stopping rule; no gap, for the penalty is not convex"
+PURSUED = "done: the pursuit met its stopping rule; the gap is that of the problem without the rule"
 EXHAUSTED = "stopped at max_iter = {n}: relative gap {gap:.1e} > tol {tol:.1e}; raise max_iter"
 UNSETTLED = "stopped at max_iter = {n} before the codes settled; raise max_iter"
 INTERRUPTED = "interrupted: the codes are those of the last step; pass them as init to go on"
@@ -96,7 +97,8 @@ def ratio(a, b):
 def _reason_to_stop(now, before, state, tol, solver):
     """The status to stop with, or None to go on."""
     if hasattr(state, "done"):  # a greedy or a layered pursuit
-        return getattr(state, "verdict", GREEDY) if state.done else None
+        verdict = PURSUED if isfinite(now.gap) else GREEDY
+        return getattr(state, "verdict", verdict) if state.done else None
     if isfinite(now.gap):
         gap = ratio(now.gap, now.objective)
         if gap <= tol:
