@@ -203,11 +203,7 @@ class MultiLayerDictionary:
             Codes of all layers; their chain ``g_{i-1} = D_i g_i`` does not hold.
         """
         check_choice("rule", rule, RULES)
-        if len(thresholds) != len(self.layers):
-            raise ValueError(
-                f"thresholds must be one for each of the {len(self.layers)} layers, got "
-                f"{len(thresholds)}"
-            )
+        self.check_one_each("thresholds", thresholds)
         codes = []
         for i, (D, beta) in enumerate(zip(self.layers, thresholds, strict=True), 1):
             x = _threshold(D.adjoint(x), _as_channels(i, beta, D, rule), rule)
@@ -233,6 +229,13 @@ class MultiLayerDictionary:
         """Refuse signals that the layers cannot explain."""
         self.layers[0].check_signals(name, x)
         self.extents(x.shape[2:])
+
+    def check_one_each(self, name, values):
+        """Refuse a sequence that is not as long as there are layers."""
+        if len(values) != len(self.layers):
+            raise ValueError(
+                f"{name} must be one for each of the {len(self.layers)} layers, got {len(values)}"
+            )
 
     def _check_layers(self, deep, shallow):
         """The number of the deeper of two layers, counted from 0, the signal."""

@@ -59,11 +59,7 @@ class MultiLayerProblem:
                 f"dictionary must be a csc.MultiLayerDictionary, got {type(D).__name__}; wrap the "
                 "layers: csc.MultiLayerDictionary([D1, D2])"
             )
-        if len(penalties) != len(D.layers):
-            raise ValueError(
-                f"penalties must be one for each of the {len(D.layers)} layers, got "
-                f"{len(penalties)}"
-            )
+        D.check_one_each("penalties", penalties)
         for i, penalty in enumerate(penalties, 1):
             if not hasattr(penalty, "prox"):
                 raise TypeError(

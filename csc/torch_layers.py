@@ -117,11 +117,7 @@ def to_torch(dictionary, thresholds):
             f"dictionary must be a csc.MultiLayerDictionary, got {type(dictionary).__name__}; "
             "wrap the layers: csc.MultiLayerDictionary([D])"
         )
-    if len(thresholds) != len(dictionary.layers):
-        raise ValueError(
-            f"thresholds must be one for each of the {len(dictionary.layers)} layers, got "
-            f"{len(thresholds)}"
-        )
+    dictionary.check_one_each("thresholds", thresholds)
     biases = [
         -_one_an_atom(f"thresholds[{i}]", beta, D)
         for i, (D, beta) in enumerate(zip(dictionary.layers, thresholds, strict=True))

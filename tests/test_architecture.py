@@ -47,7 +47,8 @@ MAY_IMPORT = {
     "cascade": {"guarantees", "nonconvex", "problem"},
     "samplers": {"_validate", "dictionary", "multilayer_dictionary"},
     "loop": {"sparse"},
-    "solvers": {"cascade", "loop"},
+    "splitting": set(),
+    "solvers": {"cascade", "loop", "splitting"},
     "_memory": set(),
     "solving": {
         "_device", "_memory", "_validate", "dictionary", "loop", "multilayer_problem", "penalties",

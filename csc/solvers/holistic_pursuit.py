@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from csc.splitting import balance, conjugate_gradients
+
 
 class Sweep(NamedTuple):
     """Where the alternating directions of a round stand."""
@@ -201,23 +203,13 @@ def _least_squares(problem, masks, sweep):
         mid = (stiff * a * m for a, m in zip(codes, masks, strict=False))
         return problem.gather((fit, *mid, rho * g))
 
-    r = b - normal(gamma)
-    p, rr = r, (r * r).sum()
-    enough = max(INEXACT**2 * rr, np.finfo(b.dtype).eps ** 2 * (b * b).sum())
-    for _ in range(CG_STEPS):
-        if rr <= enough:
-            break
-        Ap = normal(p)
-        step = rr / (p * Ap).sum()
-        gamma, r = gamma + step * p, r - step * Ap
-        before, rr = rr, (r * r).sum()
-        p = r + (rr / before) * p
-    return gamma
+    floor = np.finfo(b.dtype).eps
+    return conjugate_gradients(normal, b, gamma, CG_STEPS, floor=floor, share=INEXACT)
 
 
 def _balanced(sweep, primal, dual):
     """The sweep with a rho that brings its squared residuals nearer to each other."""
-    factor = 2.0 if primal > 100 * dual else 0.5 if dual > 100 * primal else 1.0
+    factor = balance(primal, dual)
     w = tuple(a / a.dtype.type(factor) for a in sweep.w)
     return sweep._replace(w=w, rho=sweep.rho * factor)
 

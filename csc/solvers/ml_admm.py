@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from csc.splitting import balance, conjugate_gradients
+
 
 class MLADMMState(NamedTuple):
     """Where ML-ADMM stands."""
@@ -97,17 +99,7 @@ class MLADMM:
             fit, *codes = problem.chain(gamma)
             return problem.gather((fit, *(rho * a for a in codes)))
 
-        r = b - normal(gamma)
-        p, rr, enough = r, _dot(r, r), (1e-15) ** 2 * _dot(b, b)
-        for _ in range(self.cg_steps):
-            if rr <= enough:
-                break
-            Ap = normal(p)
-            step = rr / _dot(p, Ap)
-            gamma, r = gamma + step * p, r - step * Ap
-            before, rr = rr, _dot(r, r)
-            p = r + (rr / before) * p
-        return gamma
+        return conjugate_gradients(normal, b, gamma, self.cg_steps, floor=1e-15)
 
 
 def _dot(a, b):
@@ -118,4 +110,4 @@ def _balance(codes, s, s_old, rho):
     """Factor on rho that brings primal and dual residuals nearer to each other."""
     primal = sum(float(_dot(a - b, a - b)) for a, b in zip(codes, s, strict=True))
     dual = rho**2 * sum(float(_dot(a - b, a - b)) for a, b in zip(s, s_old, strict=True))
-    return 2.0 if primal > 100 * dual else 0.5 if dual > 100 * primal else 1.0
+    return balance(primal, dual)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from csc.solvers.ml_ista import MLISTA
+
 
 class MLFISTAState(NamedTuple):
     """Where ML-FISTA stands."""
@@ -16,7 +18,7 @@ class MLFISTAState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class MLFISTA:
+class MLFISTA(MLISTA):
     """ML-ISTA from an extrapolated deepest code [1]_, restarted when it points uphill [2]_.
 
     With one layer this is `FISTA`; its floor is that of `MLISTA`, reached in far fewer steps.
@@ -36,21 +38,7 @@ class MLFISTA:
        Comput. Math. 15, 2015, sec. 3.2.
     """
 
-    fraction: float = 1.0
     restart: bool = True
-
-    check_every = 10
-    layered = True
-    floor = "it stops near the minimum, not at it: lower fraction, or take csc.MLADMM()"
-    needs = "needs a csc.MultiLayerProblem"
-
-    def __post_init__(self):
-        if not self.fraction > 0:
-            raise ValueError(f"fraction must be > 0, got {self.fraction}")
-
-    def suits(self, problem):
-        """Whether the problem has layers."""
-        return hasattr(problem, "layers")
 
     def init(self, problem, z0):
         """State at codes ``z0``, of all layers, without momentum."""
@@ -66,7 +54,3 @@ class MLFISTA:
         t_next = (1 + (1 + 4 * t * t) ** 0.5) / 2
         momentum = (t - 1) / t_next
         return MLFISTAState(z, problem.chain(z[-1]), chain, t_next, momentum, step_sizes)
-
-    def certificate(self, problem, state):
-        """Objective and gap, with the subgradients that its own steps meet."""
-        return problem.certificate(state.z, step_sizes=state.step_sizes)

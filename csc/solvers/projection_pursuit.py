@@ -86,11 +86,7 @@ class ProjectionPursuit:
 
     def init(self, problem, z0):
         """State at codes ``z0``, of all layers; the pursuit goes on from the deepest."""
-        if len(self.limits) != len(problem.layers):
-            raise ValueError(
-                f"limits must be one for each of the {len(problem.layers)} layers, got "
-                f"{len(self.limits)}"
-            )
+        problem.dictionary.check_one_each("limits", self.limits)
         growing = np.ones(len(problem.x), bool)
         z = back_substitute(problem, z0[-1])
         return ProjectionPursuitState(z, effective_problem(problem), growing, done=False)
