@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 _NAMES = {
     "csc.constraints": ["UnitBall", "UnitSphere", "ZeroMean"],
     "csc.dictionary": ["Dictionary"],
-    "csc.learn": ["DictionaryLearning", "HomeostaticGain"],
+    "csc.learn": ["DictionaryLearning", "HomeostaticGain", "resume"],
     "csc.measured": ["Measured"],
     "csc.nonconvex": ["L0", "LogPenalty"],
     "csc.multilayer_dictionary": ["MultiLayerDictionary"],

@@ -26,6 +26,7 @@ HOMES = {
     "L1": "csc.penalties",
     "LogPenalty": "csc.nonconvex",
     "Relative": "csc.penalties",
+    "SparseCodes": "csc.sparse",
     "State": "csc.learn.step",
     "Statistics": "csc.learn.statistics",
     "Step": "csc.learn.step",
@@ -112,6 +113,8 @@ def _encode(value, name, arrays):
     """JSON form of a value; arrays go to ``arrays`` under their dotted name."""
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
     if isinstance(value, PLAIN):
         return value
     if hasattr(value, "get") and hasattr(value, "device"):

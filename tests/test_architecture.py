@@ -56,16 +56,17 @@ MAY_IMPORT = {
     },
     "path": {"_device", "_validate", "penalties", "problem", "solving", "sparse"},
     "learn": {
-        "_device", "_validate", "constraints", "dictionary", "penalties", "problem", "solvers",
-        "solving",
+        "_device", "_validate", "constraints", "dictionary", "geometry", "layout", "loop",
+        "penalties", "problem", "solvers", "solving", "sparse", "store",
     },
     "images": {"_validate"},
     "receptive_fields": {"_device", "_validate", "kernels"},
     "plot": {"_validate", "receptive_fields"},
     "store": {"constraints", "dictionary", "learn", "penalties"},
+    "first_layer": {"_validate"},
     "torch_layers": {"_validate", "dictionary", "geometry", "multilayer_dictionary"},
 }  # fmt: skip
-HEAVY = {"numba", "sklearn", "skimage", "matplotlib", "cupy", "torch"}
+HEAVY = {"numba", "sklearn", "skimage", "matplotlib", "cupy", "torch", "onnx", "safetensors"}
 
 
 def layer(path):

@@ -10,7 +10,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 import csc
 from csc.learn import statistics as stats
-from csc.learn.step import Rules, advance, begin
+from csc.learn.step import Coded, Rules, advance, begin
 from csc.learn.update import descend
 
 
@@ -31,7 +31,9 @@ def learner(**changes):
 
 def statistics_of(rng, n=50, k=12, size=9):
     x, z = rng.standard_normal((n, 1, size)), rng.standard_normal((n, k, 1))
-    return stats.of_codes(x, z * (abs(z) > 0.8)), x, z * (abs(z) > 0.8)
+    z *= abs(z) > 0.8
+    problem = csc.Problem(x, csc.Dictionary(np.ones((k, 1, size))), csc.L1(1.0))
+    return stats.of_codes(problem, z), x, z
 
 
 def test_statistics_give_the_data_term_of_any_atoms(rng):
@@ -203,14 +205,15 @@ def test_dead_atoms_become_the_worst_coded_signals(rng):
     rules = Rules(csc.UnitSphere(), None, 0.0, replace_after=len(X), n_passes=1)
     problem = csc.Problem(X, csc.Dictionary(dead), csc.L1(0.1))
     codes = csc.solve(problem).codes
-    state, line = advance(begin(dead), X, codes, problem.penalty, rules)
+    state, line = advance(begin(dead), [Coded(problem, codes)], rules)
     worst = X[np.argmax((problem.residual(codes) ** 2).sum(axis=(1, 2, 3)))]
     np.testing.assert_allclose(state.atoms[3], worst / np.linalg.norm(worst))
     assert line.n_replaced == 1
     assert not state.statistics.phi[3].any()
     assert not state.statistics.phi[:, 3].any()
     assert not state.statistics.psi[3].any()
-    kept, line = advance(begin(dead), X[1:], codes[1:], problem.penalty, rules)
+    fewer = Coded(csc.Problem(X[1:], problem.dictionary, problem.penalty), codes[1:])
+    kept, line = advance(begin(dead), [fewer], rules)
     assert line.n_replaced == 0
     assert kept.idle[3] == len(X) - 1
 
@@ -293,17 +296,16 @@ X = np.ones((5, 1, 4, 4))
         ({"forgetting": np.nan}, X, ValueError, "forgetting must be"),
         ({"atom_shape": (4, 0)}, X, ValueError, "atom_shape must be >= 1"),
         ({"atom_shape": (5, 4)}, X, ValueError, "larger than X"),
-        ({"atom_shape": (3, 4)}, X, ValueError, "extract_patches"),
         ({"init": np.ones((8, 1, 3, 3))}, X, ValueError, "init must have shape"),
         ({}, X[0, 0], ValueError, r"X\[None, None\]"),
         ({}, X[0, 0, 0], ValueError, r"X must be \(N, C, \*S\)"),
         ({}, X.astype("f4") * 1e30, ValueError, "cannot square; rescale x"),
         ({"atom_shape": 4}, X, TypeError, "atom_shape must be a tuple"),
         ({"lmbda": None, "penalty": csc.L1(0.1, np.ones((5, 8, 1, 1)))}, X, ValueError, "an atom"),
-        ({}, X * np.nan, ValueError, "X holds NaN"),
+        ({}, X * np.nan, ValueError, "X holds nothing but NaN"),
         ({}, X * np.inf, ValueError, "X holds inf"),
         ({}, X.astype(int), TypeError, "X must be float32 or float64"),
-        ({}, [[1.0]], TypeError, "X must be an array"),
+        ({}, [[1.0]], TypeError, r"X\[0\] must be an array"),
         ({}, X[:0], ValueError, "X is empty"),
     ],
 )

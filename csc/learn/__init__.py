@@ -1,6 +1,7 @@
 """Learners: estimators that find the atoms."""
 
+from csc.learn.checkpoints import resume
 from csc.learn.dictionary_learning import DictionaryLearning
 from csc.learn.homeostasis import HomeostaticGain
 
-__all__ = ["DictionaryLearning", "HomeostaticGain"]
+__all__ = ["DictionaryLearning", "HomeostaticGain", "resume"]

@@ -37,7 +37,7 @@ class HomeostaticGain:
     --------
     >>> import numpy as np, csc
     >>> adapt = csc.HomeostaticGain(goal=1.0, rate=0.5, memory=0.0)
-    >>> variance, gain = adapt(np.ones(2), np.ones(2), np.array([[2.0, 0.5]]))
+    >>> variance, gain = adapt(np.ones(2), np.ones(2), np.array([4.0, 0.25]))
     >>> gain
     array([2. , 0.5])
     """
@@ -53,10 +53,9 @@ class HomeostaticGain:
         if check_number("memory", self.memory) >= 1:
             raise ValueError(f"memory must be < 1, got {self.memory}")
 
-    def __call__(self, variance, gain, codes):
-        """New running variance and gain, ``(K,)`` each, after coding ``codes`` ``(N, K)``."""
-        new = (codes.astype("float64") ** 2).mean(axis=0)
-        variance = self.memory * variance + (1 - self.memory) * new
+    def __call__(self, variance, gain, squares):
+        """New running variance and gain, ``(K,)`` each, given mean ``z_k^2``."""
+        variance = self.memory * variance + (1 - self.memory) * squares
         goal = variance.mean() if self.goal is None else self.goal
         if goal == 0:
             return variance, gain

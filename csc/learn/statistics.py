@@ -5,18 +5,62 @@ from typing import NamedTuple
 import numpy as np
 
 from csc._device import kernels, namespace
+from csc.dictionary import Dictionary
+from csc.layout import Columns, Layout
+from csc.sparse import SparseCodes
 
 
 class Statistics(NamedTuple):
-    """Sums over coded signals; additive, so exact in any order and on any number of workers."""
+    """Sums over coded signals; additive, so exact in any order and on any number of workers.
 
-    phi: np.ndarray  # (K, K)           sum of z z^T
-    psi: np.ndarray  # (K, C * prod s)  sum of z x^T
+    Codes of patches have one position, and ``phi`` no lags: it is a matrix.
+    """
+
+    phi: np.ndarray  # (K, K, *(2 q - 1))  sum of z_k[v] z_j[v + d], q = ceil(s / t) lags each way
+    psi: np.ndarray  # (K, C * prod s)     sum of z_k[v] x[t v + l]
     energy: float  # sum of 1/2 ||x||^2
 
+    @property
+    def squares(self):
+        """Sum of ``z_k^2``, ``(K,)``."""
+        middle = tuple(n // 2 for n in self.phi.shape[2:])
+        return self.phi[(..., *middle)].diagonal()
 
-def of_codes(signals, codes):
-    """Statistics of signals ``(N, C, *s)`` with one-position codes ``(N, K, *1)``, in float64."""
+
+def of_nothing(atoms, stride=None):
+    """Statistics of no signals at all; without a ``stride``, of patches."""
+    lags = () if stride is None else _lags(atoms.shape[2:], stride)
+    k = len(atoms)
+    return Statistics(np.zeros((k, k, *lags)), np.zeros((k, atoms[0].size)), 0.0)
+
+
+def of_codes(problem, codes):
+    """Statistics of the signals of a `Problem` with their codes, in float64.
+
+    Where nothing was observed, behind a mask or beyond a border that atoms overhang, ``D z``
+    stands for the signal. The data term that these statistics give, is then that of the problem
+    at the present atoms and no smaller at any others: what lowers the one, lowers the other.
+    """
+    if problem.is_patch:
+        return _of_patches(problem.x, codes)
+    codes = codes if isinstance(codes, SparseCodes) else SparseCodes.of(codes)
+    D = problem.dictionary
+    layout = Layout(D, problem.x.shape, problem.x.dtype)
+    x, mask = layout.observed(problem.x, problem.mask)
+    if mask is not None:
+        fit = Columns(layout, codes.index).add(codes.values, layout.buffer())
+        x = np.where(mask != 0, x, fit)
+    x, ones = x[layout.inside], (1,) * (5 - problem.x.ndim)
+    k, lags = D.n_atoms, _lags(D.extents, D.geometry.stride)
+    phi, psi = np.empty((k, k, *ones, *lags)), np.empty((k, x.shape[1], *ones, *D.extents))
+    grid = layout.positions, layout.stride, layout.wraps
+    kernels(x).moments(x, (codes.index, codes.values), grid, phi, psi)
+    own = x[(..., *map(slice, layout.extents))] if layout.wraps else x
+    energy = 0.5 * float(np.einsum("ncijk,ncijk->", own, own, dtype="float64"))
+    return Statistics(phi.reshape(k, k, *lags), psi.reshape(k, -1), energy)
+
+
+def _of_patches(signals, codes):
     x, z = signals.reshape(len(signals), -1), codes.reshape(len(codes), -1)
     xp, n_atoms = namespace(x, z), z.shape[1]
     phi, psi = xp.empty((n_atoms, n_atoms)), xp.empty((n_atoms, x.shape[1]))
@@ -24,20 +68,54 @@ def of_codes(signals, codes):
     return Statistics(phi, psi, 0.5 * float(xp.einsum("ni,ni->", x, x, dtype="float64")))
 
 
+def _lags(extents, stride):
+    return tuple(2 * -(-s // t) - 1 for s, t in zip(extents, stride, strict=True))
+
+
+def add(one, other):
+    """Statistics of both sets of signals."""
+    return blend(one, other, 1.0)
+
+
 def blend(old, new, keep):
     """``keep * old + new``."""
     return Statistics(*(keep * a + b for a, b in zip(old, new, strict=True)))
 
 
-def data_term(statistics, atoms):
+def correlate(phi, atoms, stride):
+    """``sum_j sum_d phi[k, j, q - 1 + d] d_j[l - t d]``: the quadratic form, applied to atoms.
+
+    Parameters
+    ----------
+    phi : array (B, K, *(2 q - 1)) or (B, K), float64
+        Some rows of `Statistics.phi`.
+    atoms : array (K, C, *s), float64
+    stride : tuple
+
+    Returns
+    -------
+    array (B, C, *s)
+    """
+    if phi.ndim == 2:
+        return (phi @ atoms.reshape(len(atoms), -1)).reshape(len(phi), *atoms.shape[1:])
+    if not atoms.any():
+        return np.zeros((len(phi), *atoms.shape[1:]))
+    first = [(n // 2) * t for n, t in zip(phi.shape[2:], stride, strict=True)]
+    own = (slice(a, a + s) for a, s in zip(first, atoms.shape[2:], strict=True))
+    return Dictionary(atoms, "full", stride)(phi)[(..., *own)]
+
+
+def data_term(statistics, atoms, stride=()):
     """``sum 1/2 ||x - D z||^2`` of the signals behind the statistics, for any ``atoms``."""
-    d = atoms.reshape(len(atoms), -1).astype("float64")
+    d = atoms.astype("float64")
     phi, psi, energy = statistics
-    return energy - float((psi * d).sum()) + 0.5 * float(((phi @ d) * d).sum())
+    cross, square = psi.reshape(d.shape) * d, correlate(phi, d, stride) * d
+    return energy - float(cross.sum()) + 0.5 * float(square.sum())
 
 
 def forget_atoms(statistics, which):
     """Statistics without what they knew of the atoms in the boolean mask ``which``."""
     keep = (~which).astype("float64")
     phi, psi, energy = statistics
-    return Statistics(phi * keep * keep[:, None], psi * keep[:, None], energy)
+    rows = keep.reshape(-1, *(1,) * (phi.ndim - 1))
+    return Statistics(phi * rows * rows.swapaxes(0, 1), psi * keep[:, None], energy)

@@ -1,12 +1,16 @@
 """One step of online dictionary learning: a state and coded signals in, a new state out."""
 
 from dataclasses import dataclass
+from functools import reduce
+from math import inf, prod
 from typing import NamedTuple
 
 import numpy as np
 
 from csc.learn import statistics as stats
+from csc.learn.replace import replace_dead
 from csc.learn.update import descend
+from csc.sparse import SparseCodes
 
 
 class Step(NamedTuple):
@@ -23,13 +27,13 @@ class State(NamedTuple):
 
     atoms: np.ndarray  # (K, C, *s)
     statistics: stats.Statistics
-    idle: np.ndarray  # (K,)  signals seen since the atom was last used
+    idle: np.ndarray  # (K,)  code positions seen since the atom was last used
     variance: np.ndarray  # (K,)  running mean of z^2
     gain: np.ndarray  # (K,)  norms asked by homeostasis
     n_steps: int
     n_signals: int
     position: tuple  # passes of `fit` done, batches of the present pass done, batches a pass
-    codes: np.ndarray | None  # (N, K, *1)  in batch mode, where the next pass starts from them
+    codes: list | None  # of each group of signals, in batch mode: the next pass starts from them
 
 
 @dataclass(frozen=True)
@@ -43,25 +47,41 @@ class Rules:
     n_passes: int
 
 
-def begin(atoms):
+class Coded(NamedTuple):
+    """Signals with their codes."""
+
+    problem: object
+    z: object  # (n, K, *V), dense or SparseCodes
+
+    @property
+    def values(self):
+        """Codes in any order, all that are not zero among them."""
+        return self.z.values if isinstance(self.z, SparseCodes) else self.z
+
+    def used(self):
+        """Whether each atom is, ``(K,)``."""
+        if isinstance(self.z, SparseCodes):
+            n_atoms = self.z.shape[1]
+            return np.bincount(self.z.index % n_atoms, minlength=n_atoms) > 0
+        return (self.z != 0).any(axis=(0, *range(2, self.z.ndim)))
+
+
+def begin(atoms, statistics=None):
     """State of a learner that has seen nothing but its initial atoms."""
-    k, size = len(atoms), atoms[0].size
-    empty = stats.Statistics(np.zeros((k, k)), np.zeros((k, size)), 0.0)
+    k, empty = len(atoms), stats.of_nothing(atoms) if statistics is None else statistics
     return State(
         atoms, empty, np.zeros(k, np.int64), np.zeros(k), np.ones(k), 0, 0, (0, 0, 0), None
     )
 
 
-def advance(state, signals, codes, penalty, rules):
+def advance(state, coded, rules):
     """Learn from coded signals.
 
     Parameters
     ----------
     state : State
-    signals : array (N, C, *s)
-    codes : array (N, K, *1)
-        Codes of the signals on ``state.atoms``.
-    penalty : penalty of the codes, for the history
+    coded : list of Coded
+        Signals with their codes on ``state.atoms``.
     rules : Rules
 
     Returns
@@ -69,52 +89,30 @@ def advance(state, signals, codes, penalty, rules):
     state : State
     line : Step
     """
-    new = stats.of_codes(signals, codes)
-    objective = stats.data_term(new, state.atoms) + penalty.value(codes)
-    t = state.n_steps + 1
-    statistics = stats.blend(state.statistics, new, (1 - 1 / t) ** rules.forgetting)
-    atoms = descend(state.atoms, statistics, rules.constraint, rules.n_passes)
+    stride = coded[0].problem.dictionary.geometry.stride
+    new = reduce(stats.add, (stats.of_codes(*some) for some in coded))
+    price = sum(some.problem.penalty.value(some.values) for some in coded)
+    objective = stats.data_term(new, state.atoms, stride) + price
+    t, n = state.n_steps + 1, sum(len(some.problem.x) for some in coded)
+    positions = sum(prod(some.z.shape) // some.z.shape[1] for some in coded)
+    keep = 0 if rules.forgetting == inf else (1 - 1 / t) ** rules.forgetting
+    statistics = stats.blend(state.statistics, new, keep) if keep else new
+    atoms = descend(state.atoms, statistics, rules.constraint, rules.n_passes, stride)
     variance, gain = state.variance, state.gain
-    z = codes.reshape(len(codes), -1)
     if rules.homeostasis is not None:
-        variance, gain = rules.homeostasis(variance, gain, z)
+        variance, gain = rules.homeostasis(variance, gain, new.squares / positions)
         atoms = _with_norms(atoms, gain)
-    idle = np.where((z != 0).any(axis=0), 0, state.idle + len(z))
-    dead = _dead(idle, rules.replace_after)
+    used = reduce(np.logical_or, (some.used() for some in coded))
+    idle = np.where(used, 0, state.idle + positions)
+    dead = idle >= (inf if rules.replace_after is None else rules.replace_after)
     if dead.any():
-        atoms, dead = _replace(atoms, dead, signals, _residuals(signals, z, state.atoms), rules)
+        atoms, dead = replace_dead(atoms, dead, coded, rules.constraint)
         atoms = _with_norms(atoms, gain) if rules.homeostasis is not None else atoms
         statistics, idle = stats.forget_atoms(statistics, dead), np.where(dead, 0, idle)
-    n_signals = state.n_signals + len(z)
-    line = Step(n_signals, objective / len(z), float((z != 0).sum()) / len(z), int(dead.sum()))
-    new = (atoms, statistics, idle, variance, gain, t, n_signals)
+    n_nonzero = sum(int((some.values != 0).sum()) for some in coded)
+    line = Step(state.n_signals + n, objective / n, n_nonzero / n, int(dead.sum()))
+    new = (atoms, statistics, idle, variance, gain, t, line.n_signals)
     return State(*new, state.position, None), line
-
-
-def _dead(idle, replace_after):
-    """Atoms idle for ``replace_after`` signals or more."""
-    return idle >= (np.inf if replace_after is None else replace_after)
-
-
-def _residuals(signals, codes, atoms):
-    """Squared norms of ``x - D z``, signal by signal."""
-    r = signals.reshape(len(signals), -1) - codes @ atoms.reshape(len(atoms), -1)
-    return (r * r).sum(axis=1)
-
-
-def _replace(atoms, dead, signals, residuals, rules):
-    """Put the worst-coded signals in the place of dead atoms; returns which were replaced.
-
-    No signal is taken twice, and none without a residual; atoms left over wait.
-    """
-    worst = np.argsort(residuals, kind="stable")[::-1]
-    worst = worst[residuals[worst] > 0][: dead.sum()]
-    replaced = np.flatnonzero(dead)[: len(worst)]
-    fresh = signals[worst]
-    norms = np.sqrt((fresh * fresh).sum(axis=tuple(range(1, fresh.ndim)), keepdims=True))
-    atoms = atoms.copy()
-    atoms[replaced] = rules.constraint.project(fresh / norms)
-    return atoms, np.isin(np.arange(len(atoms)), replaced)
 
 
 def _with_norms(atoms, norms):

@@ -1,15 +1,20 @@
 """Dictionary update from sufficient statistics."""
 
+import numpy as np
+
+from csc.learn.statistics import correlate
+
 BLOCK = 16  # atoms moved at once; measured: larger blocks step shorter, smaller ones loop longer
 
 
-def descend(atoms, statistics, constraint, n_passes=1):
-    """Block majorisation of ``1/2 <Phi, D D^T> - <Psi, D>`` over constrained atoms.
+def descend(atoms, statistics, constraint, n_passes=1, stride=()):
+    """Block majorisation of ``1/2 <Phi * D, D> - <Psi, D>`` over constrained atoms.
 
-    Atoms ``b`` move together by a projected gradient step whose lengths come from the
-    Gershgorin bound ``Phi_bb <= diag(sum_j |Phi_bj|)``, so no step can raise the objective,
-    whatever closed set the atoms must lie in. With blocks of one atom this is the block
-    coordinate descent of [1]_, Algorithm 2.
+    Atoms ``b`` move together by a projected gradient step whose lengths come from a Gershgorin
+    bound, ``Phi_bb <= diag(sum_j ||Phi_bj||)``, so no step can raise the objective, whatever
+    closed set the atoms must lie in. ``||Phi_bj||`` is that of the operator which correlates with
+    the lags, at most the largest modulus of its spectrum. With blocks of one patch atom this is
+    the block coordinate descent of [1]_, Algorithm 2.
 
     Parameters
     ----------
@@ -19,6 +24,8 @@ def descend(atoms, statistics, constraint, n_passes=1):
     constraint : Constraint
     n_passes : int
         Sweeps over all atoms.
+    stride : tuple
+        Of the codes; patches need none.
 
     Returns
     -------
@@ -31,13 +38,19 @@ def descend(atoms, statistics, constraint, n_passes=1):
        and sparse coding", JMLR 11, 2010.
     """
     phi, psi, _ = statistics
-    shape, d = atoms.shape, atoms.reshape(len(atoms), -1).astype("float64")
+    d, psi = atoms.astype("float64"), psi.reshape(atoms.shape)
+    blocks = [slice(start, start + BLOCK) for start in range(0, len(d), BLOCK)]
+    steps = [_steps(phi[b, b]).reshape(-1, *(1,) * (d.ndim - 1)) for b in blocks]
     for _ in range(n_passes):
-        for start in range(0, len(d), BLOCK):
-            b = slice(start, start + BLOCK)
-            curvature = abs(phi[b, b]).sum(axis=1)
-            used = curvature > 0
-            step = used / (curvature + ~used)  # an unused atom stays
-            moved = d[b] - step[:, None] * (phi[b] @ d - psi[b])
-            d[b] = constraint.project(moved.reshape(-1, *shape[1:])).reshape(moved.shape)
-    return d.reshape(shape).astype(atoms.dtype)
+        for b, step in zip(blocks, steps, strict=True):
+            d[b] = constraint.project(d[b] - step * (correlate(phi[b], d, stride) - psi[b]))
+    return d.astype(atoms.dtype)
+
+
+def _steps(phi):
+    """Lengths of the steps of some atoms ``(B,)``; an unused atom stays."""
+    axes = tuple(range(2, phi.ndim))
+    norms = abs(np.fft.rfftn(phi, axes=axes)).max(axis=axes) if axes else abs(phi)
+    curvature = norms.sum(axis=1)
+    used = curvature > 0
+    return used / (curvature + ~used)

@@ -1,0 +1,62 @@
+"""Checkpoints: the state of a learner on disk, the last one and the one before it."""
+
+import os
+import warnings
+from pathlib import Path
+
+from csc.store import load, save
+
+BEFORE = ".before"
+
+
+def write_checkpoint(path, learner):
+    """Save a learner; what was there before stays beside it, under ``path + ".before"``."""
+    path = Path(path)
+    if path.exists():
+        os.replace(path, f"{path}{BEFORE}")
+    save(path, learner)
+
+
+def resume(path):
+    """Read a learner from its checkpoint, ready to `fit` on.
+
+    Parameters
+    ----------
+    path : str or path
+        As given to the learner as ``checkpoint``.
+
+    Returns
+    -------
+    learner
+        With ``warm_start=True``: ``fit`` on the same signals goes on as if it had not stopped.
+
+    Warns
+    -----
+    UserWarning
+        If the last checkpoint is missing, cut off or of another version, and the one before it
+        is read instead.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If neither can be read.
+
+    Examples
+    --------
+    >>> import os, tempfile, numpy as np, csc
+    >>> X = np.random.default_rng(0).laplace(size=(50, 1, 4))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "atoms.npz")
+    ...     learner = csc.DictionaryLearning(3, (4,), 0.3, max_iter=2, checkpoint=path).fit(X)
+    ...     csc.resume(path).set_params(max_iter=4).fit(X).n_iter_
+    4
+    """
+    try:
+        learner = load(path)
+    except (FileNotFoundError, ValueError) as error:
+        before = Path(f"{path}{BEFORE}")
+        if not before.exists():
+            raise
+        warnings.warn(f"{error}; going on from the checkpoint before it", stacklevel=2)
+        learner = load(before)
+    return learner.set_params(warm_start=True)

@@ -1,0 +1,44 @@
+"""Codes to learn from: no better than learning can use."""
+
+from csc.learn.step import Coded
+from csc.loop import start as begin
+from csc.problem import Problem
+from csc.solvers import WorkingSet, fastest
+from csc.solving import solve
+
+
+def code(groups, dictionary, penalty, starts, tol):
+    """Codes of groups of signals on the present atoms.
+
+    Parameters
+    ----------
+    groups : iterable of Group
+    dictionary : Dictionary
+    penalty : penalty
+    starts : list or None
+        Codes of each group to start from.
+    tol : float
+        Relative duality gap.
+
+    Returns
+    -------
+    list of Coded
+    """
+    coded = []
+    for i, (x, mask) in enumerate(groups):
+        problem = Problem(x, dictionary, penalty, mask)
+        start = None if starts is None or i >= len(starts) else starts[i]
+        coded.append(Coded(problem, _codes(problem, start, tol)))
+    return coded
+
+
+def _codes(problem, start, tol):
+    """Codes of one group; solvers that judge themselves need no certificate."""
+    solver = fastest(problem, tol)
+    if start is not None and start.shape != problem.code_shape:
+        start = None
+    judges_itself = isinstance(solver, WorkingSet) or problem.is_patch and solver.check_every == 1
+    if not judges_itself:
+        return solve(problem, solver, tol=tol, init=start).z
+    start = begin(problem, solver) if start is None else start
+    return solver.step(problem, solver.init(problem, start)).z

@@ -1,0 +1,178 @@
+"""The loop that all learners share: passes over the signals that can stop and go on anywhere."""
+
+import signal
+import threading
+import warnings
+from contextlib import contextmanager
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import check_random_state
+from tqdm import tqdm
+
+from csc.learn.checkpoints import write_checkpoint
+
+
+class Terminated(KeyboardInterrupt):
+    """The system asked the process to end."""
+
+
+class Learner(TransformerMixin, BaseEstimator):
+    """`fit` and `partial_fit` of a learner whose steps are ``_checked``, ``_begin``, ``_learn``.
+
+    A step that is interrupted changes nothing; its randomness comes from its number and a seed.
+    """
+
+    def fit(self, X, y=None, mask=None):  # noqa: ARG002  scikit-learn's signature
+        """Learn from signals.
+
+        Parameters
+        ----------
+        X : array (N, C, *S) or list of arrays (C, *S), float32 or float64
+            Signals no smaller than the atoms; NaN marks what is missing.
+        y : ignored
+        mask : array or list of arrays, optional
+            1 = observed; broadcastable to the signals.
+
+        Returns
+        -------
+        self
+        """
+        resume = self.warm_start and hasattr(self, "state_")
+        signals = self._checked(X, mask, resume)
+        (self._resume if resume else self._begin)(signals)
+        size = len(signals) if self.batch_size is None else min(self.batch_size, len(signals))
+        try:
+            with _terminable():
+                self._passes(signals, size)
+        except KeyboardInterrupt as interrupt:
+            self._keep(always=True)
+            warnings.warn(
+                f"interrupted after {self.state_.n_steps} steps; the atoms so far are kept, "
+                "fit with warm_start=True goes on",
+                stacklevel=2,
+            )
+            if isinstance(interrupt, Terminated):
+                raise SystemExit(128 + signal.SIGTERM) from None
+        return self
+
+    def _passes(self, signals, size):
+        n_batches = -(-len(signals) // size)
+        passes, batch, planned = self.state_.position
+        # another number of batches a pass: the pass that was cut short begins again
+        first = passes * n_batches + (batch if planned == n_batches else 0)
+        total = self.max_iter * n_batches
+        with tqdm(total=total, initial=first, disable=not self.verbose, unit="batch") as bar:
+            for t in range(first, total):
+                groups = signals.take(self._order(t, len(signals), size), self._window(t))
+                after = (*divmod(t + 1, n_batches), n_batches)
+                self._step(groups, after, n_batches > 1)
+                self._keep()
+                bar.set_postfix(objective=f"{self.history_[-1].objective:.5g}", refresh=False)
+                bar.update()
+                if (t + 1) % n_batches == 0 and self._settled(n_batches):
+                    break
+        self._keep(always=True)
+
+    def partial_fit(self, X, y=None, mask=None):  # noqa: ARG002  scikit-learn's signature
+        """Take one online step on the signals ``X``, as in `fit`; the first call initialises."""
+        resume = hasattr(self, "state_")
+        signals = self._checked(X, mask, resume)
+        (self._resume if resume else self._begin)(signals)
+        groups = signals.take(np.arange(len(signals)), self._window(self.state_.n_steps))
+        self._step(groups, self.state_.position, True)
+        self._keep()
+        return self
+
+    def fit_stream(self, stream, steps=None):
+        """Take an online step on each item of a stream that may not fit into memory.
+
+        Parameters
+        ----------
+        stream : iterable
+            Of what `partial_fit` takes: arrays ``(N, C, *S)`` or lists of ``(C, *S)``.
+        steps : int, optional
+            Take no more than this many.
+
+        Returns
+        -------
+        self
+        """
+        with tqdm(total=steps, disable=not self.verbose, unit="batch") as bar:
+            for i, X in enumerate(stream):
+                if i == steps:
+                    break
+                self.partial_fit(X)
+                bar.update()
+        return self
+
+    @property
+    def n_iter_(self):
+        """Passes of `fit` over its signals, begun or done."""
+        passes, batch, _ = self._fitted().position
+        return passes + (batch > 0)
+
+    def _fitted(self):
+        if not hasattr(self, "state_"):
+            raise NotFittedError(f"this {type(self).__name__} is not fitted yet; call fit first")
+        return self.state_
+
+    def _order(self, t, n, size):
+        """Indices of the signals of step t: a new permutation each pass."""
+        if size == n:
+            return np.arange(n)
+        epoch, batch = divmod(t, -(-n // size))
+        order = np.random.default_rng((self.seed_, 1, epoch)).permutation(n)
+        return np.sort(order[batch * size : (batch + 1) * size])
+
+    def _window(self, t):
+        """Where step t looks, if only at a window of each signal."""
+        crop = getattr(self, "crop", None)
+        return None if crop is None else (crop, np.random.default_rng((self.seed_, 2, t)))
+
+    def _move(self, state, line):
+        """Cut what an interrupted step may have left, add a line, and only then move."""
+        self.history_[self.state_.n_steps :] = [line]
+        self.state_ = state
+
+    def _keep(self, *, always=False):
+        """Write a checkpoint if one is due."""
+        due = always or self.state_.n_steps % self.checkpoint_every == 0
+        if self.checkpoint is not None and due:
+            write_checkpoint(self.checkpoint, self)
+
+    def _settled(self, n_batches):
+        """Whether the last pass lowered the mean objective by less than ``tol`` > 0."""
+        if self.tol == 0:
+            return False
+        means = [
+            np.mean([line.objective for line in lines])
+            for lines in (self.history_[-2 * n_batches : -n_batches], self.history_[-n_batches:])
+            if lines
+        ]
+        return len(means) == 2 and means[0] - means[1] < self.tol * means[0]
+
+
+def seed_of(random_state):
+    """A seed drawn from whatever users call a random state."""
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31 - 1))
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+@contextmanager
+def _terminable():
+    """Make SIGTERM an interrupt, where signals can be handled at all: in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_):
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
