@@ -9,7 +9,15 @@ import importlib
 __version__ = "0.1.0"
 
 _NAMES = {
-    "csc.constraints": ["UnitBall", "UnitSphere", "ZeroMean"],
+    "csc.constraints": [
+        "NonNegative",
+        "Separable",
+        "SparseAtoms",
+        "TaperedBall",
+        "UnitBall",
+        "UnitSphere",
+        "ZeroMean",
+    ],
     "csc.dictionary": ["Dictionary"],
     "csc.learn": ["DictionaryLearning", "HomeostaticGain", "resume"],
     "csc.measured": ["Measured"],

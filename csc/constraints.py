@@ -3,7 +3,12 @@
 from dataclasses import dataclass
 from functools import reduce
 
+import numpy as np
+
 from csc._device import namespace
+from csc._validate import check_count, check_number
+
+BISECTIONS = 60  # of the multiplier of an ellipsoid: more than float64 can tell apart
 
 
 def _norms(atoms):
@@ -84,3 +89,132 @@ class ZeroMean(Constraint):
     def project(self, atoms):
         """Subtract the mean of each channel."""
         return atoms - atoms.mean(axis=tuple(range(2, atoms.ndim)), keepdims=True)
+
+
+@dataclass(frozen=True)
+class NonNegative(Constraint):
+    """No sample below zero.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> (csc.NonNegative() & csc.UnitBall()).project(np.array([[[-1.0, 3.0, 4.0]]]))
+    array([[[0. , 0.6, 0.8]]])
+    """
+
+    def project(self, atoms):
+        """Set negative samples to zero."""
+        return namespace(atoms).maximum(atoms, 0)
+
+
+@dataclass(frozen=True)
+class SparseAtoms(Constraint):
+    """At most ``n_nonzero`` samples of an atom are not zero: ``||d_k||_0 <= n_nonzero``.
+
+    Not convex. Joined with a ball or sphere after it, the projection onto both.
+
+    Parameters
+    ----------
+    n_nonzero : int
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> csc.SparseAtoms(2).project(np.array([[[1.0, -3.0, 2.0]]]))
+    array([[[ 0., -3.,  2.]]])
+    """
+
+    n_nonzero: int
+
+    def __post_init__(self):
+        check_count("n_nonzero", self.n_nonzero)
+
+    def project(self, atoms):
+        """Keep the largest samples in modulus; of equals the first."""
+        xp, rows = namespace(atoms), atoms.reshape(len(atoms), -1)
+        order = xp.argsort(-abs(rows), axis=1, kind="stable")
+        kept = xp.zeros(rows.shape, bool)
+        xp.put_along_axis(kept, order[:, : self.n_nonzero], True, axis=1)
+        return (rows * kept).reshape(atoms.shape)
+
+
+@dataclass(frozen=True)
+class Separable(Constraint):
+    """Atoms of rank one: a product of one vector an axis.
+
+    Each channel of a 2-D atom is a column times a row; a 1-D atom is a vector over the channels
+    times one over time [1]_. Not convex. Joined with a ball or sphere after it, the projection
+    onto both.
+
+    References
+    ----------
+    .. [1] T. Dupre la Tour, T. Moreau, M. Jas, A. Gramfort, "Multivariate convolutional sparse
+       coding for electromagnetic brain signals", NeurIPS 2018, eq. (4).
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> csc.Separable().project(np.array([[[[2.0, 0.0], [0.0, 1.0]]]]))
+    array([[[[2., 0.],
+             [0., 0.]]]])
+    """
+
+    def project(self, atoms):
+        """Keep the largest singular value."""
+        if atoms.ndim == 5:
+            raise ValueError("Separable takes atoms with 1 or 2 spatial axes, got 3")
+        u, s, v = namespace(atoms).linalg.svd(atoms, full_matrices=False)
+        return u[..., :1] * s[..., None, :1] @ v[..., :1, :]
+
+
+@dataclass(frozen=True)
+class TaperedBall(Constraint):
+    """Atoms that fade out: ``sum_l (d[l] / w[l])^2 <= 1`` with a Tukey window w on every axis.
+
+    An atom is the window times something of norm at most 1, and so zero at its ends: atoms
+    neither drift to their border nor are cut off there. Convex; takes the place of `UnitBall`.
+
+    Parameters
+    ----------
+    edge : float
+        Part of each axis, in (0, 1], on which the window rises and falls.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> csc.TaperedBall(1.0).project(np.full((1, 1, 5), 4.0)).round(2)
+    array([[[0.  , 0.23, 0.77, 0.23, 0.  ]]])
+    """
+
+    edge: float = 0.5
+
+    def __post_init__(self):
+        if check_number("edge", self.edge, strict=True) > 1:
+            raise ValueError(f"edge must be <= 1, got {self.edge}")
+
+    def project(self, atoms):
+        """The nearest point of the ellipsoid: ``v w^2 / (w^2 + m)``, m by bisection."""
+        xp = namespace(atoms)
+        squares = xp.asarray(self._window(atoms.shape[2:]) ** 2).ravel()
+        v = atoms.reshape(*atoms.shape[:2], -1)
+        v = xp.where(squares > 0, v, 0)
+        squares = xp.where(squares > 0, squares, 1)
+
+        def length(m):
+            return (v * v * squares / (squares + m) ** 2).sum(axis=(1, 2), keepdims=True)
+
+        low, high = xp.zeros((len(v), 1, 1)), xp.sqrt((v * v).sum(axis=(1, 2), keepdims=True))
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            inside = length(middle) <= 1
+            low, high = xp.where(inside, low, middle), xp.where(inside, middle, high)
+        m = xp.where(length(xp.zeros_like(low)) <= 1, 0, high)
+        return (v * squares / (squares + m)).astype(atoms.dtype).reshape(atoms.shape)
+
+    def _window(self, extents):
+        window = np.ones(())
+        for s in extents:
+            place = np.minimum(np.arange(s), np.arange(s)[::-1]) / max(s - 1, 1)
+            rise = np.minimum(2 * place / self.edge, 1) if s > 1 else np.ones(1)
+            window = np.multiply.outer(window, 0.5 - 0.5 * np.cos(np.pi * rise))
+        return window

@@ -56,7 +56,8 @@ MAY_IMPORT = {
     },
     "path": {"_device", "_validate", "penalties", "problem", "solving", "sparse"},
     "learn": {
-        "_device", "_validate", "constraints", "dictionary", "geometry", "layout", "loop",
+        "_device", "_memory", "_validate", "constraints", "dictionary", "geometry", "layout",
+        "loop",
         "penalties", "problem", "solvers", "solving", "sparse", "store",
     },
     "images": {"_validate"},

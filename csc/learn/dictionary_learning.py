@@ -13,7 +13,9 @@ from csc.dictionary import Dictionary
 from csc.geometry import Geometry
 from csc.learn import statistics as stats
 from csc.learn.coding import code
+from csc.learn.health import examine
 from csc.learn.learner import Learner, seed_of
+from csc.learn.plan import plan_of
 from csc.learn.signals import Signals
 from csc.learn.step import Rules, advance, begin
 from csc.penalties import L1, Relative
@@ -26,17 +28,23 @@ PASSES = 5  # over the atoms in an update from all signals; online, one
 
 @dataclass(eq=False, repr=False)
 class DictionaryLearning(Learner):
-    """Learn atoms ``D`` and codes ``z`` from patches.
+    """Learn atoms ``D`` and codes ``z`` from patches, or from signals of any size.
 
-        minimise over D, z   mean_n  1/2 ||x_n - D z_n||^2 + penalty(z_n),   d_k in constraint
+        minimise over D, z   mean_n  1/2 ||M (x_n - D z_n)||^2 + penalty(z_n),   d_k in constraint
 
-    Online (``batch_size`` signals a step) this is the algorithm of [1]_: code a batch, add it
-    to the sufficient statistics, descend on the atoms. With ``batch_size=None`` every step
-    codes all signals, warm-started, and the objective never rises (convex penalties).
+    Signals larger than the atoms are explained by convolution: images, series, volumes, also of
+    several sizes in one list. A step codes a batch, warm-started where it can, adds the moments of
+    the sparse codes to the sufficient statistics [1]_, and descends on the atoms. With fewer
+    signals in a batch than there are, that is online learning; with all of them
+    (``batch_size=None``, or large enough) the objective never rises (convex penalties), as long
+    as nothing is recentred.
 
-    Dead atoms: an atom that no signal has used for ``replace_after`` signals becomes the
-    worst-coded signal of the batch (largest residual), and what the statistics knew of it is
-    forgotten. Nothing else ever resets an atom.
+    Missing samples, NaN or where a mask is 0, and what lies beyond a border that atoms overhang
+    are taken as what the codes say of them, anew in each step.
+
+    Dead atoms: an atom that no signal has used at ``replace_after`` code positions becomes the
+    worst-coded patch of the batch, of larger signals the worst window of their residual, and what
+    the statistics knew of it is forgotten. Nothing else ever resets an atom.
 
     Parameters
     ----------
@@ -52,14 +60,15 @@ class DictionaryLearning(Learner):
     constraint : Constraint
         Default `UnitBall`.
     batch_size : int, optional
-        Signals a step; None for all at once.
+        Signals a step; None for all at once. Learning online from images, take 1.
     max_iter : int
         Passes over the signals in `fit`, counted from the first `fit`.
     tol : float
         `fit` stops early when a pass lowers the mean objective by less than this fraction;
         0 never stops early.
     coding_tol : float
-        Relative duality gap of the codes.
+        Relative duality gap of the codes. Signals larger than the atoms are coded to 0.02 at first,
+        to 0.02 / t in step t, until this is reached.
     forgetting : float
         Online, before step t the statistics are multiplied by ``(1 - 1/t)^forgetting``:
         0 remembers everything, larger values trust recent codes more ([1]_, sec. 3.4.2).
@@ -75,6 +84,16 @@ class DictionaryLearning(Learner):
         Seed of initial atoms and of the order of the signals.
     verbose : bool
         Show a progress bar.
+    mode, stride
+        Where atoms may lie; see `Dictionary`.
+    crop : tuple of int, optional
+        A step looks at a random window of these extents of each signal.
+    recentre_every : int, optional
+        After so many steps, atoms whose energy has drifted from the middle are moved back.
+    checkpoint : path, optional
+        File that `fit` writes every ``checkpoint_every`` steps and when it ends or is interrupted;
+        see `csc.resume`.
+    checkpoint_every : int
 
     Attributes
     ----------
@@ -129,6 +148,7 @@ class DictionaryLearning(Learner):
     mode: str = "full"
     stride: int | tuple = 1
     crop: tuple | None = None
+    recentre_every: int | None = None
     checkpoint: object = None
     checkpoint_every: int = 100
 
@@ -151,6 +171,29 @@ class DictionaryLearning(Learner):
         """Minus the mean objective per signal of ``X``: higher is better at equal penalty."""
         solutions, _ = self._solved(X, mask)
         return -sum(solution.objective for solution in solutions) / len(X)
+
+    def health(self):
+        """`Health` of the atoms so far: idle ones, twins, and those that drift."""
+        state = self._fitted()
+        return examine(state.atoms, state.statistics.squares, state.idle)
+
+    def plan(self, X, mask=None):
+        """`Plan` of the memory that ``fit(X)`` takes; nothing is learned."""
+        signals = self._checked(X, mask, resume=False)
+        return self._planned(signals)
+
+    def _planned(self, signals):
+        shape = (self.n_atoms, signals.n_channels, *self.atom_shape)
+        stride = self._stride_of(signals)
+        lags = () if stride is None else stats.lags_of(self.atom_shape, stride)
+        return plan_of(shape, lags, signals, self.batch_size, self.crop)
+
+    def _stride_of(self, signals):
+        """Stride of the codes; None of patches, which have one."""
+        shapes = {tuple(shape[1:]) for shape in signals.shapes}
+        if self.mode == "full" and shapes == {tuple(self.atom_shape)}:
+            return None
+        return Geometry.of(self.mode, self.stride, self.atom_shape).stride
 
     def _solved(self, X, mask):
         """Solutions of all groups of signals, and whether a list of signals came."""
@@ -197,7 +240,7 @@ class DictionaryLearning(Learner):
             check_count("atom_shape", extent)
         for name in ("max_iter", "checkpoint_every"):
             check_count(name, getattr(self, name))
-        for name in ("batch_size", "replace_after"):
+        for name in ("batch_size", "replace_after", "recentre_every"):
             if getattr(self, name) is not None:
                 check_count(name, getattr(self, name))
         for name in ("tol", "coding_tol", "forgetting"):
@@ -211,6 +254,7 @@ class DictionaryLearning(Learner):
 
     def _begin(self, signals):
         """Initial state: random or given atoms, nothing seen."""
+        self._planned(signals).check()
         self.seed_ = seed_of(self.random_state)
         shape = (self.n_atoms, signals.n_channels, *self.atom_shape)
         atoms = self.init
@@ -221,9 +265,7 @@ class DictionaryLearning(Learner):
             raise ValueError(f"init must have shape (K, C, *s) = {shape}, got {atoms.shape}")
         atoms = self.constraint.project(atoms).astype(signals.dtype)
         self.penalty_ = self._resolved(signals, atoms)
-        patches = self.mode == "full" and all(s == shape[1:] for s in signals.shapes)
-        stride = Geometry.of(self.mode, self.stride, self.atom_shape).stride
-        empty = stats.of_nothing(atoms, None if patches else stride)
+        empty = stats.of_nothing(atoms, self._stride_of(signals))
         self.state_, self.history_ = begin(atoms, empty), []
 
     def _resume(self, signals):
@@ -266,6 +308,7 @@ class DictionaryLearning(Learner):
             self.forgetting if online else inf,  # a batch replaces what was known
             self.replace_after,
             n_passes=1 if online else PASSES,
+            recentre_every=self.recentre_every,
         )
         state, line = advance(self.state_, coded, rules)
         codes = None if online else [some.z for some in coded]

@@ -29,7 +29,7 @@ class Statistics(NamedTuple):
 
 def of_nothing(atoms, stride=None):
     """Statistics of no signals at all; without a ``stride``, of patches."""
-    lags = () if stride is None else _lags(atoms.shape[2:], stride)
+    lags = () if stride is None else lags_of(atoms.shape[2:], stride)
     k = len(atoms)
     return Statistics(np.zeros((k, k, *lags)), np.zeros((k, atoms[0].size)), 0.0)
 
@@ -51,7 +51,7 @@ def of_codes(problem, codes):
         fit = Columns(layout, codes.index).add(codes.values, layout.buffer())
         x = np.where(mask != 0, x, fit)
     x, ones = x[layout.inside], (1,) * (5 - problem.x.ndim)
-    k, lags = D.n_atoms, _lags(D.extents, D.geometry.stride)
+    k, lags = D.n_atoms, lags_of(D.extents, D.geometry.stride)
     phi, psi = np.empty((k, k, *ones, *lags)), np.empty((k, x.shape[1], *ones, *D.extents))
     grid = layout.positions, layout.stride, layout.wraps
     kernels(x).moments(x, (codes.index, codes.values), grid, phi, psi)
@@ -68,7 +68,8 @@ def _of_patches(signals, codes):
     return Statistics(phi, psi, 0.5 * float(xp.einsum("ni,ni->", x, x, dtype="float64")))
 
 
-def _lags(extents, stride):
+def lags_of(extents, stride):
+    """Numbers of lags at which atoms overlap, one an axis."""
     return tuple(2 * -(-s // t) - 1 for s, t in zip(extents, stride, strict=True))
 
 

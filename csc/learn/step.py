@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from csc.learn import statistics as stats
+from csc.learn.health import recentred
 from csc.learn.replace import replace_dead
 from csc.learn.update import descend
 from csc.sparse import SparseCodes
@@ -45,6 +46,7 @@ class Rules:
     forgetting: float
     replace_after: int | None
     n_passes: int
+    recentre_every: int | None = None
 
 
 class Coded(NamedTuple):
@@ -109,6 +111,9 @@ def advance(state, coded, rules):
         atoms, dead = replace_dead(atoms, dead, coded, rules.constraint)
         atoms = _with_norms(atoms, gain) if rules.homeostasis is not None else atoms
         statistics, idle = stats.forget_atoms(statistics, dead), np.where(dead, 0, idle)
+    if rules.recentre_every is not None and t % rules.recentre_every == 0:
+        atoms, moved = recentred(atoms)
+        atoms, statistics = rules.constraint.project(atoms), stats.forget_atoms(statistics, moved)
     n_nonzero = sum(int((some.values != 0).sum()) for some in coded)
     line = Step(state.n_signals + n, objective / n, n_nonzero / n, int(dead.sum()))
     new = (atoms, statistics, idle, variance, gain, t, line.n_signals)

@@ -1,0 +1,165 @@
+"""Constraints, health, plans, checkpoints: what keeps learning well."""
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import csc
+from csc.learn.health import centres, examine, find_twins, recentred
+from csc.learn.plan import Plan
+
+CONSTRAINTS = [
+    csc.NonNegative() & csc.UnitBall(),
+    csc.SparseAtoms(5) & csc.UnitSphere(),
+    csc.Separable() & csc.UnitBall(),
+    csc.TaperedBall(0.7),
+]
+
+
+@pytest.mark.parametrize("constraint", CONSTRAINTS, ids=repr)
+@pytest.mark.parametrize("shape", [(3, 2, 6), (3, 2, 5, 4)])
+def test_projections_are_the_nearest_points(constraint, shape, rng):
+    v = 2 * rng.standard_normal(shape)
+    p = constraint.project(v)
+    np.testing.assert_allclose(constraint.project(p), p, atol=1e-9)
+    for _ in range(300):  # no other point of the set is nearer
+        other = constraint.project(p + 10 ** rng.uniform(-3, 1) * rng.standard_normal(shape))
+        for k in range(len(v)):
+            assert ((v[k] - p[k]) ** 2).sum() <= ((v[k] - other[k]) ** 2).sum() + 1e-9
+
+
+def test_a_tapered_atom_is_a_window_times_an_atom_of_norm_one(rng):
+    ball = csc.TaperedBall(0.6)
+    p = ball.project(5 * rng.standard_normal((4, 2, 7, 9)))
+    w = ball._window((7, 9))
+    inside = w > 0
+    assert (p[..., ~inside] == 0).all()
+    np.testing.assert_allclose(((p[..., inside] / w[inside]) ** 2).sum(axis=(1, 2)), 1, rtol=1e-6)
+    small = 1e-3 * w * np.ones((1, 2, 1, 1))
+    np.testing.assert_allclose(ball.project(small), small)
+
+
+@pytest.mark.parametrize("constraint", CONSTRAINTS, ids=repr)
+def test_learning_obeys_any_constraint_and_never_rises(constraint, rng):
+    X = rng.standard_normal((2, 1, 20, 18))
+    model = csc.DictionaryLearning(4, (5, 4), 0.5, constraint=constraint, max_iter=12, tol=0)
+    model.set_params(random_state=0, replace_after=None).fit(X)
+    np.testing.assert_allclose(constraint.project(model.atoms_), model.atoms_, atol=1e-9)
+    objectives = np.array([line.objective for line in model.history_])
+    assert (np.diff(objectives) <= 1e-9 * objectives[0]).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: csc.SparseAtoms(0), "n_nonzero must be >= 1"),
+        (lambda: csc.TaperedBall(1.5), "edge must be <= 1"),
+        (lambda: csc.Separable().project(np.ones((1, 1, 2, 2, 2))), "1 or 2 spatial axes"),
+    ],
+)
+def test_bad_constraints_are_refused(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_health_tells_twins_dead_and_drifting_atoms(rng):
+    atoms = csc.UnitSphere().project(rng.standard_normal((5, 1, 9)))
+    atoms[1] = -np.roll(np.pad(atoms[0, 0, 2:7], 2), 1)
+    atoms[0] = np.pad(atoms[0, 0, 2:7], 2)
+    atoms[2] = 0
+    atoms[2, 0, 0] = 1  # all at one end
+    report = examine(atoms, np.array([1.0, 2, 0, 3, 4]), np.arange(5))
+    assert [(i, j) for i, j, _ in report.twins] == [(0, 1)]
+    assert list(report.dead) == [2]
+    assert 2 in report.astray
+    np.testing.assert_allclose(report.share.sum(), 1)
+    assert "1 dead, 1 pairs of twins" in repr(report)
+    back, moved = recentred(atoms)
+    assert moved[2]
+    assert not moved[0]
+    assert back[2, 0, 4] == 1
+    np.testing.assert_allclose(centres(back)[2], 0)
+    assert find_twins(np.zeros((2, 1, 3))) == []
+
+
+def test_learner_reports_health_and_recentres(rng):
+    X = rng.standard_normal((1, 1, 30))
+    start = np.zeros((2, 1, 7))
+    start[0, 0, 0], start[1, 0, 3] = 1, 1
+    model = csc.DictionaryLearning(2, (7,), 0.1, init=start, max_iter=1, replace_after=None)
+    assert 0 in model.fit(X).health().astray
+    moved = model.set_params(recentre_every=1).fit(X)
+    assert 0 not in moved.health().astray
+
+
+def test_plan_says_what_a_fit_takes_and_refuses_too_much(rng):
+    X = rng.standard_normal((3, 1, 40, 40)).astype("float32")
+    model = csc.DictionaryLearning(8, (5, 5), 0.1)
+    plan = model.plan(X)
+    assert plan.fits
+    assert plan.statistics == 4 * 8 * (8 * 8 * 81 + 8 * 25)
+    assert "total=" in repr(plan)
+    assert not hasattr(model, "state_")
+    assert model.set_params(crop=(10, 10)).plan(X).coding < plan.coding
+    with pytest.raises(MemoryError, match="fewer or smaller atoms"):
+        csc.DictionaryLearning(100_000, (5, 5), 0.1).fit(X)
+    with pytest.raises(MemoryError, match="fewer or smaller"):
+        Plan(2**70, 0, 0, 1.0).check()
+
+
+def fitted(path, rng, **changes):
+    X = rng.standard_normal((20, 1, 12))
+    options = {"batch_size": 5, "max_iter": 3, "random_state": 0, "tol": 0}
+    model = csc.DictionaryLearning(3, (4,), 0.3, checkpoint=path, checkpoint_every=2)
+    return model.set_params(**(options | changes)).fit(X), X
+
+
+def test_a_spoilt_checkpoint_is_refused_and_the_one_before_is_used(rng, tmp_path):
+    path = tmp_path / "atoms.npz"
+    whole, X = fitted(path, rng)
+    assert csc.resume(path).state_.n_steps == 12
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.warns(UserWarning, match="damaged.*the checkpoint before it"):
+        part = csc.resume(path)
+    np.testing.assert_array_equal(part.set_params(checkpoint=None).fit(X).atoms_, whole.atoms_)
+    path.unlink()
+    with pytest.warns(UserWarning, match="the checkpoint before it"):
+        csc.resume(path)
+    (tmp_path / "atoms.npz.before").unlink()
+    with pytest.raises(FileNotFoundError):
+        csc.resume(path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to handle")
+def test_sigterm_leaves_a_checkpoint_and_ends(rng, tmp_path, monkeypatch):
+    path = tmp_path / "atoms.npz"
+    take_step = csc.DictionaryLearning._step
+
+    def slow(self, *args):
+        take_step(self, *args)
+        if self.state_.n_steps == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
+
+    monkeypatch.setattr(csc.DictionaryLearning, "_step", slow)
+    handler = signal.getsignal(signal.SIGTERM)
+    with (
+        pytest.warns(UserWarning, match="interrupted after 3 steps"),
+        pytest.raises(SystemExit, match="143"),
+    ):
+        fitted(path, rng)
+    assert csc.load(path).state_.n_steps == 3
+    assert signal.getsignal(signal.SIGTERM) is handler
+
+
+def test_fit_in_a_thread_leaves_signals_alone(rng, tmp_path):
+    done = []
+    thread = threading.Thread(target=lambda: done.append(fitted(tmp_path / "a.npz", rng)))
+    thread.start()
+    thread.join()
+    assert done
