@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "fourier": set(),
     "ridge": set(),
     "layout": {"_device", "sparse"},
+    "matching": {"_validate", "dictionary"},
     "measured": {"_validate", "dictionary"},
     "support": {"_device", "layout", "sparse"},
     "penalties": {"_device", "_validate"},
