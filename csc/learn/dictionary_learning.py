@@ -89,7 +89,9 @@ class DictionaryLearning(Learner):
     crop : tuple of int, optional
         A step looks at a random window of these extents of each signal.
     recentre_every : int, optional
-        After so many steps, atoms whose energy has drifted from the middle are moved back.
+        After so many steps, atoms that were learned off-centre are moved to where their energy
+        is, and of each pair of atoms that are one but for shift and sign the lesser is replaced
+        by the worst window. The objective may rise in such a step. Stride 1 only.
     checkpoint : path, optional
         File that `fit` writes every ``checkpoint_every`` steps and when it ends or is interrupted;
         see `csc.resume`.
@@ -249,6 +251,8 @@ class DictionaryLearning(Learner):
             raise ValueError(
                 f"give either lmbda or penalty, got lmbda={self.lmbda!r}, penalty={self.penalty!r}"
             )
+        if self.recentre_every is not None and np.prod(self.stride) != 1:
+            raise ValueError(f"recentre_every needs stride 1, got {self.stride}; leave it None")
         if self.crop is not None and len(self.crop) != len(self.atom_shape):
             raise ValueError(f"crop must have {len(self.atom_shape)} extents, got {self.crop!r}")
 
@@ -311,7 +315,7 @@ class DictionaryLearning(Learner):
             recentre_every=self.recentre_every,
         )
         state, line = advance(self.state_, coded, rules)
-        codes = None if online else [some.z for some in coded]
+        codes = None if online else state.codes or [some.z for some in coded]
         self._move(state._replace(position=position, codes=codes), line)
 
     def _precision(self):

@@ -83,16 +83,9 @@ def centres(atoms):
     return out / np.where(total > 0, total, 1)[:, None]
 
 
-def recentred(atoms):
-    """Atoms astray moved back to their middle, and which were: array (K, C, *s), bool (K,).
-
-    What is moved in, is zero; what is moved out, is lost.
-    """
-    astray, out = drift_of(atoms) > ASTRAY, atoms.copy()
-    shifts = np.rint(centres(atoms)).astype(int)
-    for k in np.flatnonzero(astray):
-        out[k] = 0
-        source = tuple(slice(max(a, 0), min(a, 0) or None) for a in shifts[k])
-        target = tuple(slice(max(-a, 0), min(-a, 0) or None) for a in shifts[k])
-        out[(k, slice(None), *target)] = atoms[(k, slice(None), *source)]
-    return out, astray
+def lesser_twins(atoms, squares):
+    """Of each pair of twins the one whose codes have less energy, bool (K,)."""
+    lesser = np.zeros(len(atoms), bool)
+    for i, j, _ in find_twins(atoms):
+        lesser[i if squares[i] < squares[j] else j] = True
+    return lesser

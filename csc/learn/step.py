@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from csc.learn import statistics as stats
-from csc.learn.health import recentred
+from csc.learn.health import lesser_twins
+from csc.learn.recentre import recentre
 from csc.learn.replace import replace_dead
 from csc.learn.update import descend
 from csc.sparse import SparseCodes
@@ -106,18 +107,19 @@ def advance(state, coded, rules):
         atoms = _with_norms(atoms, gain)
     used = reduce(np.logical_or, (some.used() for some in coded))
     idle = np.where(used, 0, state.idle + positions)
-    dead = idle >= (inf if rules.replace_after is None else rules.replace_after)
+    dead, codes = idle >= (inf if rules.replace_after is None else rules.replace_after), None
+    if statistics.phi.ndim > 2 and rules.recentre_every and t % rules.recentre_every == 0:
+        atoms, codes, moved = recentre(atoms, coded)
+        atoms, statistics = rules.constraint.project(atoms), stats.forget_atoms(statistics, moved)
+        dead |= lesser_twins(atoms, new.squares)
     if dead.any():
         atoms, dead = replace_dead(atoms, dead, coded, rules.constraint)
         atoms = _with_norms(atoms, gain) if rules.homeostasis is not None else atoms
         statistics, idle = stats.forget_atoms(statistics, dead), np.where(dead, 0, idle)
-    if rules.recentre_every is not None and t % rules.recentre_every == 0:
-        atoms, moved = recentred(atoms)
-        atoms, statistics = rules.constraint.project(atoms), stats.forget_atoms(statistics, moved)
     n_nonzero = sum(int((some.values != 0).sum()) for some in coded)
     line = Step(state.n_signals + n, objective / n, n_nonzero / n, int(dead.sum()))
     new = (atoms, statistics, idle, variance, gain, t, line.n_signals)
-    return State(*new, state.position, None), line
+    return State(*new, state.position, codes), line
 
 
 def _with_norms(atoms, norms):

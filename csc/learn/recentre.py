@@ -1,0 +1,96 @@
+"""Atoms that were learned off-centre: move their windows to where their energy is."""
+
+import numpy as np
+
+from csc._device import kernels
+from csc.sparse import SparseCodes
+
+GAIN = 1.02  # of energy in a window that a move is worth
+
+
+def recentre(atoms, coded):
+    """Move the window of each atom to where most of its energy lies, and its codes with it.
+
+    What an atom would be a little beyond its window, the residual around its codes tells:
+    ``e = d + (sum_v z[v] r[v + l]) / sum_v z[v]^2``, for l up to half an atom outside. Of all
+    windows of its extents the one with the largest ``||e||`` becomes the atom.
+
+    Parameters
+    ----------
+    atoms : array (K, C, *s)
+    coded : list of Coded
+        With stride 1.
+
+    Returns
+    -------
+    atoms : array (K, C, *s)
+        Those that moved not yet projected.
+    codes : list
+        As in ``coded``, moved against their atoms; those that leave their signal are lost.
+    moved : array (K,), bool
+    """
+    reach = [s // 2 for s in atoms.shape[2:]]
+    wide = _widened(atoms, coded, reach)
+    shifts = _best_windows(wide, atoms.shape[2:], reach)
+    moved, out = shifts.any(axis=1), atoms.copy()
+    for k in np.flatnonzero(moved):
+        corners = zip(shifts[k], reach, atoms.shape[2:], strict=True)
+        own = tuple(slice(m + a, m + a + s) for a, m, s in corners)
+        out[k] = wide[(k, slice(None), *own)]
+    codes = [_moved(some, shifts) for some in coded] if moved.any() else [s.z for s in coded]
+    return out, codes, moved
+
+
+def _widened(atoms, coded, reach):
+    """Atoms ``(K, C, *(s + 2 reach))`` as the residual continues them."""
+    wide = [(0, 0), (0, 0), *((m, m) for m in reach)]
+    extents, ones = [s + 2 * m for s, m in zip(atoms.shape[2:], reach, strict=True)], 5 - atoms.ndim
+    sums, squares = np.zeros((*atoms.shape[:2], *extents)), np.zeros(len(atoms))
+    for some in coded:
+        problem, z = some.problem, _sparse(some.z)
+        D, r = problem.dictionary, problem.residual(z)
+        border = {"mode": "wrap"} if D.mode == "circular" else {}
+        high = D.geometry.high(r.shape[2:])
+        sides = zip(D.geometry.low, high, reach, strict=True)
+        r = np.pad(r, [(0, 0), (0, 0), *((a + m, b + m) for a, b, m in sides)], **border)
+        phi = np.empty((len(atoms), len(atoms), 1, 1, 1))
+        psi = np.empty((*atoms.shape[:2], *(1,) * ones, *extents))
+        r = r.reshape(*r.shape[:2], *(1,) * ones, *r.shape[2:])
+        grid = (*(1,) * ones, *z.shape[2:]), (1, 1, 1), D.mode == "circular"
+        kernels(r).moments(r, (z.index, z.values), grid, phi, psi)
+        seen = 1.0 if problem.mask is None else float(problem.mask.mean())
+        sums += psi.reshape(sums.shape)
+        squares += seen * phi[:, :, 0, 0, 0].diagonal()
+    squares = np.where(squares > 0, squares, np.inf).reshape(-1, *(1,) * (atoms.ndim - 1))
+    return (np.pad(atoms, wide) + sums / squares).astype(atoms.dtype)
+
+
+def _best_windows(wide, extents, reach):
+    """How far each window should move, ``(K, ndim)``; 0 where it gains next to nothing."""
+    energy = (wide.astype("float64") ** 2).sum(axis=1)
+    axes = tuple(range(1, energy.ndim))
+    windows = np.lib.stride_tricks.sliding_window_view(energy, extents, axes)
+    sums = windows.sum(axis=tuple(range(energy.ndim, windows.ndim)))
+    flat, here = sums.reshape(len(sums), -1), sums[(slice(None), *reach)]
+    best = np.stack(np.unravel_index(flat.argmax(axis=1), sums.shape[1:]), axis=-1) - reach
+    return np.where((flat.max(axis=1) > GAIN * here)[:, None], best, 0)
+
+
+def _moved(some, shifts):
+    """Codes moved with the windows of their atoms."""
+    z = _sparse(some.z)
+    n, k, *v = z.coordinates
+    extents = np.array(z.shape[2:])
+    places = np.stack(v, axis=-1) + shifts[k]
+    if some.problem.dictionary.mode == "circular":
+        places %= extents
+    kept = ((places >= 0) & (places < extents)).all(axis=1)
+    axes = (n[kept], *places[kept].T, k[kept])
+    index = np.ravel_multi_index(axes, (z.shape[0], *z.shape[2:], z.shape[1]))
+    order = np.argsort(index)
+    new = SparseCodes(z.shape, index[order], z.values[kept][order])
+    return new if isinstance(some.z, SparseCodes) else new.dense()
+
+
+def _sparse(z):
+    return z if isinstance(z, SparseCodes) else SparseCodes.of(z)

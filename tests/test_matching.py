@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+
+import csc
+
+
+def moved(atom, shift):
+    """An atom moved by whole samples; what leaves is lost."""
+    out = np.zeros_like(atom)
+    source = tuple(slice(max(-a, 0), min(-a, 0) or None) for a in shift)
+    target = tuple(slice(max(a, 0), min(a, 0) or None) for a in shift)
+    out[(slice(None), *target)] = atom[(slice(None), *source)]
+    return out
+
+
+@pytest.mark.parametrize("shape", [(8, 1, 15), (9, 3, 11, 12), (4, 2, 7, 8, 9)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_shuffled_shifted_flipped_noisy_copy_is_found(shape, dtype, rng):
+    a = np.zeros(shape)
+    a[(..., *(slice(2, -2),) * (len(shape) - 2))] = rng.standard_normal(
+        (*shape[:2], *(n - 4 for n in shape[2:]))
+    )
+    order, signs = rng.permutation(len(a)), rng.choice([-1, 1], len(a))
+    shifts = rng.integers(-2, 3, (len(a), len(shape) - 2))
+    b = np.stack([signs[k] * 3 * moved(a[k], shifts[k]) for k in order])
+    noisy = [(x + 0.02 * rng.standard_normal(shape)).astype(dtype) for x in (a, b)]
+    match = csc.match_dictionaries(*noisy)
+    assert match.scores.min() > 0.99
+    np.testing.assert_array_equal(order[match.indices], np.arange(len(a)))
+    np.testing.assert_array_equal(match.signs, signs)
+    np.testing.assert_array_equal(match.shifts, -shifts)
+    for k in range(len(a)):  # sign and shift bring the partner onto the atom
+        back = match.signs[k] * moved(b[match.indices[k]], match.shifts[k]) / 3
+        np.testing.assert_allclose(back, a[k], atol=1e-12)
+
+
+def test_unrelated_noise_stays_near_its_null(rng):
+    a, b = rng.standard_normal((2, 16, 1, 8, 8))
+    null = [csc.match_dictionaries(a, rng.standard_normal(a.shape)).score for _ in range(20)]
+    assert abs(csc.match_dictionaries(a, b).score - np.mean(null)) < 5 * np.std(null)
+    assert np.mean(null) < 0.6
+
+
+def test_scores_are_those_of_all_shifts_and_the_best_assignment(rng):
+    a, b = rng.standard_normal((4, 2, 5)), rng.standard_normal((3, 2, 4))
+    table = np.zeros((4, 3))
+    for j, k in np.ndindex(4, 3):
+        both = sum(np.correlate(x, y, "full") for x, y in zip(a[j], b[k], strict=True))
+        table[j, k] = abs(both).max() / np.linalg.norm(a[j]) / np.linalg.norm(b[k])
+    from itertools import permutations
+
+    best = max(sum(table[j, k] for k, j in enumerate(p)) for p in permutations(range(4), 3))
+    match = csc.match_dictionaries(a, b)
+    assert match.scores.sum() == pytest.approx(best)
+    assert (match.indices == -1).sum() == 1
+    assert match.scores[match.indices == -1] == 0
+    unmoved = csc.match_dictionaries(a, np.pad(b, ((0, 0), (0, 0), (0, 1))), shift=False)
+    assert (unmoved.shifts == 0).all()
+    assert unmoved.score < match.score
+
+
+def test_one_atom_zero_atoms_and_dictionaries(rng):
+    a = rng.standard_normal((2, 1, 6))
+    b = np.concatenate([a[:1], np.zeros((1, 1, 6))])
+    match = csc.match_dictionaries(csc.Dictionary(a), b)
+    assert match.scores[0] == pytest.approx(1)
+    assert match.scores[1] == 0
+    assert csc.match_dictionaries(a[:1], a[:1]).score == pytest.approx(1)
+    assert "mean score 0.500" in repr(match)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "words"),
+    [
+        (np.ones((2, 1, 4)), np.ones((2, 2, 4)), "same channels"),
+        (np.ones((2, 1, 4)), np.ones((2, 1, 4, 4)), "same channels and axes"),
+        (np.ones((2, 4)), np.ones((2, 1, 4)), r"a must be \(K, C, \*s\)"),
+        (np.ones((2, 1, 4)), np.full((2, 1, 4), np.nan), "b holds NaN"),
+    ],
+)
+def test_bad_atoms_are_refused(a, b, words):
+    with pytest.raises(ValueError, match=words):
+        csc.match_dictionaries(a, b)
+
+
+def planted(rng, atoms, shape, density):
+    d = csc.UnitSphere().project(rng.standard_normal(atoms))
+    D = csc.Dictionary(d)
+    z_shape = (shape[0], atoms[0], *D.code_extents(shape[2:]))
+    z = rng.standard_normal(z_shape) * (rng.random(z_shape) < density)
+    return D(z), d
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    ("atoms", "shape", "density", "missing"),
+    [
+        ((5, 1, 16), (10, 1, 1000), 0.003, 0),
+        ((6, 1, 6, 6), (6, 1, 64, 64), 0.004, 0),
+        ((6, 3, 5, 5), (6, 3, 48, 48), 0.004, 0),
+        ((6, 1, 6, 6), (6, 1, 64, 64), 0.002, 0.5),
+    ],
+    ids=["1-D", "2-D", "colour", "half missing"],
+)
+def test_planted_atoms_are_learned(atoms, shape, density, missing, seed):
+    rng = np.random.default_rng(seed)
+    X, d = planted(rng, atoms, shape, density)
+    options = {"max_iter": 60, "recentre_every": 5, "random_state": seed, "tol": 0}
+    learner = csc.DictionaryLearning(atoms[0], atoms[2:], 0.3, **options)
+    learner.fit(np.where(rng.random(X.shape) < missing, np.nan, X))
+    match = csc.match_dictionaries(d, learner.atoms_)
+    assert match.score >= (0.9 if missing else 0.95), match
