@@ -128,7 +128,8 @@ def test_an_npy_file_holds_weights_alone(weights, tmp_path):
 
 def test_a_state_dict_of_arrays_and_a_key(weights, bias):
     arrays = {"a.weight": np.ones((2, 5, 3, 3)), "b.kernel": weights, "b.bias": bias, "n": 3}
-    assert_layer(csc.load_first_layer(arrays), np.ones((2, 5, 3, 3)), None)
+    for source in (arrays, types.MappingProxyType(arrays)):
+        assert_layer(csc.load_first_layer(source), np.ones((2, 5, 3, 3)), None)
     assert_layer(csc.load_first_layer(arrays, key="b.kernel"), weights, bias)
 
 
@@ -138,6 +139,16 @@ def test_tensors_of_any_float_type_become_float32(kind, weights):
     tensor = torch.tensor(weights).to(getattr(torch, kind)).requires_grad_()
     layer = csc.load_first_layer({"w": tensor})
     assert_layer(layer, tensor.detach().float().numpy(), None)
+
+
+def test_numbers_that_numpy_lacks_are_refused(weights, tmp_path):
+    torch = needed("torch")
+    needed("safetensors")
+    from safetensors.torch import save_file
+
+    save_file({"w": torch.tensor(weights).bfloat16()}, tmp_path / "w.safetensors")
+    with pytest.raises(TypeError, match="w.safetensors: w.*convert them to float32"):
+        csc.load_first_layer(tmp_path / "w.safetensors")
 
 
 def test_what_is_loaded_is_a_copy(weights):
@@ -262,10 +273,20 @@ def test_where_nothing_can_be_folded_it_says_so(weights, tmp_path):
     between = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.BatchNorm2d(4))
     of_batch = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False))
     two = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4))
+    before = nn.Sequential(nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3)).state_dict()
+    other = nn.Sequential(nn.Conv2d(3, 4, 3), nn.InstanceNorm2d(4, track_running_stats=True))
     np.save(tmp_path / "w.npy", weights)
-    for source in (between, of_batch, two, two.state_dict(), tmp_path / "w.npy"):
+    of_modules = between, of_batch, two, two.state_dict(), before, other
+    for source in (*of_modules, tmp_path / "w.npy"):
         with pytest.raises(ValueError, match="no batch normalisation directly follows"):
             csc.load_first_layer(source, fold_batch_norm=True)
+
+
+def test_a_variance_below_zero_is_refused():
+    network = normalised()
+    network[1].running_var[2] = -0.1
+    with pytest.raises(ValueError, match="batch norm variance .* must be > -eps"):
+        csc.load_first_layer(network, fold_batch_norm=True)
 
 
 # Colours.

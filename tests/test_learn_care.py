@@ -11,6 +11,9 @@ import pytest
 import csc
 from csc.learn.health import centres, examine, find_twins, lesser_twins
 from csc.learn.plan import Plan
+from csc.learn.recentre import recentre
+from csc.learn.replace import replace_dead
+from csc.learn.step import Coded
 
 CONSTRAINTS = [
     csc.NonNegative() & csc.UnitBall(),
@@ -102,15 +105,49 @@ def test_an_atom_learned_off_centre_is_moved_and_its_codes_with_it(mode, rng):
         csc.DictionaryLearning(1, (7, 6), 0.05, recentre_every=2, stride=2).fit(X)
 
 
-def test_one_of_two_twins_is_replaced(rng):
+@pytest.mark.parametrize("mode", ["full", "circular"])
+def test_moved_atoms_and_codes_explain_the_signal(mode, rng):
+    true = csc.UnitSphere().project(rng.standard_normal((1, 1, 7, 6)))
+    D = csc.Dictionary(true, mode)
+    z = np.zeros((1, 1, *D.code_extents((40, 40))))
+    z[0, 0, 8:-8:9, 8:-8:9] = 1
+    X = D(z, (40, 40))
+    start = np.zeros_like(true)
+    start[:, :, 2:, :-1] = true[:, :, :-2, 1:]
+    problem = csc.Problem(X, csc.Dictionary(start, mode), csc.L1(0.1))
+    placed = np.roll(z, (-2, 1), axis=(2, 3))  # where the start explains most
+    atoms, (codes,), moved = recentre(start, [Coded(problem, placed)])
+    assert moved.all()
+    np.testing.assert_allclose(atoms, true, atol=1e-12)
+    np.testing.assert_array_equal(codes, z)
+
+
+def test_windows_that_replace_atoms_do_not_overlap(rng):
+    X = 0.01 * rng.standard_normal((2, 1, 30))
+    X[0, 0, 3:8], X[0, 0, 20:25], X[1, 0, 10:15] = 5, -4, [3, 0, 3, 0, 3]
+    problem = csc.Problem(X, csc.Dictionary(np.ones((3, 1, 5))), csc.L1(99.0))
+    coded, dead = [Coded(problem, problem.zeros())], np.ones(3, bool)
+    atoms, replaced = replace_dead(np.ones((3, 1, 5)), dead, coded, csc.UnitSphere())
+    assert replaced.all()
+    expected = csc.UnitSphere().project(np.stack([X[0, :, 3:8], X[0, :, 20:25], X[1, :, 10:15]]))
+    np.testing.assert_allclose(atoms, expected)
+
+
+def test_the_lesser_twin_is_replaced(rng, monkeypatch):
     true = csc.UnitSphere().project(rng.standard_normal((2, 1, 12)))
-    D = csc.Dictionary(true)
-    X = D(rng.standard_normal((2, 2, 189)) * (rng.random((2, 2, 189)) < 0.03))
-    start = np.concatenate([true[:1], -true[:1] + 1e-3])
-    model = csc.DictionaryLearning(2, (12,), 0.05, init=start, max_iter=20, tol=0)
-    model.set_params(recentre_every=1).fit(X)
-    assert model.history_[0].n_replaced == 1
-    assert csc.match_dictionaries(true, model.atoms_).scores.min() > 0.95
+    X = csc.Dictionary(true)(rng.standard_normal((2, 2, 189)) * (rng.random((2, 2, 189)) < 0.03))
+    found = []
+
+    def second(atoms, squares):
+        found.append(squares)
+        return np.array([False, True])
+
+    monkeypatch.setattr("csc.learn.step.lesser_twins", second)
+    options = {"init": true, "max_iter": 2, "tol": 0, "recentre_every": 2}
+    model = csc.DictionaryLearning(2, (12,), 0.05, **options).fit(X)
+    assert [line.n_replaced for line in model.history_] == [0, 1]
+    assert model.state_.statistics.squares[1] == 0
+    assert (found[0] > 0).all()
 
 
 def test_plan_says_what_a_fit_takes_and_refuses_too_much(rng):

@@ -75,7 +75,7 @@ def _from_safetensors(path, key):
     except SafetensorError as error:
         raise ValueError(f"source {path} is damaged ({error})") from error
     except TypeError as error:  # NumPy has no such numbers
-        raise ValueError(f"source {path}: {error}; convert the weights to float32") from error
+        raise TypeError(f"weights ({path.name}: {name}): {error}; convert them to float32") from error
     return Found(*found, name)
 
 

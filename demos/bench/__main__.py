@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-SUITES = ("patches", "coding", "certificates", "memory", "crossover", "multilayer")
+SUITES = ("patches", "coding", "certificates", "memory", "crossover", "multilayer", "learning")
 
 
 def main(arguments):

@@ -1,0 +1,152 @@
+"""Dictionary learning beside sporco: the time until its final dictionary is matched.
+
+Photographs, high-passed, float32, 64 atoms 8 x 8. sporco learns in batch (``ConvBPDNDictLearn``
+with consensus, 100 iterations) and online (``OnlineConvBPDNDictLearn``), with the parameters of
+its examples. Every dictionary, ours after each pass too, is then judged alike: the photographs it
+learned from, and others that nobody learned from, are coded anew with its atoms inside the
+signal (mode "full"), certified to a relative gap of 1e-4, and the mean objectives are compared.
+Each learner runs in a process of its own, on as many threads, and says its peak of memory.
+"""
+
+import argparse
+import importlib.util
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+
+import csc
+from demos.bench.peers import resident_peak
+from demos.bench.report import show
+from demos.bench.signals import pictures
+
+SIDE, N_ATOMS, LMBDA = 256, 64, 0.1
+
+
+class Learned(NamedTuple):
+    """Dictionaries on the way, the last one last."""
+
+    seconds: list
+    atoms: list  # (K, 1, 8, 8) each
+    peak: int
+
+
+def tiles(n):
+    """Squares of photographs ``(n, 1, SIDE, SIDE)``, as many of each as needed, and 3 others."""
+    cut = []
+    for a in pictures():
+        rows, columns = a.shape[1] // SIDE, a.shape[2] // SIDE
+        corners = [(SIDE * i, SIDE * j) for i in range(rows) for j in range(columns)]
+        cut.append([a[:, i : i + SIDE, j : j + SIDE] for i, j in corners])
+    cut = [some for some in cut if some]
+    spread = [some[i] for i in range(max(map(len, cut))) for some in cut if i < len(some)]
+    return np.stack(spread[:n]), np.stack(spread[n : n + 3])
+
+
+def learn_csc(X, passes):
+    """Ours: some passes in batch."""
+    warm = csc.DictionaryLearning(N_ATOMS, (8, 8), LMBDA, max_iter=2, random_state=1)
+    warm.fit(X[:, :, :64, :64])  # compiles
+    model = csc.DictionaryLearning(N_ATOMS, (8, 8), LMBDA, tol=0, random_state=0, warm_start=True)
+    seconds, atoms = [], []
+    for i in range(passes):
+        began = perf_counter()
+        model.set_params(max_iter=i + 1).fit(X)
+        seconds.append(perf_counter() - began)
+        atoms.append(model.atoms_)
+    return Learned(list(np.cumsum(seconds)), atoms, resident_peak())
+
+
+def learn_sporco(X, iterations):
+    """``ConvBPDNDictLearn``."""
+    from sporco.dictlrn import cbpdndl
+
+    options = {
+        "Verbose": False, "MaxMainIter": iterations, "CBPDN": {"rho": 50 * LMBDA + 0.5},
+        "CCMOD": {"rho": 10, "ZeroMean": False},
+    }  # fmt: skip
+    options = cbpdndl.ConvBPDNDictLearn.Options(options, dmethod="cns")
+    began = perf_counter()
+    signals = np.moveaxis(X[:, 0], 0, -1)
+    learner = cbpdndl.ConvBPDNDictLearn(_start(), signals, LMBDA, options, dmethod="cns")
+    learner.solve()
+    atoms = np.moveaxis(learner.getdict().squeeze(), -1, 0)[:, None]
+    return Learned([perf_counter() - began], [atoms], resident_peak())
+
+
+def learn_sporco_online(X, passes):
+    """``OnlineConvBPDNDictLearn``."""
+    from sporco.dictlrn import onlinecdl
+
+    coding = {"rho": 5.0, "AutoRho": {"Enabled": True}, "RelaxParam": 1.8, "RelStopTol": 1e-3}
+    coding |= {"MaxMainIter": 50, "FastSolve": False, "DataType": np.float32}
+    options = {"Verbose": False, "ZeroMean": False, "eta_a": 10.0, "eta_b": 20.0, "CBPDN": coding}
+    options = onlinecdl.OnlineConvBPDNDictLearn.Options(options | {"DataType": np.float32})
+    began = perf_counter()
+    learner = onlinecdl.OnlineConvBPDNDictLearn(_start(), LMBDA, options)
+    for i in np.random.default_rng(0).integers(len(X), size=passes * len(X)):
+        learner.solve(X[i, 0])
+    atoms = np.moveaxis(learner.getdict().squeeze(), -1, 0)[:, None]
+    return Learned([perf_counter() - began], [atoms], resident_peak())
+
+
+def _start():
+    return np.random.default_rng(0).standard_normal((8, 8, N_ATOMS)).astype("float32")
+
+
+def judge(atoms, X):
+    """Mean objective of certified codes of ``X``."""
+    D = csc.Dictionary(csc.UnitBall().project(np.ascontiguousarray(atoms, "float32")))
+    return csc.solve(csc.Problem(X, D, csc.L1(LMBDA)), tol=1e-4).objective / len(X)
+
+
+def apart(learner, *arguments):
+    """The result of a learner in a fresh process."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        return pool.submit(learner, *arguments).result()
+
+
+def compare(n, choices):
+    """One case: all learners on n photographs."""
+    X, held = tiles(n)
+    ours = apart(learn_csc, X, choices.passes)
+    curve = [judge(atoms, X) for atoms in ours.atoms]
+    own = {"seconds": ours.seconds, "objectives": curve, "peak_bytes": ours.peak}
+    show(
+        bench="learning",
+        case=f"{n} images",
+        method="csc",
+        held_out=judge(ours.atoms[-1], held),
+        **own,
+    )
+    if importlib.util.find_spec("sporco") is None:
+        show(bench="learning", case=f"{n} images", left_out="sporco is not installed")
+        return
+    peers = {
+        "sporco batch": (learn_sporco, choices.iterations),
+        "sporco online": (learn_sporco_online, choices.epochs),
+    }
+    for name, (learner, length) in peers.items():
+        theirs = apart(learner, X, length)
+        goal = judge(theirs.atoms[-1], X)
+        reached = next((s for s, f in zip(ours.seconds, curve, strict=True) if f <= goal), None)
+        show(
+            bench="learning", case=f"{n} images", method=name, objective=goal,
+            held_out=judge(theirs.atoms[-1], held), seconds=theirs.seconds[-1],
+            csc_seconds=reached, ratio=reached and theirs.seconds[-1] / reached,
+            peak_bytes=theirs.peak,
+        )  # fmt: skip
+
+
+def main(arguments):
+    parser = argparse.ArgumentParser(prog="python -m demos.bench learning", description=__doc__)
+    parser.add_argument("--images", type=int, nargs="+", default=[5, 20])
+    parser.add_argument("--passes", type=int, default=25, help="of csc")
+    parser.add_argument("--iterations", type=int, default=100, help="of sporco in batch")
+    parser.add_argument("--epochs", type=int, default=10, help="of sporco online")
+    choices = parser.parse_args(arguments)
+    for n in choices.images:
+        compare(n, choices)
