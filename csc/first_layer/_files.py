@@ -75,7 +75,8 @@ def _from_safetensors(path, key):
     except SafetensorError as error:
         raise ValueError(f"source {path} is damaged ({error})") from error
     except TypeError as error:  # NumPy has no such numbers
-        raise TypeError(f"weights ({path.name}: {name}): {error}; convert them to float32") from error
+        where = f"weights ({path.name}: {name})"
+        raise TypeError(f"{where}: {error}; convert them to float32") from error
     return Found(*found, name)
 
 
