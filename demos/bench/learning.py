@@ -20,7 +20,7 @@ import numpy as np
 import csc
 from demos.bench.peers import resident_peak
 from demos.bench.report import show
-from demos.bench.signals import pictures
+from demos.bench.signals import mosaic, pictures
 
 SIDE, N_ATOMS, LMBDA = 256, 64, 0.1
 
@@ -92,6 +92,21 @@ def learn_sporco_online(X, passes):
     return Learned([perf_counter() - began], [atoms], resident_peak())
 
 
+def learn_many(n, passes):
+    """Ours on n pictures of 480 x 720, drawn from tiles of photographs, one a step."""
+    whole = mosaic(2048)[0]
+    rng, X = np.random.default_rng(0), np.empty((n, 1, 480, 720), "float32")
+    for x in X:
+        i, j = (rng.integers(2048 - extent) for extent in x.shape[1:])
+        x[...] = whole[:, i : i + 480, j : j + 720]
+    model = csc.DictionaryLearning(
+        N_ATOMS, (8, 8), LMBDA, batch_size=1, max_iter=passes, random_state=0
+    )
+    began = perf_counter()
+    model.fit(X)
+    return Learned([perf_counter() - began], [model.atoms_], resident_peak())
+
+
 def _start():
     return np.random.default_rng(0).standard_normal((8, 8, N_ATOMS)).astype("float32")
 
@@ -147,6 +162,12 @@ def main(arguments):
     parser.add_argument("--passes", type=int, default=25, help="of csc")
     parser.add_argument("--iterations", type=int, default=100, help="of sporco in batch")
     parser.add_argument("--epochs", type=int, default=10, help="of sporco online")
+    parser.add_argument("--many", type=int, help="pictures of 480 x 720: memory, ours alone")
     choices = parser.parse_args(arguments)
+    if choices.many:
+        many = apart(learn_many, choices.many, 1)
+        case = f"{choices.many} pictures 480x720, one pass"
+        show(bench="learning", case=case, seconds=many.seconds[-1], peak_bytes=many.peak)
+        return
     for n in choices.images:
         compare(n, choices)
