@@ -51,7 +51,16 @@ _NAMES = {
     "csc.torch_layers": ["from_torch", "to_torch"],
 }
 _HOME = {name: home for home, names in _NAMES.items() for name in names}
-_MODULES = ["certify", "guarantees", "images", "plot", "receptive_fields", "samplers", "testing"]
+_MODULES = [
+    "certify",
+    "distributed",
+    "guarantees",
+    "images",
+    "plot",
+    "receptive_fields",
+    "samplers",
+    "testing",
+]
 
 __all__ = [*sorted(_HOME), *_MODULES]  # noqa: PLE0604  names, though not yet loaded
 

@@ -13,11 +13,11 @@ def available():
     return min(_of_machine(), _of_group())
 
 
-def check_memory(what, n_bytes, mend):
+def check_memory(what, n_bytes, mend, least=None):
     """Raise MemoryError, with both numbers, if ``what`` takes more bytes than there are."""
     if n_bytes <= SMALL:
         return
-    least = available()
+    least = available() if least is None else least
     if n_bytes > least:
         raise MemoryError(
             f"{what} takes about {n_bytes:,} bytes, {int(least):,} are available; {mend}"

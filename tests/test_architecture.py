@@ -62,6 +62,7 @@ MAY_IMPORT = {
         "penalties", "problem", "solvers", "solving", "sparse", "store",
     },
     "images": {"_validate"},
+    "distributed": {"_memory", "_validate", "images", "learn", "problem"},
     "receptive_fields": {"_device", "_validate", "kernels"},
     "plot": {"_validate", "receptive_fields"},
     "store": {"constraints", "dictionary", "learn", "penalties"},

@@ -10,6 +10,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 import csc
 from csc.learn import statistics as stats
+from csc.learn.batch import Batch
 from csc.learn.step import Coded, Rules, advance, begin
 from csc.learn.update import descend
 
@@ -205,7 +206,7 @@ def test_dead_atoms_become_the_worst_coded_signals(rng):
     rules = Rules(csc.UnitSphere(), None, 0.0, replace_after=len(X), n_passes=1)
     problem = csc.Problem(X, csc.Dictionary(dead), csc.L1(0.1))
     codes = csc.solve(problem).codes
-    state, line = advance(begin(dead), [Coded(problem, codes)], rules)
+    state, line = advance(begin(dead), Batch([Coded(problem, codes)]), rules)
     worst = X[np.argmax((problem.residual(codes) ** 2).sum(axis=(1, 2, 3)))]
     np.testing.assert_allclose(state.atoms[3], worst / np.linalg.norm(worst))
     assert line.n_replaced == 1
@@ -213,7 +214,7 @@ def test_dead_atoms_become_the_worst_coded_signals(rng):
     assert not state.statistics.phi[:, 3].any()
     assert not state.statistics.psi[3].any()
     fewer = Coded(csc.Problem(X[1:], problem.dictionary, problem.penalty), codes[1:])
-    kept, line = advance(begin(dead), [fewer], rules)
+    kept, line = advance(begin(dead), Batch([fewer]), rules)
     assert line.n_replaced == 0
     assert kept.idle[3] == len(X) - 1
 

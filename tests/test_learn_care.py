@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import csc
+from csc.learn.batch import Batch
 from csc.learn.health import centres, examine, find_twins, lesser_twins
 from csc.learn.plan import Plan
 from csc.learn.recentre import recentre
@@ -116,7 +117,7 @@ def test_moved_atoms_and_codes_explain_the_signal(mode, rng):
     start[:, :, 2:, :-1] = true[:, :, :-2, 1:]
     problem = csc.Problem(X, csc.Dictionary(start, mode), csc.L1(0.1))
     placed = np.roll(z, (-2, 1), axis=(2, 3))  # where the start explains most
-    atoms, (codes,), moved = recentre(start, [Coded(problem, placed)])
+    atoms, (codes,), moved = recentre(start, Batch([Coded(problem, placed)]))
     assert moved.all()
     np.testing.assert_allclose(atoms, true, atol=1e-12)
     np.testing.assert_array_equal(codes, z)

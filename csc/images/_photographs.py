@@ -160,6 +160,12 @@ def load_folder(path, *, colour=False):
     >>> dots.name, dots.pixels.shape, float(dots.pixels[0, 0] * 255)
     ('dots.pgm', (2, 3), 97.0)
     """
+    files = picture_files(path)
+    return [_photograph(file.name, file, "not stated", str(path), colour) for file in files]
+
+
+def picture_files(path):
+    """Files of all pictures that lie directly in a folder, sorted by name; see `load_folder`."""
     folder = Path(path)
     if not folder.exists():
         raise FileNotFoundError(f"path {str(folder)!r} does not exist; pass an existing folder")
@@ -171,7 +177,13 @@ def load_folder(path, *, colour=False):
             f"path {str(folder)!r} holds no picture; put files ending in "
             f"{', '.join(_SUFFIXES)} directly into it"
         )
-    return [_photograph(file.name, file, "not stated", str(folder), colour) for file in files]
+    return files
+
+
+def read_picture(file, *, colour=False):
+    """Pixels ``(C, H, W)`` of one file, float32 in [0, 1]; see `load_folder`."""
+    pixels = _photograph(Path(file).name, Path(file), "not stated", str(file), colour).pixels
+    return pixels if colour else pixels[None]
 
 
 def _bundled(name, colour):

@@ -12,10 +12,8 @@ from csc.constraints import UnitBall, UnitSphere
 from csc.dictionary import Dictionary
 from csc.geometry import Geometry
 from csc.learn import statistics as stats
-from csc.learn.coding import code
 from csc.learn.health import examine
 from csc.learn.learner import Learner, seed_of
-from csc.learn.plan import plan_of
 from csc.learn.signals import Signals
 from csc.learn.step import Rules, advance, begin
 from csc.penalties import L1, Relative
@@ -188,7 +186,7 @@ class DictionaryLearning(Learner):
         shape = (self.n_atoms, signals.n_channels, *self.atom_shape)
         stride = self._stride_of(signals)
         lags = () if stride is None else stats.lags_of(self.atom_shape, stride)
-        return plan_of(shape, lags, signals, self.batch_size, self.crop)
+        return signals.plan(shape, lags, self.batch_size, self.crop)
 
     def _stride_of(self, signals):
         """Stride of the codes; None of patches, which have one."""
@@ -220,7 +218,7 @@ class DictionaryLearning(Learner):
     def _checked(self, X, mask, resume):
         """The signals, after a check of them and of all parameters."""
         self._check()
-        signals, channels = Signals(X, mask), None
+        signals, channels = X if isinstance(X, Signals) else Signals(X, mask), None
         if resume:
             n_atoms, channels = self.state_.atoms.shape[:2]
             if n_atoms != self.n_atoms:
@@ -288,9 +286,7 @@ class DictionaryLearning(Learner):
                 "change; give one weight an atom, (K, 1, ...)"
             )
         D = self._dictionary(atoms)
-        groups = signals.take(np.arange(len(signals)))
-        resolved = [Problem(x, D, penalty, mask).penalty for x, mask in groups]
-        return max(resolved, key=lambda penalty: penalty.lmbda)
+        return signals.take(np.arange(len(signals))).resolve(D, penalty)
 
     def _dictionary(self, atoms):
         return Dictionary(atoms, self.mode, self.stride)
@@ -303,8 +299,8 @@ class DictionaryLearning(Learner):
     def _learn(self, groups, position, online):
         D = self._dictionary(self.state_.atoms)
         starts = None if online else self.state_.codes
-        coded = code(groups, D, self.penalty_, starts, self._precision())
-        if not coded:
+        batch = groups.code(D, self.penalty_, self._precision(), starts)
+        if not batch.groups:
             raise ValueError("X holds nothing that was observed in this batch; drop such signals")
         rules = Rules(
             self.constraint,
@@ -314,8 +310,8 @@ class DictionaryLearning(Learner):
             n_passes=1 if online else PASSES,
             recentre_every=self.recentre_every,
         )
-        state, line = advance(self.state_, coded, rules)
-        codes = None if online else state.codes or [some.z for some in coded]
+        state, line = advance(self.state_, batch, rules)
+        codes = None if online else state.codes or batch.codes
         self._move(state._replace(position=position, codes=codes), line)
 
     def _precision(self):

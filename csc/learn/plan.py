@@ -21,17 +21,20 @@ class Plan:
         pass to pass, if there is one for every sample (there are fewer).
     available : float
         Bytes that this process may still take.
+    signals : int
+        Signals that stay with a Dask worker; those of one process are its caller's.
     """
 
     statistics: int
     coding: int
     codes: int
     available: float
+    signals: int = 0
 
     @property
     def total(self):
         """All bytes together."""
-        return self.statistics + self.coding + self.codes
+        return self.statistics + self.coding + self.codes + self.signals
 
     @property
     def fits(self):
@@ -40,7 +43,9 @@ class Plan:
 
     def __repr__(self):
         parts = ", ".join(
-            f"{name}={getattr(self, name):,}" for name in ("statistics", "coding", "codes")
+            f"{name}={getattr(self, name):,}"
+            for name in ("statistics", "coding", "codes", "signals")
+            if name != "signals" or self.signals
         )
         return (
             f"Plan(total={self.total:,}, {parts}, available={self.available:,}, fits={self.fits})"
@@ -49,7 +54,7 @@ class Plan:
     def check(self):
         """Raise MemoryError if there is no room."""
         mend = "take fewer or smaller atoms, a crop, or a smaller batch_size"
-        check_memory(f"this fit ({self!r})", self.total, mend)
+        check_memory(f"this fit ({self!r})", self.total, mend, self.available)
 
 
 def plan_of(atom_shape, lags, signals, batch_size, crop):

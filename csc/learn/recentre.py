@@ -8,7 +8,7 @@ from csc.sparse import SparseCodes
 GAIN = 1.02  # of energy in a window that a move is worth
 
 
-def recentre(atoms, coded):
+def recentre(atoms, batch):
     """Move the window of each atom to where most of its energy lies, and its codes with it.
 
     What an atom would be a little beyond its window, the residual around its codes tells:
@@ -18,7 +18,7 @@ def recentre(atoms, coded):
     Parameters
     ----------
     atoms : array (K, C, *s)
-    coded : list of Coded
+    batch : Batch
         With stride 1.
 
     Returns
@@ -26,43 +26,54 @@ def recentre(atoms, coded):
     atoms : array (K, C, *s)
         Those that moved not yet projected.
     codes : list
-        As in ``coded``, moved against their atoms; those that leave their signal are lost.
+        Of the batch, moved against their atoms; those that leave their signal are lost.
     moved : array (K,), bool
     """
     reach = [s // 2 for s in atoms.shape[2:]]
-    wide = _widened(atoms, coded, reach)
+    sums, squares = batch.around(reach)
+    squares = np.where(squares > 0, squares, np.inf).reshape(-1, *(1,) * (atoms.ndim - 1))
+    border = [(0, 0), (0, 0), *((m, m) for m in reach)]
+    wide = (np.pad(atoms, border) + sums / squares).astype(atoms.dtype)
     shifts = _best_windows(wide, atoms.shape[2:], reach)
     moved, out = shifts.any(axis=1), atoms.copy()
     for k in np.flatnonzero(moved):
         corners = zip(shifts[k], reach, atoms.shape[2:], strict=True)
         own = tuple(slice(m + a, m + a + s) for a, m, s in corners)
         out[k] = wide[(k, slice(None), *own)]
-    codes = [_moved(some, shifts) for some in coded] if moved.any() else [s.z for s in coded]
-    return out, codes, moved
+    return out, batch.moved(shifts), moved
 
 
-def _widened(atoms, coded, reach):
-    """Atoms ``(K, C, *(s + 2 reach))`` as the residual continues them."""
-    wide = [(0, 0), (0, 0), *((m, m) for m in reach)]
-    extents, ones = [s + 2 * m for s, m in zip(atoms.shape[2:], reach, strict=True)], 5 - atoms.ndim
-    sums, squares = np.zeros((*atoms.shape[:2], *extents)), np.zeros(len(atoms))
-    for some in coded:
-        problem, z = some.problem, _sparse(some.z)
-        D, r = problem.dictionary, problem.residual(z)
-        border = {"mode": "wrap"} if D.mode == "circular" else {}
-        high = D.geometry.high(r.shape[2:])
-        sides = zip(D.geometry.low, high, reach, strict=True)
-        r = np.pad(r, [(0, 0), (0, 0), *((a + m, b + m) for a, b, m in sides)], **border)
-        phi = np.empty((len(atoms), len(atoms), 1, 1, 1))
-        psi = np.empty((*atoms.shape[:2], *(1,) * ones, *extents))
-        r = r.reshape(*r.shape[:2], *(1,) * ones, *r.shape[2:])
-        grid = (*(1,) * ones, *z.shape[2:]), (1, 1, 1), D.mode == "circular"
-        kernels(r).moments(r, (z.index, z.values), grid, phi, psi)
-        seen = 1.0 if problem.mask is None else float(problem.mask.mean())
-        sums += psi.reshape(sums.shape)
-        squares += seen * phi[:, :, 0, 0, 0].diagonal()
-    squares = np.where(squares > 0, squares, np.inf).reshape(-1, *(1,) * (atoms.ndim - 1))
-    return (np.pad(atoms, wide) + sums / squares).astype(atoms.dtype)
+def around(some, reach):
+    """What the residual says of atoms beyond their windows.
+
+    Parameters
+    ----------
+    some : Coded
+    reach : list of int
+        Samples beyond, one number an axis.
+
+    Returns
+    -------
+    sums : array (K, C, *(s + 2 reach)), float64
+        ``sum_v z[v] r[v + l]``.
+    squares : array (K,), float64
+        Energy of the codes, as far as their samples were observed.
+    """
+    problem, z = some.problem, _sparse(some.z)
+    D, r = problem.dictionary, problem.residual(z)
+    k, c = D.atoms.shape[:2]
+    ones = 5 - r.ndim
+    extents = [s + 2 * m for s, m in zip(D.extents, reach, strict=True)]
+    border = {"mode": "wrap"} if D.mode == "circular" else {}
+    high = D.geometry.high(r.shape[2:])
+    sides = zip(D.geometry.low, high, reach, strict=True)
+    r = np.pad(r, [(0, 0), (0, 0), *((a + m, b + m) for a, b, m in sides)], **border)
+    phi, psi = np.empty((k, k, 1, 1, 1)), np.empty((k, c, *(1,) * ones, *extents))
+    r = r.reshape(*r.shape[:2], *(1,) * ones, *r.shape[2:])
+    grid = (*(1,) * ones, *z.shape[2:]), (1, 1, 1), D.mode == "circular"
+    kernels(r).moments(r, (z.index, z.values), grid, phi, psi)
+    seen = 1.0 if problem.mask is None else float(problem.mask.mean())
+    return psi.reshape(k, c, *extents), seen * phi[:, :, 0, 0, 0].diagonal()
 
 
 def _best_windows(wide, extents, reach):
@@ -76,8 +87,8 @@ def _best_windows(wide, extents, reach):
     return np.where((flat.max(axis=1) > GAIN * here)[:, None], best, 0)
 
 
-def _moved(some, shifts):
-    """Codes moved with the windows of their atoms."""
+def moved(some, shifts):
+    """Codes of a `Coded`, moved with the windows of their atoms."""
     z = _sparse(some.z)
     n, k, *v = z.coordinates
     extents = np.array(z.shape[2:])

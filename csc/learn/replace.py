@@ -26,11 +26,15 @@ def replace_dead(atoms, dead, coded, constraint):
     atoms : array (K, C, *s)
     replaced : array (K,), bool
     """
-    number, found = int(dead.sum()), []
-    for some in coded:
-        find = _worst_patches if some.problem.is_patch else _worst_windows
-        found += find(some, atoms.shape[2:], number)
-    found.sort(key=lambda one: -one[0])  # stable: of equals the first
+    number = int(dead.sum())
+    found = [one for some in coded for one in worst(some, atoms.shape[2:], number)]
+    return fill_places(atoms, dead, found, constraint)
+
+
+def fill_places(atoms, dead, found, constraint):
+    """As `replace_dead`, from what `worst` found in all groups."""
+    number = int(dead.sum())
+    found = sorted(found, key=lambda one: -one[0])  # stable: of equals the first
     fresh = [window for energy, window in found[:number] if energy > 0]
     replaced = np.flatnonzero(dead)[: len(fresh)]
     atoms = atoms.copy()
@@ -39,6 +43,12 @@ def replace_dead(atoms, dead, coded, constraint):
         norms = np.sqrt((windows * windows).sum(axis=tuple(range(1, atoms.ndim)), keepdims=True))
         atoms[replaced] = constraint.project(windows / norms)
     return atoms, np.isin(np.arange(len(atoms)), replaced)
+
+
+def worst(some, extents, number):
+    """Energy and samples of what is coded worst in one group, a `Coded`."""
+    find = _worst_patches if some.problem.is_patch else _worst_windows
+    return find(some, extents, number)
 
 
 def _worst_patches(some, extents, number):  # noqa: ARG001  as _worst_windows

@@ -1,5 +1,6 @@
 """What a learner learns from: signals of one shape or of many, whole or in part."""
 
+from dataclasses import dataclass
 from math import prod
 from typing import NamedTuple
 
@@ -7,6 +8,10 @@ import numpy as np
 
 from csc._device import namespace
 from csc._validate import check_floats, check_signals
+from csc.learn.batch import Batch
+from csc.learn.coding import code
+from csc.learn.plan import plan_of
+from csc.problem import Problem
 
 SAMPLES = 2**20  # of the signals that are coded together
 
@@ -16,6 +21,30 @@ class Group(NamedTuple):
 
     x: np.ndarray  # (n, C, *S)
     mask: np.ndarray | None  # of the same shape; None: all was observed
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Groups of signals, one after the other, that can be gone through once.
+
+    Parameters
+    ----------
+    groups : iterable of Group
+    """
+
+    groups: object
+
+    def __iter__(self):
+        return iter(self.groups)
+
+    def code(self, dictionary, penalty, tol, starts=None):
+        """`Batch` of all groups, coded as by `coding.code`."""
+        return Batch(code(self, dictionary, penalty, starts, tol))
+
+    def resolve(self, dictionary, penalty):
+        """The penalty with its strength in numbers, the largest that any group gives."""
+        resolved = [Problem(x, dictionary, penalty, mask).penalty for x, mask in self]
+        return max(resolved, key=lambda penalty: penalty.lmbda)
 
 
 class Signals:
@@ -30,6 +59,10 @@ class Signals:
     """
 
     def __init__(self, X, mask=None):
+        if hasattr(X, "__dask_graph__"):
+            raise TypeError(
+                f"X is a {type(X).__name__} of Dask; fit with csc.distributed.fit(learner, X)"
+            )
         self.is_array = hasattr(X, "dtype")
         self.x = X if self.is_array else list(X)
         if not self.is_array and not self.x:
@@ -49,7 +82,7 @@ class Signals:
         """Refuse signals that atoms ``(C, *s)`` cannot explain; None for C asks for any number."""
         channels, *extents = atom_shape
         for name, x in self._named():
-            present = _floats(name, x)
+            present = floats_of(name, x)
             own = x.shape[1] if channels is None and x.ndim > 1 else channels
             check_signals(present, (own or 0, *extents), name, fit=must_fit)
             if channels is None:
@@ -82,8 +115,12 @@ class Signals:
             return [self.x.shape[1:]] * len(self.x)
         return [x.shape for x in self.x]
 
+    def plan(self, shape, lags, batch_size, crop):
+        """`Plan` of a learner of atoms ``(K, C, *s)`` with this many lags."""
+        return plan_of(shape, lags, self, batch_size, crop)
+
     def take(self, which, window=None):
-        """Groups of the signals with indices ``which``, in order.
+        """`Groups` of the signals with indices ``which``, in order.
 
         Parameters
         ----------
@@ -92,41 +129,68 @@ class Signals:
             Of each signal only a window of these extents, at a place drawn from the generator.
         """
         if self.is_array and window is None and len(which) == len(self.x):
-            yield from _split(self.x, self.mask)
-        elif self.is_array and window is None:
-            yield from _split(self.x[which], None if self.mask is None else self.mask[which])
-        else:
-            yield from _joined([self._one(i, window) for i in which])
+            return Groups(_split(self.x, self.mask))
+        if self.is_array and window is None:
+            return Groups(_split(self.x[which], None if self.mask is None else self.mask[which]))
+        places, runs = self.runs(which, window)
+        return Groups(self._joined(places, runs))
 
-    def _one(self, i, window):
-        x, mask = self.x[i], None
-        if self.mask is not None:
-            mask = _broadcast(f"mask[{i}]", np.asarray(self.mask[i]), x.shape)
-        if window is not None:
-            extents, rng = window
-            size = [min(a, b) for a, b in zip(extents, x.shape[1:], strict=True)]
-            low = [rng.integers(n - a + 1) for n, a in zip(x.shape[1:], size, strict=True)]
-            own = (..., *(slice(a, a + n) for a, n in zip(low, size, strict=True)))
-            x, mask = x[own], None if mask is None else mask[own]
-        return x, mask
+    def runs(self, which, window=None):
+        """Which signals are coded together, and which part of them.
+
+        Returns
+        -------
+        places : list of (int, tuple of slices)
+            Of each signal its number and the part that is looked at.
+        runs : list of range
+            Neighbours among the places, of one shape, no more than `SAMPLES` ask for.
+        """
+        shapes = self.shapes
+        places = [(int(i), _part(shapes[i], window)) for i in which]
+        sizes = [tuple(s.stop - s.start for s in part) for _, part in places]
+        runs, first = [], 0
+        for i, size in enumerate(sizes):
+            full = (i - first + 1) * self.n_channels * prod(size) > SAMPLES
+            if i > first and (full or size != sizes[first]):
+                runs.append(range(first, i))
+                first = i
+        return places, [*runs, range(first, len(sizes))]
+
+    def _joined(self, places, runs):
+        for run in runs:
+            which, parts = zip(*(places[i] for i in run), strict=True)
+            masks = None if self.mask is None else [self.mask[i] for i in which]
+            yield from groups_of([self.x[i] for i in which], masks, parts)
 
 
-def _joined(signals):
-    """Neighbours of one shape as one group, no larger than `SAMPLES` ask for."""
-    run = []
-    for x, mask in signals:
-        full = (len(run) + 1) * x.size > SAMPLES
-        if run and (full or x.shape != run[0][0].shape or (mask is None) != (run[0][1] is None)):
-            yield from _split(*_stacked(run))
-            run = []
-        run.append((x, mask))
-    yield from _split(*_stacked(run))
+def groups_of(signals, masks, parts):
+    """Groups of the parts of signals of one shape; one, unless nothing was observed.
+
+    Parameters
+    ----------
+    signals : list of arrays (C, *S)
+    masks : list of arrays or None
+        Broadcastable to the signals.
+    parts : list of tuples of slices
+    """
+    cuts = [(..., *part) for part in parts]
+    if masks is not None:
+        masks = [
+            _broadcast("mask", np.asarray(m), x.shape) for m, x in zip(masks, signals, strict=True)
+        ]
+        masks = np.stack([mask[cut] for mask, cut in zip(masks, cuts, strict=True)])
+    x = namespace(signals[0]).stack([x[cut] for x, cut in zip(signals, cuts, strict=True)])
+    return _split(x, masks)
 
 
-def _stacked(run):
-    xp = namespace(run[0][0])
-    masks = None if run[0][1] is None else xp.stack([mask for _, mask in run])
-    return xp.stack([x for x, _ in run]), masks
+def _part(shape, window):
+    """The whole of a signal, or a window at a place that is drawn."""
+    if window is None:
+        return tuple(slice(0, n) for n in shape[1:])
+    extents, rng = window
+    size = [min(a, b) for a, b in zip(extents, shape[1:], strict=True)]
+    low = [int(rng.integers(n - a + 1)) for n, a in zip(shape[1:], size, strict=True)]
+    return tuple(slice(a, a + n) for a, n in zip(low, size, strict=True))
 
 
 def _split(x, mask):
@@ -144,7 +208,7 @@ def _split(x, mask):
             yield Group(some, seen)
 
 
-def _floats(name, x):
+def floats_of(name, x):
     """Check that all but NaN is as it should be."""
     if getattr(x, "dtype", None) in ("float32", "float64") and x.size:
         xp = namespace(x)

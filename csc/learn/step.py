@@ -1,8 +1,7 @@
 """One step of online dictionary learning: a state and coded signals in, a new state out."""
 
 from dataclasses import dataclass
-from functools import reduce
-from math import inf, prod
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from csc.learn import statistics as stats
 from csc.learn.health import lesser_twins
 from csc.learn.recentre import recentre
-from csc.learn.replace import replace_dead
+from csc.learn.replace import fill_places
 from csc.learn.update import descend
 from csc.sparse import SparseCodes
 
@@ -77,13 +76,13 @@ def begin(atoms, statistics=None):
     )
 
 
-def advance(state, coded, rules):
+def advance(state, batch, rules):
     """Learn from coded signals.
 
     Parameters
     ----------
     state : State
-    coded : list of Coded
+    batch : Batch
         Signals with their codes on ``state.atoms``.
     rules : Rules
 
@@ -92,12 +91,10 @@ def advance(state, coded, rules):
     state : State
     line : Step
     """
-    stride = coded[0].problem.dictionary.geometry.stride
-    new = reduce(stats.add, (stats.of_codes(*some) for some in coded))
-    price = sum(some.problem.penalty.value(some.values) for some in coded)
-    objective = stats.data_term(new, state.atoms, stride) + price
-    t, n = state.n_steps + 1, sum(len(some.problem.x) for some in coded)
-    positions = sum(prod(some.z.shape) // some.z.shape[1] for some in coded)
+    stride, of_batch = batch.stride, batch.summary()
+    new, n, positions = of_batch.statistics, of_batch.n_signals, of_batch.n_positions
+    objective = stats.data_term(new, state.atoms, stride) + of_batch.price
+    t = state.n_steps + 1
     keep = 0 if rules.forgetting == inf else (1 - 1 / t) ** rules.forgetting
     statistics = stats.blend(state.statistics, new, keep) if keep else new
     atoms = descend(state.atoms, statistics, rules.constraint, rules.n_passes, stride)
@@ -105,19 +102,19 @@ def advance(state, coded, rules):
     if rules.homeostasis is not None:
         variance, gain = rules.homeostasis(variance, gain, new.squares / positions)
         atoms = _with_norms(atoms, gain)
-    used = reduce(np.logical_or, (some.used() for some in coded))
-    idle = np.where(used, 0, state.idle + positions)
+    idle = np.where(of_batch.used, 0, state.idle + positions)
     dead, codes = idle >= (inf if rules.replace_after is None else rules.replace_after), None
     if statistics.phi.ndim > 2 and rules.recentre_every and t % rules.recentre_every == 0:
-        atoms, codes, moved = recentre(atoms, coded)
+        atoms, codes, moved = recentre(atoms, batch)
         atoms, statistics = rules.constraint.project(atoms), stats.forget_atoms(statistics, moved)
         dead |= lesser_twins(atoms, new.squares)
     if dead.any():
-        atoms, dead = replace_dead(atoms, dead, coded, rules.constraint)
+        worst = batch.worst(atoms.shape[2:], int(dead.sum()))
+        atoms, dead = fill_places(atoms, dead, worst, rules.constraint)
         atoms = _with_norms(atoms, gain) if rules.homeostasis is not None else atoms
         statistics, idle = stats.forget_atoms(statistics, dead), np.where(dead, 0, idle)
-    n_nonzero = sum(int((some.values != 0).sum()) for some in coded)
-    line = Step(state.n_signals + n, objective / n, n_nonzero / n, int(dead.sum()))
+    n_nonzero = of_batch.n_nonzero / n
+    line = Step(state.n_signals + n, objective / n, n_nonzero, int(dead.sum()))
     new = (atoms, statistics, idle, variance, gain, t, line.n_signals)
     return State(*new, state.position, codes), line
 

@@ -1,0 +1,83 @@
+"""Learning on a cluster."""
+
+from csc.distributed._signals import DaskSignals
+
+
+def fit(learner, X, *, mask=None, client=None):
+    """Learn from signals that lie on a Dask cluster: ``learner.fit``, with codes on the workers.
+
+    Every worker codes its groups of signals, starting in batch mode from their codes of the pass
+    before, and sends sums alone: the sufficient statistics, the objective, how often atoms were
+    used. The sums are joined in a tree whose shape hangs on the number of groups only, so that the
+    atoms are those of ``learner.fit`` on one machine, whatever the number of workers and the order
+    in which they answer. What is lost with a worker, Dask computes again, the codes from pass to
+    pass, so the atoms stay the same.
+
+    Signals stay in the memory of the workers if there is room for them and their codes (see
+    `plan`); else they are read from their source in each pass.
+
+    Parameters
+    ----------
+    learner : DictionaryLearning
+        With all its parameters: ``batch_size``, ``checkpoint``, ``verbose``, ``warm_start``, …
+    X : dask.array (N, C, *S), or a list or bag of signals (C, *S), or the path of a folder
+        A list may hold delayed signals, dask arrays and arrays; a folder pictures, which become
+        grey, or a Zarr array.
+    mask : array or dask.array, or a list, optional
+        1 = observed; broadcastable to the signals.
+    client : distributed.Client, optional
+        None takes the present one.
+
+    Returns
+    -------
+    learner
+        Fitted. Its checkpoints hold no codes: after `csc.resume` the first pass codes afresh, and
+        the atoms agree with those of a fit without a break to the tolerance of the codes.
+
+    Raises
+    ------
+    ImportError
+        If Dask is not installed.
+    ValueError, TypeError
+        If there is no client, or signals and parameters do not agree.
+    MemoryError
+        If a group of signals that is coded together does not fit into a worker.
+
+    Examples
+    --------
+    >>> import numpy as np, csc, csc.distributed
+    >>> import dask.array as da
+    >>> from dask.distributed import Client
+    >>> X = da.from_array(np.random.default_rng(0).laplace(size=(60, 1, 8)), chunks=(20, 1, 8))
+    >>> learner = csc.DictionaryLearning(5, (3,), lmbda=0.5, max_iter=2, random_state=0)
+    >>> with Client(processes=False, dashboard_address=":0") as client:
+    ...     csc.distributed.fit(learner, X, client=client).atoms_.shape
+    (5, 1, 3)
+    """
+    signals = DaskSignals(X, mask, client)
+    whole = learner.crop is None and not _is_online(learner, signals)
+    signals.settle(learner.plan(signals), whole)
+    return learner.fit(signals)
+
+
+def plan(learner, X, *, client=None):
+    """`Plan` of the memory that ``fit(learner, X)`` takes on each worker; nothing is learned.
+
+    Parameters as in `fit`.
+
+    Examples
+    --------
+    >>> import numpy as np, csc, csc.distributed
+    >>> import dask.array as da
+    >>> from dask.distributed import Client
+    >>> learner = csc.DictionaryLearning(64, (8, 8), lmbda=0.1)
+    >>> with Client(processes=False, dashboard_address=":0", memory_limit="2GB") as client:
+    ...     plan = csc.distributed.plan(learner, da.zeros((500, 1, 512, 512), dtype="float32"))
+    >>> plan.signals, plan.fits
+    (524288000, False)
+    """
+    return learner.plan(DaskSignals(X, None, client))
+
+
+def _is_online(learner, signals):
+    return learner.batch_size is not None and learner.batch_size < len(signals)

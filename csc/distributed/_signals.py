@@ -1,0 +1,184 @@
+"""Signals that lie on workers, or that workers read when they need them."""
+
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from csc._validate import check_signals
+from csc.distributed import _work
+from csc.distributed._cluster import Keys, client_of, each, submit, workers_of
+from csc.distributed._groups import DaskGroups
+from csc.images._photographs import picture_files, read_picture
+from csc.learn.batch import WIDTH
+from csc.learn.plan import A_CODE, CODING, SUMS
+from csc.learn.signals import SAMPLES, Signals
+
+ROOM = 0.6  # of a worker's memory: below, Dask neither spills nor pauses
+
+
+class DaskSignals(Signals):
+    """Signals to learn from, on the workers of a Dask cluster.
+
+    Parameters
+    ----------
+    X : dask.array (N, C, *S), or a list or bag of signals (C, *S), or the path of a folder
+        A list may hold delayed signals, dask arrays and arrays; a folder pictures, which become
+        grey, or a Zarr array.
+    mask : array or dask.array, or a list
+        1 = observed; broadcastable to the signals.
+    client : distributed.Client, optional
+        None takes the present one.
+    """
+
+    def __init__(self, X, mask=None, client=None):
+        self.client, self.keys = client_of(client), Keys()
+        self.codes = None  # of each group, in batch mode: the next pass starts from them
+        self.runs_kept, self.stay = None, True
+        X = _opened(X)
+        self.is_array = hasattr(X, "dtype")
+        self.x = X if self.is_array else _listed(X)
+        self.mask = self._masked(mask)
+        if self.is_array:
+            self._looks = [(X.shape[1:], X.dtype)] * len(X)
+        else:
+            name = self.keys.of_round()
+            looks = each("look", _work.look, name, [(x,) for x in self.x])
+            self._looks = self.client.gather(submit(self.client, looks)[0])
+
+    def _masked(self, mask):
+        if mask is None or not self.is_array:
+            if mask is not None and len(mask) != len(self.x):
+                raise ValueError(f"mask has {len(mask)} arrays for {len(self.x)} signals in X")
+            return None if mask is None else _listed(mask)
+        import dask.array as da
+
+        try:
+            return da.broadcast_to(da.asarray(mask), self.x.shape)
+        except ValueError:
+            raise ValueError(
+                f"mask of shape {np.shape(mask)} does not broadcast to {self.x.shape}"
+            ) from None
+
+    def check(self, atom_shape, must_fit=True):
+        """Refuse shapes that atoms cannot explain; values are looked at when they are loaded."""
+        channels, *extents = atom_shape
+        seen = {}
+        for i, look in enumerate(self._looks):
+            seen.setdefault(look, i)
+        for (shape, dtype), i in seen.items():
+            name = "X" if self.is_array else f"X[{i}]"
+            own = shape[0] if channels is None and shape else channels
+            like = np.broadcast_to(np.ones((), dtype), (1, *shape))  # takes no memory
+            check_signals(like, (own or 0, *extents), name, fit=must_fit)
+            channels = shape[0]
+            if dtype != self.dtype:
+                raise TypeError(f"{name} is {dtype}, X[0] is {self.dtype}; use one precision")
+
+    @property
+    def dtype(self):
+        """Precision of the signals."""
+        return self._looks[0][1]
+
+    @property
+    def n_channels(self):
+        """C."""
+        return self._looks[0][0][0]
+
+    @property
+    def shapes(self):
+        """Shapes ``(C, *S)`` of all signals."""
+        return [shape for shape, _ in self._looks]
+
+    def plan(self, shape, lags, batch_size, crop):
+        """`Plan` of the memory of one worker."""
+        workers = workers_of(self.client)
+        online = batch_size is not None and batch_size < len(self)
+        here = super().plan(shape, lags, batch_size, crop)
+        samples, share = sum(map(prod, self.shapes)), 1 / workers.number
+        together = min(max(SAMPLES, *map(prod, self.shapes)), samples)
+        return replace(
+            here,
+            statistics=here.statistics // SUMS * (WIDTH + workers.threads),
+            coding=CODING * 8 * together * min(workers.threads, -(-samples // together)),
+            codes=0 if online else int(A_CODE * samples * share),
+            available=workers.memory,
+            signals=int(self.dtype.itemsize * samples * share) if self.stay else 0,
+        )
+
+    def settle(self, plan, whole):
+        """Load the signals for good, if there is room; else they are read anew in each pass.
+
+        Parameters
+        ----------
+        plan : Plan
+        whole : bool
+            Whether every step looks at all of every signal.
+        """
+        self.stay = plan.total <= ROOM * plan.available
+        if not self.stay:
+            return
+        if whole:
+            self.runs_kept = submit(self.client, self._loaded(*self.runs(range(len(self)))))[0]
+        elif self.is_array:
+            self.x = self.client.persist(self.x)
+        else:
+            name = self.keys.of_round()
+            self.x = submit(self.client, each("read", np.asarray, name, [(x,) for x in self.x]))[0]
+
+    def take(self, which, window=None):
+        """`DaskGroups` of the signals with indices ``which``, or of windows of them."""
+        whole = len(which) == len(self)
+        if whole and window is None and self.runs_kept is not None:
+            return DaskGroups(self, self.runs_kept, True)
+        return DaskGroups(self, self._loaded(*self.runs(which, window)), whole)
+
+    def _loaded(self, places, runs):
+        """Tasks that load signals which are coded together."""
+        arguments = []
+        for run in runs:
+            which, parts = zip(*(places[i] for i in run), strict=True)
+            masks = None if self.mask is None else self._some(self.mask, which)
+            arguments.append((self._some(self.x, which), masks, parts))
+        return each("load", _work.load, self.keys.of_round(), arguments)
+
+    def _some(self, x, which):
+        if not self.is_array:
+            return [x[i] for i in which]
+        near = which[-1] - which[0] == len(which) - 1
+        some = x[which[0] : which[-1] + 1] if near else x[list(which)]
+        return _whole(some)
+
+
+def _opened(X):
+    """What lies at a path: a Zarr array, or pictures, each to be read on a worker."""
+    if not isinstance(X, str | Path):
+        return X
+    from dask import delayed
+
+    folder = Path(X)
+    if any((folder / name).exists() for name in ("zarr.json", ".zarray")):
+        import dask.array as da
+
+        return da.from_zarr(str(folder))
+    return [delayed(read_picture)(file) for file in picture_files(folder)]
+
+
+def _listed(X):
+    """A list of tasks or arrays from a bag or a sequence."""
+    from dask import array, bag, delayed, is_dask_collection
+
+    if isinstance(X, bag.Bag):
+        parts = [delayed(list)(part) for part in X.to_delayed()]
+        numbers = delayed([delayed(len)(part) for part in parts]).compute()
+        return [part[i] for part, n in zip(parts, numbers, strict=True) for i in range(n)]
+    X = [_whole(x) if isinstance(x, array.Array) else x for x in X]
+    if not X:
+        raise ValueError("X is empty; give at least one signal (C, *S)")
+    return [x if is_dask_collection(x) else delayed(x, traverse=False) for x in X]
+
+
+def _whole(x):
+    """A dask array as one task."""
+    return x.rechunk(x.shape).to_delayed().item()
