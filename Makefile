@@ -2,9 +2,10 @@
 # A bare clone needs only python3 (>= 3.11, with venv) and make.
 PYTHON ?= python3
 VENV   ?= .venv
+PICTURES ?= 1
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench docs clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed-demos
@@ -15,6 +16,10 @@ test: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m demos.bench patches
+
+# Runs every demo, about ten minutes; PICTURES=0 makes the pages without them.
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx -W --keep-going -b html -D plot_gallery=$(PICTURES) docs docs/_build/html
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .
@@ -30,4 +35,4 @@ $(VENV)/.installed-%: pyproject.toml | $(BIN)/python
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info out
+	rm -rf $(VENV) build dist *.egg-info out docs/_build docs/auto_demos docs/generated

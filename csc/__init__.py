@@ -49,6 +49,7 @@ _NAMES = {
     ],  # fmt: skip
     "csc.store": ["load", "save"],
     "csc.torch_layers": ["from_torch", "to_torch"],
+    "csc.versions": ["show_versions"],
 }
 _HOME = {name: home for home, names in _NAMES.items() for name in names}
 _MODULES = [

@@ -10,12 +10,13 @@ from csc import fourier
 from csc._device import kernels, namespace
 from csc._validate import check_atoms, check_floats, check_signals
 from csc.geometry import Geometry
+from csc.html import Shown
 from csc.lipschitz import norm_bound, polyphase
 from csc.sizes import check_sizes, runs, stack
 
 
 @dataclass(frozen=True, eq=False)
-class Dictionary:
+class Dictionary(Shown):
     """Convolutional dictionary: ``x[n, c] = sum_k d[k, c] * z[n, k]``.
 
     In mode ``"full"`` every atom lies wholly inside the signal,

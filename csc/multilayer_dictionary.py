@@ -7,13 +7,14 @@ from math import prod
 from csc._device import namespace
 from csc._validate import check_choice, check_count
 from csc.dictionary import Dictionary
+from csc.html import Shown
 
 RULES = ("soft", "hard", "relu")
 COMPOSABLE = ("full", "valid", "circular")  # what one layer crops the next one never sees
 
 
 @dataclass(frozen=True, eq=False)
-class MultiLayerDictionary:
+class MultiLayerDictionary(Shown):
     """Multi-layer convolutional dictionary: ``x = D_1 g_1``, ``g_1 = D_2 g_2``, ... [1]_.
 
     Layer i explains the codes of layer i - 1 as signals of K_{i-1} channels; layer 0 is the

@@ -108,6 +108,65 @@ def history(learner, ax=None, **line_style):
     return ax
 
 
+def convergence(solution, ax=None, **line_style):
+    """Draw the certified relative gap against seconds, a point a check.
+
+    Parameters
+    ----------
+    solution : Solution
+        Of a convex problem.
+    ax : matplotlib axes, optional
+    **line_style
+        Passed to ``ax.loglog``.
+
+    Returns
+    -------
+    ax
+
+    Raises
+    ------
+    ValueError
+        If there is no gap to draw: the penalty is not convex, or the solve was interrupted.
+    """
+    checks = [(p.seconds, p.gap / p.objective) for p in solution.history if p.objective]
+    if not np.isfinite(checks).all() or not checks:
+        raise ValueError(f"solution has no gaps to draw; its status is {solution.status!r}")
+    ax = _axes(ax)
+    ax.loglog(*zip(*checks, strict=True), "o-", **({"color": ATOMS, "lw": 1, "ms": 4} | line_style))
+    ax.set(xlabel="seconds", ylabel="certified relative gap")
+    return ax
+
+
+def codes(solution, ax=None, *, layer=-1, signal=0):
+    """Draw how much each atom is used: the sum of its codes' moduli, the largest first.
+
+    Of 2-D signals, show where: the largest modulus of all codes at each position.
+
+    Parameters
+    ----------
+    solution : Solution
+    ax : matplotlib axes, optional
+    layer : int
+        Of a multi-layer solution; as an index of ``solution.codes``.
+    signal : int
+        Which of the signals.
+
+    Returns
+    -------
+    ax
+    """
+    z = solution.codes[layer] if isinstance(solution.codes, list) else solution.codes
+    sizes, ax = abs(z[signal]), _axes(ax)
+    if sizes.ndim == 3 and min(sizes.shape[1:]) > 1:  # noqa: PLR2004  atoms, rows, columns
+        ax.imshow(sizes.max(axis=0), cmap="gray_r", interpolation="nearest")
+        ax.set_axis_off()
+        return ax
+    uses = np.sort(sizes.reshape(len(sizes), -1).sum(axis=1))[::-1]
+    ax.bar(np.arange(len(uses)), uses, color=ATOMS)
+    ax.set(xlabel="atoms, the most used first", ylabel="sum of |codes|")
+    return ax
+
+
 def gabor_fits(atoms, fit, ax=None, *, n=6):
     """Show the ``n`` best and ``n`` worst fits: atom, Gabor function, difference.
 

@@ -79,9 +79,10 @@ def sparse_cascade(shapes, n_nonzero=None, *, mode="full", stride=1, dtype="floa
 
 
 def sparse_signals(dictionary, n_nonzero, extents, n=1, *, amplitudes=(1.0, 2.0), rng=None):
-    """Signals ``x = D_1 ... D_L g_L`` with exactly ``n_nonzero`` non-zeros in g_L.
+    """Signals of exactly ``n_nonzero`` non-zero deepest codes.
 
-    Supports are uniform, signs fair, moduli uniform in the range ``amplitudes``.
+    ``x = D_1 ... D_L g_L``; supports are uniform, signs fair, moduli uniform in
+    the range ``amplitudes``.
 
     Parameters
     ----------

@@ -10,10 +10,12 @@ from csc._device import namespace
 from csc._memory import check_memory
 from csc._validate import check_count, check_floats, check_number
 from csc.dictionary import Dictionary
+from csc.html import card
 from csc.loop import is_sparse, iterate, ratio, start
 from csc.multilayer_problem import MultiLayerProblem
 from csc.penalties import L1
 from csc.problem import Problem
+from csc.progress import watched
 from csc.solvers import fastest
 from csc.sparse import SparseCodes
 
@@ -95,6 +97,9 @@ class Solution:
             f"status={self.status!r})"
         )
 
+    def _repr_html_(self):
+        return card(repr(self), self.problem.dictionary.atoms)
+
 
 def _coo(z):
     from scipy.sparse import coo_array
@@ -104,7 +109,9 @@ def _coo(z):
     return coo_array(z.get() if namespace(z) is not np else z)
 
 
-def solve(problem, solver=None, *, tol=1e-4, max_iter=10_000, init=None, callback=None):
+def solve(
+    problem, solver=None, *, tol=1e-4, max_iter=10_000, init=None, callback=None, verbose=False
+):
     """Solve a sparse coding problem to a certified tolerance.
 
     Parameters
@@ -121,6 +128,8 @@ def solve(problem, solver=None, *, tol=1e-4, max_iter=10_000, init=None, callbac
         Codes to start from; zeros by default. Of a multi-layer problem, those of all layers.
     callback : callable, optional
         Called with a `Progress` at every check; raising StopIteration ends the solve.
+    verbose : bool
+        Show a progress bar.
 
     Returns
     -------
@@ -155,7 +164,8 @@ def solve(problem, solver=None, *, tol=1e-4, max_iter=10_000, init=None, callbac
     what = f"{type(solver).__name__} on codes {problem.code_shape}"
     check_memory(what, _bytes(problem, solver), "solve fewer signals at a time, or crop them")
     z = start(problem, solver) if init is None else _checked_start(problem, init)
-    z, n_iter, history, status = iterate(problem, solver, z, (tol, max_iter), callback)
+    with watched(callback, max_iter, verbose=verbose) as look:
+        z, n_iter, history, status = iterate(problem, solver, z, (tol, max_iter), look)
     objective, gap = history[-1][1:3] if history else problem.certificate(z)
     return Solution(z, objective, gap, status, n_iter, history, problem)
 

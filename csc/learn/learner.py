@@ -11,6 +11,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 from tqdm import tqdm
 
+from csc.html import card
 from csc.learn.checkpoints import write_checkpoint
 
 
@@ -23,6 +24,16 @@ class Learner(TransformerMixin, BaseEstimator):
 
     A step that is interrupted changes nothing; its randomness comes from its number and a seed.
     """
+
+    def _repr_html_(self):
+        """In notebooks: the parameters, and once there are atoms, those in place of a diagram."""
+        if not hasattr(self, "state_"):
+            return super()._repr_html_()
+        atoms = self.atoms_
+        return card(repr(self), atoms[0] if isinstance(atoms, list) else atoms)
+
+    def _repr_mimebundle_(self, **_):
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
     def fit(self, X, y=None, mask=None):  # noqa: ARG002  scikit-learn's signature
         """Learn from signals.

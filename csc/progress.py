@@ -1,0 +1,23 @@
+"""A progress bar over the steps of a solve."""
+
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+
+@contextmanager
+def watched(callback, max_iter, *, verbose):
+    """The callback, and a bar in front of it if one is asked for."""
+    if not verbose:
+        yield callback
+        return
+    with tqdm(total=max_iter, unit="step") as bar:
+
+        def show(now):
+            gap = now.gap / now.objective if now.objective else now.gap
+            bar.set_postfix_str(f"objective {now.objective:.5g}, relative gap {gap:.1e}")
+            bar.update(now.n_iter - bar.n)
+            if callback is not None:
+                callback(now)
+
+        yield show

@@ -1,0 +1,74 @@
+"""The pages keep their promises: blocks run, names exist, demos have pages."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+
+import csc
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!http)([^)#]+)(?:#[^)]*)?\)")
+PAGES = sorted(DOCS.glob("*.md"))
+DEMOS = sorted(path for path in (ROOT / "demos").glob("[a-z]*.py"))
+
+
+@pytest.fixture
+def _pictures_in_memory():
+    backend = mpl.get_backend()
+    mpl.use("agg")
+    yield
+    mpl.pyplot.close("all")
+    mpl.use(backend)
+
+
+@pytest.mark.usefixtures("_pictures_in_memory")
+@pytest.mark.parametrize("page", ["tutorial.md", "extending.md"])
+def test_blocks_of_a_page_run_in_one_session(page, capsys):
+    session = {}
+    for block in BLOCK.findall((DOCS / page).read_text()):
+        exec(compile(block, page, "exec"), session)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_every_public_name_is_in_the_reference():
+    listed = set(re.findall(r"^   (\w+)$", (DOCS / "api.rst").read_text(), re.MULTILINE))
+    modules = set(csc._MODULES)
+    assert set(csc.__all__) - modules <= listed
+    for name in modules - {"plot"}:
+        module = getattr(csc, name)
+        public = [n for n in getattr(module, "__all__", []) if callable(getattr(module, n))]
+        assert set(public) <= listed, name
+
+
+@pytest.mark.parametrize("page", [*PAGES, *ROOT.glob("*.md")], ids=lambda path: path.name)
+def test_links_lead_somewhere(page):
+    missing = [to for to in LINK.findall(page.read_text()) if not (page.parent / to).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("demo", DEMOS, ids=lambda path: path.stem)
+def test_every_demo_says_what_it_is_and_has_a_page(demo):
+    first = ast.get_docstring(ast.parse(demo.read_text())).splitlines()[0]
+    assert first.endswith(".")
+    assert len(first) <= 100
+    assert (DOCS / f"{demo.stem}.md").exists()
+
+
+def test_every_page_can_be_reached():
+    pages = "".join(path.read_text() for path in DOCS.glob("*.md"))
+    named = [re.search(rf"^{path.stem}$", pages, re.MULTILINE) for path in PAGES]
+    assert [path.stem for path, name in zip(PAGES, named, strict=True) if not name] == ["index"]
+
+
+def test_versions_are_shown():
+    call = [sys.executable, "-c", "import csc; csc.show_versions()"]
+    said = subprocess.run(call, capture_output=True, text=True, check=True).stdout
+    for name in ("csc", "python", "numpy", "numba", "cupy", "threads"):
+        assert re.search(rf"^{name} ", said, re.MULTILINE), name

@@ -1,0 +1,108 @@
+"""What a newcomer meets first: reprs, pictures, progress, versions."""
+
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+import csc
+import csc.html
+
+
+class Strict(HTMLParser):
+    """Fails on tags that are not closed in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.seen = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag != "img":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def tags(html):
+    parser = Strict()
+    parser.feed(html)
+    assert not parser.open
+    return parser.seen
+
+
+@pytest.fixture
+def x(rng):
+    return rng.standard_normal((2, 1, 12, 12))
+
+
+@pytest.fixture
+def D(rng):
+    return csc.Dictionary(rng.standard_normal((5, 1, 4, 4)))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_a_dictionary_shows_its_atoms(rng, channels):
+    D = csc.Dictionary(rng.standard_normal((5, channels, 4, 4)).astype("float32"))
+    seen = dict(tags(D._repr_html_()))
+    assert seen["img"]["src"].startswith("data:image/png;base64,iVBOR")
+
+
+def test_a_series_shows_curves_and_a_volume_its_words(rng):
+    curves = tags(csc.Dictionary(rng.standard_normal((5, 2, 7)))._repr_html_())
+    assert sum(tag == "polyline" for tag, _ in curves) == 5
+    assert {tag for tag, _ in tags(csc.Dictionary(np.ones((1, 1, 2, 2, 2)))._repr_html_())} == {
+        "div",
+        "pre",
+    }
+
+
+def test_solutions_layers_and_learners_show_theirs(x, D, rng):
+    layers = csc.MultiLayerDictionary([D, csc.Dictionary(rng.standard_normal((3, 5, 2, 2)))])
+    learner = csc.DictionaryLearning(3, (4, 4), 0.5, max_iter=1, random_state=0)
+    assert "<b>" not in csc.html.card("a <b> c", D.atoms)
+    unfitted = learner._repr_html_()
+    assert "DictionaryLearning" in unfitted
+    shown = [csc.sparse_code(x, D, 1.0), layers, learner.fit(x)]
+    for one in shown:
+        html = one._repr_html_()
+        assert "img" in dict(tags(html))
+        assert type(one).__name__ in html
+    assert learner._repr_mimebundle_()["text/html"] == learner._repr_html_()
+
+
+def test_progress_is_shown_when_asked_and_not_else(x, D, capsys):
+    problem, seen = csc.Problem(x, D, csc.L1(1.0)), []
+    silent = csc.solve(problem, csc.FISTA())
+    assert capsys.readouterr().err == ""
+    loud = csc.solve(problem, csc.FISTA(), verbose=True, callback=seen.append)
+    assert "relative gap" in capsys.readouterr().err
+    assert len(seen) == len(loud.history)
+    np.testing.assert_array_equal(silent.codes, loud.codes)
+
+
+def test_a_callback_stops_a_solve_that_shows_its_progress(x, D):
+    def stop(_):
+        raise StopIteration
+
+    problem = csc.Problem(x, D, csc.L1(1.0))
+    assert csc.solve(problem, csc.FISTA(), tol=0, callback=stop, verbose=True).n_iter == 10
+
+
+def test_solutions_are_drawn(x, D):
+    solution = csc.sparse_code(x, D, 1.0)
+    one, other = Figure().subplots(1, 2)
+    (line,) = csc.plot.convergence(solution, one).lines
+    np.testing.assert_allclose(line.get_ydata()[-1], solution.relative_gap)
+    (image,) = csc.plot.codes(solution, other).images
+    np.testing.assert_array_equal(image.get_array(), abs(solution.codes[0]).max(axis=0))
+    patches = csc.sparse_code(x[:, :, :4, :4], D, 1.0)
+    bars = csc.plot.codes(patches, Figure().subplots()).patches
+    np.testing.assert_allclose(sum(bar.get_height() for bar in bars), abs(patches.codes[0]).sum())
+    with pytest.raises(ValueError, match="no gaps to draw"):
+        csc.plot.convergence(csc.solve(csc.Problem(x, D, csc.L0(1.0))))
