@@ -42,7 +42,10 @@ def test_every_public_name_is_in_the_reference():
     modules = set(csc._MODULES)
     assert set(csc.__all__) - modules <= listed
     for name in modules - {"plot"}:
-        module = getattr(csc, name)
+        try:
+            module = getattr(csc, name)
+        except ImportError:  # an extra that is not installed; its own tests say so
+            continue
         public = [n for n in getattr(module, "__all__", []) if callable(getattr(module, n))]
         assert set(public) <= listed, name
 
