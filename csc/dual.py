@@ -47,6 +47,11 @@ def scaled_dual(x, theta, excess):
     """``max_s <x, s theta> - 1/2 ||s theta||^2``, s at most ``1 / max(excess)``, of each row."""
     inner = np.einsum("ni,ni->n", x, theta, dtype="float64")
     energy = np.einsum("ni,ni->n", theta, theta, dtype="float64")
-    most = 1 / np.maximum(excess.reshape(len(x), -1).max(axis=1), np.finfo(excess.dtype).tiny)
+    return dual_of(inner, energy, excess.reshape(len(x), -1).max(axis=1))
+
+
+def dual_of(inner, energy, worst):
+    """As `scaled_dual`, from ``<x, theta>``, ``||theta||^2`` and the worst excess."""
+    most = 1 / np.maximum(worst, np.finfo(worst.dtype).tiny)
     s = np.clip(inner / np.where(energy > 0, energy, 1), 0, most)
     return s * inner - 0.5 * s * s * energy

@@ -66,7 +66,10 @@ MAY_IMPORT = {
         "html", "loop", "penalties", "problem", "solvers", "solving", "sparse", "store",
     },
     "images": {"_validate"},
-    "distributed": {"_memory", "_validate", "images", "learn", "problem"},
+    "distributed": {
+        "_memory", "_validate", "dictionary", "dual", "geometry", "images", "layout", "learn",
+        "loop", "penalties", "problem", "solving", "sparse",
+    },
     "receptive_fields": {"_device", "_validate", "kernels"},
     "plot": {"_validate", "receptive_fields"},
     "store": {"constraints", "dictionary", "learn", "penalties"},

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from csc._memory import available
+from csc.learn.batch import WIDTH
 
 
 class Workers(NamedTuple):
@@ -68,12 +69,40 @@ class Keys:
         return lambda what, part=0: (f"csc-{what}-{self._fit}-{number}", part)
 
 
-def each(what, function, name, arguments):
-    """One task for each tuple of arguments."""
+def one(what, function, name, part, *arguments):
+    """The task of one part."""
     from dask import delayed
 
-    work = delayed(function, pure=False)
-    return [work(*some, dask_key_name=name(what, i)) for i, some in enumerate(arguments)]
+    return delayed(function, pure=False)(*arguments, dask_key_name=name(what, part))
+
+
+def each(what, function, name, arguments):
+    """One task for each tuple of arguments."""
+    return [one(what, function, name, i, *some) for i, some in enumerate(arguments)]
+
+
+def task(value, key):
+    """A value as a task: Dask can make it again wherever it is lost."""
+    from dask import delayed
+
+    return delayed(value, name=key, traverse=False)
+
+
+def whole(x):
+    """A dask array as one task."""
+    return x.rechunk(x.shape).to_delayed().item()
+
+
+def tree(join, name, leaves):
+    """Task that joins leaves as `csc.learn.batch.total` does, eight neighbours a node."""
+    number = 0
+    while len(leaves) > 1:
+        nodes = []
+        for i in range(0, len(leaves), WIDTH):
+            nodes.append(one("join", join, name, number, *leaves[i : i + WIDTH]))
+            number += 1
+        leaves = nodes
+    return leaves[0]
 
 
 def submit(client, *lists):

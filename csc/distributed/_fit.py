@@ -1,5 +1,8 @@
 """Learning on a cluster."""
 
+from csc.distributed import _work
+from csc.distributed._cluster import each, submit, task
+from csc.distributed._codes import DaskCodes
 from csc.distributed._signals import DaskSignals
 
 
@@ -77,6 +80,38 @@ def plan(learner, X, *, client=None):
     (524288000, False)
     """
     return learner.plan(DaskSignals(X, None, client))
+
+
+def transform(learner, X, *, mask=None, client=None):
+    """Codes of signals as in ``learner.transform``, left on the workers.
+
+    Parameters
+    ----------
+    learner : DictionaryLearning
+        Fitted.
+    X : dask.array (N, C, *S), or a list, bag or folder of signals of one shape
+    mask, client
+        As in `fit`.
+
+    Returns
+    -------
+    DaskCodes
+        ``(N, K, *V)``: `DaskCodes.gather` fetches them, `DaskCodes.to_zarr` writes them. Of a
+        signal of which nothing was observed, zeros.
+    """
+    D, signals = learner.dictionary_, DaskSignals(X, mask, client)
+    signals.check(D.atoms.shape[1:], D.geometry.must_fit)
+    if len(set(signals.shapes)) > 1:
+        raise ValueError("X holds signals of several shapes; transform those of one shape together")
+    n, (_, *extents) = len(signals), signals.shapes[0]
+    shape = (n, D.n_atoms, *D.code_extents(extents))
+    groups, name = signals.take(range(n)).groups, signals.keys.of_round()
+    model = task(_work.Model(D, learner.penalty_, learner.coding_tol), name("atoms"))
+    _, runs = signals.runs(range(n))
+    pairs = zip(groups, runs, strict=True)
+    arguments = [(group, model, shape, run.start) for group, run in pairs]
+    tasks = each("transform", _work.transform, name, arguments)
+    return DaskCodes(signals.client, shape, submit(signals.client, tasks)[0])
 
 
 def _is_online(learner, signals):

@@ -3,20 +3,7 @@
 from dataclasses import dataclass, replace
 
 from csc.distributed import _work
-from csc.distributed._cluster import each, submit
-from csc.learn.batch import WIDTH
-
-
-def tree(delayed_join, name, leaves):
-    """Tasks that join leaves as `csc.learn.batch.total` does, eight neighbours a node."""
-    number = 0
-    while len(leaves) > 1:
-        nodes = []
-        for i in range(0, len(leaves), WIDTH):
-            nodes.append(delayed_join(*leaves[i : i + WIDTH], dask_key_name=name("join", number)))
-            number += 1
-        leaves = nodes
-    return leaves[0]
+from csc.distributed._cluster import each, submit, task, tree
 
 
 @dataclass(frozen=True)
@@ -45,15 +32,13 @@ class DaskGroups:
 
     def code(self, dictionary, penalty, tol, starts=None):  # noqa: ARG002  they lie with the signals
         """`DaskBatch` of all groups; the codes stay where the signals are."""
-        from dask import delayed
-
         model, name = self._model(_work.Model(dictionary, penalty, tol))
         kept = self.signals.codes if self.whole else None
         kept = [None] * len(self.groups) if kept is None else kept
         arguments = [(group, model, z) for group, z in zip(self.groups, kept, strict=True)]
         codes = each("code", _work.code_groups, name, arguments)
         batch = DaskBatch(self, model, name, codes, dictionary.geometry.stride)
-        root = tree(delayed(_work.join_summaries), name, batch.each("sum", _work.summaries))
+        root = tree(_work.join_summaries, name, batch.each("sum", _work.summaries))
         codes, [summary] = submit(self.signals.client, codes, [root])
         if self.whole:
             self.signals.codes = codes
@@ -61,10 +46,8 @@ class DaskGroups:
 
     def _model(self, model):
         """The model as a task of a new round: Dask can make it again wherever it is lost."""
-        from dask import delayed
-
         name = self.signals.keys.of_round()
-        return delayed(model, name=name("atoms"), traverse=False), name
+        return task(model, name("atoms")), name
 
 
 @dataclass(frozen=True)
@@ -100,11 +83,9 @@ class DaskBatch:
 
     def around(self, reach):
         """Sums of `csc.learn.recentre.around` over all groups."""
-        from dask import delayed
-
         leaves = self.each("around", _work.look_around, reach)
         name = self.of.signals.keys.of_round()
-        root = tree(delayed(_work.join_pairs), name, leaves)
+        root = tree(_work.join_pairs, name, leaves)
         return submit(self.client, [root])[0][0].result()[0]
 
     def moved(self, shifts):

@@ -8,7 +8,7 @@ import numpy as np
 
 from csc._validate import check_signals
 from csc.distributed import _work
-from csc.distributed._cluster import Keys, client_of, each, submit, workers_of
+from csc.distributed._cluster import Keys, client_of, each, submit, whole, workers_of
 from csc.distributed._groups import DaskGroups
 from csc.images._photographs import picture_files, read_picture
 from csc.learn.batch import WIDTH
@@ -148,7 +148,7 @@ class DaskSignals(Signals):
             return [x[i] for i in which]
         near = which[-1] - which[0] == len(which) - 1
         some = x[which[0] : which[-1] + 1] if near else x[list(which)]
-        return _whole(some)
+        return whole(some)
 
 
 def _opened(X):
@@ -173,12 +173,7 @@ def _listed(X):
         parts = [delayed(list)(part) for part in X.to_delayed()]
         numbers = delayed([delayed(len)(part) for part in parts]).compute()
         return [part[i] for part, n in zip(parts, numbers, strict=True) for i in range(n)]
-    X = [_whole(x) if isinstance(x, array.Array) else x for x in X]
+    X = [whole(x) if isinstance(x, array.Array) else x for x in X]
     if not X:
         raise ValueError("X is empty; give at least one signal (C, *S)")
     return [x if is_dask_collection(x) else delayed(x, traverse=False) for x in X]
-
-
-def _whole(x):
-    """A dask array as one task."""
-    return x.rechunk(x.shape).to_delayed().item()

@@ -3,6 +3,7 @@
 import threading
 from contextlib import contextmanager
 from functools import cache, reduce
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,8 @@ from csc.learn.recentre import around, moved
 from csc.learn.replace import worst
 from csc.learn.signals import floats_of, groups_of
 from csc.problem import Problem
+from csc.solving import solve
+from csc.sparse import SparseCodes
 
 
 class Model(NamedTuple):
@@ -85,7 +88,8 @@ def load(images, masks, parts):
     """
     images = [np.asarray(image) for image in images]
     for image in images:
-        floats_of("a signal of X", image[None])
+        if not np.isnan(image).all():  # signals of which nothing was observed are passed over
+            floats_of("a signal of X", image[None])
     return list(groups_of(images, masks, parts))
 
 
@@ -94,6 +98,17 @@ def code_groups(groups, model, starts=None):
     with one_core():
         coded = code(groups, model.dictionary, model.penalty, starts, model.tol)
     return [some.z for some in coded]
+
+
+def transform(groups, model, shape, first):
+    """Certified codes of a group, as those of all signals; it begins with number ``first``."""
+    if not groups:
+        return SparseCodes.zeros(shape, model.dictionary.dtype)
+    [(x, mask)] = groups
+    with one_core():
+        z = solve(Problem(x, model.dictionary, model.penalty, mask), tol=model.tol).z
+    z = z if isinstance(z, SparseCodes) else SparseCodes.of(z)
+    return SparseCodes(shape, z.index + first * prod(shape[1:]), z.values)
 
 
 def resolve(groups, model):

@@ -1,0 +1,83 @@
+"""Codes that stay on workers, until they are asked for or written."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import rmtree
+from uuid import uuid4
+
+import numpy as np
+
+from csc.distributed._boxes import together
+from csc.distributed._cluster import Keys, each, submit
+from csc.sparse import SparseCodes
+
+
+@dataclass(frozen=True, eq=False)
+class DaskCodes:
+    """Sparse codes ``(N, K, *V)`` on the workers of a Dask cluster.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    shape : tuple
+    blocks : list of futures
+        `SparseCodes` of this shape, each with some of the codes.
+    """
+
+    client: object
+    shape: tuple
+    blocks: list
+
+    def gather(self):
+        """All codes, here: `SparseCodes`."""
+        return together(self.client.gather(self.blocks))
+
+    def to_zarr(self, path):
+        """Write the codes to a Zarr group; every worker writes its own, see `read_codes`.
+
+        The group is written beside its place and renamed; workers must see the same folder.
+        """
+        zarr = _zarr()
+        path = Path(path)
+        if path.exists():
+            raise FileExistsError(f"{path} exists; take it away, or choose another path")
+        part = path.with_name(f"{path.name}.{uuid4().hex[:8]}.part")
+        try:
+            zarr.open_group(part, mode="w").attrs.update(shape=list(self.shape))
+            arguments = [(str(part), i, block) for i, block in enumerate(self.blocks)]
+            tasks = each("write", _write, Keys().of_round(), arguments)
+            self.client.gather(submit(self.client, tasks)[0])
+            os.rename(part, path)
+        except BaseException:
+            rmtree(part, ignore_errors=True)
+            raise
+
+    def __repr__(self):
+        return f"DaskCodes({self.shape}, {len(self.blocks)} blocks)"
+
+
+def read_codes(path):
+    """Codes that `DaskCodes.to_zarr` wrote: `SparseCodes`.
+
+    Each block is a group of two arrays: ``index``, flat into ``(N, *V, K)``, and ``values``.
+    """
+    group = _zarr().open_group(path, mode="r")
+    shape = tuple(group.attrs["shape"])
+    blocks = [group[name] for name in sorted(group.group_keys(), key=int)]
+    return together([SparseCodes(shape, b["index"][:], b["values"][:]) for b in blocks])
+
+
+def _write(path, number, codes):
+    group = _zarr().open_group(path, mode="a").create_group(str(number))
+    for name, a in (("index", codes.index), ("values", codes.values)):
+        kept = group.create_array(name, shape=a.shape, dtype=a.dtype, chunks=(max(1, len(a)),))
+        kept[:] = np.ascontiguousarray(a)
+
+
+def _zarr():
+    try:
+        import zarr
+    except ImportError as error:
+        raise ImportError("codes are written to Zarr by zarr >= 3; install it") from error
+    return zarr
