@@ -27,7 +27,7 @@ _NAMES = {
     "csc.multilayer_dictionary": ["MultiLayerDictionary"],
     "csc.multilayer_problem": ["MultiLayerProblem"],
     "csc.path": ["lmbda_for_sparsity", "lmbda_path", "noise_constrained"],
-    "csc.penalties": ["L1", "ElasticNet", "GroupL21", "Relative"],
+    "csc.penalties": ["L1", "ElasticNet", "GroupL21", "Relative", "TargetSparsity"],
     "csc.problem": ["Problem"],
     "csc.solving": ["Solution", "lmbda_max", "solve", "sparse_code"],
     "csc.solvers": [

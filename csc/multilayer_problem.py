@@ -1,7 +1,7 @@
 """The multi-layer problem: one deepest code, sparse at every layer it passes."""
 
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 from math import inf
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from csc._device import namespace
 from csc._validate import check_scale
 from csc.multilayer_dictionary import MultiLayerDictionary
-from csc.penalties import Relative
+from csc.penalties import resolved
 from csc.problem import Problem
 
 
@@ -71,14 +71,11 @@ class MultiLayerProblem:
 
     def _resolved(self, penalties):
         """Penalties whose strengths are numbers."""
-        resolved, correlations = [], self.x
+        numbers, correlations = [], self.x
         for D, penalty in zip(self.dictionary.layers, penalties, strict=True):
             correlations = D.adjoint(correlations)
-            lmbda = penalty.lmbda
-            if isinstance(lmbda, Relative):
-                lmbda = lmbda.fraction * penalty.lmbda_max(correlations)
-            resolved.append(replace(penalty, lmbda=lmbda))
-        return tuple(resolved)
+            numbers.append(resolved(penalty, partial(penalty.lmbda_max, correlations)))
+        return tuple(numbers)
 
     def __repr__(self):
         return f"MultiLayerProblem(x {self.x.shape}, {self.dictionary!r}, {self.penalties!r})"

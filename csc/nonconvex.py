@@ -83,7 +83,7 @@ class LogPenalty:
     def __post_init__(self):
         if isinstance(self.lmbda, Relative):
             raise TypeError("LogPenalty has no finite lmbda_max: lmbda cannot be Relative")
-        check_number("lmbda", self.lmbda)
+        check_lmbda(self.lmbda)
         check_number("scale", self.scale, strict=True)
 
     def value(self, z):

@@ -5,13 +5,15 @@ which factor ``q`` leaves its domain, ``conjugate`` its value inside, and ``viol
 ``q`` is from the subdifferential of ``g``.
 """
 
-from dataclasses import dataclass
-from math import inf
+from dataclasses import dataclass, replace
+from math import inf, prod
 
 import numpy as np
 
 from csc._device import namespace
 from csc._validate import check_count, check_floats, check_number
+
+CORRECTION = 0.3  # exponent of the first step towards a target of sparsity
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,59 @@ class Relative:
         check_number("fraction", self.fraction)
 
 
+@dataclass(frozen=True)
+class TargetSparsity:
+    """A learner's penalty strength, given by the number of codes that it leaves.
+
+    It starts where the initial atoms code the first signals with as many non-zero codes, and is
+    corrected after each step, while the atoms change:
+
+        lmbda <- lmbda * (n / n_nonzero)^g,   g = 0.3 in batch, 0.3 / sqrt(t) online, in step t,
+
+    where n is the number of the step's codes. The objective is then that of a moving strength:
+    compare learners by `score` only if their strengths are alike.
+
+    Parameters
+    ----------
+    n_nonzero : float
+        Non-zero codes of a signal (with a ``crop``: of a window), in the mean, > 0.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> X = np.random.default_rng(0).laplace(size=(200, 1, 6))
+    >>> learner = csc.DictionaryLearning(8, (6,), csc.TargetSparsity(2), random_state=0).fit(X)
+    >>> float((learner.transform(X) != 0).sum() / len(X)).__round__()
+    2
+    """
+
+    n_nonzero: float
+
+    def __post_init__(self):
+        check_number("n_nonzero", self.n_nonzero, strict=True)
+
+    def corrected(self, lmbda, n, t=1):
+        """The strength after step ``t`` left ``n`` codes a signal."""
+        return lmbda * float(np.clip(n / self.n_nonzero, 0.1, 10)) ** (CORRECTION / t**0.5)
+
+
 def check_lmbda(lmbda):
-    """Refuse a strength that is neither `Relative` nor a finite number >= 0."""
-    if not isinstance(lmbda, Relative):
+    """Refuse a strength that is neither relative, nor a target, nor a finite number >= 0."""
+    if not isinstance(lmbda, Relative | TargetSparsity):
         check_number("lmbda", lmbda)
+
+
+def resolved(penalty, lmbda_max):
+    """The penalty with a number for its strength; ``lmbda_max()`` is asked where it is relative."""
+    lmbda = penalty.lmbda
+    if isinstance(lmbda, TargetSparsity):
+        raise TypeError(
+            f"lmbda is {lmbda}, which is for learners; csc.lmbda_for_sparsity solves one problem "
+            "to a number of codes"
+        )
+    if not isinstance(lmbda, Relative):
+        return penalty
+    return replace(penalty, lmbda=lmbda.fraction * lmbda_max())
 
 
 @dataclass(frozen=True)
@@ -81,10 +132,10 @@ class L1:
     def values(self, z):
         """Penalty of each signal's codes ``(N,)``, in float64."""
         sizes = abs(z) if self.weights is None else abs(z) * self._weights(z)
-        rows = sizes.reshape(len(z), -1)
+        rows = _rows(sizes)
         values = float(self.lmbda) * rows.sum(axis=1, dtype="float64")
         if self.positive:
-            values[(z < 0).reshape(len(z), -1).any(axis=1)] = inf
+            values[_rows(z < 0).any(axis=1)] = inf
         return values
 
     def prox(self, z, step):
@@ -173,7 +224,7 @@ class ElasticNet:
 
     def values(self, z):
         """Penalty of each signal's codes ``(N,)``, in float64."""
-        rows = z.reshape(len(z), -1)
+        rows = _rows(z)
         squares = (rows * rows).sum(axis=1, dtype="float64")
         sizes = abs(rows).sum(axis=1, dtype="float64")
         values = float(self.lmbda) * (sizes + 0.5 * float(self.ridge) * squares)
@@ -304,6 +355,11 @@ class GroupL21:
 
     def _norms(self, z):
         return namespace(z).sqrt((self._grouped(z) ** 2).sum(axis=2, keepdims=True))
+
+
+def _rows(a):
+    """A row for each signal, also of none."""
+    return a.reshape(len(a), prod(a.shape[1:]))
 
 
 def _soft_threshold(z, threshold, positive):

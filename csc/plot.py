@@ -167,6 +167,41 @@ def codes(solution, ax=None, *, layer=-1, signal=0):
     return ax
 
 
+def health(report, ax=None):
+    """Draw every atom by how far it is off-centre and how much it is used; twins are joined.
+
+    Dead atoms lie on the lower edge; right of the dotted line an atom leaves its window. Vermilion
+    are the dead, the astray, and twins with the line between them.
+
+    Parameters
+    ----------
+    report : csc.learn.health.Health
+        What `DictionaryLearning.health` returns.
+    ax : matplotlib axes, optional
+
+    Returns
+    -------
+    ax
+    """
+    ax, used = _axes(ax), report.share > 0
+    low = report.share[used].min() / 3 if used.any() else 1e-6
+    places = np.stack([report.drift, np.where(used, report.share, low)], axis=1)
+    pairs = [(i, j) for i, j, _ in report.twins]
+    for pair in pairs:
+        ax.plot(*places[list(pair)].T, "-", color=NULL, lw=0.8, zorder=1)
+    ill = np.unique([*report.dead, *report.astray, *np.ravel(pairs)]).astype(int)
+    well = np.setdiff1d(np.arange(len(places)), ill)
+    for which, colour in ((well, ATOMS), (ill, NULL)):
+        ax.plot(*places[which].T, "o", ms=4, color=colour, alpha=0.8, mec="none", clip_on=False)
+    ax.axvline(report.ASTRAY, color="0.5", lw=0.8, ls=":", zorder=0)
+    ax.set(yscale="log", ylim=(low, 1), xlim=(0, max(0.5, places[:, 0].max())))
+    ax.set(xlabel="centre of energy off the middle, in extents", ylabel="share of the energy")
+    ax.set_title(
+        f"{len(report.dead)} dead, {len(pairs)} pairs of twins, {len(report.astray)} astray"
+    )
+    return ax
+
+
 def gabor_fits(atoms, fit, ax=None, *, n=6):
     """Show the ``n`` best and ``n`` worst fits: atom, Gabor function, difference.
 

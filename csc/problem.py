@@ -14,7 +14,7 @@ from csc.active_set import ActiveSet
 from csc.dictionary import Dictionary
 from csc.layout import Layout
 from csc.measured import Measured
-from csc.penalties import Relative
+from csc.penalties import resolved
 from csc.ridge import Spectra
 from csc.sparse import SparseCodes
 from csc.support import Support
@@ -94,9 +94,7 @@ class Problem:
                     f"penalty weights of shape {weights.shape} do not broadcast to codes "
                     f"(N, K, *V) = {self.code_shape}; one weight an atom is (K, 1, ...)"
                 )
-        if not isinstance(penalty.lmbda, Relative):
-            return penalty
-        return replace(penalty, lmbda=penalty.lmbda.fraction * self.lmbda_max(penalty))
+        return resolved(penalty, lambda: self.lmbda_max(penalty))
 
     def __repr__(self):
         return f"Problem(x {self.x.shape}, {self.dictionary!r}, {self.penalty!r})"
@@ -138,7 +136,19 @@ class Problem:
         else:
             fit = self.dictionary.as_double(z.astype("float64"), self.x.shape[2:])
         r = self._masked(self.x.astype("float64") - fit)
-        return 0.5 * float((r * r).sum()) + self.penalty.value(_values(z))
+        return 0.5 * float((r * r).sum()) + self.price(z)
+
+    def price(self, z):
+        """Penalty of dense or sparse codes ``z``."""
+        penalty, weights = self.penalty, getattr(self.penalty, "weights", None)
+        if not isinstance(z, SparseCodes):
+            return penalty.value(z)
+        if weights is None:
+            return penalty.value(z.values)
+        weights = self._atom_weights(penalty)
+        if weights is None:
+            return penalty.value(z.dense())
+        return replace(penalty, weights=None).value(weights[z.index % len(weights)] * z.values)
 
     def grad(self, z):
         """Gradient of the data term: ``-D^T M (x - D z)``."""

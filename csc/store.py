@@ -13,6 +13,7 @@ import numpy as np
 
 FORMAT = 1
 HEADER = "csc"
+PART = ".part"  # end of the name of a file that is being written
 PLAIN = (bool, int, float, str, type(None))
 # Only these are ever rebuilt from a file.
 HOMES = {
@@ -30,6 +31,7 @@ HOMES = {
     "Separable": "csc.constraints",
     "SparseAtoms": "csc.constraints",
     "TaperedBall": "csc.constraints",
+    "TargetSparsity": "csc.penalties",
     "SparseCodes": "csc.sparse",
     "State": "csc.learn.step",
     "Statistics": "csc.learn.statistics",
@@ -64,19 +66,32 @@ def save(path, model):
     ...     csc.load(os.path.join(folder, "d.npz"))
     Dictionary(2 atoms 2, 1 channel(s), mode='full', float64)
     """
+    new = write_beside(path, model)
+    try:
+        os.replace(new, path)
+    except BaseException:
+        Path(new).unlink(missing_ok=True)
+        raise
+
+
+def write_beside(path, model):
+    """Write a model to a new file beside ``path``, to be renamed to it; its name.
+
+    The name is that of ``path``, eight letters and ``.part``.
+    """
     arrays, path = {}, Path(path)
     header = {"format": FORMAT, "model": _encode(model, "model", arrays)}
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=PART)
     try:
         with os.fdopen(handle, "wb") as file:
             np.savez(file, **{HEADER: np.array(json.dumps(header))}, **arrays)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())  # a temporary file is private, a model need not be
-        os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+    return temporary
 
 
 def load(path):

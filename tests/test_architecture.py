@@ -63,7 +63,7 @@ MAY_IMPORT = {
     "path": {"_device", "_validate", "penalties", "problem", "solving", "sparse"},
     "learn": {
         "_device", "_memory", "_validate", "constraints", "dictionary", "geometry", "layout",
-        "html", "loop", "penalties", "problem", "solvers", "solving", "sparse", "store",
+        "html", "loop", "path", "penalties", "problem", "solvers", "solving", "sparse", "store",
     },
     "images": {"_validate"},
     "distributed": {

@@ -15,6 +15,7 @@ from csc.learn.plan import Plan
 from csc.learn.recentre import recentre
 from csc.learn.replace import replace_dead
 from csc.learn.step import Coded
+from demos.bench import kill
 
 CONSTRAINTS = [
     csc.NonNegative() & csc.UnitBall(),
@@ -156,7 +157,7 @@ def test_plan_says_what_a_fit_takes_and_refuses_too_much(rng):
     model = csc.DictionaryLearning(8, (5, 5), 0.1)
     plan = model.plan(X)
     assert plan.fits
-    assert plan.statistics == 4 * 8 * (8 * 8 * 81 + 8 * 25)
+    assert plan.statistics == 4 * 8 * (8 * 8 * 81 + 8 * 25) + 16 * 8 * 2 * 14**2
     assert "total=" in repr(plan)
     assert not hasattr(model, "state_")
     assert model.set_params(crop=(10, 10)).plan(X).coding < plan.coding
@@ -218,3 +219,57 @@ def test_fit_in_a_thread_leaves_signals_alone(rng, tmp_path):
     thread.start()
     thread.join()
     assert done
+
+
+def test_a_checkpoint_of_another_version_is_refused_and_the_one_before_is_used(rng, tmp_path):
+    path = tmp_path / "atoms.npz"
+    whole, X = fitted(path, rng)
+    np.savez(path, csc=np.array('{"format": 99, "model": null}'))
+    with pytest.raises(ValueError, match="has format 99, this csc reads format 1"):
+        csc.load(path)
+    with pytest.warns(UserWarning, match="has format 99.*the checkpoint before it"):
+        part = csc.resume(path)
+    np.testing.assert_array_equal(part.fit(X).atoms_, whole.atoms_)
+    (tmp_path / "atoms.npz.before").write_bytes(b"neither")
+    path.write_bytes(b"nor")
+    with (
+        pytest.warns(UserWarning, match="before it"),
+        pytest.raises(ValueError, match=r"before is damaged"),
+    ):
+        csc.resume(path)
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+def test_the_checkpoint_is_whole_at_every_moment_of_a_write(links, rng, tmp_path, monkeypatch):
+    path, seen = tmp_path / "atoms.npz", []
+
+    def no_link(*_):
+        raise OSError("not on this file system")
+
+    if not links:
+        monkeypatch.setattr("csc.learn.checkpoints.os.link", no_link)
+    rename = os.replace
+
+    def watched(old, new):
+        if path.exists() or str(new).endswith(".before"):
+            seen.append(csc.load(path).state_.n_steps)
+        rename(old, new)
+        seen.append(csc.load(path).state_.n_steps)
+
+    (tmp_path / "atoms.npz12345678.part").write_bytes(b"cut off by a kill")
+    (tmp_path / "atoms.npz1-2345678.part").write_bytes(b"another one's")
+    monkeypatch.setattr("csc.learn.checkpoints.os.replace", watched)
+    fitted(path, rng)
+    assert sorted(seen) == seen
+    assert {2, 4, 6, 8, 10, 12} == set(seen)
+    assert csc.load(tmp_path / "atoms.npz.before").state_.n_steps in (10, 12)
+    names = {"atoms.npz", "atoms.npz.before", "atoms.npz1-2345678.part"}
+    assert {p.name for p in tmp_path.iterdir()} == names
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows ends processes in another way")
+def test_learning_survives_kills_bit_for_bit():
+    found = kill.survive("online", 3, 0.3, np.random.default_rng(0))
+    assert found["kills"] == found["checkpoint_whole"] == 3
+    assert found["bit_identical"] == found["runs"] >= 1
+    assert found["files_left_over"] == 0

@@ -12,7 +12,7 @@ from csc.distributed._cluster import Keys, client_of, each, submit, whole, worke
 from csc.distributed._groups import DaskGroups
 from csc.images._photographs import picture_files, read_picture
 from csc.learn.batch import WIDTH
-from csc.learn.plan import A_CODE, CODING, SUMS
+from csc.learn.plan import A_CODE, CODING, SUMS, maps_of
 from csc.learn.signals import SAMPLES, Signals
 
 ROOM = 0.6  # of a worker's memory: below, Dask neither spills nor pauses
@@ -91,17 +91,18 @@ class DaskSignals(Signals):
         """Shapes ``(C, *S)`` of all signals."""
         return [shape for shape, _ in self._looks]
 
-    def plan(self, shape, lags, batch_size, crop):
+    def plan(self, learner, lags, dense):
         """`Plan` of the memory of one worker."""
         workers = workers_of(self.client)
-        online = batch_size is not None and batch_size < len(self)
-        here = super().plan(shape, lags, batch_size, crop)
+        online = learner.batch_size is not None and learner.batch_size < len(self)
+        here = super().plan(learner, lags, dense)
+        maps = maps_of(learner.n_atoms, self.n_channels, dense)
         samples, share = sum(map(prod, self.shapes)), 1 / workers.number
         together = min(max(SAMPLES, *map(prod, self.shapes)), samples)
         return replace(
             here,
             statistics=here.statistics // SUMS * (WIDTH + workers.threads),
-            coding=CODING * 8 * together * min(workers.threads, -(-samples // together)),
+            coding=CODING * 8 * maps * together * min(workers.threads, -(-samples // together)),
             codes=0 if online else int(A_CODE * samples * share),
             available=workers.memory,
             signals=int(self.dtype.itemsize * samples * share) if self.stay else 0,

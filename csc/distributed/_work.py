@@ -10,7 +10,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from csc.learn.batch import Coded, join, summarise
-from csc.learn.coding import code
+from csc.learn.coding import code, in_numbers
 from csc.learn.recentre import around, moved
 from csc.learn.replace import worst
 from csc.learn.signals import floats_of, groups_of
@@ -114,7 +114,7 @@ def transform(groups, model, shape, first):
 def resolve(groups, model):
     """The penalty with its strength in numbers, as each group gives it."""
     with one_core():
-        return [Problem(x, model.dictionary, model.penalty, mask).penalty for x, mask in groups]
+        return [in_numbers(x, model.dictionary, model.penalty, mask) for x, mask in groups]
 
 
 def summaries(groups, model, codes):

@@ -10,7 +10,7 @@ The road from pictures to the signals ``(N, C, *S)`` that the rest of `csc` work
 """
 
 from csc.images._patches import extract_patches, reassemble
-from csc.images._photographs import Photograph, load_folder, natural
+from csc.images._photographs import Photograph, load_folder, natural, stream_folder
 from csc.images._whitening import ZCA, local_contrast_normalise, whiten
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "local_contrast_normalise",
     "natural",
     "reassemble",
+    "stream_folder",
     "whiten",
 ]

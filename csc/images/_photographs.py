@@ -2,12 +2,13 @@
 
 import hashlib
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from csc._validate import check_choice
+from csc._validate import check_choice, check_count
 
 _PACKAGES = {"scikit-image": "skimage", "scikit-learn": "sklearn"}
 # name: (shipped by, file inside that package, licence it states, is in colour)
@@ -162,6 +163,59 @@ def load_folder(path, *, colour=False):
     """
     files = picture_files(path)
     return [_photograph(file.name, file, "not stated", str(path), colour) for file in files]
+
+
+def stream_folder(path, *, prepare=None, passes=1, colour=False, rng=None):
+    """Yield the pictures of a folder one by one, as signals: only one is in memory.
+
+    For learning from more pictures than memory holds:
+    ``learner.fit_stream(stream_folder(path))``.
+
+    Parameters
+    ----------
+    path, colour
+        As `load_folder`.
+    prepare : callable, optional
+        Makes of the pixels ``(H, W)`` or ``(3, H, W)`` what is learned from, of the same axes: for
+        example `whiten`.
+    passes : int, optional
+        How often every picture comes; None never ends.
+    rng : numpy.random.Generator or int, optional
+        Draws the order of each pass; by default pictures come by name.
+
+    Yields
+    ------
+    x : array (1, C, H, W), float32
+
+    Raises
+    ------
+    FileNotFoundError, NotADirectoryError, ValueError
+        As `load_folder`: of the folder at once, of a picture when its turn comes.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = pathlib.Path(folder, "dots.pgm").write_bytes(b"P5 3 2 255 abcdef")
+    ...     [x.shape for x in stream_folder(folder, passes=2)]
+    [(1, 1, 2, 3), (1, 1, 2, 3)]
+    """
+    if passes is not None:
+        check_count("passes", passes)
+    turns = count() if passes is None else range(passes)
+    rng = None if rng is None else np.random.default_rng(rng)
+    return _streamed(picture_files(path), turns, (prepare, colour, rng))
+
+
+def _streamed(files, turns, how):
+    prepare, colour, rng = how
+    for _ in turns:
+        order = range(len(files)) if rng is None else rng.permutation(len(files))
+        for i in order:
+            pixels = read_picture(files[i], colour=colour)
+            if prepare is not None:
+                pixels = prepare(pixels if colour else pixels[0]).reshape(pixels.shape)
+            yield pixels[None]
 
 
 def picture_files(path):

@@ -30,7 +30,7 @@ def summarise(some):
     """`Summary` of one group, a `Coded`."""
     return Summary(
         stats.of_codes(*some),
-        some.problem.penalty.value(some.values),
+        some.problem.price(some.z),
         len(some.problem.x),
         prod(some.z.shape) // some.z.shape[1],
         int((some.values != 0).sum()),

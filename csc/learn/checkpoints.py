@@ -1,20 +1,41 @@
 """Checkpoints: the state of a learner on disk, the last one and the one before it."""
 
 import os
+import shutil
 import warnings
+from glob import escape
 from pathlib import Path
 
-from csc.store import load, save
+from csc.store import PART, load, write_beside
 
 BEFORE = ".before"
 
 
 def write_checkpoint(path, learner):
-    """Save a learner; what was there before stays beside it, under ``path + ".before"``."""
+    """Save a learner; what was there before stays beside it, under ``path + ".before"``.
+
+    At every moment the file at ``path`` is whole, if there ever was one. What a process that was
+    killed left half-written is cleared away.
+    """
     path = Path(path)
+    for left in path.parent.glob(f"{escape(path.name)}{'?' * 8}{PART}"):
+        left.unlink(missing_ok=True)
+    new = write_beside(path, learner)
     if path.exists():
-        os.replace(path, f"{path}{BEFORE}")
-    save(path, learner)
+        _copy(path, f"{path}{BEFORE}")
+    os.replace(new, path)
+
+
+def _copy(path, copy):
+    """A second name for a file that will be replaced, not changed."""
+    spare = Path(f"{copy}{PART}")
+    spare.unlink(missing_ok=True)
+    try:
+        os.link(path, spare)
+    except OSError:  # not every file system has links
+        shutil.copyfile(path, spare)
+    os.replace(spare, copy)
+    spare.unlink(missing_ok=True)  # renamed to another name of the same file, it stays
 
 
 def resume(path):

@@ -1,10 +1,16 @@
 """Codes to learn from: no better than learning can use."""
 
+from dataclasses import replace
+
 from csc.learn.step import Coded
 from csc.loop import start as begin
+from csc.path import lmbda_for_sparsity
+from csc.penalties import TargetSparsity
 from csc.problem import Problem
 from csc.solvers import WorkingSet, fastest
 from csc.solving import solve
+
+NEAR = 0.2  # to a target of sparsity, as a part of it, that learning starts
 
 
 def code(groups, dictionary, penalty, starts, tol):
@@ -30,6 +36,17 @@ def code(groups, dictionary, penalty, starts, tol):
         start = None if starts is None or i >= len(starts) else starts[i]
         coded.append(Coded(problem, _codes(problem, start, tol)))
     return coded
+
+
+def in_numbers(x, dictionary, penalty, mask):
+    """The penalty with its strength in numbers, as a group of signals gives it."""
+    if not isinstance(penalty.lmbda, TargetSparsity):
+        return Problem(x, dictionary, penalty, mask).penalty
+    form, n = replace(penalty, lmbda=0.0), penalty.lmbda.n_nonzero
+    found = lmbda_for_sparsity(
+        x, dictionary, n, accuracy=NEAR, tol=NEAR / 10, penalty=form, mask=mask
+    )
+    return found.problem.penalty
 
 
 def _codes(problem, start, tol):

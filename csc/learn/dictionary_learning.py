@@ -1,6 +1,6 @@
 """Dictionary learning, online or in batch, from patches or from signals of any size."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from math import inf
 
@@ -16,11 +16,13 @@ from csc.learn.health import examine
 from csc.learn.learner import Learner, seed_of
 from csc.learn.signals import Signals
 from csc.learn.step import Rules, advance, begin
-from csc.penalties import L1, Relative
+from csc.penalties import L1, Relative, TargetSparsity
 from csc.problem import Problem
 from csc.solving import solve
 
+FIRST = 2**16  # samples that a target of sparsity is first sought on, or one signal
 LOOSE = 0.02  # relative gap of the first codes of signals larger than the atoms
+SPARSE = {"l1", "l0"}  # penalties under which only codes that are not zero are stored
 PASSES = 5  # over the atoms in an update from all signals; online, one
 
 
@@ -50,9 +52,9 @@ class DictionaryLearning(Learner):
         K.
     atom_shape : tuple of int
         Spatial extents *s*; the signals' channels are the atoms' channels.
-    lmbda : float or Relative, optional
+    lmbda : float, Relative or TargetSparsity, optional
         Strength of the L1 penalty. Give this or ``penalty``. A relative one is resolved once,
-        on the first signals and the initial atoms.
+        on the first signals and the initial atoms; a target is pursued all along.
     penalty : L1, L0 or LogPenalty, optional
         Any other penalty.
     constraint : Constraint
@@ -99,7 +101,7 @@ class DictionaryLearning(Learner):
     ----------
     atoms_ : array (K, C, *s)
     dictionary_ : Dictionary
-    penalty_ : the penalty with its ``lmbda`` resolved
+    penalty_ : the penalty with its ``lmbda`` in numbers
     history_ : list of Step
     n_iter_ : int, passes of `fit` begun or done
     seed_ : int
@@ -183,10 +185,9 @@ class DictionaryLearning(Learner):
         return self._planned(signals)
 
     def _planned(self, signals):
-        shape = (self.n_atoms, signals.n_channels, *self.atom_shape)
         stride = self._stride_of(signals)
         lags = () if stride is None else stats.lags_of(self.atom_shape, stride)
-        return signals.plan(shape, lags, self.batch_size, self.crop)
+        return signals.plan(self, lags, bool(lags) and self._asked().name not in SPARSE)
 
     def _stride_of(self, signals):
         """Stride of the codes; None of patches, which have one."""
@@ -271,14 +272,16 @@ class DictionaryLearning(Learner):
         self.state_, self.history_ = begin(atoms, empty), []
 
     def _resume(self, signals):
-        """Take up a changed penalty; a relative one stays what it was resolved to."""
-        penalty = L1(self.lmbda) if self.penalty is None else self.penalty
-        if not isinstance(penalty.lmbda, Relative):
+        """Take up a changed penalty; what was resolved or is being pursued stays."""
+        if not isinstance(self._asked().lmbda, Relative | TargetSparsity):
             self.penalty_ = self._resolved(signals, self.state_.atoms)
+
+    def _asked(self):
+        return L1(self.lmbda) if self.penalty is None else self.penalty
 
     def _resolved(self, signals, atoms):
         """The penalty with its strength in numbers, after a check that it suits any batch."""
-        penalty = L1(self.lmbda) if self.penalty is None else self.penalty
+        penalty = self._asked()
         weights = getattr(penalty, "weights", None)
         if weights is not None and weights.ndim == atoms.ndim and len(weights) > 1:
             raise ValueError(
@@ -286,7 +289,11 @@ class DictionaryLearning(Learner):
                 "change; give one weight an atom, (K, 1, ...)"
             )
         D = self._dictionary(atoms)
-        return signals.take(np.arange(len(signals))).resolve(D, penalty)
+        which, window = np.arange(len(signals)), None
+        if isinstance(penalty.lmbda, TargetSparsity):
+            some = min(len(signals), 1 + FIRST // max(map(np.prod, signals.shapes)))
+            which, window = self._order(0, len(signals), some), self._window(0)
+        return signals.take(which, window).resolve(D, penalty)
 
     def _dictionary(self, atoms):
         return Dictionary(atoms, self.mode, self.stride)
@@ -298,6 +305,7 @@ class DictionaryLearning(Learner):
 
     def _learn(self, groups, position, online):
         D = self._dictionary(self.state_.atoms)
+        self.penalty_ = self._corrected(online)
         starts = None if online else self.state_.codes
         batch = groups.code(D, self.penalty_, self._precision(), starts)
         if not batch.groups:
@@ -312,7 +320,17 @@ class DictionaryLearning(Learner):
         )
         state, line = advance(self.state_, batch, rules)
         codes = None if online else state.codes or batch.codes
+        line = line._replace(lmbda=float(self.penalty_.lmbda))
         self._move(state._replace(position=position, codes=codes), line)
+
+    def _corrected(self, online):
+        """The penalty of the next step: another one, where a number of codes is pursued."""
+        t, target = self.state_.n_steps, self._asked().lmbda
+        if t == 0 or not isinstance(target, TargetSparsity):
+            return self.penalty_
+        last = self.history_[t - 1]
+        lmbda = target.corrected(last.lmbda, last.n_nonzero, t if online else 1)
+        return replace(self.penalty_, lmbda=lmbda)
 
     def _precision(self):
         """Relative gap of the codes of the next step: as learning slows down, it tightens."""

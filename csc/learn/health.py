@@ -7,7 +7,6 @@ import numpy as np
 from csc.dictionary import Dictionary
 
 TWINS = 0.95  # cosine, at the best shift and sign
-ASTRAY = 0.25  # of its extents, distance of an atom's centre from the middle
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,8 @@ class Health:
         it has begun to leave its window.
     """
 
+    ASTRAY = 0.25  # of its extents, distance of an atom's centre from the middle
+
     share: np.ndarray
     idle: np.ndarray
     twins: list
@@ -40,7 +41,7 @@ class Health:
     @property
     def astray(self):
         """Atoms whose centre is far from the middle."""
-        return np.flatnonzero(self.drift > ASTRAY)
+        return np.flatnonzero(self.drift > self.ASTRAY)
 
     def __repr__(self):
         return (

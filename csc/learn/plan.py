@@ -17,8 +17,9 @@ class Plan:
     Attributes
     ----------
     statistics, coding, codes : int
-        Moments of codes; residuals and maps of the signals coded together; the codes kept from
-        pass to pass, if there is one for every sample (there are fewer).
+        Moments of codes, and transforms of the atoms while these are updated; residuals and maps
+        of the signals coded together, with all their codes where a penalty is not a lasso; the
+        codes kept from pass to pass, if there is one for every sample (there are fewer).
     available : float
         Bytes that this process may still take.
     signals : int
@@ -57,16 +58,36 @@ class Plan:
         check_memory(f"this fit ({self!r})", self.total, mend, self.available)
 
 
-def plan_of(atom_shape, lags, signals, batch_size, crop):
-    """`Plan` of a learner of atoms ``(K, C, *s)`` with this many lags on signals."""
+def plan_of(learner, lags, signals, dense):
+    """`Plan` of a learner on signals.
+
+    Parameters
+    ----------
+    learner : DictionaryLearning
+    lags : tuple
+        Numbers of lags of its statistics; () of patches.
+    signals : Signals
+    dense : bool
+        Whether signals larger than the atoms are coded with all their zeros.
+    """
     sizes = sorted((prod(shape) for shape in signals.shapes), reverse=True)
-    if crop is not None:
-        sizes = [min(size, atom_shape[1] * prod(crop)) for size in sizes]
-    batch = sizes if batch_size is None else sizes[:batch_size]
-    k, width = atom_shape[0], prod(atom_shape[1:])
+    if learner.crop is not None:
+        sizes = [min(size, signals.n_channels * prod(learner.crop)) for size in sizes]
+    batch = sizes if learner.batch_size is None else sizes[: learner.batch_size]
+    k, channels, extents = learner.n_atoms, signals.n_channels, learner.atom_shape
+    width = channels * prod(extents)
     statistics = SUMS * 8 * (k * k * prod(lags) + k * width)
+    if lags:  # atoms and rows of lags, as spectra
+        spectrum = prod(n + s for n, s in zip(lags, extents, strict=True))
+        statistics += 16 * k * (channels + 1) * spectrum
     together = max(sizes[0], min(sum(batch), 2**20))
-    online = batch_size is not None and batch_size < len(sizes)
-    dense = k if not lags else 1  # codes of patches
-    codes = 0 if online else A_CODE * sum(batch) * dense // (width if not lags else 1)
-    return Plan(statistics, CODING * 8 * together, codes, available())
+    coding = CODING * 8 * together * maps_of(k, channels, dense)
+    online = learner.batch_size is not None and learner.batch_size < len(sizes)
+    kept = k if dense or not lags else 1  # codes a sample; a patch has k
+    codes = 0 if online else A_CODE * sum(batch) * kept // (1 if lags else width)
+    return Plan(statistics, coding, codes, available())
+
+
+def maps_of(n_atoms, channels, dense):
+    """Arrays of the size of the signals that coding holds, for each it holds of these."""
+    return n_atoms // channels + 1 if dense else 1

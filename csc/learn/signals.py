@@ -9,9 +9,8 @@ import numpy as np
 from csc._device import namespace
 from csc._validate import check_floats, check_signals
 from csc.learn.batch import Batch
-from csc.learn.coding import code
+from csc.learn.coding import code, in_numbers
 from csc.learn.plan import plan_of
-from csc.problem import Problem
 
 SAMPLES = 2**20  # of the signals that are coded together
 
@@ -43,7 +42,7 @@ class Groups:
 
     def resolve(self, dictionary, penalty):
         """The penalty with its strength in numbers, the largest that any group gives."""
-        resolved = [Problem(x, dictionary, penalty, mask).penalty for x, mask in self]
+        resolved = [in_numbers(x, dictionary, penalty, mask) for x, mask in self]
         return max(resolved, key=lambda penalty: penalty.lmbda)
 
 
@@ -115,9 +114,9 @@ class Signals:
             return [self.x.shape[1:]] * len(self.x)
         return [x.shape for x in self.x]
 
-    def plan(self, shape, lags, batch_size, crop):
-        """`Plan` of a learner of atoms ``(K, C, *s)`` with this many lags."""
-        return plan_of(shape, lags, self, batch_size, crop)
+    def plan(self, learner, lags, dense):
+        """`Plan` of a learner with this many lags, whose codes may be dense."""
+        return plan_of(learner, lags, self, dense)
 
     def take(self, which, window=None):
         """`Groups` of the signals with indices ``which``, in order.

@@ -1,7 +1,7 @@
 """One step of online dictionary learning: a state and coded signals in, a new state out."""
 
 from dataclasses import dataclass
-from math import inf
+from math import inf, nan
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ class Step(NamedTuple):
     objective: float  # mean per signal of the batch, before the atoms moved
     n_nonzero: float  # mean non-zero codes per signal
     n_replaced: int  # dead atoms replaced
+    lmbda: float = nan  # at which the batch was coded
 
 
 class State(NamedTuple):

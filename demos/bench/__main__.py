@@ -3,7 +3,9 @@
 import sys
 from importlib import import_module
 
-SUITES = ("patches", "coding", "certificates", "memory", "crossover", "multilayer", "learning")
+SUITES = (
+    "patches", "coding", "certificates", "memory", "crossover", "multilayer", "learning", "kill",
+)  # fmt: skip
 
 
 def main(arguments):

@@ -6,6 +6,7 @@ its examples. Every dictionary, ours after each pass too, is then judged alike: 
 learned from, and others that nobody learned from, are coded anew with its atoms inside the
 signal (mode "full"), certified to a relative gap of 1e-4, and the mean objectives are compared.
 Each learner runs in a process of its own, on as many threads, and says its peak of memory.
+One-dimensional signals are learned beside alphacsc: see ``learning_series``.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 import csc
+from demos.bench import learning_series as series
 from demos.bench.peers import resident_peak
 from demos.bench.report import show
 from demos.bench.signals import mosaic, pictures
@@ -124,32 +126,28 @@ def apart(learner, *arguments):
         return pool.submit(learner, *arguments).result()
 
 
-def compare(n, choices):
-    """One case: all learners on n photographs."""
-    X, held = tiles(n)
-    ours = apart(learn_csc, X, choices.passes)
-    curve = [judge(atoms, X) for atoms in ours.atoms]
-    own = {"seconds": ours.seconds, "objectives": curve, "peak_bytes": ours.peak}
+def compare(case, signals, ours, peers, judge):
+    """One case: what each learner is as good as, and when ours came so far.
+
+    ``ours`` and each of the named ``peers`` (the package, and then the same) is a learner and what
+    it is given after the signals.
+    """
+    X, held = signals
+    mine = Learned(*apart(ours[0], X, *ours[1:]))
+    curve = [judge(atoms, X) for atoms in mine.atoms]
     show(
-        bench="learning",
-        case=f"{n} images",
-        method="csc",
-        held_out=judge(ours.atoms[-1], held),
-        **own,
-    )
-    if importlib.util.find_spec("sporco") is None:
-        show(bench="learning", case=f"{n} images", left_out="sporco is not installed")
-        return
-    peers = {
-        "sporco batch": (learn_sporco, choices.iterations),
-        "sporco online": (learn_sporco_online, choices.epochs),
-    }
-    for name, (learner, length) in peers.items():
-        theirs = apart(learner, X, length)
+        bench="learning", case=case, method="csc", held_out=judge(mine.atoms[-1], held),
+        seconds=mine.seconds, objectives=curve, peak_bytes=mine.peak,
+    )  # fmt: skip
+    for name, (package, learner, *arguments) in peers.items():
+        if importlib.util.find_spec(package) is None:
+            show(bench="learning", case=case, left_out=f"{package} is not installed")
+            continue
+        theirs = Learned(*apart(learner, X, *arguments))
         goal = judge(theirs.atoms[-1], X)
-        reached = next((s for s, f in zip(ours.seconds, curve, strict=True) if f <= goal), None)
+        reached = next((s for s, f in zip(mine.seconds, curve, strict=True) if f <= goal), None)
         show(
-            bench="learning", case=f"{n} images", method=name, objective=goal,
+            bench="learning", case=case, method=name, objective=goal,
             held_out=judge(theirs.atoms[-1], held), seconds=theirs.seconds[-1],
             csc_seconds=reached, ratio=reached and theirs.seconds[-1] / reached,
             peak_bytes=theirs.peak,
@@ -158,10 +156,12 @@ def compare(n, choices):
 
 def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m demos.bench learning", description=__doc__)
-    parser.add_argument("--images", type=int, nargs="+", default=[5, 20])
+    parser.add_argument("--images", type=int, nargs="*", default=[5, 20])
     parser.add_argument("--passes", type=int, default=25, help="of csc")
     parser.add_argument("--iterations", type=int, default=100, help="of sporco in batch")
     parser.add_argument("--epochs", type=int, default=10, help="of sporco online")
+    parser.add_argument("--series", type=int, default=5000, help="samples of a trial; 0: none")
+    parser.add_argument("--rounds", type=int, default=60, help="of alphacsc")
     parser.add_argument("--many", type=int, help="pictures of 480 x 720: memory, ours alone")
     choices = parser.parse_args(arguments)
     if choices.many:
@@ -169,5 +169,17 @@ def main(arguments):
         case = f"{choices.many} pictures 480x720, one pass"
         show(bench="learning", case=case, seconds=many.seconds[-1], peak_bytes=many.peak)
         return
+    peers = {
+        "sporco batch": ("sporco", learn_sporco, choices.iterations),
+        "sporco online": ("sporco", learn_sporco_online, choices.epochs),
+    }
     for n in choices.images:
-        compare(n, choices)
+        compare(f"{n} images", tiles(n), (learn_csc, choices.passes), peers, judge)
+    if choices.series:
+        signals, kinds = series.trials(choices.series), ("BatchCDL", "GreedyCDL")
+        peers = {
+            f"alphacsc {kind}": ("alphacsc", series.learn_alphacsc, kind, choices.rounds)
+            for kind in kinds
+        }
+        case = f"{series.TRIALS} trials of {choices.series} samples"
+        compare(case, signals, (series.learn_csc, choices.passes), peers, series.judge)
