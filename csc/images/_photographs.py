@@ -214,7 +214,7 @@ def _streamed(files, turns, how):
         for i in order:
             pixels = read_picture(files[i], colour=colour)
             if prepare is not None:
-                pixels = prepare(pixels if colour else pixels[0]).reshape(pixels.shape)
+                pixels = prepare(pixels) if colour else prepare(pixels[0])[None]
             yield pixels[None]
 
 
