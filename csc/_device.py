@@ -26,3 +26,17 @@ def kernels(*arrays):
             "pass NumPy arrays, for example cupy.asnumpy(x)"
         )
     return import_module("csc.kernels.cpu")  # numba loads here, not at `import csc`
+
+
+def volume(a):
+    """View ``(n, c, *S)`` with three spatial axes, as the kernels take it."""
+    return a.reshape(*a.shape[:2], *(1,) * (5 - a.ndim), *a.shape[2:])
+
+
+def given(a):
+    """Contiguous, read-only volume: one type for all inputs, so a kernel compiles once."""
+    xp = namespace(a)
+    view = volume(xp.ascontiguousarray(a)).view()
+    if xp is np:
+        view.flags.writeable = False
+    return view

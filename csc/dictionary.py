@@ -7,10 +7,11 @@ from operator import add
 import numpy as np
 
 from csc import fourier
-from csc._device import kernels, namespace
+from csc._device import given, kernels, namespace, volume
 from csc._validate import check_atoms, check_floats, check_signals
 from csc.geometry import Geometry
 from csc.html import Shown
+from csc.lanes import Lanes
 from csc.lipschitz import norm_bound, polyphase
 from csc.sizes import check_sizes, runs, stack
 
@@ -123,6 +124,11 @@ class Dictionary(Shown):
         """K."""
         return self.atoms.shape[0]
 
+    @cached_property
+    def n_terms(self):
+        """How many samples of the atoms are not 0."""
+        return int((self.atoms != 0).sum())
+
     @property
     def extents(self):
         """Spatial extents *s* of one atom."""
@@ -162,6 +168,8 @@ class Dictionary(Shown):
         self._check_codes(z)
         extents = self._extents_of(z, shape)
         n, channels = z.shape[0], self.atoms.shape[1]
+        if lanes := self.lanes(z, extents):
+            return lanes.synthesize(z)
         if self.is_patch(extents):
             out = namespace(z).empty((n, channels, *extents), z.dtype)
             kernels(z).correlate_patches(z.reshape(n, -1), self.matrix.T, out.reshape(n, -1))
@@ -174,8 +182,8 @@ class Dictionary(Shown):
         xp, blocks = namespace(z, self.atoms), []
         for which, atoms in self.parts:
             blocks.append(xp.empty((n, channels, *padded), z.dtype))
-            to = _volume(blocks[-1])
-            kernels(z).synthesize(_given(z[:, which]), _given(atoms), self._steps, to)
+            to = volume(blocks[-1])
+            kernels(z).synthesize(given(z[:, which]), given(atoms), self._steps, to)
         return self.geometry.unpad(reduce(add, blocks), extents)
 
     def adjoint(self, x):
@@ -193,34 +201,40 @@ class Dictionary(Shown):
         self.check_signals("x", x)
         extents = self.code_extents(x.shape[2:])
         n = x.shape[0]
+        if lanes := self.lanes(x, x.shape[2:]):
+            return lanes.correlate(x)
         if self.is_patch(x.shape[2:]):
             return self._correlate_patches(x.reshape(n, -1)).reshape(n, self.n_atoms, *extents)
         padded = self.pad(x)
         if self._transforms(x, extents, padded.shape[2:]):
             spectra = self._spectra(padded.shape[2:])
             return fourier.correlate(padded, spectra, self.geometry.stride, extents)
-        xp, padded, blocks = namespace(x, self.atoms), _given(padded), []
+        xp, padded, blocks = namespace(x, self.atoms), given(padded), []
         for _, atoms in self.parts:
             blocks.append(xp.empty((n, len(atoms), *extents), x.dtype))
-            kernels(x).correlate(padded, _given(atoms), self._steps, _volume(blocks[-1]))
+            kernels(x).correlate(padded, given(atoms), self._steps, volume(blocks[-1]))
         return blocks[0] if len(blocks) == 1 else xp.concatenate(blocks, axis=1)
+
+    def lanes(self, a, signal_extents):
+        """`Lanes` for signals or codes like ``a``, or None where other ways are faster."""
+        return Lanes.of(self, a, tuple(signal_extents))
 
     def is_direct(self, signal_extents):
         """Whether `adjoint` is one sum over an atom's samples: no patches, no transforms."""
-        extents, padded = (
-            self.code_extents(signal_extents),
-            self.geometry.padded_extents(signal_extents),
-        )
-        other = self.is_patch(signal_extents) or self._transforms(self.atoms, extents, padded)
+        S = signal_extents
+        shapes = self.code_extents(S), self.geometry.padded_extents(S)
+        other = self.is_patch(S) or self._transforms(self.atoms, *shapes)
         return len(self.parts) == 1 and not other
 
     def proximal_step(self, r, step, point, prox):
-        """``prox(y + step D^T r)`` in one pass, if `is_direct`: see the kernel of that name."""
+        """``prox(y + step D^T r)`` in one pass, by `lanes` or `is_direct`: see the kernel."""
         z, z_old, momentum = point
+        if lanes := self.lanes(r, r.shape[2:]):
+            return lanes.shrink(r, (), point, step, prox)
         out, atoms = namespace(z).empty_like(z), self.atoms * self.dtype.type(step)
         uphill = kernels(r, z).proximal_step(
-            _given(self.pad(r)), _given(atoms), self._steps,
-            (_given(z), _given(z_old), momentum), prox, _volume(out),
+            given(self.pad(r)), given(atoms), self._steps,
+            (given(z), given(z_old), momentum), prox, volume(out),
         )  # fmt: skip
         return out, uphill
 
@@ -250,11 +264,11 @@ class Dictionary(Shown):
         if self._transforms(z, z.shape[2:], padded.shape[2:], for_atoms=True):
             g = fourier.correlate_atoms(padded, z, self.geometry.stride, self.extents)
             return self._stacked([g[own] for own in self._owns])
-        xp, padded, blocks = namespace(r, z, self.atoms), _given(padded), []
+        xp, padded, blocks = namespace(r, z, self.atoms), given(padded), []
         for which, atoms in self.parts:
             blocks.append(xp.empty(atoms.shape, r.dtype))
-            to = _volume(blocks[-1])
-            kernels(r).correlate_atoms(padded, _given(z[:, which]), self._steps, to)
+            to = volume(blocks[-1])
+            kernels(r).correlate_atoms(padded, given(z[:, which]), self._steps, to)
         return self._stacked(blocks)
 
     @property
@@ -382,17 +396,3 @@ class Dictionary(Shown):
                 f"{name} is {a.dtype} but the atoms are {self.dtype}; use one precision, "
                 f"for example {name}.astype(atoms.dtype)"
             )
-
-
-def _volume(a):
-    """View ``(n, c, *S)`` with three spatial axes, as the kernels take it."""
-    return a.reshape(*a.shape[:2], *(1,) * (5 - a.ndim), *a.shape[2:])
-
-
-def _given(a):
-    """Contiguous, read-only volume: one type for all inputs, so a kernel compiles once."""
-    xp = namespace(a)
-    view = _volume(xp.ascontiguousarray(a)).view()
-    if xp is np:
-        view.flags.writeable = False
-    return view

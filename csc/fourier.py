@@ -14,17 +14,18 @@ THREADS = -1  # all cores
 TRANSFORM, PRODUCT = 24.0, 50.0
 
 
-def is_faster(shapes, positions, extents, *, for_atoms=False):
+def is_faster(shapes, positions, extents, *, for_atoms=False, terms=None):
     """Whether transforms of signals of ``extents`` beat direct sums over the atoms' samples.
 
     ``shapes`` of the atoms, one a size. ``for_atoms``: the adjoint in the atoms, which transforms
-    back a signal an atom and channel.
+    back a signal an atom and channel. ``terms``: of the direct sums, where not all samples count.
     """
     k, c = sum(shape[0] for shape in shapes), shapes[0][1]
     size = prod(map(_length, extents))
     transforms = k + c + k * c * for_atoms
     cost = TRANSFORM * transforms * size * log2(size) + PRODUCT * k * c * size
-    return cost < sum(map(prod, shapes)) * prod(positions)
+    terms = sum(map(prod, shapes)) if terms is None else terms
+    return cost < terms * prod(positions)
 
 
 def spectra(atoms, extents):

@@ -8,6 +8,7 @@ import numpy as np
 
 from csc._device import namespace
 from csc._validate import check_scale
+from csc.lanes import SIDE_BY_SIDE, batch_last
 from csc.multilayer_dictionary import MultiLayerDictionary
 from csc.penalties import resolved
 from csc.problem import Problem
@@ -116,10 +117,20 @@ class MultiLayerProblem:
 
     def chain(self, z):
         """``D_{i+1} ... D_L z`` for i = 0 (signals), ..., L (``z``)."""
-        chain = [z]
+        chain = [batch_last(z) if self._side_by_side else z]
         for part in reversed(self.layers):
             chain.insert(0, part.synthesize(chain[0]))
         return tuple(chain)
+
+    @cached_property
+    def _side_by_side(self):
+        """Whether arrays of many signals are kept batch last in memory, see `csc.lanes`."""
+        on_host = namespace(self.x) is np
+        return on_host and len(self.layers) > 1 and len(self.x) >= SIDE_BY_SIDE
+
+    @cached_property
+    def _signals(self):
+        return batch_last(self.x) if self._side_by_side else self.x
 
     def gather(self, arrays):
         """Adjoint of `chain`: ``sum_i (D_{i+1} ... D_L)^T a_i``."""
@@ -150,16 +161,15 @@ class MultiLayerProblem:
         uphill : float
             As `Problem.proximal_step`, of the deepest layer.
         """
-        below, codes, threshold = self.x, [], 1.0
-        number = namespace(self.x).asarray(momentum, dtype=self.x.dtype)
+        below, codes, threshold = self._signals, [], 1.0
         points = zip(chain[1:], chain_old[1:], strict=True)
         fits = zip(chain, chain_old, strict=True)  # D_i g^_i is g^_{i-1}
         for part, (z, z_old), (Dz, Dz_old), mu in zip(
             self.layers, points, fits, step_sizes, strict=False
         ):
             threshold *= mu
-            r = below - (Dz + number * (Dz - Dz_old))
-            below, uphill = part.shrink(r, (z, z_old, momentum), mu, threshold)
+            point = z, z_old, momentum
+            below, uphill = part.descend(below, (Dz, Dz_old), point, mu, threshold)
             codes.append(below)
         return tuple(codes), uphill
 

@@ -175,9 +175,24 @@ class Problem:
         uphill : float
             ``<y - z_new, z_new - z>``: above 0, the momentum points uphill.
         """
-        (Dz, Dz_old), number = fits, namespace(self.x).asarray
-        r = self._masked(self.x - (Dz + number(momentum, dtype=Dz.dtype) * (Dz - Dz_old)))
-        return self.shrink(r, (*codes, momentum), step, step)
+        return self.descend(self.x, fits, (*codes, momentum), step, step)
+
+    def descend(self, x, fits, point, step, threshold):  # noqa: PLR0913
+        """`shrink` of the residuals ``M (x - D y)`` of signals x, y the extrapolated point.
+
+        Parameters
+        ----------
+        x : array (N, C, *S)
+        fits : (D z, D z_old), arrays (N, C, *S)
+        point, step, threshold
+            As `shrink`.
+        """
+        (Dz, Dz_old), momentum, number = fits, point[2], namespace(x).asarray
+        S, is_whole = x.shape[2:], self.mask is None and self._is_soft
+        if is_whole and (lanes := self.dictionary.lanes(Dz, S)):  # residuals are never stored
+            return lanes.shrink(x, fits, point, step, self._prox(threshold, x.dtype))
+        r = self._masked(x - (Dz + number(momentum, dtype=Dz.dtype) * (Dz - Dz_old)))
+        return self.shrink(r, point, step, threshold)
 
     def shrink(self, r, point, step, threshold):
         """``prox(y + step D^T r)`` of ``threshold`` times the penalty, y the extrapolated point.
@@ -196,22 +211,27 @@ class Problem:
             As `proximal_step`.
         """
         (z, z_old, momentum), number = point, namespace(r).asarray
-        if self._is_fused:
-            prices = threshold * self.atom_prices.astype("float64")
-            factor = 1 / (1 + threshold * self.penalty.lmbda * self.penalty.ridge)
-            prox = prices.astype(z.dtype), factor, self.penalty.positive
+        D, extents = self.dictionary, r.shape[2:]
+        if self._is_soft and (D.lanes(r, extents) or D.is_direct(extents)):
+            prox = self._prox(threshold, z.dtype)
             return self.dictionary.proximal_step(r, step, point, prox)
         y = z if z is z_old else z + number(momentum, dtype=z.dtype) * (z - z_old)
         slope = number(step, dtype=z.dtype) * self.dictionary.adjoint(r)
         z_new = self.penalty.prox(y + slope, threshold)
         return z_new, ((y - z_new) * (z_new - z)).sum()
 
+    def _prox(self, threshold, dtype):
+        """Thresholds of the atoms, factor, and sign of the prox, as the kernels take it."""
+        prices = threshold * self.atom_prices.astype("float64")
+        factor = 1 / (1 + threshold * self.penalty.lmbda * self.penalty.ridge)
+        return prices.astype(dtype), factor, self.penalty.positive
+
     @cached_property
-    def _is_fused(self):
-        """Whether a kernel makes the whole step: soft thresholds, one an atom, of direct sums."""
+    def _is_soft(self):
+        """Whether the prox is a soft threshold, one an atom, and a factor."""
         if not hasattr(self.penalty, "ridge") or not self.dictionary.is_convolution:
             return False
-        return self.atom_prices is not None and self.dictionary.is_direct(self.x.shape[2:])
+        return self.atom_prices is not None
 
     def lipschitz(self):
         """Certified upper bound of the Lipschitz constant of `grad`."""

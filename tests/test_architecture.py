@@ -20,8 +20,10 @@ MAY_IMPORT = {
     "_validate": {"_device"},
     "geometry": {"_device", "_validate"},
     "dictionary": {
-        "_device", "_validate", "fourier", "geometry", "html", "lipschitz", "sizes",
+        "_device", "_validate", "fourier", "geometry", "html", "lanes", "lipschitz", "sizes",
     },
+    "lanes": {"_buffers", "_device", "fourier"},
+    "_buffers": set(),
     "lipschitz": {"_device"},
     "html": {"plot"},
     "progress": set(),
@@ -48,7 +50,7 @@ MAY_IMPORT = {
     },
     "multilayer_dictionary": {"_device", "_validate", "dictionary", "html"},
     "multilayer_problem": {
-        "_device", "_validate", "multilayer_dictionary", "penalties", "problem",
+        "_device", "_validate", "lanes", "multilayer_dictionary", "penalties", "problem",
     },
     "cascade": {"guarantees", "nonconvex", "problem"},
     "samplers": {"_validate", "dictionary", "multilayer_dictionary"},

@@ -10,6 +10,7 @@ from csc.kernels.cpu.active import (
 from csc.kernels.cpu.certify import certify_patches
 from csc.kernels.cpu.conv import correlate, correlate_atoms, excess, synthesize
 from csc.kernels.cpu.descent import log_gram
+from csc.kernels.cpu.lanes import lay_out, shrink_products, sum_products
 from csc.kernels.cpu.moments import moments
 from csc.kernels.cpu.omp import omp_gram
 from csc.kernels.cpu.patch import lasso_gram
@@ -19,5 +20,6 @@ from csc.kernels.cpu.proximal import proximal_step
 __all__ = [
     "add_active", "certify_patches", "correlate", "correlate_active", "correlate_at",
     "correlate_atoms", "correlate_patches", "descend_active", "energies", "excess", "lasso_gram",
-    "log_gram", "moments", "omp_gram", "proximal_step", "statistics", "synthesize", "violators",
+    "lay_out", "log_gram", "moments", "omp_gram", "proximal_step", "shrink_products", "statistics",
+    "sum_products", "synthesize", "violators",
 ]  # fmt: skip

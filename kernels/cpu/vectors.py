@@ -1,4 +1,4 @@
-"""Two vector loops that the compiler does not find by itself.
+"""Vector loops that the compiler does not find by itself.
 
 An atom meets a signal in short runs, the rows of its box. LLVM vectorises either the sum over a
 run, and then adds up eight numbers after each, or nothing. Here the vector of partial sums lives
@@ -15,6 +15,104 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 LANES = 8
+BLOCK = 64  # numbers of a row that `add_products` sums at once
+BYTES = 32  # of a register
+
+
+@intrinsic
+def add_products(typing, source, base, offsets, first, last, values, start, sums):  # noqa: ARG001, PLR0913
+    """``sums[j] += sum_i values[start + i - first] source[base + offsets[i] + j]``, j < BLOCK.
+
+    Eight registers of sums and a load for each product: what the cache gives is what it takes.
+    """
+    return _products(source, offsets, values, sums, shape=(1, 8))
+
+
+@intrinsic
+def add_products_of_four(typing, source, base, offsets, first, last, values, start, sums):  # noqa: ARG001, PLR0913
+    """The same for four rows of sums: ``sums[BLOCK r + j]``, ``values[start + 4 (i - first) + r]``.
+
+    Each load serves four products, and eight registers of sums are as many as two multipliers
+    with a latency of four cycles need. With twelve of them one went to memory and back.
+    """
+    return _products(source, offsets, values, sums, shape=(4, 2))
+
+
+def _products(source, offsets, values, sums, shape):
+    whole = types.int64
+    signature = types.void(source, whole, offsets, whole, whole, values, whole, sums)
+
+    def generate(context, builder, signature, given):
+        _Sums(context, builder, signature.args, given, shape).add()
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+class _Sums:
+    """Rows of sums of products, so many at once that they stay in registers."""
+
+    def __init__(self, context, builder, kinds, given, shape):  # noqa: PLR0913
+        def data(i):
+            return context.make_array(kinds[i])(context, builder, given[i]).data
+
+        self.builder, self.shape, self.base = builder, shape, given[1]
+        self.source, self.offsets, self.values, self.sums = map(data, (0, 2, 5, 7))
+        self.first, self.last, self.start = given[3], given[4], given[6]
+        bits = kinds[0].dtype.bitwidth
+        self.lanes = 8 * BYTES // bits
+        self.vector = ir.VectorType(context.get_data_type(kinds[0].dtype), self.lanes)
+        kind = ir.FunctionType(self.vector, [self.vector] * 3)
+        name = f"llvm.fma.v{self.lanes}f{bits}"
+        self.fma = cgutils.get_or_insert_function(builder.module, kind, name)
+
+    def add(self):
+        """Add to all rows, as many numbers at once as the registers hold."""
+        rows, vectors = self.shape
+        for done in range(0, BLOCK, vectors * self.lanes):
+            columns = [done + v * self.lanes for v in range(vectors)]
+            places = [[_word(r * BLOCK + j) for j in columns] for r in range(rows)]
+            held = [[self._held(place) for place in row] for row in places]
+            word = _word(0).type
+            with cgutils.for_range_slice(
+                self.builder, self.first, self.last, _word(1), intp=word
+            ) as (i, _):
+                self._add_term(i, columns, held)
+            for row, pointers in zip(places, held, strict=True):
+                for place, pointer in zip(row, pointers, strict=True):
+                    target = self._at(self.sums, place)
+                    self.builder.store(self.builder.load(pointer), target, align=1)
+
+    def _held(self, place):
+        old = self.builder.load(self._at(self.sums, place), align=1)
+        return cgutils.alloca_once_value(self.builder, old)
+
+    def _add_term(self, i, columns, held):
+        builder, rows = self.builder, self.shape[0]
+        offset = builder.add(self.base, builder.load(builder.gep(self.offsets, [i])))
+        places = [builder.add(offset, _word(j)) for j in columns]
+        loaded = [builder.load(self._at(self.source, place), align=1) for place in places]
+        first = builder.add(self.start, builder.mul(builder.sub(i, self.first), _word(rows)))
+        for r, pointers in enumerate(held):
+            value = builder.load(builder.gep(self.values, [builder.add(first, _word(r))]))
+            same = self._everywhere(value)
+            for x, pointer in zip(loaded, pointers, strict=True):
+                total = builder.call(self.fma, [same, x, builder.load(pointer)])
+                builder.store(total, pointer)
+
+    def _everywhere(self, value):
+        number = ir.IntType(32)
+        nothing = ir.Constant(self.vector, ir.Undefined)
+        one = self.builder.insert_element(nothing, value, number(0))
+        first = ir.Constant(ir.VectorType(number, self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(one, nothing, first)
+
+    def _at(self, data, place):
+        return self.builder.bitcast(self.builder.gep(data, [place]), self.vector.as_pointer())
+
+
+def _word(n):
+    return ir.IntType(64)(n)
 
 
 @intrinsic
