@@ -36,3 +36,9 @@ def conjugate_gradients(apply, b, x, n_steps, *, floor, share=0.0):
 def balance(primal, dual):
     """Factor of rho that brings two squared residuals nearer to each other."""
     return 2.0 if primal > 100 * dual else 0.5 if dual > 100 * primal else 1.0
+
+
+def strength(penalty):
+    """Mean price of a code: ``lmbda`` may be but the unit of the weights."""
+    weights = getattr(penalty, "weights", None)
+    return float(penalty.lmbda) * (1.0 if weights is None else float(weights.mean()))

@@ -235,3 +235,30 @@ def test_problems_that_do_not_suit_are_refused(rng):
     for solver in (csc.ProjectionPursuit((1,)), csc.HolisticPursuit(1)):
         with pytest.raises(ValueError, match=r"csc\.MultiLayerProblem"):
             csc.solve(flat, solver)
+
+
+def noisy_cosparse():
+    D = csc.samplers.sparse_cascade([(30, 1, 20), (20, 30, 1)], rng=0)
+    x, _, _ = csc.samplers.cosparse_signals(D, 4, 3, (20,), n=3, rng=4)
+    return D, x + 0.02 * np.random.default_rng(0).standard_normal(x.shape)
+
+
+@pytest.mark.parametrize("rho", [1e-3, 1e2])
+def test_holistic_pursuit_from_a_rho_that_is_far_off(rho):
+    D, x = noisy_cosparse()
+    problem = csc.MultiLayerProblem(x, D, [csc.L1(0.0), csc.L1(0.05)])
+    best = csc.solve(problem, csc.HolisticPursuit(3, tol=1e-8, max_sweeps=20_000)).codes[-1]
+    found = csc.solve(problem, csc.HolisticPursuit(3, tol=1e-3, rho=rho)).codes[-1]
+    assert np.linalg.norm(found - best) <= 1e-2 * np.linalg.norm(best)
+
+
+@pytest.mark.parametrize("solver", [csc.MLADMM(), csc.HolisticPursuit(3, tol=1e-3)])
+def test_strengths_may_be_in_the_weights(solver):
+    D, x = noisy_cosparse()
+    found = []
+    for lmbda, weight in ((0.05, 1.0), (1.0, 0.05)):
+        penalties = [csc.L1(lmbda, np.full((k, 1), weight)) for k in (30, 20)]
+        solution = csc.solve(csc.MultiLayerProblem(x, D, penalties), solver, tol=1e-6)
+        found.append(solution)
+    assert found[0].n_iter == found[1].n_iter
+    np.testing.assert_allclose(found[0].codes[-1], found[1].codes[-1], atol=1e-6)

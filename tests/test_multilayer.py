@@ -1,6 +1,8 @@
 """Multi-layer dictionaries, problems and pursuits against dense transcriptions."""
 
 import dataclasses
+import inspect
+import textwrap
 
 import naive_multilayer as naive
 import numpy as np
@@ -182,6 +184,29 @@ def test_the_gap_bounds_the_excess_anywhere(n_layers, scale, seed):
     r = p.x.ravel() - naive.products(dense)[0] @ z.ravel()
     dual = naive.dual_value(dense, p.x.ravel(), r, [u.ravel() for u in duals], LMBDAS[:n_layers])
     assert objective - other >= dual - 1e-9
+
+
+def assert_closes_at_the_minimum(certificate, p, solution, duals):
+    """The dual point of a minimiser, with its true duals, leaves no gap."""
+    objective, gap = certificate(p, solution.codes, duals)
+    assert gap <= 1e-8 * objective
+
+
+def test_the_certificate_hands_the_duals_down_and_a_wrong_hand_is_caught(rng):
+    p, solver = problem(rng, 3, n=1), csc.MLADMM()
+    solution = csc.solve(p, solver, tol=1e-11)
+    state = solver.init(p, p.zeros())
+    for _ in range(solution.n_iter):
+        state = solver.step(p, state)
+    duals = [state.rho * w for w in state.w[:-1]]
+    assert_closes_at_the_minimum(csc.MultiLayerProblem.certificate, p, solution, duals)
+    source = textwrap.dedent(inspect.getsource(csc.MultiLayerProblem.certificate))
+    assert source.count("w = q - slopes[i]") == 1
+    for wrong in ("w = q + slopes[i]", "w = q", "w = slopes[i] - q"):
+        names = dict(vars(inspect.getmodule(csc.MultiLayerProblem)))
+        exec(source.replace("w = q - slopes[i]", wrong), names)
+        with pytest.raises(AssertionError):
+            assert_closes_at_the_minimum(names["certificate"], p, solution, duals)
 
 
 @pytest.mark.parametrize("penalty", ["positive", "weights", "elastic"])

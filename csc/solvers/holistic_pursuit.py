@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from csc.splitting import balance, conjugate_gradients
+from csc.splitting import balance, conjugate_gradients, strength
 
 
 class Sweep(NamedTuple):
@@ -112,7 +112,7 @@ class HolisticPursuit:
         self._counts(problem)
         masks = tuple(g != g for g in z0[:-1])
         w = tuple(0 * g for g in z0)
-        rho = self.rho or float(problem.penalties[-1].lmbda) or 1.0
+        rho = self.rho or strength(problem.penalties[-1]) or 1.0
         return HolisticPursuitState(z0, masks, Sweep(z0[-1], z0[-1], w, rho), done=False)
 
     def step(self, problem, state):
@@ -159,15 +159,16 @@ class HolisticPursuit:
 
     def _solve(self, problem, masks, sweep, prox):
         """Sweeps until the residuals are small; every tenth one rho is balanced."""
-        scale = _energy(problem.gather((problem.x, *(0 * w for w in sweep.w))))
         for n in range(1, self.max_sweeps + 1):
             s_old = sweep.s
             sweep, off = _sweep(problem, masks, sweep, prox)
             if n % 10 == 0:
-                dual = sweep.rho**2 * _energy(sweep.s - s_old)
+                # in units of the duals, [2], sec. 3.3.1: of the size of lmbda, not of D^T x
+                dual, scale = _energy(sweep.s - s_old), sum(map(_energy, sweep.w))
                 small = off <= self.tol**2 * _energy(sweep.gamma)
                 if small and dual <= self.tol**2 * scale:
                     break
+                dual *= sweep.rho**2
                 sweep = _balanced(sweep, off, dual)
         return sweep
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from csc.splitting import balance, conjugate_gradients
+from csc.splitting import balance, conjugate_gradients, strength
 
 
 class MLADMMState(NamedTuple):
@@ -66,7 +66,7 @@ class MLADMM:
 
     def init(self, problem, z0):
         """State at codes ``z0``, of all layers, with duals of zero."""
-        rho = self.rho or max(penalty.lmbda for penalty in problem.penalties) or 1.0
+        rho = self.rho or max(map(strength, problem.penalties)) or 1.0
         s = problem.chain(z0[-1])[1:]
         return MLADMMState(s, tuple(0 * a for a in s), s[-1], rho, 0)
 
