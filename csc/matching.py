@@ -3,12 +3,15 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy.ndimage import zoom
 from scipy.optimize import linear_sum_assignment
 
-from csc._validate import check_atoms
+from csc._validate import check_atoms, check_choice
 from csc.dictionary import Dictionary
 
 TOGETHER = 2**24  # correlations held at once
+COLOURS = ("keep", "luminance")
+ROUNDING = 1e-6  # of an atom's norm: less luminance than that is none
 
 
 class Match(NamedTuple):
@@ -23,7 +26,9 @@ class Match(NamedTuple):
     shifts : int array (K_a, ndim)
         Where the first sample of the partner lies in the atom of a.
     scores : array (K_a,)
-        Cosine of atom and partner, moved and with its sign; 0 without a partner.
+        Cosine of atom and partner, moved and with its sign; 0 without a partner. Norms do not
+        enter: the multiple of the partner that is nearest to atom j has the factor
+        ``scores[j] ||a_j|| / ||b_k||``.
     """
 
     indices: np.ndarray
@@ -41,7 +46,7 @@ class Match(NamedTuple):
         return f"Match({len(self.indices)} atoms, mean score {self.score:.3f}, least {least:.3f})"
 
 
-def match_dictionaries(a, b, *, shift=True):
+def match_dictionaries(a, b, *, shift=True, colour="keep", resample=False):
     """Pair atoms so that the sum of their cosines, at the best sign and shift, is largest.
 
         score(j, k) = max_v |sum_l a_j[l] b_k[l - v]| / (||a_j|| ||b_k||)
@@ -54,6 +59,13 @@ def match_dictionaries(a, b, *, shift=True):
         Extents may differ.
     shift : bool
         Whether to look at other shifts than none.
+    colour : {"keep", "luminance"}
+        Compare all channels, which must then be as many in both and in the same order; or only
+        the sum over the channels of each atom: what it answers to grey signals.
+    resample : bool
+        Where extents differ, stretch both to the larger one on every axis (cubic splines; nothing
+        is ever made smaller): patterns are then compared relative to the size of the atom, not by
+        samples, and shifts count samples of the stretched atoms.
 
     Returns
     -------
@@ -62,7 +74,8 @@ def match_dictionaries(a, b, *, shift=True):
     Raises
     ------
     TypeError, ValueError
-        If atoms are not atoms, or their channels or numbers of axes differ.
+        If atoms are not atoms, their numbers of axes differ, or their channels where colour is
+        kept; if ``colour`` is neither of the two.
 
     References
     ----------
@@ -77,12 +90,15 @@ def match_dictionaries(a, b, *, shift=True):
     >>> match = csc.match_dictionaries(a, b)
     >>> match.indices, match.signs, match.shifts.ravel(), match.scores.round(6)
     (array([1, 0]), array([ 1., -1.]), array([ 1, -2]), array([1., 1.]))
+
+    The same atom at half the size, and in colour:
+
+    >>> wide = np.array([[[1.0, 1.0, -1.0, -1.0, -1.0, -1.0, 1.0, 1.0]]])
+    >>> small = np.array([[[1.0, -1.0, -1.0, 1.0], [2.0, -2.0, -2.0, 2.0]]])
+    >>> csc.match_dictionaries(wide, small, colour="luminance", resample=True).score.__round__(2)
+    0.93
     """
-    a, b = _unit("a", a), _unit("b", b)
-    if a.shape[1] != b.shape[1] or a.ndim != b.ndim:
-        raise ValueError(
-            f"a and b must have the same channels and axes, got shapes {a.shape} and {b.shape}"
-        )
+    a, b = comparable(a, b, colour=colour, resample=resample)
     signed, shifts = _correlations(a, b, shift)
     scores = abs(signed)
     rows, columns = linear_sum_assignment(scores, maximize=True)
@@ -94,10 +110,51 @@ def match_dictionaries(a, b, *, shift=True):
     return match
 
 
-def _unit(name, atoms):
-    atoms = check_atoms(getattr(atoms, "atoms", atoms), name).astype("float64")
-    norms = np.sqrt((atoms**2).sum(axis=tuple(range(1, atoms.ndim)), keepdims=True))
+def comparable(a, b, *, colour="keep", resample=False):
+    """Atoms of unit norm, float64, of the same channels and, if resampled, extents."""
+    check_choice("colour", colour, COLOURS)
+    a, b = (
+        check_atoms(getattr(d, "atoms", d), name).astype("float64")
+        for name, d in (("a", a), ("b", b))
+    )
+    if a.ndim != b.ndim or (a.shape[1] != b.shape[1] and colour == "keep"):
+        raise ValueError(
+            f"a and b must have the same channels and axes, got shapes {a.shape} and {b.shape}; "
+            'channels may differ with colour="luminance"'
+        )
+    if colour == "luminance":
+        a, b = luminance(a), luminance(b)
+    if resample:
+        extents = tuple(map(max, a.shape[2:], b.shape[2:]))
+        a, b = _stretched(a, extents), _stretched(b, extents)
+    return unit(a), unit(b)
+
+
+def luminance(atoms):
+    """The part ``(K, 1, *s)`` of atoms that is alike in all channels, times their square root.
+
+    It is orthonormal: the norm of what it keeps is at most that of the atom.
+    """
+    grey = atoms.sum(axis=1, keepdims=True) / np.sqrt(atoms.shape[1])
+    return np.where(_norms(grey) > ROUNDING * _norms(atoms), grey, 0)
+
+
+def unit(atoms):
+    """Atoms of unit norm; those that are zero stay so."""
+    norms = _norms(atoms)
     return atoms / np.where(norms > 0, norms, 1)
+
+
+def _norms(atoms):
+    return np.sqrt((atoms**2).sum(axis=tuple(range(1, atoms.ndim)), keepdims=True))
+
+
+def _stretched(atoms, extents):
+    """Samples are means over cells: the outlines of the atoms coincide, not their outer samples."""
+    if atoms.shape[2:] == extents:
+        return atoms
+    factors = (1, 1, *(m / n for m, n in zip(extents, atoms.shape[2:], strict=True)))
+    return zoom(atoms, factors, order=3, mode="nearest", grid_mode=True)
 
 
 def _correlations(a, b, shift):

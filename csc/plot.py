@@ -316,3 +316,81 @@ def fit_quality(report, ax=None):
     ax.set(xlabel="R² of the Gabor fit", ylabel="share at least as good", xlim=(0, 1), ylim=(0, 1))
     ax.legend(fontsize=7, loc="lower left")
     return ax
+
+
+SETS = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"
+
+
+def filter_sets(sets, figure=None, *, sheets=True):
+    """Draw sets of filters and the distributions of their Gabor fits, one colour a set.
+
+    Parameters
+    ----------
+    sets : list of FilterSet
+        Of `csc.describe_filters`; three-channel ones are shown as red, green and blue.
+    figure : matplotlib figure, optional
+        Where to draw; None makes one.
+    sheets : bool
+        Whether to show the filters themselves above the distributions.
+
+    Returns
+    -------
+    figure
+    """
+    if figure is None:
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(14, 11 if sheets else 7.5), layout="constrained")
+    if sheets:
+        above, figure_below = figure.subfigures(2, 1, height_ratios=[1, 1.6])
+        for described, ax in zip(sets, above.subplots(1, len(sets), squeeze=False)[0], strict=True):
+            dictionary(shown(described), ax)
+            ax.set_title(described.title(), fontsize=9)
+    else:
+        figure_below = figure
+    axes = [figure_below.add_subplot(2, 3, i) for i in range(1, 6)]
+    polar = figure_below.add_subplot(2, 3, 6, projection="polar")
+    for described, colour in zip(sets, SETS * len(sets), strict=False):
+        _distributions(described, colour, axes)
+        like = described.fit[described.fit.gabor_like]
+        for half_turn in (0, np.pi):
+            polar.plot(like.orientation + half_turn, like.frequency, "o", ms=2.5, color=colour)
+    polar.set_rlim(0, 0.5)
+    polar.set_yticks([0.1, 0.3, 0.5], ["0.1", "0.3", "0.5 c/pixel"], fontsize=7)
+    axes[0].set(
+        xlabel="R² of the Gabor fit (thin: phase-scrambled)", ylabel="share at least as good"
+    )
+    axes[0].legend(fontsize=7, loc="lower left")
+    for ax, (_, label) in zip(axes[1:4], _COLUMNS, strict=True):
+        ax.set(xlabel=label, ylabel="share at most as large", ylim=(0, 1))
+    axes[4].set(
+        xscale="log", yscale="log", xlabel="$n_y$ (along the bars)", ylabel="$n_x$ (across)"
+    )
+    return figure
+
+
+_COLUMNS = [
+    (lambda fit: np.log2(fit.frequency), "frequency, log2 of cycles/pixel"),
+    (lambda fit: fit.bandwidth[np.isfinite(fit.bandwidth)], "bandwidth, octaves (finite ones)"),
+    (lambda fit: np.degrees(fit.parity), "phase, from even (0) to odd (90)"),
+]
+
+
+def shown(described):
+    """Filters as a sheet shows them, best Gabor fit first, red before blue where that is known."""
+    atoms = described.atoms[described.fit.r2.argsort()[::-1]]
+    atoms = atoms[:, ::-1] if described.order == "BGR" else atoms
+    return atoms if atoms.shape[1] in (1, 3) else atoms[:, :1]
+
+
+def _distributions(described, colour, axes):
+    """One line a set on the first four axes, a dot a filter on the fifth."""
+    for fit, width in ((described.fit, 1.6), (described.fit_phase, 0.6)):
+        share = np.arange(len(fit), 0, -1) / len(fit)
+        label = described.name if fit is described.fit else None
+        axes[0].step(np.sort(fit.r2), share, color=colour, lw=width, label=label)
+    like = described.fit[described.fit.gabor_like]
+    for ax, (column, _) in zip(axes[1:4], _COLUMNS, strict=True):
+        values = np.sort(column(like))
+        ax.step(values, (np.arange(len(values)) + 1) / max(1, len(values)), color=colour, lw=1.6)
+    axes[4].plot(like.n_y.clip(0.05, 3), like.n_x.clip(0.05, 3), "o", ms=3, color=colour, alpha=0.6)

@@ -73,6 +73,7 @@ MAY_IMPORT = {
         "loop", "penalties", "problem", "solving", "sparse",
     },
     "receptive_fields": {"_device", "_validate", "kernels"},
+    "comparison": {"_validate", "matching", "plot", "receptive_fields"},
     "plot": {"_validate", "receptive_fields"},
     "store": {"constraints", "dictionary", "learn", "penalties"},
     "first_layer": {"_validate"},

@@ -69,6 +69,51 @@ def test_one_atom_zero_atoms_and_dictionaries(rng):
     assert "mean score 0.500" in repr(match)
 
 
+def test_luminance_forgets_colour_and_keeps_the_rest(rng):
+    grey = rng.standard_normal((5, 1, 7, 7))
+    tint = rng.uniform(0.5, 2, (5, 3, 1, 1))
+    chroma = rng.standard_normal((5, 3, 7, 7))
+    coloured = tint * grey + chroma - chroma.mean(axis=1, keepdims=True)
+    match = csc.match_dictionaries(-coloured[::-1], grey, colour="luminance")
+    np.testing.assert_array_equal(match.indices, [4, 3, 2, 1, 0])
+    np.testing.assert_allclose(match.scores, 1)
+    assert (match.signs == -1).all()
+    assert csc.match_dictionaries(coloured, grey.repeat(3, 1)).score < 0.95
+    chroma[1:] += 1.0  # the first has no luminance but for rounding
+    pure = np.concatenate([chroma[:1] - chroma[:1].mean(axis=1, keepdims=True), chroma[1:]])
+    assert csc.match_dictionaries(pure.astype("float32"), grey, colour="luminance").scores[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("shape", "other"), [((12, 12), (24, 24)), ((9, 14), (18, 7)), ((8,), (24,))]
+)
+def test_atoms_of_unlike_sizes_match_when_stretched(shape, other, rng):
+    def smooth(waves, extents):
+        """The same cosines, as means over cells, on any grid."""
+        atoms = np.ones((len(waves), 1, *extents))
+        for axis, n in enumerate(extents):
+            edges = np.arange(n + 1) / n
+            k = np.pi * waves[:, axis, None]
+            means = np.diff(np.sin(k * edges), axis=1) * n / k
+            atoms *= means.reshape(
+                len(waves), 1, *(n if i == axis else 1 for i in range(len(extents)))
+            )
+        return atoms
+
+    waves = rng.permutation(
+        np.stack(np.meshgrid(*[[1, 2, 3]] * len(shape)), -1).reshape(-1, len(shape))
+    )
+    order = rng.permutation(len(waves))
+    a, b = smooth(waves, shape), -2 * smooth(waves[order], other)
+    match = csc.match_dictionaries(a, b, resample=True)
+    np.testing.assert_array_equal(order[match.indices], np.arange(len(waves)))
+    assert match.scores.min() > 0.97
+    assert (match.signs == -1).all()
+    assert csc.match_dictionaries(a, b).score < match.score - 0.05
+    with pytest.raises(ValueError, match="colour must be one of 'keep', 'luminance', got 'grey'"):
+        csc.match_dictionaries(a, b, colour="grey")
+
+
 @pytest.mark.parametrize(
     ("a", "b", "words"),
     [

@@ -57,6 +57,18 @@ def test_values_on_hand_computed_codes():
     assert csc.LogPenalty(0.5, scale=2.0).value(z) == pytest.approx(0.5 * np.log(2 * 1.25))
 
 
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_no_codes_cost_nothing(penalty):
+    assert penalty.value(np.zeros(0)) == 0
+
+
+def test_learning_goes_on_where_a_batch_has_no_codes(rng):
+    X = rng.standard_normal((4, 1, 12, 12))
+    X[:2] *= 1e-3  # too faint for any code
+    learner = csc.DictionaryLearning(3, (4, 4), 2.0, batch_size=1, max_iter=2, random_state=0)
+    assert np.isfinite(learner.fit(X).atoms_).all()
+
+
 def test_sums_are_accumulated_in_double():
     z = np.full((1, 1, 10_000_000), 0.1, np.float32)
     assert csc.L1(1.0).value(z) == pytest.approx(z.size * float(np.float32(0.1)), rel=1e-9)

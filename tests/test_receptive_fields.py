@@ -190,6 +190,40 @@ def test_recovers_gabors_under_noise(rng):
     assert np.median(np.hypot(fit.x - true[:, 0], fit.y - true[:, 1])) < 0.3
 
 
+def assert_near(fit, true, shape, scale=1.0):
+    """All eight numbers to 5 %: of themselves, of the patch's side, of a half or a full turn."""
+    side = 0.05 * min(shape)
+    turned = np.abs(fit.orientation - true[:, 2]) > np.pi / 2  # 0 and pi are one orientation
+    phase = np.where(turned, -fit.phase, fit.phase)
+    assert np.abs(fit.x - scale * true[:, 0]).max() < side
+    assert np.abs(fit.y - scale * true[:, 1]).max() < side
+    assert angle_error(fit.orientation, true[:, 2], np.pi).max() < 0.05 * np.pi
+    assert angle_error(phase, true[:, 6], 2 * np.pi).max() < 0.05 * 2 * np.pi
+    np.testing.assert_allclose(fit.frequency, true[:, 3] / scale, rtol=0.05)
+    np.testing.assert_allclose(fit.sigma_x, scale * true[:, 4], rtol=0.05)
+    np.testing.assert_allclose(fit.sigma_y, scale * true[:, 5], rtol=0.05)
+    np.testing.assert_allclose(fit.amplitude, true[:, 7], rtol=0.05)
+
+
+def test_all_parameters_are_known_to_five_percent_under_ten_percent_of_noise(rng):
+    shape = (20, 20)
+    true = random_gabors(40, shape, rng)
+    clean = render(true, shape)
+    noise = rng.standard_normal(clean.shape)
+    norms = [np.linalg.norm(a, axis=(2, 3), keepdims=True) for a in (clean, noise)]
+    assert_near(fit_gabor(clean + 0.1 * noise * norms[0] / norms[1]), true, shape)
+
+
+def test_the_fit_agrees_between_scales(rng):
+    true = random_gabors(20, (12, 12), rng)
+    doubled = true * np.array([2, 2, 1, 0.5, 2, 2, 1, 1])
+    small, large = fit_gabor(render(true, (12, 12))), fit_gabor(render(doubled, (24, 24)))
+    assert_near(small, true, (12, 12))
+    assert_near(large, true, (24, 24), scale=2.0)
+    for name in ("n_x", "n_y", "bandwidth", "aspect", "parity"):
+        np.testing.assert_allclose(getattr(small, name), getattr(large, name), rtol=0.02, atol=0.01)
+
+
 def test_the_best_of_the_starts_nearly_suffices(rng):
     fit = fit_gabor(render(random_gabors(60, (16, 9), rng), (16, 9)), n_starts=1)
     assert (fit.r2 > 0.999).mean() > 0.9
