@@ -12,6 +12,7 @@ from dask.distributed import Client
 
 from csc.distributed import fit, read_codes, sparse_code, transform
 from csc.distributed._boxes import Cut, extents_of
+from csc.distributed._cluster import Workers
 from csc.geometry import Geometry
 
 TOL = {"float32": 1e-5, "float64": 1e-6}
@@ -123,6 +124,14 @@ def test_boxes_tile_positions_and_samples(mode):
                 seen[tuple(reached)] += 1
             assert seen.max() <= 1
         assert sum(np.prod(extents_of(box)) for box in cut.boxes) == positions.size
+
+
+def test_blocks_that_find_no_room_are_refused(client, rng, monkeypatch):
+    monkeypatch.setattr("csc.distributed._image.workers_of", lambda _: Workers(1, 2, 1000.0))
+    monkeypatch.setattr("csc._memory.SMALL", 0)
+    x, atoms = rng.standard_normal((1, 1, 300)), rng.standard_normal((2, 1, 3))
+    with pytest.raises(MemoryError, match="take smaller ones: block"):
+        sparse_code(x, atoms, 0.1, client=client)
 
 
 def test_what_is_wrong_is_said(client, rng):

@@ -1,23 +1,36 @@
 """One signal too large for one machine: coded block by block, to the minimum of the whole."""
 
 from dataclasses import dataclass
+from math import prod
 from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
 
+from csc._memory import check_memory
 from csc._validate import check_number, check_signals
 from csc.dictionary import Dictionary
 from csc.distributed import _blocks, _work
-from csc.distributed._boxes import Cut
-from csc.distributed._cluster import Keys, client_of, each, one, submit, task, tree, whole
+from csc.distributed._boxes import Cut, extents_of
+from csc.distributed._cluster import (
+    Keys,
+    client_of,
+    each,
+    one,
+    submit,
+    task,
+    tree,
+    whole,
+    workers_of,
+)
 from csc.distributed._codes import DaskCodes
 from csc.dual import dual_of
+from csc.learn.plan import CODING
 from csc.loop import CONVERGED, FLOOR, STALLED, Progress, ratio
 from csc.penalties import L1, Relative
 
-LOOSE = 0.02  # relative gap of blocks in the first round,
-TIGHTER = 5  # times less in each later one,
+LOOSE = 0.01  # relative gap of blocks in the first round,
+TIGHTER = 10  # times less in each later one,
 SHARE = 0.3  # and of the gap asked for in the end
 ROUNDS = 100
 
@@ -145,6 +158,7 @@ def _cut(x, D, mask, sides, client):
     if len(sides) != len(D.extents):
         raise ValueError(f"block must have {len(D.extents)} extents, got {sides!r}")
     cut, keys = Cut(D.geometry, x.shape[2:], tuple(sides)), Keys()
+    _check_room(cut, x, client)
     arguments = []
     for box in cut.boxes:
         inside, _ = cut.own(cut.window(cut.around(box, _blocks.CERTAIN)))
@@ -153,6 +167,14 @@ def _cut(x, D, mask, sides, client):
         arguments.append((cut, box, whole(x[part]), seen))
     blocks = each("read", _blocks.read, keys.of_round(), arguments)
     return Grid(client, keys, x.shape, cut, submit(client, blocks)[0])
+
+
+def _check_room(cut, x, client):
+    """Refuse blocks that a worker cannot work on, one in each of its threads."""
+    workers = workers_of(client)
+    samples = max(prod(extents_of(cut.window(cut.around(b, _blocks.CERTAIN)))) for b in cut.boxes)
+    n_bytes = CODING * 8 * prod(x.shape[:2]) * samples * workers.threads
+    check_memory("blocks of this size", n_bytes, "take smaller ones: block", workers.memory)
 
 
 def _strongest(grid, dictionary, positive):

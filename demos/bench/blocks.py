@@ -1,0 +1,100 @@
+"""One large picture on two Dask workers: coded by blocks, to the certified minimum of the whole.
+
+``python -m demos.bench blocks --size 8192`` learns atoms from the tiles of a mosaic of photographs
+that lies in a Zarr array, codes it, and adds up the memory of all processes. ``--beside`` codes a
+smaller one with and without Dask, to the same bound.
+"""
+
+import argparse
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from threading import Event, Thread
+
+import csc
+from csc.distributed import fit, sparse_code
+from demos.bench.distributed import LMBDA, N_ATOMS, cluster, learner, timed
+from demos.bench.report import show
+from demos.bench.signals import learned_atoms, mosaic
+
+
+class Memory(Thread):
+    """Watches the resident memory of this process and all its children together."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.peak, self.done = 0, Event()
+
+    def run(self):
+        import psutil
+
+        while not self.done.wait(0.2):
+            everyone = [psutil.Process(), *psutil.Process().children(recursive=True)]
+            resident = 0
+            for process in everyone:
+                with suppress(psutil.Error):
+                    resident += process.memory_info().rss
+            self.peak = max(self.peak, resident)
+
+
+def large(size, tile, tol):
+    """Learn from the tiles of a large picture, then code the whole by blocks."""
+    import dask.array as da
+    import zarr
+
+    memory = Memory()
+    memory.start()
+    case = {"bench": "blocks", "case": f"{size}x{size}, blocks of {tile}"}
+    with tempfile.TemporaryDirectory() as folder, cluster(2) as client:
+        path = str(Path(folder) / "picture.zarr")
+        places = {"shape": (1, 1, size, size), "chunks": (1, 1, tile, tile)}
+        zarr.create_array(path, dtype="f4", **places)[...] = mosaic(size)
+        x = da.from_zarr(path)
+        corners = [(i, j) for i in range(0, size, tile) for j in range(0, size, tile)]
+        tiles = [x[0, :, i : i + tile, j : j + tile] for i, j in corners]
+        model = learner(max_iter=1, batch_size=8)
+        seconds, _ = timed(fit, model, tiles, client=client)
+        objectives, peak = [line.objective for line in model.history_], memory.peak / 1e9
+        show(**case, method="learned", seconds=seconds, objectives=objectives, peak_gb=peak)
+        seconds, found = timed(sparse_code, x, model.atoms_, LMBDA, tol=tol, client=client)
+        rounds = [[line.seconds, line.gap / line.objective] for line in found.history]
+        show(
+            **case, method="coded", seconds=seconds, objective=found.objective, gap=found.gap,
+            relative_gap=found.relative_gap, rounds=rounds, peak_gb=memory.peak / 1e9,
+        )  # fmt: skip
+    memory.done.set()
+
+
+def beside(size, tile, fraction, tol):
+    """Coding by blocks on two workers, beside `csc.sparse_code`."""
+    import dask.array as da
+
+    x, atoms = mosaic(size), learned_atoms(N_ATOMS, 8)
+    csc.sparse_code(x[..., :64, :64], atoms, csc.Relative(fraction), tol=tol)  # compiles
+    alone, whole = timed(csc.sparse_code, x, atoms, csc.Relative(fraction), tol=tol)
+    lmbda = whole.problem.penalty.lmbda
+    case = {"bench": "blocks", "case": f"{size}x{size}, {fraction} lmbda_max, tol {tol}"}
+    show(**case, method="csc.sparse_code", seconds=alone, objective=whole.objective)
+    with cluster(2) as client:
+        chunked = da.from_array(x, chunks=(1, 1, tile, tile))
+        sparse_code(chunked[..., :128, :128], atoms, lmbda, block=(64, 64), client=client)
+        seconds, found = timed(sparse_code, chunked, atoms, lmbda, tol=tol, client=client)
+        rounds = [[line.seconds, line.gap / line.objective] for line in found.history]
+        show(
+            **case, method="csc.distributed.sparse_code", block=tile, seconds=seconds,
+            objective=found.objective, relative_gap=found.relative_gap, rounds=rounds,
+        )  # fmt: skip
+
+
+def main(arguments):
+    parser = argparse.ArgumentParser(prog="python -m demos.bench blocks", description=__doc__)
+    parser.add_argument("--size", type=int, default=2048)
+    parser.add_argument("--tile", type=int, default=1024)
+    parser.add_argument("--tol", type=float, default=1e-3)
+    parser.add_argument("--beside", action="store_true")
+    parser.add_argument("--fraction", type=float, default=0.1, help="of lmbda_max, with --beside")
+    choices = parser.parse_args(arguments)
+    if choices.beside:
+        beside(choices.size, choices.tile, choices.fraction, choices.tol)
+    else:
+        large(choices.size, choices.tile, choices.tol)

@@ -1,0 +1,170 @@
+"""Learning on Dask: what a worker costs, what two bring, what travels, and who may die.
+
+``python -m demos.bench distributed`` learns 64 atoms from photographs on this machine alone, on one
+and on two worker processes, each on one core; all must find the same atoms. ``--many`` fits next to
+nothing on clusters of 10 or of 100 workers in this process: what a pass costs beside the work.
+``--kills`` shoots a worker at a random moment of a fit, so many times. docs/distributed.md puts the
+figures together; ``python -m demos.bench blocks`` codes one large picture.
+"""
+
+import argparse
+import os
+import random
+import signal
+from contextlib import contextmanager
+from threading import Timer
+from time import perf_counter
+
+import numpy as np
+
+import csc
+from csc.distributed import fit
+from demos.bench.report import show
+from demos.bench.signals import mosaic
+
+N_ATOMS, LMBDA = 64, 0.1
+
+
+@contextmanager
+def cluster(n_workers, *, processes=True):
+    """A client of so many workers of one core each, all ready."""
+    import dask
+    from dask.distributed import Client, LocalCluster
+
+    arguments = {"n_workers": n_workers, "threads_per_worker": 1, "processes": processes}
+    settings = {"distributed.scheduler.allowed-failures": 1000}
+    with (
+        dask.config.set(settings),
+        LocalCluster(dashboard_address=":0", **arguments) as local,
+        Client(local) as client,
+    ):
+        client.wait_for_workers(n_workers)
+        yield client
+
+
+def learner(**parameters):
+    """64 atoms 8 x 8 from all signals at once."""
+    parameters = {"max_iter": 4, "tol": 0, "random_state": 0, "batch_size": None} | parameters
+    return csc.DictionaryLearning(N_ATOMS, (8, 8), LMBDA, **parameters)
+
+
+def timed(work, *arguments, **parameters):
+    """Seconds, and what came of it."""
+    began = perf_counter()
+    result = work(*arguments, **parameters)
+    return perf_counter() - began, result
+
+
+def processor():
+    """Seconds of processor time of this process and its children: others do not disturb it."""
+    import psutil
+
+    everyone = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    return sum(sum(process.cpu_times()[:2]) for process in everyone)
+
+
+def received(client):
+    """Bytes that workers got from workers since they started."""
+
+    def count(dask_worker):
+        return sum(one["total"] for one in dask_worker.transfer_incoming_log)
+
+    return sum(client.run(count).values())
+
+
+def compare(n, side):
+    """Alone, on one worker and on two: seconds, efficiency, bytes, and the same atoms."""
+    import dask.array as da
+    import numba
+
+    whole = mosaic(2048)[0]
+    corners = np.random.default_rng(0).integers(2048 - side, size=(n, 2))
+    X = np.stack([whole[:, i : i + side, j : j + side] for i, j in corners])
+    learner(max_iter=2).fit(X[:1, :, :64, :64])  # compiles, into the cache of all processes
+    cores = numba.get_num_threads()
+    for threads in (cores, 1):
+        numba.set_num_threads(threads)
+        began = processor()
+        alone, model = timed(learner().fit, X)
+        worked = processor() - began
+        case = {"bench": "distributed", "case": f"{n} pictures {side}x{side}"}
+        show(**case, method="csc.fit", threads=threads, seconds=alone, processor=worked)
+    numba.set_num_threads(cores)
+    one = None
+    for workers in (1, 2):
+        with cluster(workers) as client:
+            fit(learner(max_iter=2), tiny(4 * workers), client=client)  # all have their kernels
+            chunked, before = da.from_array(X, chunks=(1, *X.shape[1:])), received(client)
+            began = processor()
+            seconds, found = timed(fit, learner(), chunked, client=client)
+            used, moved = processor() - began, received(client) - before
+        one = seconds if one is None else one
+        sums = found.state_.statistics
+        show(
+            **case, method="csc.distributed.fit", workers=workers, seconds=seconds,
+            seconds_beside_alone=seconds / alone, efficiency=one / (workers * seconds),
+            processor=used, processor_beside_alone=used / worked,
+            same_atoms=bool((found.atoms_ == model.atoms_).all()),
+            mb_between_workers_a_pass=moved / 4e6,
+            mb_to_client_a_pass=(sums.phi.nbytes + sums.psi.nbytes) / 1e6,
+        )  # fmt: skip
+
+
+def tiny(n):
+    """Pictures of next to no work; neighbours differ in size, so each is a group of its own."""
+    whole = mosaic(256)[0]
+    return [whole[:, :24, : 24 + i % 2] for i in range(n)]
+
+
+def overhead(workers, groups_each=4):
+    """Seconds of a pass over pictures of next to no work, on workers in this process."""
+    X = tiny(workers * groups_each)
+    with cluster(workers, processes=False) as client:
+        fit(learner(max_iter=1), X[:2], client=client)
+        first, _ = timed(fit, learner(max_iter=1), X, client=client)
+        more, _ = timed(fit, learner(max_iter=6), X, client=client)
+    alone, model = timed(learner(max_iter=6).fit, X)
+    update = timed(learner(max_iter=1).fit, X[:1])[0]
+    show(
+        bench="distributed", case=f"{workers} workers in one process, {len(X)} groups",
+        seconds_a_pass=(more - first) / 5, alone_a_pass=alone / 6, one_group_a_pass=update,
+        ms_a_group=1e3 * (more - first - alone * 5 / 6) / 5 / len(X), atoms=model.atoms_.shape,
+    )  # fmt: skip
+
+
+def kill(times, seed):
+    """Shoot a worker at a random moment of a fit, again and again."""
+    X, rng = tiny(12), random.Random(seed)
+    alone, same = learner(max_iter=8).fit(X), 0
+    with cluster(2) as client:
+        fit(learner(max_iter=8), X, client=client)
+        length, _ = timed(fit, learner(max_iter=8), X, client=client)
+        for number in range(times):
+            client.wait_for_workers(2)
+            victim = rng.choice(sorted(client.run(os.getpid).values()))
+            gun = Timer(rng.uniform(0, length), os.kill, (victim, signal.SIGKILL))
+            gun.start()
+            seconds, found = timed(fit, learner(max_iter=8), X, client=client)
+            shot = gun.finished.is_set()
+            gun.cancel()
+            same += bool((found.atoms_ == alone.atoms_).all())
+            show(
+                bench="distributed", case="a worker is killed", number=number, moment=gun.interval,
+                of_seconds=length, took=seconds, in_the_fit=shot, same_atoms_so_far=same,
+            )  # fmt: skip
+
+
+def main(arguments):
+    parser = argparse.ArgumentParser(prog="python -m demos.bench distributed", description=__doc__)
+    parser.add_argument("--images", type=int, default=8)
+    parser.add_argument("--side", type=int, default=768)
+    parser.add_argument("--many", type=int, nargs="+", help="workers in this process")
+    parser.add_argument("--kills", type=int, help="how many")
+    parser.add_argument("--seed", type=int, default=0)
+    choices = parser.parse_args(arguments)
+    if choices.kills:
+        kill(choices.kills, choices.seed)
+    for workers in choices.many or []:
+        overhead(workers)
+    if not choices.kills and not choices.many:
+        compare(choices.images, choices.side)
