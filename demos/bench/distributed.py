@@ -22,7 +22,7 @@ from csc.distributed import fit
 from demos.bench.report import show
 from demos.bench.signals import mosaic
 
-N_ATOMS, LMBDA = 64, 0.1
+N_ATOMS, LMBDA, PASSES = 64, 0.1, 3
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def cluster(n_workers, *, processes=True):
 
 def learner(**parameters):
     """64 atoms 8 x 8 from all signals at once."""
-    parameters = {"max_iter": 4, "tol": 0, "random_state": 0, "batch_size": None} | parameters
+    parameters = {"max_iter": PASSES, "tol": 0, "random_state": 0, "batch_size": None} | parameters
     return csc.DictionaryLearning(N_ATOMS, (8, 8), LMBDA, **parameters)
 
 
@@ -78,9 +78,10 @@ def compare(n, side):
     import numba
 
     whole = mosaic(2048)[0]
-    corners = np.random.default_rng(0).integers(2048 - side, size=(n, 2))
-    X = np.stack([whole[:, i : i + side, j : j + side] for i, j in corners])
-    learner(max_iter=2).fit(X[:1, :, :64, :64])  # compiles, into the cache of all processes
+    corners = np.random.default_rng(0).integers(2048 - side, size=(n, 2)).tolist()
+    # neighbours differ in size: each is a group, which else holds up to 2**20 samples
+    X = [whole[:, i : i + side, j : j + side - k % 2] for k, (i, j) in enumerate(corners)]
+    learner(max_iter=2).fit(tiny(4))  # compiles, into the cache of all processes
     cores = numba.get_num_threads()
     for threads in (cores, 1):
         numba.set_num_threads(threads)
@@ -94,7 +95,7 @@ def compare(n, side):
     for workers in (1, 2):
         with cluster(workers) as client:
             fit(learner(max_iter=2), tiny(4 * workers), client=client)  # all have their kernels
-            chunked, before = da.from_array(X, chunks=(1, *X.shape[1:])), received(client)
+            chunked, before = [da.from_array(x, chunks=-1) for x in X], received(client)
             began = processor()
             seconds, found = timed(fit, learner(), chunked, client=client)
             used, moved = processor() - began, received(client) - before
@@ -105,7 +106,7 @@ def compare(n, side):
             seconds_beside_alone=seconds / alone, efficiency=one / (workers * seconds),
             processor=used, processor_beside_alone=used / worked,
             same_atoms=bool((found.atoms_ == model.atoms_).all()),
-            mb_between_workers_a_pass=moved / 4e6,
+            mb_between_workers_a_pass=moved / PASSES / 1e6,
             mb_to_client_a_pass=(sums.phi.nbytes + sums.psi.nbytes) / 1e6,
         )  # fmt: skip
 
@@ -156,8 +157,8 @@ def kill(times, seed):
 
 def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m demos.bench distributed", description=__doc__)
-    parser.add_argument("--images", type=int, default=8)
-    parser.add_argument("--side", type=int, default=768)
+    parser.add_argument("--images", type=int, default=12)
+    parser.add_argument("--side", type=int, default=384)
     parser.add_argument("--many", type=int, nargs="+", help="workers in this process")
     parser.add_argument("--kills", type=int, help="how many")
     parser.add_argument("--seed", type=int, default=0)
