@@ -5,7 +5,7 @@ VENV   ?= .venv
 PICTURES ?= 1
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test lint bench docs packages clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed-demos
@@ -20,6 +20,18 @@ bench: $(VENV)/.installed-bench
 # Runs every demo, about ten minutes; PICTURES=0 makes the pages without them.
 docs: $(VENV)/.installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -b html -D plot_gallery=$(PICTURES) docs docs/_build/html
+
+# Wheel and sdist, each installed into an environment of its own and used once.
+USE := import csc, numpy; csc.show_versions(); a = numpy.ones((1, 1, 3)); print(csc.sparse_code(a, a, 1.0))
+packages: $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist > /dev/null
+	for file in dist/*; do \
+	  rm -rf build/clean && $(PYTHON) -m venv build/clean && \
+	  build/clean/bin/python -m pip install --quiet --disable-pip-version-check $$file && \
+	  (cd build && clean/bin/python -c "$(USE)") || exit 1; \
+	done
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .
