@@ -36,12 +36,18 @@ def psnr(truth, estimate):
     return float(-10 * np.log10(((truth - estimate) ** 2).mean(dtype="float64")))
 
 
-def write(figure, numbers, out, name):
-    """Write ``name.png`` and ``name.json``, each whole or not at all."""
+def draw(figure, out, name):
+    """Write ``name.png``, whole or not at all."""
     out.mkdir(parents=True, exist_ok=True)
     partial = out / f"{name}.part"
     figure.savefig(partial, format="png", dpi=100)
     os.replace(partial, out / f"{name}.png")
+
+
+def write(figure, numbers, out, name):
+    """Write ``name.png`` and ``name.json``, each whole or not at all."""
+    draw(figure, out, name)
+    partial = out / f"{name}.part"
     partial.write_text(json.dumps(numbers, indent=1))
     os.replace(partial, out / f"{name}.json")
     print(f"picture: {out / name}.png\nnumbers: {out / name}.json")
