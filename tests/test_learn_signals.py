@@ -1,5 +1,6 @@
 """Learning from signals larger than the atoms: statistics, monotony, masks, lists, streams."""
 
+import contextlib
 import itertools
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import csc
 from csc.kernels.cpu.moments import moments
 from csc.learn import statistics as stats
+from csc.learn.learner import Terminated
 from csc.learn.update import descend
 from csc.sparse import SparseCodes
 
@@ -192,6 +194,62 @@ def test_a_stream_is_learned_a_window_at_a_time(rng):
     for i in range(8):
         twin.partial_fit([X[i % 6]])
     np.testing.assert_array_equal(model.atoms_, twin.atoms_)
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, Terminated])
+def test_an_ended_stream_goes_on_where_it_was(end, rng, tmp_path):
+    X, path = planted(rng, (7, 1, 20, 20), (4, 1, 4, 4))[0], tmp_path / "atoms.npz"
+    whole = learner(4, (4, 4), crop=(12, 12)).fit_stream(x[None] for x in X)
+    part = learner(4, (4, 4), crop=(12, 12), checkpoint=path)
+
+    def ends():
+        yield from (x[None] for x in X[:3])
+        raise end
+
+    stops = pytest.raises(SystemExit) if end is Terminated else contextlib.nullcontext()
+    with pytest.warns(UserWarning, match="interrupted after 3 steps"), stops:
+        part.fit_stream(ends())
+    again = csc.resume(path)
+    assert again.state_.n_steps == 3
+    again.fit_stream(itertools.islice((x[None] for x in X), again.state_.n_steps, None))
+    np.testing.assert_array_equal(again.atoms_, whole.atoms_)
+    assert again.history_ == whole.history_
+    assert csc.load(path).state_.n_steps == 7  # the end is kept, though no step of it was due
+
+
+def test_a_stream_takes_no_more_than_it_is_asked_for(rng):
+    X, stream = planted(rng, (6, 1, 20), (3, 1, 4))[0], itertools.count()
+    model = learner(3, (4,)).fit_stream((X[[i]] for i in stream), steps=2)
+    assert next(stream) == 2
+    assert model.state_.n_steps == 2
+    with pytest.raises(ValueError, match="steps must be >= 1"):
+        model.fit_stream(iter(X), steps=0)
+    assert not hasattr(learner(3, (4,)).fit_stream([]), "state_")
+
+    def nothing():
+        yield from ()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        learner(3, (4,)).fit_stream(nothing())
+
+
+@pytest.mark.parametrize("forgetting", [0.0, 1.0, 4.0])
+def test_statistics_forget_by_the_power_asked_for(forgetting, rng, monkeypatch):
+    X, parts = planted(rng, (4, 1, 40), (3, 1, 5), 0.1)[0], []
+    count = stats.of_codes
+
+    def watched(*coded):
+        parts.append(count(*coded))
+        return parts[-1]
+
+    monkeypatch.setattr(stats, "of_codes", watched)
+    model = learner(3, (5,), forgetting=forgetting, replace_after=None)
+    model.fit_stream(x[None] for x in X)
+    weights = [np.prod([(1 - 1 / t) ** forgetting for t in range(s + 1, 5)]) for s in range(1, 5)]
+    for name in ("phi", "psi", "energy"):
+        expected = sum(w * getattr(part, name) for w, part in zip(weights, parts, strict=True))
+        np.testing.assert_allclose(getattr(model.state_.statistics, name), expected, atol=1e-12)
 
 
 def test_dead_atoms_become_the_worst_windows(rng):

@@ -4,6 +4,7 @@ import signal
 import threading
 import warnings
 from contextlib import contextmanager
+from itertools import islice
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -11,6 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 from tqdm import tqdm
 
+from csc._validate import check_count
 from csc.html import card
 from csc.learn.checkpoints import write_checkpoint
 
@@ -54,19 +56,27 @@ class Learner(TransformerMixin, BaseEstimator):
         signals = self._checked(X, mask, resume)
         (self._resume if resume else self._begin)(signals)
         size = len(signals) if self.batch_size is None else min(self.batch_size, len(signals))
+        with self._kept():
+            self._passes(signals, size)
+        return self
+
+    @contextmanager
+    def _kept(self):
+        """Ctrl-C and SIGTERM leave the atoms so far, and a checkpoint if one is asked for."""
         try:
             with _terminable():
-                self._passes(signals, size)
+                yield
         except KeyboardInterrupt as interrupt:
+            if not hasattr(self, "state_"):
+                raise
             self._keep(always=True)
             warnings.warn(
                 f"interrupted after {self.state_.n_steps} steps; the atoms so far are kept, "
                 "fit with warm_start=True goes on",
-                stacklevel=2,
+                stacklevel=4,
             )
             if isinstance(interrupt, Terminated):
                 raise SystemExit(128 + signal.SIGTERM) from None
-        return self
 
     def _passes(self, signals, size):
         n_batches = -(-len(signals) // size)
@@ -99,23 +109,30 @@ class Learner(TransformerMixin, BaseEstimator):
     def fit_stream(self, stream, steps=None):
         """Take an online step on each item of a stream that may not fit into memory.
 
+        Ctrl-C and SIGTERM leave the atoms so far, as in `fit`. A learner that `csc.resume` gave
+        back goes on as if it had not stopped with what is left of the same stream:
+        ``itertools.islice(stream, learner.state_.n_steps, None)``.
+
         Parameters
         ----------
         stream : iterable
             Of what `partial_fit` takes: arrays ``(N, C, *S)`` or lists of ``(C, *S)``.
         steps : int, optional
-            Take no more than this many.
+            Take no more than this many, and no more items than that.
 
         Returns
         -------
         self
         """
-        with tqdm(total=steps, disable=not self.verbose, unit="batch") as bar:
-            for i, X in enumerate(stream):
-                if i == steps:
-                    break
+        if steps is not None:
+            check_count("steps", steps)
+            stream = islice(stream, steps)
+        with self._kept(), tqdm(total=steps, disable=not self.verbose, unit="batch") as bar:
+            for X in stream:
                 self.partial_fit(X)
                 bar.update()
+            if hasattr(self, "state_"):
+                self._keep(always=True)
         return self
 
     @property
