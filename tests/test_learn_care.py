@@ -10,6 +10,7 @@ import pytest
 
 import csc
 from csc.learn.batch import Batch
+from csc.learn.checkpoints import write_checkpoint
 from csc.learn.health import centres, examine, find_twins, lesser_twins
 from csc.learn.plan import Plan
 from csc.learn.recentre import recentre
@@ -265,6 +266,15 @@ def test_the_checkpoint_is_whole_at_every_moment_of_a_write(links, rng, tmp_path
     assert csc.load(tmp_path / "atoms.npz.before").state_.n_steps in (10, 12)
     names = {"atoms.npz", "atoms.npz.before", "atoms.npz1-2345678.part"}
     assert {p.name for p in tmp_path.iterdir()} == names
+
+
+def test_two_names_of_one_checkpoint_do_not_leave_a_third(rng, tmp_path):
+    path, before = tmp_path / "atoms.npz", tmp_path / "atoms.npz.before"
+    model, _ = fitted(path, rng)
+    before.unlink()
+    os.link(path, before)  # as a kill between two renames leaves it
+    write_checkpoint(path, model)
+    assert {p.name for p in tmp_path.iterdir()} == {path.name, before.name}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows ends processes in another way")
