@@ -53,7 +53,7 @@ def learn_alphacsc(X, kind, n_iter):
     learner = getattr(importlib.import_module("alphacsc"), kind)
     options = {
         "reg": LMBDA, "lmbd_max": "fixed", "rank1": False, "solver_z": "lgcd", "D_init": "chunk",
-        "solver_z_kwargs": {"tol": 1e-3, "max_iter": 100_000}, "random_state": 0, "verbose": 0,
+        "solver_z_kwargs": {"tol": 1e-2, "max_iter": 100_000}, "random_state": 0, "verbose": 0,
     }  # fmt: skip
     learner(N_ATOMS, WIDTH, n_iter=N_ATOMS + 1, **options).fit(X[:, :, :300])
     model = learner(N_ATOMS, WIDTH, n_iter=n_iter, **options)
