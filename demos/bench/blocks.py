@@ -13,7 +13,7 @@ from threading import Event, Thread
 
 import csc
 from csc.distributed import fit, sparse_code
-from demos.bench.distributed import LMBDA, N_ATOMS, cluster, learner, timed
+from demos.bench.distributed import N_ATOMS, cluster, learner, timed
 from demos.bench.report import show
 from demos.bench.signals import learned_atoms, mosaic
 
@@ -37,7 +37,7 @@ class Memory(Thread):
             self.peak = max(self.peak, resident)
 
 
-def large(size, tile, tol):
+def large(size, tile, lmbda, tol):
     """Learn from the tiles of a large picture, then code the whole by blocks."""
     import dask.array as da
     import zarr
@@ -52,11 +52,11 @@ def large(size, tile, tol):
         x = da.from_zarr(path)
         corners = [(i, j) for i in range(0, size, tile) for j in range(0, size, tile)]
         tiles = [x[0, :, i : i + tile, j : j + tile] for i, j in corners]
-        model = learner(max_iter=1, batch_size=8)
+        model = learner(max_iter=1, batch_size=8, lmbda=lmbda)
         seconds, _ = timed(fit, model, tiles, client=client)
         objectives, peak = [line.objective for line in model.history_], memory.peak / 1e9
         show(**case, method="learned", seconds=seconds, objectives=objectives, peak_gb=peak)
-        seconds, found = timed(sparse_code, x, model.atoms_, LMBDA, tol=tol, client=client)
+        seconds, found = timed(sparse_code, x, model.atoms_, lmbda, tol=tol, client=client)
         rounds = [[line.seconds, line.gap / line.objective] for line in found.history]
         show(
             **case, method="coded", seconds=seconds, objective=found.objective, gap=found.gap,
@@ -91,10 +91,11 @@ def main(arguments):
     parser.add_argument("--size", type=int, default=2048)
     parser.add_argument("--tile", type=int, default=1024)
     parser.add_argument("--tol", type=float, default=1e-3)
+    parser.add_argument("--lmbda", type=float, default=0.3)
     parser.add_argument("--beside", action="store_true")
     parser.add_argument("--fraction", type=float, default=0.1, help="of lmbda_max, with --beside")
     choices = parser.parse_args(arguments)
     if choices.beside:
         beside(choices.size, choices.tile, choices.fraction, choices.tol)
     else:
-        large(choices.size, choices.tile, choices.tol)
+        large(choices.size, choices.tile, choices.lmbda, choices.tol)

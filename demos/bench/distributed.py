@@ -13,7 +13,7 @@ import random
 import signal
 from contextlib import contextmanager
 from threading import Timer
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 
@@ -33,6 +33,9 @@ def cluster(n_workers, *, processes=True):
 
     arguments = {"n_workers": n_workers, "threads_per_worker": 1, "processes": processes}
     settings = {"distributed.scheduler.allowed-failures": 1000}
+    if not processes:  # many in one process: no shares of its memory, no samples of their stacks
+        arguments["memory_limit"] = None
+        settings["distributed.worker.profile.enabled"] = False
     with (
         dask.config.set(settings),
         LocalCluster(dashboard_address=":0", **arguments) as local,
@@ -44,8 +47,8 @@ def cluster(n_workers, *, processes=True):
 
 def learner(**parameters):
     """64 atoms 8 x 8 from all signals at once."""
-    parameters = {"max_iter": PASSES, "tol": 0, "random_state": 0, "batch_size": None} | parameters
-    return csc.DictionaryLearning(N_ATOMS, (8, 8), LMBDA, **parameters)
+    given = {"lmbda": LMBDA, "max_iter": PASSES, "tol": 0, "random_state": 0, "batch_size": None}
+    return csc.DictionaryLearning(N_ATOMS, (8, 8), **given | parameters)
 
 
 def timed(work, *arguments, **parameters):
@@ -118,18 +121,22 @@ def tiny(n):
 
 
 def overhead(workers, groups_each=4):
-    """Seconds of a pass over pictures of next to no work, on workers in this process."""
-    X = tiny(workers * groups_each)
+    """Processor time of a pass over pictures of next to no work, on workers in this process."""
+    X, seconds = tiny(workers * groups_each), {}
     with cluster(workers, processes=False) as client:
-        fit(learner(max_iter=1), X[:2], client=client)
-        first, _ = timed(fit, learner(max_iter=1), X, client=client)
-        more, _ = timed(fit, learner(max_iter=6), X, client=client)
-    alone, model = timed(learner(max_iter=6).fit, X)
-    update = timed(learner(max_iter=1).fit, X[:1])[0]
+        for passes in (1, 2, 4):  # the first is a warm-up
+            began = process_time()
+            fit(learner(max_iter=passes), X, client=client)
+            seconds[passes] = process_time() - began
+    a_pass = (seconds[4] - seconds[2]) / 2
+    for passes in (2, 4):
+        began = process_time()
+        learner(max_iter=passes).fit(X)
+        seconds[passes] = process_time() - began
+    alone = (seconds[4] - seconds[2]) / 2
     show(
         bench="distributed", case=f"{workers} workers in one process, {len(X)} groups",
-        seconds_a_pass=(more - first) / 5, alone_a_pass=alone / 6, one_group_a_pass=update,
-        ms_a_group=1e3 * (more - first - alone * 5 / 6) / 5 / len(X), atoms=model.atoms_.shape,
+        processor_a_pass=a_pass, alone_a_pass=alone, ms_a_group=1e3 * (a_pass - alone) / len(X),
     )  # fmt: skip
 
 
