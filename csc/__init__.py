@@ -9,6 +9,7 @@ import importlib
 __version__ = "0.1.0"
 
 _NAMES = {
+    "csc._device": ["to_device"],
     "csc.comparison": ["Comparison", "FilterSet", "compare_filters", "describe_filters"],
     "csc.constraints": [
         "NonNegative",

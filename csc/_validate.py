@@ -9,8 +9,11 @@ from csc._device import namespace
 FLOATS = (np.float32, np.float64)
 
 
-def check_floats(name, a):
-    """Return ``a`` unchanged if it is a non-empty float32 or float64 array without NaN or inf."""
+def check_floats(name, a, *, values=True):
+    """Return ``a`` unchanged if it is a non-empty float32 or float64 array without NaN or inf.
+
+    ``values=False`` does not look at values: of arrays on a device, that would wait for it.
+    """
     if not hasattr(a, "dtype") or not hasattr(a, "shape"):
         raise TypeError(f"{name} must be an array, got {type(a).__name__}; use numpy.asarray")
     if a.dtype not in FLOATS:
@@ -21,7 +24,7 @@ def check_floats(name, a):
     if 0 in a.shape:
         raise ValueError(f"{name} is empty: shape {a.shape}")
     xp = namespace(a)
-    if not np.isfinite(_range(a)).all():  # no array of the size of a is made
+    if values and not np.isfinite(_range(a)).all():  # no array of the size of a is made
         what = "NaN" if xp.isnan(a).any() else "inf"
         raise ValueError(f"{name} holds {what}; pass a mask where values are missing, or clean it")
     return a
@@ -56,12 +59,13 @@ def check_atoms(atoms, name="atoms"):
     return atoms
 
 
-def check_signals(x, atom_shape, name="x", *, fit=True):
+def check_signals(x, atom_shape, name="x", *, fit=True, values=True):
     """Return signals ``(N, C, *S)`` that suit atoms of shape ``(C, *s)``, or say why not.
 
-    ``fit`` asks that the atoms lie wholly inside the signal (mode "full").
+    ``fit`` asks that the atoms lie wholly inside the signal (mode "full"); ``values`` as in
+    `check_floats`.
     """
-    check_floats(name, x)
+    check_floats(name, x, values=values)
     channels, extents = atom_shape[0], tuple(atom_shape[1:])
     ndim = 2 + len(extents)
     if x.ndim != ndim:

@@ -7,7 +7,7 @@ from operator import add
 import numpy as np
 
 from csc import fourier
-from csc._device import given, kernels, namespace, volume
+from csc._device import check_same_device, given, kernels, namespace, to_host, volume
 from csc._validate import check_atoms, check_floats, check_signals
 from csc.geometry import Geometry
 from csc.html import Shown
@@ -175,7 +175,7 @@ class Dictionary(Shown):
             kernels(z).correlate_patches(z.reshape(n, -1), self.matrix.T, out.reshape(n, -1))
             return out
         padded = self.geometry.padded_extents(extents)
-        if self._transforms(z, z.shape[2:], padded):
+        if self._transforms(z.shape[2:], padded):
             return self.geometry.unpad(
                 fourier.synthesize(z, self._spectra(padded), self.geometry.stride, padded), extents
             )
@@ -198,7 +198,7 @@ class Dictionary(Shown):
         -------
         z : array (N, K, *V)
         """
-        self.check_signals("x", x)
+        self.check_signals("x", x, values=self._looks)
         extents = self.code_extents(x.shape[2:])
         n = x.shape[0]
         if lanes := self.lanes(x, x.shape[2:]):
@@ -206,7 +206,7 @@ class Dictionary(Shown):
         if self.is_patch(x.shape[2:]):
             return self._correlate_patches(x.reshape(n, -1)).reshape(n, self.n_atoms, *extents)
         padded = self.pad(x)
-        if self._transforms(x, extents, padded.shape[2:]):
+        if self._transforms(extents, padded.shape[2:]):
             spectra = self._spectra(padded.shape[2:])
             return fourier.correlate(padded, spectra, self.geometry.stride, extents)
         xp, padded, blocks = namespace(x, self.atoms), given(padded), []
@@ -221,9 +221,8 @@ class Dictionary(Shown):
 
     def is_direct(self, signal_extents):
         """Whether `adjoint` is one sum over an atom's samples: no patches, no transforms."""
-        S = signal_extents
-        shapes = self.code_extents(S), self.geometry.padded_extents(S)
-        other = self.is_patch(S) or self._transforms(self.atoms, *shapes)
+        shapes = self.code_extents(signal_extents), self.geometry.padded_extents(signal_extents)
+        other = self.is_patch(signal_extents) or self._transforms(*shapes)
         return len(self.parts) == 1 and not other
 
     def proximal_step(self, r, step, point, prox):
@@ -231,7 +230,8 @@ class Dictionary(Shown):
         z, z_old, momentum = point
         if lanes := self.lanes(r, r.shape[2:]):
             return lanes.shrink(r, (), point, step, prox)
-        out, atoms = namespace(z).empty_like(z), self.atoms * self.dtype.type(step)
+        xp = namespace(z)
+        out, atoms = xp.empty_like(z), self.atoms * xp.asarray(step, dtype=self.dtype)
         uphill = kernels(r, z).proximal_step(
             given(self.pad(r)), given(atoms), self._steps,
             (given(z), given(z_old), momentum), prox, volume(out),
@@ -254,14 +254,14 @@ class Dictionary(Shown):
             ``g[k, c, l] = sum_{n, v} (E r)[n, c, t v + l] z[n, k, v]``; 0 behind smaller atoms.
         """
         self._check_codes(z)
-        self.check_signals("r", r)
+        self.check_signals("r", r, values=self._looks)
         if (r.shape[0], *self.code_extents(r.shape[2:])) != (z.shape[0], *z.shape[2:]):
             raise ValueError(f"r of shape {r.shape} does not fit codes z of shape {z.shape}")
         n, padded = len(r), self.pad(r)
         if self.is_patch(r.shape[2:]):
             g = (z.reshape(n, -1).T @ r.reshape(n, -1)).reshape(self.atoms.shape)
             return self._stacked([g[own] for own in self._owns])
-        if self._transforms(z, z.shape[2:], padded.shape[2:], for_atoms=True):
+        if self._transforms(z.shape[2:], padded.shape[2:], for_atoms=True):
             g = fourier.correlate_atoms(padded, z, self.geometry.stride, self.extents)
             return self._stacked([g[own] for own in self._owns])
         xp, padded, blocks = namespace(r, z, self.atoms), given(padded), []
@@ -295,14 +295,13 @@ class Dictionary(Shown):
     def lipschitz(self, signal_extents=None):
         """Certified upper bound of the squared operator norm ``||D||^2``.
 
-        D is a part of the circular operator on signals of P samples an axis, those that the
-        atoms reach, whose norm is the largest eigenvalue over the DFT frequencies w of
-        ``sum_k d_k(w) d_k(w)^H`` (C x C). With strides the same holds of the samples taken
-        every t-th, which are channels of their own. For P above 16 taps an axis the
-        frequencies are sampled more coarsely, at n points an axis, and the bound divided by
-        ``cos(pi (s - 1) / n)``: no trigonometric polynomial of degree s - 1 exceeds its
-        largest sample by more [1]_. Exact for patches (S = s), and in mode "circular" up to 16
-        taps.
+        D is a part of the circular operator on the P samples an axis that the atoms reach, whose
+        norm is the largest eigenvalue over the DFT frequencies w of ``sum_k d_k(w) d_k(w)^H``.
+        With strides the same holds of the samples taken every t-th, which are channels of their
+        own. For P above 16 taps an axis the frequencies are sampled more coarsely, at n points an
+        axis, and the bound divided by ``cos(pi (s - 1) / n)``: no trigonometric polynomial of
+        degree s - 1 exceeds its largest sample by more [1]_. Exact for patches (S = s), and in
+        mode "circular" up to 16 taps.
 
         Parameters
         ----------
@@ -320,7 +319,8 @@ class Dictionary(Shown):
         """
         if signal_extents is not None and self.is_patch(signal_extents):
             return float(self._norm_squared_patch)
-        phases, wanted = polyphase(self.atoms.astype("float64"), self.geometry.stride), None
+        atoms = to_host(self.atoms).astype("float64")  # small: a device would be slower
+        phases, wanted = polyphase(atoms, self.geometry.stride), None
         if signal_extents is not None:
             more = [0 if self.mode == "circular" else s - 1 for s in phases.shape[2:]]
             codes = self.code_extents(signal_extents)
@@ -336,28 +336,26 @@ class Dictionary(Shown):
 
     @cached_property
     def _norm_squared_patch(self):
-        xp = namespace(self.atoms)
-        return xp.linalg.norm(self.matrix.astype("float64"), 2) ** 2
+        return np.linalg.norm(to_host(self.matrix).astype("float64"), 2) ** 2
 
     def _correlate_patches(self, rows):
         out = namespace(rows).empty((len(rows), self.n_atoms), self.dtype)
         kernels(rows).correlate_patches(rows, self.matrix, out)
         return out
 
-    def check_signals(self, name, x):
+    def check_signals(self, name, x, *, values=True):
         """Refuse signals ``(N, C, *S)`` that this dictionary cannot explain."""
-        check_signals(x, self.atoms.shape[1:], name, fit=self.geometry.must_fit)
+        check_signals(x, self.atoms.shape[1:], name, fit=self.geometry.must_fit, values=values)
         self.code_extents(x.shape[2:])
         self._check_dtype(name, x)
 
     def __getstate__(self):
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def _transforms(self, a, positions, padded, *, for_atoms=False):
-        """Whether to go through the Fourier domain: host arrays and atoms that are large enough."""
-        on_host = namespace(a) is np
+    def _transforms(self, positions, padded, *, for_atoms=False):
+        """Whether to go through the Fourier domain: whether the atoms are large enough."""
         shapes = [atoms.shape for _, atoms in self.parts]
-        return on_host and fourier.is_faster(shapes, positions, padded, for_atoms=for_atoms)
+        return fourier.is_faster(shapes, positions, padded, for_atoms=for_atoms)
 
     def _spectra(self, padded):
         """Spectra of the atoms for signals of these extents; the last ones are kept."""
@@ -382,15 +380,19 @@ class Dictionary(Shown):
         return tuple(shape)
 
     def _check_codes(self, z):
-        self._check_dtype("z", check_floats("z", z))
+        self._check_dtype("z", check_floats("z", z, values=self._looks))
         if z.ndim != self.atoms.ndim or z.shape[1] != self.n_atoms:
             raise ValueError(
                 f"z must be (N, K, *V) with K = {self.n_atoms} and {self.atoms.ndim - 2} spatial "
                 f"axes, got shape {z.shape}"
             )
 
+    @property
+    def _looks(self):  # for NaN: on a device operators would wait at every step
+        return namespace(self.atoms) is np
+
     def _check_dtype(self, name, a):
-        namespace(a, self.atoms)  # refuses mixed devices
+        check_same_device(**{name: a, "atoms": self.atoms})
         if a.dtype != self.dtype:
             raise TypeError(
                 f"{name} is {a.dtype} but the atoms are {self.dtype}; use one precision, "

@@ -8,6 +8,8 @@ from math import log2, prod
 import numpy as np
 from scipy import fft
 
+from csc._device import namespace
+
 THREADS = -1  # all cores
 # Multiplications of the direct kernels in the time of one sample of a transform, per octave, and of
 # one product of spectra: fitted by `python -m demos.bench crossover`.
@@ -36,33 +38,35 @@ def spectra(atoms, extents):
 def correlate(x, spectra, stride, positions):
     """``out[n, k, v] = sum_{c, l} d[k, c, l] x[n, c, t v + l]``, from the spectra of atoms d."""
     lengths, taken = tuple(map(_length, x.shape[2:])), _every(stride, positions)
-    out = np.empty((len(x), len(spectra), *positions), x.dtype)
+    xp = namespace(x, spectra)
+    out = xp.empty((len(x), len(spectra), *positions), x.dtype)
     for n in range(len(x)):  # a signal at a time: memory for its codes only
         signal = _forward(x[n : n + 1], lengths)[0].conj()
-        codes = np.einsum("kc...,c...->k...", spectra, signal)
-        out[n] = _back(np.conj(codes, out=codes)[None], lengths)[0][taken]
+        codes = xp.einsum("kc...,c...->k...", spectra, signal)
+        out[n] = _back(xp.conj(codes, out=codes)[None], lengths)[0][taken]
     return out
 
 
 def synthesize(z, spectra, stride, extents):
     """``out[n, c, u] = sum_{k, v} d[k, c, u - t v] z[n, k, v]``, from the spectra of atoms d."""
     lengths = tuple(map(_length, extents))
-    out = np.empty((len(z), spectra.shape[1], *extents), z.dtype)
+    xp = namespace(z, spectra)
+    out = xp.empty((len(z), spectra.shape[1], *extents), z.dtype)
     for n in range(len(z)):
         codes = _forward(_spread(z[n], stride, extents)[None], lengths)[0]
-        signal = np.einsum("kc...,k...->c...", spectra, codes)
+        signal = xp.einsum("kc...,k...->c...", spectra, codes)
         out[n] = _back(signal[None], lengths)[0][..., *map(slice, extents)]
     return out
 
 
 def correlate_atoms(x, z, stride, extents):
     """``out[k, c, l] = sum_{n, v} x[n, c, t v + l] z[n, k, v]`` for l in the atoms' ``extents``."""
-    lengths, total = tuple(map(_length, x.shape[2:])), 0
+    xp, lengths, total = namespace(x, z), tuple(map(_length, x.shape[2:])), 0
     for n in range(len(x)):
         codes = _forward(_spread(z[n], stride, x.shape[2:])[None], lengths)[0]
         signal = _forward(x[n : n + 1], lengths)[0]
-        total = total + np.einsum("k...,c...->kc...", codes.conj(), signal)
-    return np.ascontiguousarray(_back(total, lengths)[..., *map(slice, extents)])
+        total = total + xp.einsum("k...,c...->kc...", codes.conj(), signal)
+    return xp.ascontiguousarray(_back(total, lengths)[..., *map(slice, extents)])
 
 
 def _length(n):
@@ -70,11 +74,17 @@ def _length(n):
 
 
 def _forward(a, lengths):
-    return fft.rfftn(a, lengths, axes=tuple(range(2, a.ndim)), workers=THREADS)
+    xp, axes = namespace(a), tuple(range(2, a.ndim))
+    if xp is np:
+        return fft.rfftn(a, lengths, axes=axes, workers=THREADS)
+    return xp.fft.rfftn(a, lengths, axes=axes)
 
 
 def _back(a, lengths):
-    return fft.irfftn(a, lengths, axes=tuple(range(2, a.ndim)), workers=THREADS, overwrite_x=True)
+    xp, axes = namespace(a), tuple(range(2, a.ndim))
+    if xp is np:
+        return fft.irfftn(a, lengths, axes=axes, workers=THREADS, overwrite_x=True)
+    return xp.fft.irfftn(a, lengths, axes=axes)
 
 
 def _every(stride, positions):
@@ -86,6 +96,6 @@ def _spread(codes, stride, extents):
     """Codes ``(K, *V)`` at their samples, zeros between them."""
     if max(stride) == 1:
         return codes
-    out = np.zeros((len(codes), *extents), codes.dtype)
+    out = namespace(codes).zeros((len(codes), *extents), codes.dtype)
     out[_every(stride, codes.shape[1:])] = codes
     return out

@@ -88,7 +88,8 @@ class MultiLayerProblem:
         for i, (D, penalty) in enumerate(zip(self.dictionary.layers, self.penalties, strict=True)):
             if i > 0:  # no memory: one zero, seen as an array of codes
                 shape = (len(self.x), D.atoms.shape[1], *chain[i])
-                x = namespace(self.x).broadcast_to(self.x.dtype.type(0), shape)
+                xp = namespace(self.x)
+                x = xp.broadcast_to(xp.zeros((), self.x.dtype), shape)
             parts.append(Problem(x, D, penalty))
         return parts
 
@@ -211,6 +212,11 @@ class MultiLayerProblem:
         slopes.append(q)
         value, gap = _gap(self.x.astype("float64"), r, chain, slopes, self.penalties)
         return float(value.sum()), float(gap.sum())
+
+    @property
+    def on_host(self):
+        """Whether arrays are NumPy's."""
+        return namespace(self.x) is np
 
     @property
     def is_convex(self):

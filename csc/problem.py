@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from csc import certify
-from csc._device import kernels, namespace
+from csc._device import check_same_device, kernels, namespace
 from csc._validate import check_floats, check_scale
 from csc.active_set import ActiveSet
+from csc.cover import local_certificate
 from csc.dictionary import Dictionary
 from csc.layout import Layout
 from csc.measured import Measured
@@ -70,7 +71,7 @@ class Problem:
                 "csc.Dictionary(atoms)"
             )
         if self.mask is not None and not hasattr(self.mask, "dtype"):
-            object.__setattr__(self, "mask", np.asarray(self.mask))
+            object.__setattr__(self, "mask", namespace(self.x).asarray(self.mask))
         x = self.x if self.mask is None else _fill_missing(self.x, self.mask)
         if not hasattr(self.penalty, "prox"):
             raise TypeError(f"penalty must be a penalty such as csc.L1(0.1), got {self.penalty!r}")
@@ -85,6 +86,7 @@ class Problem:
             penalty.check_codes(self.code_shape)
         weights = getattr(penalty, "weights", None)
         if weights is not None:
+            check_same_device(x=self.x, weights=weights)
             try:
                 fits = np.broadcast_shapes(weights.shape, self.code_shape) == self.code_shape
             except ValueError:
@@ -241,7 +243,7 @@ class Problem:
         """Smallest ``lmbda`` at which codes of zeros are optimal (see the penalty)."""
         penalty = self.penalty if penalty is None else penalty
         D = self.dictionary
-        if penalty.name == "l1" and D.is_convolution and not self.is_patch:
+        if penalty.name == "l1" and D.is_convolution and not self.is_patch and self.on_host:
             weights = self._atom_weights(penalty)
             if weights is not None and (weights > 0).all():  # no array of K x pixels
                 layout = Layout(D, self.x.shape, self.x.dtype)
@@ -252,11 +254,8 @@ class Problem:
                 "lmbda of an L0 penalty must be a number where signals are measured: the norms of "
                 "measured atoms are not known"
             )
-        energies = (
-            (D.atoms.reshape(D.n_atoms, -1) ** 2)
-            .sum(axis=1)
-            .reshape(-1, *(1,) * (D.atoms.ndim - 2))
-        )
+        energies = (D.atoms.reshape(D.n_atoms, -1) ** 2).sum(axis=1)
+        energies = energies.reshape(-1, *(1,) * (D.atoms.ndim - 2))
         return penalty.lmbda_max(D.adjoint(self.x), energies)
 
     def gap(self, z):
@@ -271,7 +270,12 @@ class Problem:
             return self._patch_certificate(z)
         if self.has_local_dual:
             return self._local_certificate(z)
-        cost, gap = certify.certificate(self.x, self.dictionary, z, self.penalty, self.mask)
+        of = self.x, self.dictionary, z, self.penalty, self.mask
+        if self._has_prices:
+            weights = self._atom_weights(self.penalty).astype("float64")
+            cost, gap = local_certificate(*of, float(self.penalty.lmbda) * weights)
+        else:
+            cost, gap = certify.certificate(*of)
         return float(cost.sum()), float(gap.sum())
 
     @property
@@ -296,7 +300,7 @@ class Problem:
     def _atom_weights(self, penalty):
         weights = penalty.weights
         if weights is None:
-            weights = np.ones(1, self.x.dtype)
+            weights = namespace(self.x).ones(1, self.x.dtype)
         if weights.size > 1 and weights.size != weights.shape[1 - self.x.ndim :][0]:
             return None
         out = namespace(self.x).empty(self.dictionary.n_atoms, self.x.dtype)
@@ -305,8 +309,13 @@ class Problem:
 
     @property
     def kernels(self):
-        """Kernels of the device that holds the signals."""
+        """Kernels of the device that holds the signals; not all devices have all."""
         return kernels(self.x)
+
+    @property
+    def on_host(self):
+        """Whether arrays are NumPy's: pursuits that follow single codes are the CPU's."""
+        return namespace(self.x) is np
 
     def _patch_certificate(self, z):
         n, form = len(z), self.gram_form
@@ -322,7 +331,7 @@ class Problem:
     def has_spectra(self):
         """Whether D is a product at every frequency: it wraps around and every sample is seen."""
         D = self.dictionary
-        return self.mask is None and D.mode == "circular" and D.geometry.is_dense
+        return self.on_host and self.mask is None and D.mode == "circular" and D.geometry.is_dense
 
     def solve_ridge(self, v, rho):
         """argmin over z  ``1/2 ||x - D z||^2 + rho / 2 ||z - v||^2``, if `has_spectra`."""
@@ -340,7 +349,8 @@ class Problem:
     @property
     def sees_whole_atoms(self):
         """Whether no border cuts an atom and no sample is missing."""
-        return self.mask is None and self.dictionary.mode in {"full", "circular"}
+        whole = self.dictionary.mode in {"full", "circular"}
+        return whole and self.mask is None and self.on_host
 
     def support(self, z):
         """`Support` at codes ``z``, dense or sparse."""
@@ -350,6 +360,10 @@ class Problem:
     @property
     def has_local_dual(self):
         """Whether dual points may be shrunk place by place: a lasso with prices > 0."""
+        return self._has_prices and self.on_host
+
+    @cached_property
+    def _has_prices(self):
         if self.penalty.name != "l1" or not self.dictionary.is_convolution:
             return False
         return self.atom_prices is not None and bool((self.atom_prices > 0).all())
@@ -373,7 +387,7 @@ def _values(z):
 
 def _fill_missing(x, mask):
     """Signals with zeros where nothing was observed."""
-    xp = namespace(x, mask)
+    xp = check_same_device(x=x, mask=mask)
     values = xp.unique(mask)
     if not xp.isin(values, xp.asarray([0, 1])).all():
         raise ValueError(f"mask must hold only 0 (missing) and 1 (observed), got {values[:5]}")

@@ -6,7 +6,7 @@ from math import prod
 
 import numpy as np
 
-from csc._device import namespace
+from csc._device import check_same_device, namespace
 from csc._memory import check_memory
 from csc._validate import check_count, check_floats, check_number
 from csc.dictionary import Dictionary
@@ -162,7 +162,8 @@ def solve(
     if not solver.suits(problem):
         raise ValueError(f"{type(solver).__name__} cannot solve this problem: it {solver.needs}")
     what = f"{type(solver).__name__} on codes {problem.code_shape}"
-    check_memory(what, _bytes(problem, solver), "solve fewer signals at a time, or crop them")
+    if problem.on_host:  # CuPy itself says when a device is full
+        check_memory(what, _bytes(problem, solver), "solve fewer signals at a time, or crop them")
     z = start(problem, solver) if init is None else _checked_start(problem, init)
     with watched(callback, max_iter, verbose=verbose) as look:
         z, n_iter, history, status = iterate(problem, solver, z, (tol, max_iter), look)
@@ -183,7 +184,7 @@ def _checked_start(problem, init):
     if isinstance(problem, MultiLayerProblem):
         return tuple(_checked_start(p, z) for p, z in zip(problem.layers, init, strict=True))
     if not isinstance(init, SparseCodes):
-        check_floats("init", init)
+        check_same_device(x=problem.x, init=check_floats("init", init))
     if init.shape != problem.code_shape or init.dtype != problem.x.dtype:
         raise ValueError(
             f"init must be codes of shape {problem.code_shape} and dtype {problem.x.dtype}, got "

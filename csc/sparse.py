@@ -6,6 +6,8 @@ from math import prod
 
 import numpy as np
 
+from csc._device import namespace
+
 
 @dataclass(frozen=True, eq=False)
 class SparseCodes:
@@ -38,8 +40,9 @@ class SparseCodes:
     @classmethod
     def of(cls, z):
         """Sparse form of dense codes."""
-        rows = np.moveaxis(z, 1, -1).reshape(-1)
-        index = np.flatnonzero(rows)
+        xp = namespace(z)
+        rows = xp.moveaxis(z, 1, -1).reshape(-1)
+        index = xp.flatnonzero(rows)
         return cls(z.shape, index, rows[index])
 
     @classmethod

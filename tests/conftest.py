@@ -1,7 +1,14 @@
 """Shared fixtures."""
 
+import sys
+from functools import cache
+
+import fake_cupy
+import host_cuda
 import numpy as np
 import pytest
+
+import csc
 
 RTOL = {"float32": 2e-5, "float64": 1e-12}  # of results whose sums are short
 
@@ -19,3 +26,37 @@ def rng():
 @pytest.fixture
 def rtol(dtype):
     return RTOL[dtype.name]
+
+
+@cache
+def no_device():
+    """Why no GPU can be used, or None."""
+    try:
+        csc.to_device(np.zeros(1), "gpu")
+    except (ImportError, RuntimeError) as error:
+        return str(error)
+    return None
+
+
+@pytest.fixture(params=["numpy", "cupy"])
+def xp(request):
+    """NumPy, and CuPy if a device answers."""
+    if request.param == "numpy":
+        return np
+    if no_device():
+        pytest.skip(no_device())
+    return sys.modules["cupy"]
+
+
+@pytest.fixture(params=["host", "device"])
+def cupy(request):
+    """A CuPy that is none, with kernels compiled for the host; and CuPy if a device answers."""
+    if request.param == "device":
+        if no_device():
+            pytest.skip(no_device())
+        yield sys.modules["cupy"]
+    elif host_cuda.COMPILER is None:
+        pytest.skip("g++ is not installed")
+    else:
+        with fake_cupy.installed() as module:
+            yield module

@@ -37,6 +37,13 @@ def dense(D, x, atoms=None):
     return naive.synthesis_matrix(atoms, x.shape[2:], D.mode, D.stride)
 
 
+@pytest.mark.parametrize("mode", ["full", "valid", "same", "circular"])
+@pytest.mark.parametrize("extents", [(31,), (12, 9), (5, 6, 7)])
+def test_all_maps_are_adjoint_where_the_arrays_are(mode, extents, rng, dtype, xp):
+    atoms = rng.standard_normal((3, 2, *(3, 4, 2)[: len(extents)])).astype(dtype)
+    csc.testing.dot_test(csc.Dictionary(xp.asarray(atoms), mode), extents, rng=0)
+
+
 @settings(max_examples=150, deadline=None)
 @given(geometry=geometries(), dtype=st.sampled_from(["float32", "float64"]))
 def test_every_map_equals_its_dense_matrix(geometry, dtype):

@@ -126,10 +126,10 @@ def learner(n_atoms, atom_shape, **changes):
 @pytest.mark.parametrize("mode", ["full", "valid", "same", "circular"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("missing", [0, 0.3])
-def test_batch_learning_never_raises_the_objective(mode, dtype, missing, rng):
+def test_batch_learning_never_raises_the_objective(mode, dtype, missing, rng, xp):
     X, _ = planted(rng, (2, 1, 24, 25), (4, 1, 4, 4), mode=mode)
     X[rng.random(X.shape) < missing] = np.nan
-    fitted = learner(4, (4, 4), mode=mode, max_iter=25).fit(X.astype(dtype))
+    fitted = learner(4, (4, 4), mode=mode, max_iter=25).fit(xp.asarray(X.astype(dtype)))
     objectives = np.array([line.objective for line in fitted.history_])
     slack = 1e-9 if dtype == "float64" else 1e-6
     assert (np.diff(objectives) <= slack * objectives[0]).all()

@@ -92,22 +92,24 @@ def test_forward_is_layered_thresholding(rule, rng):
 
 @pytest.mark.parametrize("n_layers", [2, 3])
 @pytest.mark.parametrize(("mode", "stride"), [("full", 1), ("valid", 2), ("circular", 1)])
-def test_iterates_equal_the_transcription(n_layers, mode, stride, rng):
+def test_iterates_equal_the_transcription(n_layers, mode, stride, rng, xp):
     p = problem(rng, n_layers, modes=mode, stride=stride, extent=18)
     dense = naive.matrices(p.dictionary.layers, p.x.shape[2:])
     solvers = csc.MLISTA(0.7), csc.MLFISTA(0.7, restart=False)
-    states = [solver.init(p, p.zeros()) for solver in solvers]
+    q = csc.to_device(p, "cpu" if xp is np else "gpu")
+    states = [solver.init(q, q.zeros()) for solver in solvers]
     mus = states[0].step_sizes
     starts = [np.zeros(p.layers[-1].zeros()[0].size)] * 2
     expected = [naive.ml_fista(dense, p.x[n].ravel(), starts[n], LMBDAS, mus, 8) for n in (0, 1)]
     z = list(starts)
     for k in range(8):
-        states = [s.step(p, state) for s, state in zip(solvers, states, strict=True)]
+        states = [s.step(q, state) for s, state in zip(solvers, states, strict=True)]
+        found = [csc.to_device(state.z, "cpu") for state in states]
         for n in (0, 1):
             codes = naive.ml_ista_pass(dense, p.x[n].ravel(), z[n], LMBDAS, mus)
             z[n] = codes[-1]
             for layer in range(n_layers):
-                g = [state.z[layer][n].ravel() for state in states]
+                g = [codes_of[layer][n].ravel() for codes_of in found]
                 np.testing.assert_allclose(g[0], codes[layer], atol=1e-12)
                 np.testing.assert_allclose(g[1], expected[n][k][layer], atol=1e-12)
     assert z[0].any()

@@ -341,3 +341,13 @@ def test_an_error_in_one_batch_leaves_no_thread_at_work():
     with pytest.raises(KeyboardInterrupt):
         in_batches(kernel, 100 * BATCH)
     assert not running
+
+
+def test_a_start_of_codes_that_all_must_leave_is_left():
+    """All codes go in the first round: the next gap need not be smaller than that of the start."""
+    atoms = np.eye(3)
+    x, start, z = np.array([[0.1, 0.1, 2.0]]), np.array([[0.2, 0.0, 0.0]]), np.zeros((1, 3))
+    gap = np.zeros(1)
+    weights, energies = np.full(3, 0.5), (x * x).sum(axis=1)
+    lasso_gram(atoms, x @ atoms, energies, weights, True, 1e-9, 100, start, z, gap)
+    np.testing.assert_allclose(z, [[0, 0, 1.5]], atol=1e-12)

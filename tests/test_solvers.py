@@ -7,40 +7,44 @@ import pytest
 import csc
 
 
-def toy(rng, S=(9, 7), s=(3, 2), k=4, c=2, n=2, lmbda=0.7):
-    D = csc.Dictionary(rng.standard_normal((k, c, *s)))
-    x = rng.standard_normal((n, c, *S))
-    return csc.Problem(x, D, csc.L1(lmbda)), naive.synthesis_matrix(D.atoms, S)
+def toy(rng, S=(9, 7), s=(3, 2), k=4, n=2, lmbda=0.7, xp=np):
+    c, atoms = 2, rng.standard_normal((k, 2, *s))
+    x, D = xp.asarray(rng.standard_normal((n, c, *S))), csc.Dictionary(xp.asarray(atoms))
+    return csc.Problem(x, D, csc.L1(lmbda)), naive.synthesis_matrix(atoms, S)
 
 
 def iterates(solver, problem, z0, n):
     state, out = solver.init(problem, z0), []
     for _ in range(n):
         state = solver.step(problem, state)
-        out.append(state.z)
+        out.append(csc.to_device(state.z, "cpu"))
     return out
 
 
 @pytest.mark.parametrize("start", ["zeros", "random"])
-def test_ista_walks_as_its_paper(start, rng):
-    problem, M = toy(rng)
-    z0 = problem.zeros() if start == "zeros" else rng.standard_normal(problem.code_shape)
-    L = problem.lipschitz()
-    ours = iterates(csc.ISTA(1 / L), problem, z0, 40)
+def test_ista_walks_as_its_paper(start, rng, xp):
+    problem, M = toy(rng, xp=xp)
+    z0 = np.zeros(problem.code_shape) + (start == "random") * rng.standard_normal(
+        problem.code_shape
+    )
+    L, x = problem.lipschitz(), csc.to_device(problem.x, "cpu")
+    ours = iterates(csc.ISTA(1 / L), problem, xp.asarray(z0), 40)
     for i in range(2):
-        theirs = naive.ista(M, problem.x[i].ravel(), z0[i].ravel(), 0.7, L, 40)
+        theirs = naive.ista(M, x[i].ravel(), z0[i].ravel(), 0.7, L, 40)
         for a, b in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(a[i].ravel(), b, atol=1e-12)
 
 
 @pytest.mark.parametrize("restart", [False, True])
 @pytest.mark.parametrize("start", ["zeros", "random"])
-def test_fista_walks_as_its_papers(restart, start, rng):
-    problem, M = toy(rng, n=1, lmbda=0.3)
-    z0 = problem.zeros() if start == "zeros" else rng.standard_normal(problem.code_shape)
-    L = problem.lipschitz()
-    ours = iterates(csc.FISTA(1 / L, restart), problem, z0, 300)
-    theirs = naive.fista(M, problem.x.ravel(), z0.ravel(), 0.3, L, 300, restart)
+def test_fista_walks_as_its_papers(restart, start, rng, xp):
+    problem, M = toy(rng, n=1, lmbda=0.3, xp=xp)
+    z0 = np.zeros(problem.code_shape) + (start == "random") * rng.standard_normal(
+        problem.code_shape
+    )
+    L, x = problem.lipschitz(), csc.to_device(problem.x, "cpu")
+    ours = iterates(csc.FISTA(1 / L, restart), problem, xp.asarray(z0), 300)
+    theirs = naive.fista(M, x.ravel(), z0.ravel(), 0.3, L, 300, restart)
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a.ravel(), b, atol=1e-9)
 

@@ -7,6 +7,7 @@ from math import inf
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from csc._device import check_same_device, namespace, to_host
 from csc._validate import check_atoms, check_count, check_number
 from csc.constraints import UnitBall, UnitSphere
 from csc.dictionary import Dictionary
@@ -161,7 +162,9 @@ class DictionaryLearning(Learner):
         """
         solutions, is_list = self._solved(X, mask)
         codes = [solution.codes for solution in solutions]
-        return [z for some in codes for z in some] if is_list else np.concatenate(codes)
+        if is_list:
+            return [z for some in codes for z in some]
+        return namespace(*codes).concatenate(codes)
 
     def inverse_transform(self, codes):
         """Signals ``(N, C, *S)`` synthesised from codes, or a list of them."""
@@ -177,7 +180,7 @@ class DictionaryLearning(Learner):
     def health(self):
         """`Health` of the atoms so far: idle ones, twins, and those that drift."""
         state = self._fitted()
-        return examine(state.atoms, state.statistics.squares, state.idle)
+        return examine(to_host(state.atoms), to_host(state.statistics.squares), state.idle)
 
     def plan(self, X, mask=None):
         """`Plan` of the memory that ``fit(X)`` takes; nothing is learned."""
@@ -199,6 +202,7 @@ class DictionaryLearning(Learner):
     def _solved(self, X, mask):
         """Solutions of all groups of signals, and whether a list of signals came."""
         D, signals = self.dictionary_, Signals(X, mask)
+        check_same_device(X=signals.first, atoms_=D.atoms)
         signals.check(D.atoms.shape[1:], D.geometry.must_fit)
         groups = signals.take(np.arange(len(signals)))
         solutions = [
@@ -222,6 +226,7 @@ class DictionaryLearning(Learner):
         signals, channels = X if isinstance(X, Signals) else Signals(X, mask), None
         if resume:
             n_atoms, channels = self.state_.atoms.shape[:2]
+            check_same_device(X=signals.first, atoms_=self.state_.atoms)
             if n_atoms != self.n_atoms:
                 raise ValueError(
                     f"n_atoms is {self.n_atoms} but {n_atoms} atoms are learned so far"
@@ -257,13 +262,15 @@ class DictionaryLearning(Learner):
 
     def _begin(self, signals):
         """Initial state: random or given atoms, nothing seen."""
-        self._planned(signals).check()
+        xp = check_same_device(X=signals.first, init=self.init)
+        if xp is np:
+            self._planned(signals).check()
         self.seed_ = seed_of(self.random_state)
         shape = (self.n_atoms, signals.n_channels, *self.atom_shape)
         atoms = self.init
         if atoms is None:
             noise = np.random.default_rng((self.seed_, 0)).standard_normal(shape)
-            atoms = UnitSphere().project(noise)
+            atoms = UnitSphere().project(xp.asarray(noise))
         elif check_atoms(atoms, "init").shape != shape:
             raise ValueError(f"init must have shape (K, C, *s) = {shape}, got {atoms.shape}")
         atoms = self.constraint.project(atoms).astype(signals.dtype)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from csc._device import namespace
+from csc._device import check_same_device, namespace
 from csc._validate import check_floats, check_signals
 from csc.learn.batch import Batch
 from csc.learn.coding import code, in_numbers
@@ -67,7 +67,7 @@ class Signals:
         if not self.is_array and not self.x:
             raise ValueError("X is an empty list; give at least one signal (C, *S)")
         if mask is not None and self.is_array:
-            mask = _broadcast("mask", np.asarray(mask), X.shape)
+            mask = _broadcast("mask", mask, X)
         if mask is not None and not self.is_array:
             mask = list(mask)
             if len(mask) != len(self.x):
@@ -81,6 +81,7 @@ class Signals:
         """Refuse signals that atoms ``(C, *s)`` cannot explain; None for C asks for any number."""
         channels, *extents = atom_shape
         for name, x in self._named():
+            check_same_device(**{self._named()[0][0]: self.first, name: x})
             present = floats_of(name, x)
             own = x.shape[1] if channels is None and x.ndim > 1 else channels
             check_signals(present, (own or 0, *extents), name, fit=must_fit)
@@ -98,9 +99,14 @@ class Signals:
         return [(f"X[{i}]", x[None]) for i, x in enumerate(self.x)]
 
     @property
+    def first(self):
+        """An array of signals."""
+        return self.x if self.is_array else self.x[0]
+
+    @property
     def dtype(self):
         """Precision of the signals."""
-        return self.x.dtype if self.is_array else self.x[0].dtype
+        return self.first.dtype
 
     @property
     def n_channels(self):
@@ -130,6 +136,7 @@ class Signals:
         if self.is_array and window is None and len(which) == len(self.x):
             return Groups(_split(self.x, self.mask))
         if self.is_array and window is None:
+            which = namespace(self.x).asarray(which)
             return Groups(_split(self.x[which], None if self.mask is None else self.mask[which]))
         places, runs = self.runs(which, window)
         return Groups(self._joined(places, runs))
@@ -172,13 +179,11 @@ def groups_of(signals, masks, parts):
         Broadcastable to the signals.
     parts : list of tuples of slices
     """
-    cuts = [(..., *part) for part in parts]
+    xp, cuts = namespace(*signals), [(..., *part) for part in parts]
     if masks is not None:
-        masks = [
-            _broadcast("mask", np.asarray(m), x.shape) for m, x in zip(masks, signals, strict=True)
-        ]
-        masks = np.stack([mask[cut] for mask, cut in zip(masks, cuts, strict=True)])
-    x = namespace(signals[0]).stack([x[cut] for x, cut in zip(signals, cuts, strict=True)])
+        masks = [_broadcast("mask", m, x) for m, x in zip(masks, signals, strict=True)]
+        masks = xp.stack([mask[cut] for mask, cut in zip(masks, cuts, strict=True)])
+    x = xp.stack([x[cut] for x, cut in zip(signals, cuts, strict=True)])
     return _split(x, masks)
 
 
@@ -219,10 +224,14 @@ def floats_of(name, x):
     return check_floats(name, x)
 
 
-def _broadcast(name, mask, shape):
-    if not np.isin(np.unique(mask), (0, 1)).all():
+def _broadcast(name, mask, x):
+    xp, shape = namespace(x), x.shape
+    if hasattr(mask, "dtype"):
+        check_same_device(X=x, **{name: mask})
+    mask = xp.asarray(mask)
+    if not ((mask == 0) | (mask == 1)).all():
         raise ValueError(f"{name} must hold only 0 (missing) and 1 (observed)")
     try:
-        return np.broadcast_to(mask, shape)
+        return xp.broadcast_to(mask, shape)
     except ValueError:
         raise ValueError(f"{name} of shape {mask.shape} does not broadcast to {shape}") from None

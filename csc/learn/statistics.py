@@ -30,8 +30,8 @@ class Statistics(NamedTuple):
 def of_nothing(atoms, stride=None):
     """Statistics of no signals at all; without a ``stride``, of patches."""
     lags = () if stride is None else lags_of(atoms.shape[2:], stride)
-    k = len(atoms)
-    return Statistics(np.zeros((k, k, *lags)), np.zeros((k, atoms[0].size)), 0.0)
+    xp, k = namespace(atoms), len(atoms)
+    return Statistics(xp.zeros((k, k, *lags)), xp.zeros((k, atoms[0].size)), 0.0)
 
 
 def of_codes(problem, codes):
@@ -43,21 +43,41 @@ def of_codes(problem, codes):
     """
     if problem.is_patch:
         return _of_patches(problem.x, codes)
+    D, ones = problem.dictionary, (1,) * (5 - problem.x.ndim)
+    x, codes = (_complete if problem.on_host else _complete_dense)(problem, codes)
+    xp, wraps = namespace(x), D.mode == "circular"
+    k, lags = D.n_atoms, lags_of(D.extents, D.geometry.stride)
+    phi, psi = xp.empty((k, k, *ones, *lags)), xp.empty((k, x.shape[1], *ones, *D.extents))
+    grid = (*ones, *codes.shape[2:]), (*ones, *D.geometry.stride), wraps
+    kernels(x).moments(x, (codes.index, codes.values), grid, phi, psi)
+    own = x[(..., *map(slice, problem.x.shape[2:]))] if wraps else x
+    energy = 0.5 * float(xp.einsum("ncijk,ncijk->", own, own, dtype="float64"))
+    return Statistics(phi.reshape(k, k, *lags), psi.reshape(k, -1), energy)
+
+
+def _complete(problem, codes):
+    """Padded signals (N, C, P0, P1, P2), D z where nothing was observed, and sparse codes."""
     codes = codes if isinstance(codes, SparseCodes) else SparseCodes.of(codes)
-    D = problem.dictionary
-    layout = Layout(D, problem.x.shape, problem.x.dtype)
+    layout = Layout(problem.dictionary, problem.x.shape, problem.x.dtype)
     x, mask = layout.observed(problem.x, problem.mask)
     if mask is not None:
         fit = Columns(layout, codes.index).add(codes.values, layout.buffer())
         x = np.where(mask != 0, x, fit)
-    x, ones = x[layout.inside], (1,) * (5 - problem.x.ndim)
-    k, lags = D.n_atoms, lags_of(D.extents, D.geometry.stride)
-    phi, psi = np.empty((k, k, *ones, *lags)), np.empty((k, x.shape[1], *ones, *D.extents))
-    grid = layout.positions, layout.stride, layout.wraps
-    kernels(x).moments(x, (codes.index, codes.values), grid, phi, psi)
-    own = x[(..., *map(slice, layout.extents))] if layout.wraps else x
-    energy = 0.5 * float(np.einsum("ncijk,ncijk->", own, own, dtype="float64"))
-    return Statistics(phi.reshape(k, k, *lags), psi.reshape(k, -1), energy)
+    return x[layout.inside], codes
+
+
+def _complete_dense(problem, z):
+    """`_complete` of dense codes, wherever they are."""
+    D, shape, xp = problem.dictionary, problem.x.shape, namespace(problem.x)
+    x, whole = D.pad(problem.x), D.mode in ("full", "circular")
+    if problem.mask is not None or not whole:
+        mask = xp.ones(shape, bool) if problem.mask is None else problem.mask != 0
+        inside = Dictionary(D.atoms, "full", D.stride, D.sizes)
+        wraps = D.mode == "circular"
+        fit = D.pad(D(z, shape[2:])) if wraps else inside(z, x.shape[2:])
+        x = xp.where(D.pad(xp.broadcast_to(mask, shape)), x, fit)
+    volume = *shape[:2], *(1,) * (5 - x.ndim), *x.shape[2:]
+    return xp.ascontiguousarray(x).reshape(volume), SparseCodes.of(z)
 
 
 def _of_patches(signals, codes):
@@ -100,7 +120,7 @@ def correlate(phi, atoms, stride):
     if phi.ndim == 2:
         return (phi @ atoms.reshape(len(atoms), -1)).reshape(len(phi), *atoms.shape[1:])
     if not atoms.any():
-        return np.zeros((len(phi), *atoms.shape[1:]))
+        return namespace(atoms).zeros((len(phi), *atoms.shape[1:]))
     first = [(n // 2) * t for n, t in zip(phi.shape[2:], stride, strict=True)]
     own = (slice(a, a + s) for a, s in zip(first, atoms.shape[2:], strict=True))
     return Dictionary(atoms, "full", stride)(phi)[(..., *own)]
@@ -116,7 +136,7 @@ def data_term(statistics, atoms, stride=()):
 
 def forget_atoms(statistics, which):
     """Statistics without what they knew of the atoms in the boolean mask ``which``."""
-    keep = (~which).astype("float64")
+    keep = namespace(statistics.phi).asarray(~which, dtype="float64")
     phi, psi, energy = statistics
     rows = keep.reshape(-1, *(1,) * (phi.ndim - 1))
     return Statistics(phi * rows * rows.swapaxes(0, 1), psi * keep[:, None], energy)

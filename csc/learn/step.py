@@ -1,11 +1,13 @@
 """One step of online dictionary learning: a state and coded signals in, a new state out."""
 
 from dataclasses import dataclass
+from functools import partial
 from math import inf, nan
 from typing import NamedTuple
 
 import numpy as np
 
+from csc._device import device_of, namespace, to_device, to_host
 from csc.learn import statistics as stats
 from csc.learn.health import lesser_twins
 from csc.learn.recentre import recentre
@@ -66,7 +68,7 @@ class Coded(NamedTuple):
         if isinstance(self.z, SparseCodes):
             n_atoms = self.z.shape[1]
             return np.bincount(self.z.index % n_atoms, minlength=n_atoms) > 0
-        return (self.z != 0).any(axis=(0, *range(2, self.z.ndim)))
+        return to_host((self.z != 0).any(axis=(0, *range(2, self.z.ndim))))
 
 
 def begin(atoms, statistics=None):
@@ -99,19 +101,19 @@ def advance(state, batch, rules):
     keep = 0 if rules.forgetting == inf else (1 - 1 / t) ** rules.forgetting
     statistics = stats.blend(state.statistics, new, keep) if keep else new
     atoms = descend(state.atoms, statistics, rules.constraint, rules.n_passes, stride)
-    variance, gain = state.variance, state.gain
+    idle, variance, gain = map(to_host, (state.idle, state.variance, state.gain))
     if rules.homeostasis is not None:
-        variance, gain = rules.homeostasis(variance, gain, new.squares / positions)
+        variance, gain = rules.homeostasis(variance, gain, to_host(new.squares) / positions)
         atoms = _with_norms(atoms, gain)
-    idle = np.where(of_batch.used, 0, state.idle + positions)
+    idle = np.where(of_batch.used, 0, idle + positions)
     dead, codes = idle >= (inf if rules.replace_after is None else rules.replace_after), None
     if statistics.phi.ndim > 2 and rules.recentre_every and t % rules.recentre_every == 0:
-        atoms, codes, moved = recentre(atoms, batch)
+        atoms, codes, moved = _at_home(recentre, atoms, batch)
         atoms, statistics = rules.constraint.project(atoms), stats.forget_atoms(statistics, moved)
-        dead |= lesser_twins(atoms, new.squares)
+        dead |= lesser_twins(to_host(atoms), to_host(new.squares))
     if dead.any():
-        worst = batch.worst(atoms.shape[2:], int(dead.sum()))
-        atoms, dead = fill_places(atoms, dead, worst, rules.constraint)
+        replace = partial(_replace, dead=dead, constraint=rules.constraint)
+        atoms, dead = _at_home(replace, atoms, batch)
         atoms = _with_norms(atoms, gain) if rules.homeostasis is not None else atoms
         statistics, idle = stats.forget_atoms(statistics, dead), np.where(dead, 0, idle)
     n_nonzero = of_batch.n_nonzero / n
@@ -120,9 +122,25 @@ def advance(state, batch, rules):
     return State(*new, state.position, codes), line
 
 
+def _replace(atoms, batch, *, dead, constraint):
+    """Atoms with the worst-coded windows in the place of dead ones, and which were replaced."""
+    worst = batch.worst(atoms.shape[2:], int(dead.sum()))
+    return fill_places(atoms, dead, worst, constraint)
+
+
+def _at_home(work, atoms, batch):
+    """What is rarely done is done on the host; the last result, a mask of atoms, stays there."""
+    device = device_of(atoms)
+    if device == "cpu":
+        return work(atoms, batch)
+    *results, mask = work(to_host(atoms), to_device(batch, "cpu"))
+    return *to_device(results, device), mask
+
+
 def _with_norms(atoms, norms):
     """Atoms rescaled to the given norms; an atom of zeros stays."""
     shape = (-1, *(1,) * (atoms.ndim - 1))
-    present = np.sqrt((atoms * atoms).reshape(len(atoms), -1).sum(axis=1))
-    scale = norms / np.where(present > 0, present, 1)
+    xp = namespace(atoms)
+    present = xp.sqrt((atoms * atoms).reshape(len(atoms), -1).sum(axis=1))
+    scale = xp.asarray(norms) / xp.where(present > 0, present, 1)
     return atoms * scale.reshape(shape).astype(atoms.dtype)

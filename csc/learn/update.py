@@ -1,7 +1,6 @@
 """Dictionary update from sufficient statistics."""
 
-import numpy as np
-
+from csc._device import namespace
 from csc.learn.statistics import correlate
 
 BLOCK = 16  # atoms moved at once; measured: larger blocks step shorter, smaller ones loop longer
@@ -50,7 +49,7 @@ def descend(atoms, statistics, constraint, n_passes=1, stride=()):
 def _steps(phi):
     """Lengths of the steps of some atoms ``(B,)``; an unused atom stays."""
     axes = tuple(range(2, phi.ndim))
-    norms = abs(np.fft.rfftn(phi, axes=axes)).max(axis=axes) if axes else abs(phi)
+    norms = abs(namespace(phi).fft.rfftn(phi, axes=axes)).max(axis=axes) if axes else abs(phi)
     curvature = norms.sum(axis=1)
     used = curvature > 0
     return used / (curvature + ~used)

@@ -45,7 +45,7 @@ class ADMM:
     check_every = 10
     needs = (
         "needs a penalty with a prox and signals that wrap around: mode='circular', stride 1, no "
-        "mask"
+        "mask, and NumPy arrays"
     )
 
     def __post_init__(self):

@@ -42,7 +42,7 @@ class ConvOMP:
 
     check_every = 20
     sparse = True
-    needs = "needs an L0 penalty, mode 'full' or 'circular', and no mask"
+    needs = "needs an L0 penalty, mode 'full' or 'circular', no mask, and NumPy arrays"
 
     def __post_init__(self):
         if self.n_nonzero is not None and (

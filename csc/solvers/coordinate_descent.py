@@ -34,11 +34,15 @@ class CoordinateDescent:
     max_sweeps: int = 100
 
     check_every = 1
-    needs = "needs a LogPenalty, codes with one position (patches) and no mask"
+    needs = "needs a LogPenalty, codes with one position (patches), no mask, and NumPy arrays"
 
     def suits(self, problem):
         """Whether the problem is a log-penalised patch problem."""
-        return problem.is_patch and problem.penalty.name == "log"
+        return (
+            problem.is_patch
+            and problem.penalty.name == "log"
+            and hasattr(problem.kernels, "log_gram")
+        )
 
     def init(self, problem, z0):  # noqa: ARG002  one signature for all solvers
         """State at codes ``z0``."""

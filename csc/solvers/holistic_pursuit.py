@@ -87,7 +87,7 @@ class HolisticPursuit:
 
     check_every = 1
     layered = True
-    needs = "needs a csc.MultiLayerProblem of two or more layers"
+    needs = "needs a csc.MultiLayerProblem of two or more layers, and NumPy arrays"
 
     def __post_init__(self):
         given = self.cosparsity
@@ -105,7 +105,7 @@ class HolisticPursuit:
 
     def suits(self, problem):
         """Whether the problem has layers, and one between the signal and the deepest."""
-        return hasattr(problem, "layers") and len(problem.layers) > 1
+        return hasattr(problem, "layers") and len(problem.layers) > 1 and problem.on_host
 
     def init(self, problem, z0):
         """State at codes ``z0``, of all layers, with empty cosupports."""

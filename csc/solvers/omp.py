@@ -36,7 +36,7 @@ class OMP:
     energy: float = 0.0
 
     check_every = 1
-    needs = "needs an L0 penalty, codes with one position (patches) and no mask"
+    needs = "needs an L0 penalty, codes with one position (patches), no mask, and NumPy arrays"
 
     def __post_init__(self):
         if self.n_nonzero is not None and (
@@ -48,7 +48,11 @@ class OMP:
 
     def suits(self, problem):
         """Whether the problem is an L0-penalised patch problem."""
-        return problem.is_patch and problem.penalty.name == "l0"
+        return (
+            problem.is_patch
+            and problem.penalty.name == "l0"
+            and hasattr(problem.kernels, "omp_gram")
+        )
 
     def init(self, problem, z0):  # noqa: ARG002  one signature for all solvers
         """State at codes ``z0``, which the pursuit ignores: it starts from nothing."""

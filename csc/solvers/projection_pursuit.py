@@ -62,7 +62,10 @@ class ProjectionPursuit:
 
     check_every = 20
     layered = True
-    needs = "needs a csc.MultiLayerProblem whose layers all have mode 'full', or all 'circular'"
+    needs = (
+        "needs a csc.MultiLayerProblem whose layers all have mode 'full', or all 'circular', and "
+        "NumPy arrays"
+    )
 
     def __post_init__(self):
         limits = tuple(self.limits)
@@ -82,7 +85,7 @@ class ProjectionPursuit:
         if not hasattr(problem, "layers"):
             return False
         modes = {D.mode for D in problem.dictionary.layers}
-        return modes in ({"full"}, {"circular"})
+        return modes in ({"full"}, {"circular"}) and problem.on_host
 
     def init(self, problem, z0):
         """State at codes ``z0``, of all layers; the pursuit goes on from the deepest."""

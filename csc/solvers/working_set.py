@@ -61,7 +61,7 @@ class WorkingSet:
 
     check_every = 1
     sparse = True  # codes of larger signals
-    needs = "needs an L1 penalty with one price > 0 for each atom"
+    needs = "needs an L1 penalty with one price > 0 for each atom (CuPy arrays: on patches)"
 
     def suits(self, problem):
         """Whether the problem is a lasso with a price for each atom."""

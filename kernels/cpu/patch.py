@@ -101,7 +101,8 @@ def _descend(gram, rules, m, factor, work, lists, index):
         violation = max(top - 1, 0.0)
         called, enters = 1 + CALLED * violation, 1 + ENTERS * violation
         if warm:  # there is no factor yet
-            warm, called, enters, cost = False, 0.0, 1.0, 0.5 * energy
+            warm, called, enters = False, 0.0, 1.0
+            cost, gap = 0.5 * energy, np.inf  # of no codes at all; these may gain nothing yet
             m = _recall(len(gram), m, work, lists, index)
         entered, last_cost, last_gap = 0, cost, gap
         for i in range(_call(len(gram), called, lists, index)):

@@ -1,0 +1,20 @@
+"""CUDA kernels, compiled by CuPy when first called: twins of those for the CPU.
+
+The same names and arguments, CuPy arrays for NumPy's. No call waits for the device.
+"""
+
+from csc.kernels.gpu.conv import correlate, correlate_atoms, excess, synthesize
+from csc.kernels.gpu.moments import moments
+from csc.kernels.gpu.patch import (
+    certify_patches,
+    correlate_patches,
+    energies,
+    lasso_gram,
+    statistics,
+)
+from csc.kernels.gpu.proximal import proximal_step
+
+__all__ = [
+    "certify_patches", "correlate", "correlate_atoms", "correlate_patches", "energies", "excess",
+    "lasso_gram", "moments", "proximal_step", "statistics", "synthesize",
+]  # fmt: skip

@@ -1,0 +1,142 @@
+"""Learning from CuPy arrays, beside learning from NumPy's."""
+
+import numpy as np
+import pytest
+
+import csc
+from csc._device import device_of
+from csc.learn import statistics
+from csc.learn.batch import Batch
+from csc.learn.step import Coded, Rules, advance, begin
+
+pytestmark = pytest.mark.usefixtures("cupy")
+CLOSE = {"float32": 1e-4, "float64": 1e-9}  # of patches; both are coded to coding_tol
+
+
+def on_gpu(x):
+    return csc.to_device(x, "gpu")
+
+
+def both(make, X, **kwargs):
+    """A learner fitted on the CPU, and one on the device."""
+    there = {name: on_gpu(value) for name, value in kwargs.items()}
+    return make().fit(X, **kwargs), make().fit(on_gpu(X), **there)
+
+
+def assert_alike(ours, theirs, rtol):
+    assert device_of(theirs.atoms_) == "gpu"
+    assert theirs.atoms_.dtype == ours.atoms_.dtype
+    back = csc.to_device(theirs.atoms_, "cpu")
+    np.testing.assert_allclose(back, ours.atoms_, rtol=0, atol=rtol)
+    lines = [[step.objective for step in model.history_] for model in (ours, theirs)]
+    np.testing.assert_allclose(lines[1], lines[0], rtol=rtol)
+
+
+def test_patches(rng, dtype):
+    X = rng.laplace(size=(60, 1, 3, 3)).astype(dtype)
+
+    def make():
+        how = {"coding_tol": 1e-6, "max_iter": 2, "batch_size": 20, "random_state": 0}
+        return csc.DictionaryLearning(6, (3, 3), 0.5, **how)
+
+    ours, theirs = both(make, X)
+    assert_alike(ours, theirs, CLOSE[dtype.name])
+    codes = theirs.transform(on_gpu(X))
+    np.testing.assert_allclose(codes.get(), ours.transform(X), atol=CLOSE[dtype.name])
+    assert device_of(theirs.inverse_transform(codes)) == "gpu"
+    assert theirs.score(on_gpu(X)) == pytest.approx(ours.score(X), rel=1e-4)
+    assert len(theirs.health().share) == 6
+
+
+@pytest.mark.parametrize("mode", ["full", "same", "circular"])
+def test_images(rng, dtype, mode):
+    X = rng.laplace(size=(2, 1, 8, 9)).astype(dtype)
+
+    def make():
+        how = {"coding_tol": 1e-6, "max_iter": 2, "random_state": 0, "mode": mode}
+        learner = csc.DictionaryLearning(2, (3, 2), 1.2, **how)
+        learner._precision = lambda: {"float32": 1e-6, "float64": 1e-11}[dtype.name]
+        return learner
+
+    assert_alike(*both(make, X), {"float32": 1e-3, "float64": 1e-5}[dtype.name])
+
+
+def test_statistics_with_a_mask(rng):
+    x, atoms = rng.standard_normal((2, 1, 9, 8)), rng.standard_normal((3, 1, 3, 2))
+    mask = (rng.random(x.shape) < 0.8).astype(float)
+    for mode in ("full", "valid", "same", "circular"):
+        problem = csc.Problem(x, csc.Dictionary(atoms, mode), csc.L1(0.1), mask)
+        z = rng.standard_normal(problem.code_shape) * (rng.random(problem.code_shape) < 0.3)
+        ours = statistics.of_codes(problem, z)
+        theirs = statistics.of_codes(on_gpu(problem), on_gpu(z))
+        for one, other in zip(ours, csc.to_device(theirs, "cpu"), strict=True):
+            np.testing.assert_allclose(other, one, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (8, 9)], ids=["patches", "images"])
+def test_a_step_from_the_same_codes_is_the_same(rng, dtype, shape):
+    x, atoms = rng.standard_normal((4, 1, *shape)), rng.standard_normal((5, 1, 3, 3))
+    problem = csc.Problem(x.astype(dtype), csc.Dictionary(atoms.astype(dtype)), csc.L1(0.1))
+    z = rng.standard_normal(problem.code_shape) * (rng.random(problem.code_shape) < 0.4)
+    stride = None if problem.is_patch else (1, 1)
+    empty = statistics.of_nothing(problem.dictionary.atoms, stride)
+    start = begin(problem.dictionary.atoms, empty)
+    batch = Batch([Coded(problem, z.astype(dtype))])
+    rules = Rules(csc.ZeroMean() & csc.UnitBall(), csc.HomeostaticGain(), 4.0, 100, n_passes=3)
+    ours, line = advance(start, batch, rules)
+    theirs, there = advance(on_gpu(start), on_gpu(batch), rules)
+    close = {"float32": 1e-5, "float64": 1e-12}[dtype.name]
+    np.testing.assert_allclose(theirs.atoms.get(), ours.atoms, atol=close)
+    assert tuple(there) == pytest.approx(tuple(line), rel=close, nan_ok=True)
+    for one, other in zip(ours.statistics, csc.to_device(theirs.statistics, "cpu"), strict=True):
+        np.testing.assert_allclose(other, one, atol=1e-11)
+
+
+def test_dead_and_off_centre_atoms_are_mended(rng):
+    X = rng.laplace(size=(2, 1, 7, 8))
+
+    def make():
+        how = {"max_iter": 2, "random_state": 0, "replace_after": 1, "recentre_every": 1}
+        gain = csc.HomeostaticGain()
+        learner = csc.DictionaryLearning(3, (3, 3), 1.5, homeostasis=gain, **how)
+        learner._precision = lambda: 1e-9
+        return learner
+
+    ours, theirs = both(make, X)
+    assert_alike(ours, theirs, 1e-4)
+    assert [s.n_replaced for s in theirs.history_] == [s.n_replaced for s in ours.history_]
+
+
+def test_masks_missing_samples_and_lists(rng):
+    X = [rng.laplace(size=(1, 7, 8)), rng.laplace(size=(1, 9, 6))]
+    X[0][0, 2, 3] = np.nan
+    masks = [np.ones((1, 7, 8)), (rng.random((1, 9, 6)) < 0.9).astype(float)]
+
+    def make():
+        how = {"max_iter": 1, "random_state": 0, "batch_size": 1}
+        learner = csc.DictionaryLearning(2, (3, 3), 1.0, **how)
+        learner._precision = lambda: 1e-9
+        return learner
+
+    ours, theirs = both(make, X, mask=masks)
+    assert_alike(ours, theirs, 1e-4)
+    with pytest.raises(TypeError, match=r"mask.* lies on the CPU|mask.* on the CPU"):
+        make().fit(on_gpu(X), mask=masks)
+
+
+def test_what_was_learned_moves_saves_and_goes_on(rng, tmp_path):
+    X = rng.laplace(size=(30, 1, 5))
+    learner = csc.DictionaryLearning(4, (5,), 0.5, max_iter=2, batch_size=10, random_state=0)
+    there = learner.fit(on_gpu(X))
+    with pytest.raises(TypeError, match=r"X lies on the CPU .* atoms_ on the GPU"):
+        there.transform(X)
+    with pytest.raises(TypeError, match=r"X lies on the CPU .* atoms_ on the GPU"):
+        there.partial_fit(X)
+    csc.save(tmp_path / "atoms.npz", there)
+    loaded = csc.load(tmp_path / "atoms.npz")
+    assert device_of(loaded.atoms_) == "cpu"
+    again = on_gpu(loaded).set_params(warm_start=True, max_iter=4).fit(on_gpu(X))
+    whole = csc.DictionaryLearning(4, (5,), 0.5, max_iter=4, batch_size=10, random_state=0)
+    whole.fit(on_gpu(X))
+    np.testing.assert_array_equal(again.atoms_.get(), whole.atoms_.get())
+    assert csc.to_device(loaded, "cpu") is loaded
