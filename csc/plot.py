@@ -318,7 +318,7 @@ def fit_quality(report, ax=None):
     return ax
 
 
-SETS = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"
+SETS = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#888888"
 
 
 def filter_sets(sets, figure=None, *, sheets=True):

@@ -35,7 +35,8 @@ def said(described, beside, cnn):
     for name, found in beside.items():
         alike, unlike = [], []
         for quantity, (value, (_, high)) in found.distances.items():
-            (alike if not value.value > high else unlike).append(quantity)
+            if value.value == value.value:  # not NaN: both have Gabor-like filters
+                (unlike if value.value > high else alike).append(quantity)
         sentences.append(
             f"{name} beside {cnn.name}: no further apart than chance in {_listed(alike)}; "
             f"further in {_listed(unlike)}."

@@ -101,7 +101,7 @@ def test_sentences_follow_the_intervals(rng):
         "pairs", "with", "y", "overlap", "of", "spans",
     ]  # fmt: skip
     said = _filter_words.said(sets, beside, sets[1])
-    assert said[0].startswith("x beside y: no further apart than chance in")
+    assert said[0] == "x beside y: no further apart than chance in R2; further in nothing."
     assert all("nan" not in sentence for sentence in said)
 
 
