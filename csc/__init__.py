@@ -22,7 +22,12 @@ _NAMES = {
     ],
     "csc.dictionary": ["Dictionary"],
     "csc.first_layer": ["FirstLayer", "load_first_layer"],
-    "csc.learn": ["DictionaryLearning", "HomeostaticGain", "resume"],
+    "csc.learn": [
+        "DictionaryLearning",
+        "HomeostaticGain",
+        "MultiLayerDictionaryLearning",
+        "resume",
+    ],
     "csc.matching": ["Match", "match_dictionaries"],
     "csc.measured": ["Measured"],
     "csc.nonconvex": ["L0", "LogPenalty"],

@@ -66,7 +66,8 @@ MAY_IMPORT = {
     "path": {"_device", "_validate", "penalties", "problem", "solving", "sparse"},
     "learn": {
         "_device", "_memory", "_validate", "constraints", "dictionary", "geometry", "layout",
-        "html", "loop", "path", "penalties", "problem", "solvers", "solving", "sparse", "store",
+        "html", "loop", "multilayer_dictionary", "multilayer_problem", "path", "penalties",
+        "problem", "solvers", "solving", "sparse", "store",
     },
     "images": {"_validate"},
     "distributed": {

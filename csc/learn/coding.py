@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from csc.learn.step import Coded
+from csc.loop import INTERRUPTED
 from csc.loop import start as begin
 from csc.path import lmbda_for_sparsity
 from csc.penalties import TargetSparsity
@@ -56,6 +57,14 @@ def _codes(problem, start, tol):
         start = None
     judges_itself = isinstance(solver, WorkingSet) or problem.is_patch and solver.check_every == 1
     if not judges_itself:
-        return solve(problem, solver, tol=tol, init=start).z
+        return solved(problem, solver, start, {"tol": tol}).z
     start = begin(problem, solver) if start is None else start
     return solver.step(problem, solver.init(problem, start)).z
+
+
+def solved(problem, solver, start, limits):
+    """`solve` whose codes are to be learned from: an interrupt ends more than the solve."""
+    solution = solve(problem, solver, init=start, **limits)
+    if solution.status == INTERRUPTED:
+        raise KeyboardInterrupt
+    return solution

@@ -57,6 +57,7 @@ class Learner(TransformerMixin, BaseEstimator):
         (self._resume if resume else self._begin)(signals)
         size = len(signals) if self.batch_size is None else min(self.batch_size, len(signals))
         with self._kept():
+            self._prepare(signals)
             self._passes(signals, size)
         return self
 
@@ -78,7 +79,11 @@ class Learner(TransformerMixin, BaseEstimator):
             if isinstance(interrupt, Terminated):
                 raise SystemExit(128 + signal.SIGTERM) from None
 
-    def _passes(self, signals, size):
+    def _prepare(self, signals):
+        """What comes before the first pass, if anything."""
+
+    def _passes(self, signals, size, keep=None):
+        keep = self._keep if keep is None else keep
         n_batches = -(-len(signals) // size)
         passes, batch, planned = self.state_.position
         # another number of batches a pass: the pass that was cut short begins again
@@ -89,12 +94,12 @@ class Learner(TransformerMixin, BaseEstimator):
                 groups = signals.take(self._order(t, len(signals), size), self._window(t))
                 after = (*divmod(t + 1, n_batches), n_batches)
                 self._step(groups, after, n_batches > 1)
-                self._keep()
+                keep()
                 bar.set_postfix(objective=f"{self.history_[-1].objective:.5g}", refresh=False)
                 bar.update()
                 if (t + 1) % n_batches == 0 and self._settled(n_batches):
                     break
-        self._keep(always=True)
+        keep(always=True)
 
     def partial_fit(self, X, y=None, mask=None):  # noqa: ARG002  scikit-learn's signature
         """Take one online step on the signals ``X``, as in `fit`; the first call initialises."""
@@ -196,11 +201,18 @@ def _terminable():
         yield
         return
 
+    asked = []
+
     def stop(*_):
+        asked.append(True)
         raise Terminated
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
         yield
+    except KeyboardInterrupt:
+        if asked:  # a solver may have caught it, and told of it in other words
+            raise Terminated from None
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)

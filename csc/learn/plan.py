@@ -1,9 +1,12 @@
 """What a fit will take of memory, said before it starts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
+from types import SimpleNamespace
 
 from csc._memory import available, check_memory
+from csc.geometry import Geometry
+from csc.learn.statistics import lags_of
 
 CODING = 10  # arrays of the size of the signals that are coded together
 A_CODE = 16  # bytes of a code that is kept: its place and its value
@@ -91,3 +94,34 @@ def plan_of(learner, lags, signals, dense):
 def maps_of(n_atoms, channels, dense):
     """Arrays of the size of the signals that coding holds, for each it holds of these."""
     return n_atoms // channels + 1 if dense else 1
+
+
+def plan_of_layers(layers, signals, joint, *, most_codes):
+    """`Plan` of the phase of multi-layer learning that takes most.
+
+    Parameters
+    ----------
+    layers : Layers
+    signals : Signals
+    joint : dict
+        ``batch_size`` and ``crop`` of the joint phase; in the phases before, those of each layer.
+    most_codes : int
+        Codes of all layers that a pursuit of the joint phase holds at once; 0: deepest alone.
+    """
+    below, plans, n_codes = signals, [], 0
+    for learner, stride in zip(layers.learners, layers.strides, strict=True):
+        plan = plan_of(learner, lags_of(learner.atom_shape, stride), below, dense=False)
+        if plans:  # codes as signals are dense
+            sizes = sorted(map(prod, below.shapes), reverse=True)[: learner.batch_size]
+            plan = replace(plan, coding=plan.coding + 8 * sum(sizes))
+        plans.append(plan)
+        geometry = Geometry.of(learner.mode, stride, learner.atom_shape)
+        codes = {s: geometry.code_extents(s[1:]) for s in set(map(tuple, below.shapes))}
+        shapes = [(learner.n_atoms, *codes[tuple(s)]) for s in below.shapes]
+        below = SimpleNamespace(shapes=shapes, n_channels=learner.n_atoms)
+        n_codes += max(map(prod, shapes))
+    whole = SimpleNamespace(n_atoms=learner.n_atoms, atom_shape=layers.reach, **joint)
+    plan = plan_of(whole, lags_of(layers.reach, layers.stride), signals, dense=False)
+    together = max(n_codes, min(most_codes, n_codes * len(shapes))) if most_codes else 0
+    plans.append(replace(plan, coding=plan.coding + CODING * 8 * together))
+    return max(plans, key=lambda plan: plan.total)

@@ -1,0 +1,90 @@
+"""Codes of multi-layer problems to learn from."""
+
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from csc.learn.coding import code, solved
+from csc.learn.signals import Group
+from csc.learn.step import Coded
+from csc.multilayer_problem import MultiLayerProblem
+from csc.problem import Problem
+from csc.sparse import SparseCodes
+
+CODES = 2**24  # of all layers that a layered pursuit holds at once
+
+
+class DeepCoded(NamedTuple):
+    """Signals with the codes of all layers."""
+
+    flat: Coded  # deepest codes, those of the product of all layers as one dictionary
+    problem: MultiLayerProblem | None  # None where only the deepest codes have a price
+    codes: tuple | None  # of all layers, as a layered pursuit leaves them: no chain need hold
+
+
+def code_layers(groups, dictionary, penalties, pursuit, limits, starts=None):
+    """Codes of groups of signals.
+
+    Parameters
+    ----------
+    groups : iterable of Group
+    dictionary : MultiLayerDictionary
+    penalties : sequence of penalties, resolved
+    pursuit : solver, optional
+        None: what `solve` takes, or a solver of one layer if only the deepest has a price.
+    limits : (tol, max_iter)
+    starts : list, optional
+        Deepest codes of each group to start from. A signal keeps its own where the pursuit finds
+        none better.
+
+    Returns
+    -------
+    list of DeepCoded
+    """
+    if pursuit is None and not any(p.lmbda for p in penalties[:-1]):
+        coded = code(groups, dictionary.effective(), penalties[-1], starts, limits[0])
+        return [DeepCoded(some, None, None) for some in coded]
+    coded = []
+    for i, (x, _) in enumerate(split(groups, dictionary)):
+        problem = MultiLayerProblem(x, dictionary, penalties)
+        start = None if starts is None or i >= len(starts) else starts[i]
+        if start is not None:
+            start = start.dense() if isinstance(start, SparseCodes) else start
+            start = None if start.shape != problem.code_shape else start
+        coded.append(_coded(problem, pursuit, limits, start))
+    return coded
+
+
+def split(groups, dictionary):
+    """Groups whose codes of all layers fit into `CODES`."""
+    for x, _ in groups:
+        pairs = zip(dictionary.layers, dictionary.extents(x.shape[2:])[1:], strict=True)
+        size = max(1, CODES // sum(D.n_atoms * prod(v) for D, v in pairs))
+        for begin in range(0, len(x), size):
+            yield Group(x[begin : begin + size], None)
+
+
+def _coded(problem, pursuit, limits, start):
+    """One group, coded by a layered pursuit."""
+    tol, max_iter = limits
+    init = None if start is None else problem.chain(start)[1:]
+    z = solved(problem, pursuit, init, {"tol": tol, "max_iter": max_iter}).z
+    if start is not None:
+        worse = objectives(problem, z[-1]) > objectives(problem, start)
+        rows = worse.reshape(-1, *(1,) * (start.ndim - 1))
+        pairs = zip(init, z, strict=True)
+        z = tuple(np.where(rows, old, new) for old, new in pairs) if worse.any() else z
+    flat = Problem(problem.x, problem.dictionary.effective(), problem.penalties[-1])
+    deepest = z[-1] if flat.is_patch else SparseCodes.of(z[-1])
+    return DeepCoded(Coded(flat, deepest), problem, z)
+
+
+def objectives(problem, z):
+    """Objective of each signal at deepest codes ``z``: ``(N,)``, in float64."""
+    fit, *codes = problem.chain(z)
+    r = (problem.x - fit).astype("float64")
+    return 0.5 * (r * r).reshape(len(r), -1).sum(axis=1) + sum(
+        np.array([p.value(g[n : n + 1]) for n in range(len(r))])
+        for p, g in zip(problem.penalties, codes, strict=True)
+    )
