@@ -6,6 +6,7 @@ from importlib import import_module
 
 import numpy as np
 
+ON_CPU = 1  # DLPack's number of it
 DEVICES = {"cpu": "on the CPU (NumPy)", "gpu": "on the GPU (CuPy)"}
 INSTALL = "pip install 'mlcsc[gpu-cuda13]', or 'mlcsc[gpu-cuda12]' for drivers of CUDA 12"
 
@@ -38,6 +39,17 @@ def check_same_device(**arrays):
 def device_of(a):
     """``"cpu"`` or ``"gpu"``."""
     return "cpu" if namespace(a) is np else "gpu"
+
+
+def native(a):
+    """The array, or list of arrays, as NumPy's or CuPy's: what offers DLPack shares its memory."""
+    if type(a) in (tuple, list):
+        return type(a)(map(native, a))
+    cp = sys.modules.get("cupy")
+    if not hasattr(a, "__dlpack__") or isinstance(a, (np.ndarray, *([cp.ndarray] if cp else []))):
+        return a
+    kind, _ = a.__dlpack_device__()
+    return (np if kind == ON_CPU else _cupy()).from_dlpack(a)
 
 
 def kernels(*arrays):

@@ -4,7 +4,7 @@ import numbers
 
 import numpy as np
 
-from csc._device import namespace
+from csc._device import check_same_device, namespace, native
 
 FLOATS = (np.float32, np.float64)
 
@@ -47,7 +47,8 @@ def check_scale(name, a):
 
 
 def check_atoms(atoms, name="atoms"):
-    """Return atoms ``(K, C, *s)`` unchanged, or say what is wrong with them."""
+    """Return atoms ``(K, C, *s)`` as a native array, or say what is wrong with them."""
+    atoms = native(atoms)
     check_floats(name, atoms)
     if not 3 <= atoms.ndim <= 5:
         raise ValueError(
@@ -113,3 +114,18 @@ def check_choice(name, value, choices):
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
     return value
+
+
+def fill_missing(x, mask):
+    """Signals with zeros where nothing was observed; refuse a mask that does not fit them."""
+    xp = check_same_device(x=x, mask=mask)
+    values = xp.unique(mask)
+    if not xp.isin(values, xp.asarray([0, 1])).all():
+        raise ValueError(f"mask must hold only 0 (missing) and 1 (observed), got {values[:5]}")
+    try:
+        mask = xp.broadcast_to(mask, x.shape)
+    except ValueError:
+        raise ValueError(f"mask of shape {mask.shape} does not broadcast to x {x.shape}") from None
+    if not mask.any():
+        raise ValueError("mask is 0 everywhere: nothing was observed")
+    return check_floats("x", xp.where(mask != 0, x, x.dtype.type(0)))

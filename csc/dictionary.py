@@ -73,7 +73,7 @@ class Dictionary(Shown):
         atoms, sizes = self.atoms, self.sizes
         if isinstance(atoms, list | tuple):
             atoms, sizes = stack(atoms)
-        check_atoms(atoms)
+        atoms = check_atoms(atoms)
         Geometry.of(self.mode, self.stride, atoms.shape[2:])  # says what is wrong
         sizes = None if sizes is None else check_sizes(atoms, sizes)
         xp = namespace(atoms)

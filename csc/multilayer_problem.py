@@ -6,7 +6,7 @@ from math import inf
 
 import numpy as np
 
-from csc._device import namespace
+from csc._device import namespace, native
 from csc._validate import check_scale
 from csc.lanes import SIDE_BY_SIDE, batch_last
 from csc.multilayer_dictionary import MultiLayerDictionary
@@ -66,6 +66,7 @@ class MultiLayerProblem:
                 raise TypeError(
                     f"penalty {i} must be a penalty such as csc.L1(0.1), got {penalty!r}"
                 )
+        object.__setattr__(self, "x", native(self.x))
         D.check_signals("x", self.x)
         check_scale("x", self.x)
         object.__setattr__(self, "penalties", self._resolved(penalties))

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from csc import certify
-from csc._device import check_same_device, kernels, namespace
-from csc._validate import check_floats, check_scale
+from csc._device import check_same_device, kernels, namespace, native
+from csc._validate import check_scale, fill_missing
 from csc.active_set import ActiveSet
 from csc.cover import local_certificate
 from csc.dictionary import Dictionary
@@ -70,15 +70,17 @@ class Problem:
                 f"dictionary must be a csc.Dictionary, got {type(D).__name__}; wrap the atoms: "
                 "csc.Dictionary(atoms)"
             )
-        if self.mask is not None and not hasattr(self.mask, "dtype"):
-            object.__setattr__(self, "mask", namespace(self.x).asarray(self.mask))
-        x = self.x if self.mask is None else _fill_missing(self.x, self.mask)
+        x, mask = native(self.x), native(self.mask)
+        if mask is not None:
+            mask = mask if hasattr(mask, "dtype") else namespace(x).asarray(mask)
+            x = fill_missing(x, mask)
         if not hasattr(self.penalty, "prox"):
             raise TypeError(f"penalty must be a penalty such as csc.L1(0.1), got {self.penalty!r}")
         D.check_signals("x", x)
         check_scale("x", x)
         check_scale("atoms", D.atoms)
         object.__setattr__(self, "x", x)
+        object.__setattr__(self, "mask", mask)
         object.__setattr__(self, "penalty", self._resolved(self.penalty))
 
     def _resolved(self, penalty):
@@ -383,18 +385,3 @@ class Problem:
 
 def _values(z):
     return z.values if isinstance(z, SparseCodes) else z
-
-
-def _fill_missing(x, mask):
-    """Signals with zeros where nothing was observed."""
-    xp = check_same_device(x=x, mask=mask)
-    values = xp.unique(mask)
-    if not xp.isin(values, xp.asarray([0, 1])).all():
-        raise ValueError(f"mask must hold only 0 (missing) and 1 (observed), got {values[:5]}")
-    try:
-        mask = xp.broadcast_to(mask, x.shape)
-    except ValueError:
-        raise ValueError(f"mask of shape {mask.shape} does not broadcast to x {x.shape}") from None
-    if not mask.any():
-        raise ValueError("mask is 0 everywhere: nothing was observed")
-    return check_floats("x", xp.where(mask != 0, x, x.dtype.type(0)))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from csc._device import check_same_device, namespace
+from csc._device import check_same_device, namespace, native
 from csc._validate import check_floats, check_signals
 from csc.learn.batch import Batch
 from csc.learn.coding import code, in_numbers
@@ -62,6 +62,7 @@ class Signals:
             raise TypeError(
                 f"X is a {type(X).__name__} of Dask; fit with csc.distributed.fit(learner, X)"
             )
+        X, mask = native(X), native(mask)
         self.is_array = hasattr(X, "dtype")
         self.x = X if self.is_array else list(X)
         if not self.is_array and not self.x:

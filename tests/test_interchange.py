@@ -1,0 +1,77 @@
+"""Arrays of others: what offers DLPack comes in, and goes out again."""
+
+import numpy as np
+import pytest
+
+import csc
+
+
+class Foreign:
+    """An array of a library that knows NumPy by nothing but DLPack."""
+
+    def __init__(self, array):
+        self._array, self.shape, self.dtype = array, array.shape, f"foreign.{array.dtype}"
+
+    def __len__(self):
+        return len(self._array)
+
+    def __dlpack__(self, **options):
+        return self._array.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self._array.__dlpack_device__()
+
+
+def torch_tensor(array):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    return torch.from_numpy(array)
+
+
+@pytest.fixture(params=[Foreign, torch_tensor], ids=["dlpack", "torch"])
+def foreign(request):
+    return request.param
+
+
+@pytest.fixture
+def atoms(rng):
+    return rng.standard_normal((4, 2, 5))
+
+
+@pytest.fixture
+def x(rng):
+    return rng.standard_normal((3, 2, 20))
+
+
+def test_signals_atoms_and_masks_of_others_are_coded(foreign, x, atoms, rng):
+    mask = (rng.random(x.shape) < 0.8).astype("float64")
+    ours = csc.sparse_code(x, atoms, 0.5, mask=mask)
+    theirs = csc.sparse_code(foreign(x), foreign(atoms), 0.5, mask=foreign(mask))
+    np.testing.assert_array_equal(theirs.codes, ours.codes)
+
+
+def test_nothing_is_copied_on_the_way_in(foreign, x, atoms):
+    problem = csc.Problem(foreign(x), csc.Dictionary(atoms), csc.L1(0.5))
+    assert np.shares_memory(problem.x, x)
+
+
+def test_layers_and_learners_take_them(foreign, x, atoms):
+    layers = csc.MultiLayerDictionary([csc.Dictionary(foreign(atoms))])
+    deep = csc.solve(csc.MultiLayerProblem(foreign(x), layers, [csc.L1(0.5)]), tol=1e-2)
+    assert isinstance(deep.codes[0], np.ndarray)
+    learner = csc.DictionaryLearning(4, (5,), 0.5, max_iter=1, random_state=0)
+    whole, listed = learner.fit(foreign(x)).atoms_, learner.fit([foreign(a) for a in x]).atoms_
+    np.testing.assert_array_equal(whole, learner.fit(x).atoms_)
+    np.testing.assert_array_equal(listed, whole)
+
+
+def test_wrong_ones_are_refused_by_name(foreign, x):
+    with pytest.raises(TypeError, match="atoms must be float32 or float64, got int64"):
+        csc.Dictionary(foreign(np.ones((1, 1, 2), "int64")))
+    with pytest.raises(ValueError, match="x must be"):
+        csc.Problem(foreign(x[0]), csc.Dictionary(np.ones((1, 2, 2))), csc.L1(1.0))
+
+
+def test_codes_go_out(x, atoms):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    z = csc.sparse_code(x, atoms, 0.5).codes
+    assert torch.from_dlpack(z).shape == z.shape
