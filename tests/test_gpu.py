@@ -141,7 +141,7 @@ def test_certificates_of_dense_codes_are_those_of_sparse_ones(rng, mode, axes, p
 @pytest.mark.parametrize("mode", MODES)
 def test_coding_agrees(rng, dtype, mode):
     x, atoms = planted(rng, dtype, n_atoms=3, n=1)
-    tol = {"float32": 1e-5, "float64": 1e-8}[dtype.name]
+    tol = {"float32": 1e-5, "float64": 1e-7}[dtype.name]
     ours = csc.sparse_code(x, atoms, 0.8, mode=mode, tol=tol)
     theirs = csc.sparse_code(on_gpu(x), on_gpu(atoms), 0.8, mode=mode, tol=tol)
     assert theirs.converged, theirs.status

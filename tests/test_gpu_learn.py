@@ -55,10 +55,10 @@ def test_images(rng, dtype, mode):
     def make():
         how = {"coding_tol": 1e-6, "max_iter": 2, "random_state": 0, "mode": mode}
         learner = csc.DictionaryLearning(2, (3, 2), 1.2, **how)
-        learner._precision = lambda: {"float32": 1e-6, "float64": 1e-11}[dtype.name]
+        learner._precision = lambda: {"float32": 1e-6, "float64": 1e-9}[dtype.name]
         return learner
 
-    assert_alike(*both(make, X), {"float32": 1e-3, "float64": 1e-5}[dtype.name])
+    assert_alike(*both(make, X), {"float32": 1e-3, "float64": 1e-4}[dtype.name])
 
 
 def test_statistics_with_a_mask(rng):
