@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from demos import ml_pursuit
+from demos._pursuits_of_zeros import FRACTIONS
+from demos.bench import holistic
 
 SMALL = ["--trials", "6", "--snr", "5", "30", "--zeros", "2", "--steps", "1500"]
 
@@ -37,11 +39,11 @@ def test_errors_fall_with_the_noise_and_deep_pursuits_beat_layered_ones(numbers)
 
 def test_floors_fall_with_the_step_and_admm_has_none(numbers):
     last = {name: curve[-1][2] for name, curve in numbers["convergence"].items()}
-    floors = [last[f"ML-FISTA {f:g}"] for f in ml_pursuit.FRACTIONS]
+    floors = [last[f"ML-FISTA {f:g}"] for f in FRACTIONS]
     for upper, lower in pairwise(floors):
         assert 5 < upper / lower < 20
     assert last["ML-ADMM"] < 1e-2 * floors[-1]
-    for f in ml_pursuit.FRACTIONS:
+    for f in FRACTIONS:
         assert last[f"ML-ISTA {f:g}"] > 0.9 * last[f"ML-FISTA {f:g}"]
     for curve in numbers["convergence"].values():
         n_iter, seconds, excess = np.array(curve).T
@@ -58,3 +60,17 @@ def test_knowing_the_zeros_is_worth_decibels_and_some_are_found(numbers):
         assert medians["support known"] < min(medians["projection"], medians["holistic"])
         assert row["true"] > 0.1  # 2 of 100 codes, drawn at random, would be 2 %
         assert medians["holistic"] < medians["projection"] + 1
+
+
+def test_holistic_pursuit_gains_as_the_mid_layer_gets_sparser_where_noise_allows():
+    """At 45 dB most picked zeros are true; at 25 dB about half of them."""
+    few, many = (
+        holistic.summary([holistic.trial(z, 11, 45, n) for n in range(8)]) for z in (2, 10)
+    )
+    assert many["gain_dB"] > few["gain_dB"] + 0.5
+    assert many["gain_dB"] > 1
+    assert many["true"] > 0.8
+    noisy = holistic.summary([holistic.trial(10, 11, 25, n) for n in range(8)])
+    assert abs(noisy["gain_dB"]) < 1
+    assert 0.3 < noisy["true"] < 0.85
+    assert noisy["gain_of_true_zeros_dB"] > 1

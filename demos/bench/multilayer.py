@@ -22,6 +22,7 @@ import numpy as np
 from numba import get_num_threads
 
 import csc
+from csc import lanes
 from demos.bench import peers
 from demos.bench.coding import Case, race
 from demos.bench.report import best_time, show
@@ -84,9 +85,12 @@ class TorchMLFISTA:
         return State(below, z, t_next, (t - 1) / t_next)
 
 
-def layers(rng, shapes, strides):
-    """Random atoms of unit norm, in mode "full"."""
-    atoms = [csc.UnitSphere().project(rng.standard_normal(shape)) for shape in shapes]
+def layers(rng, shapes, strides, densities=(1.0, 1.0, 1.0)):
+    """Random atoms of unit norm, some of their samples not 0, in mode "full"."""
+    atoms = []
+    for shape, density in zip(shapes, densities, strict=False):
+        some = rng.standard_normal(shape) * (rng.random(shape) < density)
+        atoms.append(csc.UnitSphere().project(some))
     return csc.MultiLayerDictionary(
         csc.Dictionary(a.astype("float32"), "full", t) for a, t in zip(atoms, strides, strict=True)
     )
@@ -99,12 +103,17 @@ def digits_like(rng):
     return x / x.std(), layers(rng, shapes, (2, 2, 1))
 
 
+def sparse_digits_like(rng):
+    """The same patches, and the sparse three-layer model of MNIST of Sulam et al. (2018)."""
+    x, _ = digits_like(rng)
+    shapes = (32, 1, 8, 8), (128, 32, 5, 5), (1024, 128, 7, 7)
+    return x, layers(rng, shapes, (2, 1, 1), (1.0, 0.01, 0.01))
+
+
 def one_image(rng, size=256):
     """A photograph; the atoms of the second layer have 5 % of their samples."""
-    D = layers(rng, ((64, 1, 8, 8), (128, 64, 5, 5)), (1, 2))
-    sparse = D.layers[1].atoms * (rng.random(D.layers[1].atoms.shape) < 0.05)
-    sparse = csc.Dictionary(csc.UnitSphere().project(sparse.astype("float32")), "full", 2)
-    return photograph(size), csc.MultiLayerDictionary([D.layers[0], sparse])
+    D = layers(rng, ((64, 1, 8, 8), (128, 64, 5, 5)), (1, 2), (1.0, 0.05))
+    return photograph(size), D
 
 
 def steps_of_csc(problem, choices):
@@ -162,6 +171,28 @@ def iteration(name, x, D, choices):
     print(f"{name}: {times} an iteration: {ratio:.2f} x")
 
 
+def crossover(choices, rng):
+    """Milliseconds of both maps by lists of the terms that are not 0, and with all terms."""
+    kept = lanes.DENSITY
+    for n, size, shape in ((1, 100, (128, 64, 5, 5)), (64, 12, (64, 32, 6, 6))):
+        x = rng.standard_normal((n, shape[1], size, size)).astype("float32")
+        x = lanes.batch_last(x) if n > 1 else x
+        for density in (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8):
+            atoms = rng.standard_normal(shape) * (rng.random(shape) < density)
+            taken = []
+            for lanes.DENSITY in (2.0, 0.0):  # lists always, lists never
+                D = csc.Dictionary(atoms.astype("float32"), "full", 2)
+                z = D.adjoint(x)
+                maps = partial(D.adjoint, x), partial(D, z, x.shape[2:])
+                taken.append([1e3 * best_time(one, choices.repeats)[0] for one in maps])
+            lanes.DENSITY = kept
+            ratio = sum(taken[1]) / sum(taken[0])
+            show(
+                bench="multilayer", case="crossover", signals=x.shape, atoms=shape, density=density,
+                lists_ms=taken[0], all_ms=taken[1], ratio=ratio,
+            )  # fmt: skip
+
+
 def layered(choices, rng):
     """A photograph's codes, and the codes of the codes, beside sporco."""
     x, atoms = photograph(choices.size), learned_atoms(choices.atoms, 8)
@@ -181,7 +212,8 @@ def layered(choices, rng):
 
 def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m demos.bench multilayer", description=__doc__)
-    parser.add_argument("--only", choices=("iteration", "layered"), help="one of the two parts")
+    parts = "iteration", "layered", "crossover"
+    parser.add_argument("--only", choices=parts, help="one part; without it the first two")
     parser.add_argument("--steps", type=int, default=10, help="before the clock starts (10)")
     parser.add_argument("--repeats", type=int, default=20, help="the best of them counts (20)")
     parser.add_argument("--rounds", type=int, default=2, help="turns of each rival (2)")
@@ -193,10 +225,13 @@ def main(arguments):
     parser.add_argument("--most", type=float, default=60, help="seconds of any solver (60)")
     parser.add_argument("--peers", nargs="*", default=[""], help="parts of their names; all")
     choices, rng = parser.parse_args(arguments), np.random.default_rng(0)
-    if choices.only != "layered":
+    if choices.only == "crossover":
+        crossover(choices, rng)
+    if choices.only in (None, "iteration"):
         if importlib.util.find_spec("torch") is None:
             sys.exit("the iteration's rival needs PyTorch: pip install 'mlcsc[torch]'")
         iteration("128 of 28x28, 32, 64, 512 atoms", *digits_like(rng), choices)
+        iteration("128 of 28x28, 32, 128, 1024 sparse atoms", *sparse_digits_like(rng), choices)
         iteration("256x256, 64 atoms 8x8, 128 of 5x5", *one_image(rng), choices)
-    if choices.only != "iteration":
+    if choices.only in (None, "layered"):
         layered(choices, rng)
