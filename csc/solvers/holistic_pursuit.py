@@ -168,8 +168,7 @@ class HolisticPursuit:
                 small = off <= self.tol**2 * _energy(sweep.gamma)
                 if small and dual <= self.tol**2 * scale:
                     break
-                dual *= sweep.rho**2
-                sweep = _balanced(sweep, off, dual)
+                sweep = _balanced(sweep, off * scale, dual * _energy(sweep.gamma))
         return sweep
 
 
