@@ -12,7 +12,7 @@ demo: $(VENV)/.installed-demos
 	$(BIN)/python -m demos.v1_filters
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m demos.bench patches
