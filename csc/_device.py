@@ -49,7 +49,13 @@ def native(a):
     if not hasattr(a, "__dlpack__") or isinstance(a, (np.ndarray, *([cp.ndarray] if cp else []))):
         return a
     kind, _ = a.__dlpack_device__()
-    return (np if kind == ON_CPU else _cupy()).from_dlpack(a)
+    try:
+        return (np if kind == ON_CPU else _cupy()).from_dlpack(a)
+    except (BufferError, RuntimeError) as error:
+        raise TypeError(
+            f"this {type(a).__name__} cannot be shared: {error}; pass its detach(), in float32 or "
+            "float64"
+        ) from error
 
 
 def kernels(*arrays):

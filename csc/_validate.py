@@ -73,6 +73,7 @@ def check_signals(x, atom_shape, name="x", *, fit=True, values=True):
         mend = {
             ndim - 1: f"for one signal use {name}[None], for single-channel ones {name}[:, None]",
             ndim - 2: f"for one single-channel signal use {name}[None, None]",
+            ndim + 1: "if atoms are (K, h, w), of one channel, index them as atoms[:, None]",
         }.get(x.ndim, f"reshape {name}")
         raise ValueError(
             f"{name} must be (N, C, *S) with {ndim - 2} spatial axes, got shape {x.shape}; {mend}"
@@ -88,6 +89,12 @@ def check_signals(x, atom_shape, name="x", *, fit=True, values=True):
             "use smaller atoms or larger signals"
         )
     return x
+
+
+def check_instance(name, value, verb, example):
+    """Refuse what is a class, or lacks the method that its kind has."""
+    if isinstance(value, type) or not hasattr(value, verb):
+        raise TypeError(f"{name} must be an instance such as {example}, got {value!r}")
 
 
 def check_number(name, value, *, low=0.0, strict=False):

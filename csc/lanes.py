@@ -19,7 +19,7 @@ SIDE_BY_SIDE = 16  # signals that are worth it
 BLOCK = 64  # numbers that the kernels sum at once
 FOUR = 4  # atoms, or samples, that share a list where few samples are 0
 LONG = 32  # positions of a row that fill the vectors of one signal
-# Density below which lists are taken: set by judgement, a product from a list taking about twice the
+# Density below which lists are taken, set by judgement: a product from a list takes about twice the
 # time of one of a whole atom. `python -m demos.bench multilayer --only crossover` measures it.
 DENSITY = 0.4
 NEAR = 256  # offsets that a chunk of the terms may hold: 64 kB of the buffer

@@ -1,7 +1,7 @@
 """The multi-layer problem: one deepest code, sparse at every layer it passes."""
 
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from math import inf
 
 import numpy as np
@@ -76,7 +76,7 @@ class MultiLayerProblem:
         numbers, correlations = [], self.x
         for D, penalty in zip(self.dictionary.layers, penalties, strict=True):
             correlations = D.adjoint(correlations)
-            numbers.append(resolved(penalty, partial(penalty.lmbda_max, correlations)))
+            numbers.append(resolved(penalty, lambda p=penalty, c=correlations: p.lmbda_max(c)))
         return tuple(numbers)
 
     def __repr__(self):

@@ -9,7 +9,7 @@ import numpy as np
 
 from csc import certify
 from csc._device import check_same_device, kernels, namespace, native
-from csc._validate import check_scale, fill_missing
+from csc._validate import check_instance, check_scale, fill_missing
 from csc.active_set import ActiveSet
 from csc.cover import local_certificate
 from csc.dictionary import Dictionary
@@ -74,8 +74,7 @@ class Problem:
         if mask is not None:
             mask = mask if hasattr(mask, "dtype") else namespace(x).asarray(mask)
             x = fill_missing(x, mask)
-        if not hasattr(self.penalty, "prox"):
-            raise TypeError(f"penalty must be a penalty such as csc.L1(0.1), got {self.penalty!r}")
+        check_instance("penalty", self.penalty, "prox", "csc.L1(0.1)")
         D.check_signals("x", x)
         check_scale("x", x)
         check_scale("atoms", D.atoms)
@@ -147,6 +146,8 @@ class Problem:
         penalty, weights = self.penalty, getattr(self.penalty, "weights", None)
         if not isinstance(z, SparseCodes):
             return penalty.value(z)
+        if hasattr(penalty, "check_codes"):  # codes are priced in groups
+            return penalty.value(z.dense())
         if weights is None:
             return penalty.value(z.values)
         weights = self._atom_weights(penalty)

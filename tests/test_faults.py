@@ -136,3 +136,22 @@ def test_the_local_dual_is_that_of_its_dense_transcription(rng):
         z = codes[n].ravel()
         expected = naive.local_lasso_gap(M, cover, p.x[n].ravel(), z, 0.3)
         assert gap[n] == pytest.approx(expected)
+
+
+PARTS = {"penalty": csc.L1, "constraint": csc.UnitBall, "homeostasis": csc.HomeostaticGain}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_class_where_an_instance_is_meant_is_refused_by_name(name, rng):
+    parts = {"penalty": csc.L1(0.1)} | {name: PARTS[name]}
+    learner = csc.DictionaryLearning(3, (4,), **parts)
+    with pytest.raises(TypeError, match=f"{name} must be an instance such as csc"):
+        learner.fit(rng.standard_normal((2, 1, 9)))
+    if name == "penalty":
+        with pytest.raises(TypeError, match="penalty must be an instance"):
+            csc.Problem(np.ones((1, 1, 3)), csc.Dictionary(np.ones((1, 1, 3))), csc.L1)
+
+
+def test_atoms_without_their_channel_axis_are_found_out(rng):
+    with pytest.raises(ValueError, match=r"index them as atoms\[:, None\]"):
+        csc.sparse_code(rng.standard_normal((1, 1, 9, 9)), rng.standard_normal((3, 4, 4)), 0.1)

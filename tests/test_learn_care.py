@@ -16,6 +16,7 @@ from csc.learn.plan import Plan
 from csc.learn.recentre import recentre
 from csc.learn.replace import replace_dead
 from csc.learn.step import Coded
+from csc.sparse import SparseCodes
 from demos.bench import kill
 
 CONSTRAINTS = [
@@ -283,3 +284,36 @@ def test_learning_survives_kills_bit_for_bit():
     assert found["kills"] == found["checkpoint_whole"] == 3
     assert found["bit_identical"] == found["runs"] >= 1
     assert found["files_left_over"] == 0
+
+
+def test_learning_goes_on_with_atoms_of_the_same_extents_only(rng):
+    X = rng.standard_normal((4, 1, 20))
+    learner = csc.DictionaryLearning(3, (4,), 0.3, max_iter=1, warm_start=True, random_state=0)
+    learner.fit(X).set_params(atom_shape=(5,))
+    with pytest.raises(ValueError, match=r"atoms of \(4,\) are learned so far"):
+        learner.fit(X)
+
+
+def test_signals_that_nobody_saw_cannot_be_coded(rng):
+    X = [rng.standard_normal((1, n)) for n in (20, 25, 30)]
+    learner = csc.DictionaryLearning(3, (4,), 0.3, max_iter=1, random_state=0).fit(X)
+    mask = [np.ones_like(x) for x in X]
+    mask[1][:] = 0
+    with pytest.raises(ValueError, match="nothing was observed; drop them"):
+        learner.transform(X, mask=mask)
+
+
+def test_a_penalty_of_another_kind_is_taken_up(rng):
+    X = rng.standard_normal((4, 1, 20))
+    learner = csc.DictionaryLearning(
+        3, (4,), csc.Relative(0.2), max_iter=1, warm_start=True, random_state=0
+    ).fit(X)
+    learner.set_params(lmbda=None, penalty=csc.ElasticNet(csc.Relative(0.2)), max_iter=2).fit(X)
+    assert isinstance(learner.penalty_, csc.ElasticNet)
+
+
+def test_groups_of_sparse_codes_have_their_price(rng):
+    D = csc.Dictionary(rng.standard_normal((4, 1, 3)))
+    problem = csc.Problem(rng.standard_normal((2, 1, 9)), D, csc.GroupL21(0.5, 2))
+    z = rng.standard_normal(problem.code_shape)
+    assert problem.price(SparseCodes.of(z)) == pytest.approx(problem.penalty.value(z))

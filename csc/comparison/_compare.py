@@ -215,7 +215,8 @@ def _overlap(pairs, n_bootstrap, rng):
             for _ in range(n_bootstrap)
         ]
         # a resample has fewer different filters, and overlaps less with everything
-        found.append(estimate(_squared_cosine(Q_a, Q_b), np.array(drawn), centred=True))
+        interval = estimate(_squared_cosine(Q_a, Q_b), np.array(drawn), centred=True)
+        found.append(type(interval)(*np.clip(interval, 0, 1).tolist()))
     m, n, whole = Q.shape[1], R.shape[1], len(Q)
     angles = np.degrees(np.arccos(np.minimum(cosines, 1)))
     return Overlap((m, n, whole), angles, Beside(*found), max(m, n) / whole)

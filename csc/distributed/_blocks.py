@@ -112,6 +112,8 @@ def solve(block, model, own, rims):
         seen = block.seen(box)
         if seen is not None and not seen.any():
             return none
+        if start is not None and seen is None and D.is_patch(r.shape[2:]):
+            start = start.dense()  # a box of one position
         coded = code([Group(r, seen)], D, model.penalty, [start], model.tol)[0].z
     coded = coded if isinstance(coded, SparseCodes) else SparseCodes.of(coded)
     kept = coded.values != 0

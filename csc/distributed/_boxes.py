@@ -89,9 +89,9 @@ class Cut:
         return self.geometry.padded_extents(self.extents)
 
     def window(self, box):
-        """Samples under the atoms of a box."""
+        """Samples under the atoms of a box, and what longer strides leave before the next."""
         return tuple(
-            slice(t * b.start, p if b.stop == v else t * (b.stop - 1) + s)
+            slice(t * b.start, p if b.stop == v else t * (b.stop - 1) + max(s, t))
             for b, t, s, v, p in self._axes(box)
         )
 

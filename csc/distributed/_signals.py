@@ -36,6 +36,11 @@ class DaskSignals(Signals):
         self.client, self.keys = client_of(client), Keys()
         self.codes = None  # of each group, in batch mode: the next pass starts from them
         self.runs_kept, self.stay = None, True
+        if X is None or isinstance(X, np.ndarray):
+            raise TypeError(
+                f"X must be a dask array, delayed images, a folder or a Zarr array, got {type(X)}; "
+                "of a NumPy array make dask.array.from_array(X)"
+            )
         X = _opened(X)
         self.is_array = hasattr(X, "dtype")
         self.x = X if self.is_array else _listed(X)

@@ -3,13 +3,14 @@
 from dataclasses import replace
 
 from csc.learn.step import Coded
-from csc.loop import INTERRUPTED
+from csc.loop import INTERRUPTED, is_sparse
 from csc.loop import start as begin
 from csc.path import lmbda_for_sparsity
 from csc.penalties import TargetSparsity
 from csc.problem import Problem
 from csc.solvers import WorkingSet, fastest
 from csc.solving import solve
+from csc.sparse import SparseCodes
 
 NEAR = 0.2  # to a target of sparsity, as a part of it, that learning starts
 
@@ -57,6 +58,8 @@ def _codes(problem, start, tol):
         start = None
     judges_itself = isinstance(solver, WorkingSet) or problem.is_patch and solver.check_every == 1
     if not judges_itself:
+        if isinstance(start, SparseCodes) and not is_sparse(problem, solver):
+            start = start.dense()  # the penalty was another one
         return solved(problem, solver, start, {"tol": tol}).z
     start = begin(problem, solver) if start is None else start
     return solver.step(problem, solver.init(problem, start)).z

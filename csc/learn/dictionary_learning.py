@@ -8,7 +8,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from csc._device import check_same_device, namespace, to_host
-from csc._validate import check_atoms, check_count, check_number
+from csc._validate import check_atoms, check_count, check_instance, check_number
 from csc.constraints import UnitBall, UnitSphere
 from csc.dictionary import Dictionary
 from csc.geometry import Geometry
@@ -208,6 +208,8 @@ class DictionaryLearning(Learner):
         solutions = [
             solve(Problem(x, D, self.penalty_, seen), tol=self.coding_tol) for x, seen in groups
         ]
+        if sum(len(solution.problem.x) for solution in solutions) < len(signals):
+            raise ValueError("X holds signals of which nothing was observed; drop them")
         return solutions, not signals.is_array
 
     @property
@@ -227,9 +229,11 @@ class DictionaryLearning(Learner):
         if resume:
             n_atoms, channels = self.state_.atoms.shape[:2]
             check_same_device(X=signals.first, atoms_=self.state_.atoms)
-            if n_atoms != self.n_atoms:
+            extents = self.state_.atoms.shape[2:]
+            if n_atoms != self.n_atoms or extents != tuple(self.atom_shape):
                 raise ValueError(
-                    f"n_atoms is {self.n_atoms} but {n_atoms} atoms are learned so far"
+                    f"n_atoms is {self.n_atoms} and atom_shape {self.atom_shape}, but {n_atoms} "
+                    f"atoms of {extents} are learned so far; warm_start=False begins anew"
                 )
         geometry = Geometry.of(self.mode, self.stride, self.atom_shape)
         signals.check((channels, *self.atom_shape), geometry.must_fit)
@@ -255,10 +259,19 @@ class DictionaryLearning(Learner):
             raise ValueError(
                 f"give either lmbda or penalty, got lmbda={self.lmbda!r}, penalty={self.penalty!r}"
             )
+        self._check_parts()
         if self.recentre_every is not None and np.prod(self.stride) != 1:
             raise ValueError(f"recentre_every needs stride 1, got {self.stride}; leave it None")
         if self.crop is not None and len(self.crop) != len(self.atom_shape):
             raise ValueError(f"crop must have {len(self.atom_shape)} extents, got {self.crop!r}")
+
+    def _check_parts(self):
+        """Refuse classes where instances are meant."""
+        check_instance("constraint", self.constraint, "project", "csc.UnitBall()")
+        if self.penalty is not None:
+            check_instance("penalty", self.penalty, "prox", "csc.L1(0.1)")
+        if self.homeostasis is not None:
+            check_instance("homeostasis", self.homeostasis, "goal", "csc.HomeostaticGain()")
 
     def _begin(self, signals):
         """Initial state: random or given atoms, nothing seen."""
@@ -280,7 +293,9 @@ class DictionaryLearning(Learner):
 
     def _resume(self, signals):
         """Take up a changed penalty; what was resolved or is being pursued stays."""
-        if not isinstance(self._asked().lmbda, Relative | TargetSparsity):
+        asked = self._asked()
+        pursued = isinstance(asked.lmbda, Relative | TargetSparsity)
+        if not pursued or type(asked) is not type(self.penalty_):
             self.penalty_ = self._resolved(signals, self.state_.atoms)
 
     def _asked(self):

@@ -9,7 +9,7 @@ from csc.receptive_fields._nulls import band_pass_noise, frequency_band, phase_s
 from csc.receptive_fields._statistics import R2_LEVELS, Summary, summarise
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Report:
     """Gabor fits of atoms beside those of two null models, as many of each.
 
@@ -46,6 +46,8 @@ class Report:
             cells = "".join(f"{share:9.3f}" for share in shares)
             lines.append(f"{name:12}{np.median(fit.r2):9.3f}{cells}{np.mean(fit.gabor_like):13.3f}")
         return "\n".join(lines)
+
+    __repr__ = __str__
 
 
 def analyse(atoms, rng=None):
