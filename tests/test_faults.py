@@ -51,10 +51,19 @@ def test_a_real_ctrl_c_amid_the_kernels_leaves_usable_codes():
     atoms = rng.standard_normal((16, 1, 8, 8)).astype("float32")
     p = csc.Problem(x, csc.Dictionary(atoms), csc.L1(csc.Relative(0.02)))
     csc.solve(p, tol=0.5)  # compiled
-    timer = threading.Timer(0.3, _thread.interrupt_main)
-    timer.start()
+    done = threading.Event()
+
+    def press():  # again, if in vain: compiled code clears errors now and then, interrupts too
+        pause = 0.3
+        while not done.wait(pause):
+            _thread.interrupt_main()
+            pause = 3.0
+
+    fingers = threading.Thread(target=press)
+    fingers.start()
     solution = csc.solve(p, tol=1e-14)
-    timer.join()
+    done.set()
+    fingers.join()
     assert "interrupted" in solution.status
     assert 0 < solution.gap < np.inf
     again = csc.solve(p, init=solution.codes, tol=0.9 * solution.relative_gap)
