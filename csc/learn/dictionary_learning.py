@@ -229,11 +229,13 @@ class DictionaryLearning(Learner):
         if resume:
             n_atoms, channels = self.state_.atoms.shape[:2]
             check_same_device(X=signals.first, atoms_=self.state_.atoms)
-            extents = self.state_.atoms.shape[2:]
-            if n_atoms != self.n_atoms or extents != tuple(self.atom_shape):
+            if n_atoms != self.n_atoms:
                 raise ValueError(
-                    f"n_atoms is {self.n_atoms} and atom_shape {self.atom_shape}, but {n_atoms} "
-                    f"atoms of {extents} are learned so far; warm_start=False begins anew"
+                    f"n_atoms is {self.n_atoms} but {n_atoms} atoms are learned so far"
+                )
+            if (extents := self.state_.atoms.shape[2:]) != tuple(self.atom_shape):
+                raise ValueError(
+                    f"atom_shape is {self.atom_shape} but atoms of {extents} are learned so far"
                 )
         geometry = Geometry.of(self.mode, self.stride, self.atom_shape)
         signals.check((channels, *self.atom_shape), geometry.must_fit)
