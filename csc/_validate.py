@@ -94,7 +94,7 @@ def check_signals(x, atom_shape, name="x", *, fit=True, values=True):
 def check_instance(name, value, verb, example):
     """Refuse what is a class, or lacks the method that its kind has."""
     if isinstance(value, type) or not hasattr(value, verb):
-        raise TypeError(f"{name} must be an instance such as {example}, got {value!r}")
+        raise TypeError(f"{name} must be a {name} such as {example}, got {value!r}")
 
 
 def check_number(name, value, *, low=0.0, strict=False):
