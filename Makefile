@@ -21,7 +21,8 @@ bench: $(VENV)/.installed-bench
 docs: $(VENV)/.installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -b html -D plot_gallery=$(PICTURES) docs docs/_build/html
 
-# Wheel and sdist, each installed into an environment of its own and used once.
+# Wheel and sdist, each installed into an environment of its own and used once; then mypy reads
+# what users write against what was installed.
 USE := import csc, numpy; csc.show_versions(); a = numpy.ones((1, 1, 3)); print(csc.sparse_code(a, a, 1.0))
 packages: $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
@@ -32,6 +33,8 @@ packages: $(BIN)/python
 	  build/clean/bin/python -m pip install --quiet --disable-pip-version-check $$file && \
 	  (cd build && clean/bin/python -c "$(USE)") || exit 1; \
 	done
+	build/clean/bin/python -m pip install --quiet --disable-pip-version-check mypy
+	cd build && clean/bin/python -m mypy --strict ../tests/typed_use.py
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .

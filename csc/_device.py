@@ -3,6 +3,7 @@
 import sys
 from dataclasses import fields, is_dataclass, replace
 from importlib import import_module
+from typing import Any, Literal
 
 import numpy as np
 
@@ -64,7 +65,7 @@ def kernels(*arrays):
     return import_module(f"csc.kernels.{home}")  # numba loads here, not at `import csc`
 
 
-def to_device(x, device):
+def to_device(x: Any, device: Literal["cpu", "gpu"]) -> Any:
     """Move arrays, and what is made of them, to a device.
 
     Parameters

@@ -91,6 +91,30 @@ def check_signals(x, atom_shape, name="x", *, fit=True, values=True):
     return x
 
 
+def check_like_atoms(name, a, atoms):
+    """Refuse what is of another precision than the atoms, or elsewhere."""
+    check_same_device(**{name: a, "atoms": atoms})
+    if a.dtype != atoms.dtype:
+        raise TypeError(
+            f"{name} is {a.dtype} but the atoms are {atoms.dtype}; use one precision, "
+            f"for example {name}.astype(atoms.dtype)"
+        )
+
+
+def check_weights(weights, x, code_shape):
+    """Refuse weights of a penalty that are not with the signals or do not fit their codes."""
+    check_same_device(x=x, weights=weights)
+    try:
+        fits = np.broadcast_shapes(weights.shape, code_shape) == code_shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"penalty weights of shape {weights.shape} do not broadcast to codes "
+            f"(N, K, *V) = {code_shape}; one weight an atom is (K, 1, ...)"
+        )
+
+
 def check_instance(name, value, verb, example):
     """Refuse what is a class, or lacks the method that its kind has."""
     if isinstance(value, type) or not hasattr(value, verb):

@@ -4,12 +4,17 @@ All are computed in float64 whatever the precision of the codes, so that a float
 is judged by the problem and not by its rounding.
 """
 
+from typing import Any
+
 from csc._device import namespace
+from csc.types import Array
 
 BLOCK = 2**17  # codes certified at once: as float64 they stay in the second-level cache
 
 
-def duality_gap(x, dictionary, z, penalty, mask=None):
+def duality_gap(
+    x: Array, dictionary: Any, z: Array, penalty: Any, mask: Array | None = None
+) -> Array:
     """Duality gap of ``1/2 ||M (x - D z)||^2 + g(z)`` at codes ``z``, for a convex penalty g.
 
     With the residual ``r = M (x - D z)`` of each signal and ``theta = s r``, where s <= 1 is the
@@ -53,7 +58,9 @@ def duality_gap(x, dictionary, z, penalty, mask=None):
     return certificate(x, dictionary, z, penalty, mask)[1]
 
 
-def certificate(x, dictionary, z, penalty, mask=None):
+def certificate(
+    x: Array, dictionary: Any, z: Array, penalty: Any, mask: Array | None = None
+) -> tuple[Array, Array]:
     """Objective and duality gap of each signal, ``(N,)`` each: `duality_gap` with its primal."""
     weights = getattr(penalty, "weights", None)
     if mask is not None or (weights is not None and weights.ndim == z.ndim):
@@ -75,7 +82,9 @@ def _certify(x, dictionary, z, penalty, mask):
     return half_energy + cost, namespace(z).maximum(gap, 0)  # below 0 only by rounding
 
 
-def kkt_violation(x, dictionary, z, penalty, mask=None):
+def kkt_violation(
+    x: Array, dictionary: Any, z: Array, penalty: Any, mask: Array | None = None
+) -> Array:
     """Largest distance from ``D^T r`` to the subdifferential of the penalty at ``z``.
 
     Zero exactly at a minimiser; in the units of ``lmbda``. Parameters as in `duality_gap`.

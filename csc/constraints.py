@@ -7,6 +7,7 @@ import numpy as np
 
 from csc._device import namespace
 from csc._validate import check_count, check_number
+from csc.types import Array
 
 BISECTIONS = 60  # of the multiplier of an ellipsoid: more than float64 can tell apart
 
@@ -20,7 +21,7 @@ def _norms(atoms):
 class Constraint:
     """A closed set of atoms; ``project`` maps atoms ``(K, C, *s)`` to the nearest in it."""
 
-    def __and__(self, other):
+    def __and__(self, other: "Constraint") -> "Both":
         return Both(self, other)
 
 
@@ -35,7 +36,7 @@ class Both(Constraint):
     first: Constraint
     second: Constraint
 
-    def project(self, atoms):
+    def project(self, atoms: Array) -> Array:
         """Project onto ``first``, then onto ``second``."""
         return reduce(lambda a, c: c.project(a), (self.first, self.second), atoms)
 
@@ -52,7 +53,7 @@ class UnitBall(Constraint):
            [[0.3, 0.4]]])
     """
 
-    def project(self, atoms):
+    def project(self, atoms: Array) -> Array:
         """Divide the atoms that are longer than 1 by their norm."""
         return atoms / namespace(atoms).maximum(_norms(atoms), 1)
 
@@ -69,7 +70,7 @@ class UnitSphere(Constraint):
            [[0. , 0. ]]])
     """
 
-    def project(self, atoms):
+    def project(self, atoms: Array) -> Array:
         """Divide every atom by its norm."""
         norms = _norms(atoms)
         return atoms / namespace(atoms).where(norms > 0, norms, 1)
@@ -86,7 +87,7 @@ class ZeroMean(Constraint):
     array([[[-0.707,  0.707]]])
     """
 
-    def project(self, atoms):
+    def project(self, atoms: Array) -> Array:
         """Subtract the mean of each channel."""
         return atoms - atoms.mean(axis=tuple(range(2, atoms.ndim)), keepdims=True)
 
@@ -102,7 +103,7 @@ class NonNegative(Constraint):
     array([[[0. , 0.6, 0.8]]])
     """
 
-    def project(self, atoms):
+    def project(self, atoms: Array) -> Array:
         """Set negative samples to zero."""
         return namespace(atoms).maximum(atoms, 0)
 
@@ -129,7 +130,7 @@ class SparseAtoms(Constraint):
     def __post_init__(self):
         check_count("n_nonzero", self.n_nonzero)
 
-    def project(self, atoms):
+    def project(self, atoms: Array) -> Array:
         """Keep the largest samples in modulus; of equals the first."""
         xp, rows = namespace(atoms), atoms.reshape(len(atoms), -1)
         order = xp.argsort(-abs(rows), axis=1, kind="stable")
@@ -159,7 +160,7 @@ class Separable(Constraint):
              [0., 0.]]]])
     """
 
-    def project(self, atoms):
+    def project(self, atoms: Array) -> Array:
         """Keep the largest singular value."""
         if atoms.ndim == 5:
             raise ValueError("Separable takes atoms with 1 or 2 spatial axes, got 3")
@@ -192,7 +193,7 @@ class TaperedBall(Constraint):
         if check_number("edge", self.edge, strict=True) > 1:
             raise ValueError(f"edge must be <= 1, got {self.edge}")
 
-    def project(self, atoms):
+    def project(self, atoms: Array) -> Array:
         """The nearest point of the ellipsoid: ``v w^2 / (w^2 + m)``, m by bisection."""
         xp = namespace(atoms)
         squares = xp.asarray(self._window(atoms.shape[2:]) ** 2).ravel()

@@ -1,19 +1,23 @@
 """The dictionary: a linear operator from codes to signals, with both its adjoints."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, reduce
 from operator import add
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from csc import fourier
-from csc._device import check_same_device, given, kernels, namespace, to_host, volume
-from csc._validate import check_atoms, check_floats, check_signals
+from csc._device import given, kernels, namespace, to_host, volume
+from csc._validate import check_atoms, check_floats, check_like_atoms, check_signals
 from csc.geometry import Geometry
 from csc.html import Shown
 from csc.lanes import Lanes
 from csc.lipschitz import norm_bound, polyphase
 from csc.sizes import check_sizes, runs, stack
+from csc.types import Array, Extents, Mode, Stride
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +66,22 @@ class Dictionary(Shown):
        2017 (the convolutional sparse model).
     """
 
-    atoms: np.ndarray
-    mode: str = "full"
-    stride: int | tuple = 1
-    sizes: tuple | None = None
+    atoms: Array
+    mode: Mode = "full"
+    stride: Stride = 1
+    sizes: Sequence[Extents] | None = None
 
     is_convolution = True
+
+    if TYPE_CHECKING:  # the field above is what is kept, this what may come
+
+        def __init__(
+            self,
+            atoms: ArrayLike,
+            mode: Mode = "full",
+            stride: Stride = 1,
+            sizes: Sequence[Extents] | None = None,
+        ) -> None: ...
 
     def __post_init__(self):
         atoms, sizes = self.atoms, self.sizes
@@ -90,12 +104,12 @@ class Dictionary(Shown):
         return f"Dictionary({k} atoms {size}, {c} channel(s), {kind}, {self.dtype})"
 
     @cached_property
-    def geometry(self):
+    def geometry(self) -> Geometry:
         """Where the atoms lie in a signal."""
         return Geometry.of(self.mode, self.stride, self.extents)
 
     @cached_property
-    def parts(self):
+    def parts(self) -> tuple[tuple[slice, Array], ...]:
         """Which atoms, and their samples ``(K_i, C, *s_i)``, for each run of atoms of one size."""
         return tuple((own[0], self.atoms[own]) for own in self._owns)
 
@@ -115,42 +129,42 @@ class Dictionary(Shown):
         return out
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype[Any]:
         """Precision of the atoms, and of all that this dictionary computes."""
         return self.atoms.dtype
 
     @property
-    def n_atoms(self):
+    def n_atoms(self) -> int:
         """K."""
         return self.atoms.shape[0]
 
     @cached_property
-    def n_terms(self):
+    def n_terms(self) -> int:
         """How many samples of the atoms are not 0."""
         return int((self.atoms != 0).sum())
 
     @property
-    def extents(self):
+    def extents(self) -> Extents:
         """Spatial extents *s* of one atom."""
         return self.atoms.shape[2:]
 
-    def code_extents(self, signal_extents):
+    def code_extents(self, signal_extents: Extents) -> Extents:
         """Spatial extents *V* of the codes of signals with extents *S*."""
         return self.geometry.code_extents(signal_extents)
 
-    def signal_extents(self, code_extents):
+    def signal_extents(self, code_extents: Extents) -> Extents:
         """Spatial extents *S* of the smallest signals whose codes have extents *V*."""
         return self.geometry.signal_extents(code_extents)
 
-    def pad(self, x):
+    def pad(self, x: Array) -> Array:
         """Signals in which every atom lies wholly, E x: zeros or wrapped samples around x."""
         return self.geometry.pad(x)
 
-    def is_patch(self, signal_extents):
+    def is_patch(self, signal_extents: Extents) -> bool:
         """Whether the dictionary is one matrix: atoms as large as the signals."""
         return self.mode == "full" and tuple(signal_extents) == tuple(self.extents)
 
-    def __call__(self, z, shape=None):
+    def __call__(self, z: Array, shape: Extents | None = None) -> Array:
         """Synthesise signals from codes.
 
         Parameters
@@ -166,7 +180,7 @@ class Dictionary(Shown):
         x : array (N, C, *S)
         """
         self._check_codes(z)
-        extents = self._extents_of(z, shape)
+        extents = self.geometry.extents_of(z, shape)
         n, channels = z.shape[0], self.atoms.shape[1]
         if lanes := self.lanes(z, extents):
             return lanes.synthesize(z)
@@ -186,7 +200,7 @@ class Dictionary(Shown):
             kernels(z).synthesize(given(z[:, which]), given(atoms), self._steps, to)
         return self.geometry.unpad(reduce(add, blocks), extents)
 
-    def adjoint(self, x):
+    def adjoint(self, x: Array) -> Array:
         """Correlate signals with the atoms: ``(D^T x)[n, k, v] = <d_k, x[n] at v>``.
 
         Parameters
@@ -215,17 +229,17 @@ class Dictionary(Shown):
             kernels(x).correlate(padded, given(atoms), self._steps, volume(blocks[-1]))
         return blocks[0] if len(blocks) == 1 else xp.concatenate(blocks, axis=1)
 
-    def lanes(self, a, signal_extents):
+    def lanes(self, a: Array, signal_extents: Extents) -> Lanes | None:
         """`Lanes` for signals or codes like ``a``, or None where other ways are faster."""
         return Lanes.of(self, a, tuple(signal_extents))
 
-    def is_direct(self, signal_extents):
+    def is_direct(self, signal_extents: Extents) -> bool:
         """Whether `adjoint` is one sum over an atom's samples: no patches, no transforms."""
         shapes = self.code_extents(signal_extents), self.geometry.padded_extents(signal_extents)
         other = self.is_patch(signal_extents) or self._transforms(*shapes)
         return len(self.parts) == 1 and not other
 
-    def proximal_step(self, r, step, point, prox):
+    def proximal_step(self, r: Array, step: Any, point: Any, prox: Any) -> tuple[Array, Any]:
         """``prox(y + step D^T r)`` in one pass, by `lanes` or `is_direct`: see the kernel."""
         z, z_old, momentum = point
         if lanes := self.lanes(r, r.shape[2:]):
@@ -238,7 +252,7 @@ class Dictionary(Shown):
         )  # fmt: skip
         return out, uphill
 
-    def adjoint_atoms(self, r, z):
+    def adjoint_atoms(self, r: Array, z: Array) -> Array:
         """Adjoint of ``d -> sum_k d_k * z_k``, the map that a learner differentiates.
 
         Parameters
@@ -272,16 +286,16 @@ class Dictionary(Shown):
         return self._stacked(blocks)
 
     @property
-    def matrix(self):
+    def matrix(self) -> Array:
         """The atoms as rows, ``(K, C * prod(s))``: the whole dictionary of a patch."""
         return self.atoms.reshape(self.n_atoms, -1)
 
     @cached_property
-    def patch_gram(self):
+    def patch_gram(self) -> Array:
         """Gram matrix ``(K, K)`` of the atoms at one position."""
         return self._correlate_patches(self.matrix)
 
-    def gram(self):
+    def gram(self) -> Array:
         """Correlations of all pairs of atoms at all shifts.
 
         Returns
@@ -292,7 +306,7 @@ class Dictionary(Shown):
         """
         return Dictionary(self.atoms, "valid").adjoint(self.atoms)
 
-    def lipschitz(self, signal_extents=None):
+    def lipschitz(self, signal_extents: Extents | None = None) -> float:
         """Certified upper bound of the squared operator norm ``||D||^2``.
 
         D is a part of the circular operator on the P samples an axis that the atoms reach, whose
@@ -328,7 +342,7 @@ class Dictionary(Shown):
         return norm_bound(phases, wanted)
 
     @cached_property
-    def as_double(self):
+    def as_double(self) -> "Dictionary":
         """The same dictionary in float64, for certificates."""
         if self.dtype == "float64":
             return self
@@ -343,11 +357,11 @@ class Dictionary(Shown):
         kernels(rows).correlate_patches(rows, self.matrix, out)
         return out
 
-    def check_signals(self, name, x, *, values=True):
+    def check_signals(self, name: str, x: Array, *, values: bool = True) -> None:
         """Refuse signals ``(N, C, *S)`` that this dictionary cannot explain."""
         check_signals(x, self.atoms.shape[1:], name, fit=self.geometry.must_fit, values=values)
         self.code_extents(x.shape[2:])
-        self._check_dtype(name, x)
+        check_like_atoms(name, x, self.atoms)
 
     def __getstate__(self):
         return {field.name: getattr(self, field.name) for field in fields(self)}
@@ -369,18 +383,8 @@ class Dictionary(Shown):
     def _steps(self):
         return ((1,) * (5 - self.atoms.ndim)) + self.geometry.stride
 
-    def _extents_of(self, z, shape):
-        if shape is None:
-            return self.signal_extents(z.shape[2:])
-        if self.code_extents(shape) != z.shape[2:]:
-            raise ValueError(
-                f"shape must be extents of signals whose codes have extents {z.shape[2:]}, got "
-                f"{tuple(shape)}, whose codes have {self.code_extents(shape)}"
-            )
-        return tuple(shape)
-
     def _check_codes(self, z):
-        self._check_dtype("z", check_floats("z", z, values=self._looks))
+        check_like_atoms("z", check_floats("z", z, values=self._looks), self.atoms)
         if z.ndim != self.atoms.ndim or z.shape[1] != self.n_atoms:
             raise ValueError(
                 f"z must be (N, K, *V) with K = {self.n_atoms} and {self.atoms.ndim - 2} spatial "
@@ -390,11 +394,3 @@ class Dictionary(Shown):
     @property
     def _looks(self):  # for NaN: on a device operators would wait at every step
         return namespace(self.atoms) is np
-
-    def _check_dtype(self, name, a):
-        check_same_device(**{name: a, "atoms": self.atoms})
-        if a.dtype != self.dtype:
-            raise TypeError(
-                f"{name} is {a.dtype} but the atoms are {self.dtype}; use one precision, "
-                f"for example {name}.astype(atoms.dtype)"
-            )

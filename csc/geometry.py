@@ -115,6 +115,17 @@ class Geometry:
             )
         return S
 
+    def extents_of(self, z, shape=None):
+        """Extents *S* of the signals of codes ``z``: ``shape`` if it is given and fits them."""
+        if shape is None:
+            return self.signal_extents(z.shape[2:])
+        if self.code_extents(shape) != z.shape[2:]:
+            raise ValueError(
+                f"shape must be extents of signals whose codes have extents {z.shape[2:]}, got "
+                f"{tuple(shape)}, whose codes have {self.code_extents(shape)}"
+            )
+        return tuple(shape)
+
     def high(self, signal_extents):
         """Samples by which the last atom overhangs the signal, one number an axis."""
         V = self.code_extents(signal_extents)

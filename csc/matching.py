@@ -1,8 +1,9 @@
 """Which atoms of two dictionaries are the same, but for order, sign and shift."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.ndimage import zoom
 from scipy.optimize import linear_sum_assignment
 
@@ -37,7 +38,7 @@ class Match(NamedTuple):
     scores: np.ndarray
 
     @property
-    def score(self):
+    def score(self) -> float:
         """Mean of the scores."""
         return float(self.scores.mean())
 
@@ -46,7 +47,14 @@ class Match(NamedTuple):
         return f"Match({len(self.indices)} atoms, mean score {self.score:.3f}, least {least:.3f})"
 
 
-def match_dictionaries(a, b, *, shift=True, colour="keep", resample=False):
+def match_dictionaries(
+    a: ArrayLike | Dictionary,
+    b: ArrayLike | Dictionary,
+    *,
+    shift: bool = True,
+    colour: Literal["keep", "luminance"] = "keep",
+    resample: bool = False,
+) -> Match:
     """Pair atoms so that the sum of their cosines, at the best sign and shift, is largest.
 
         score(j, k) = max_v |sum_l a_j[l] b_k[l - v]| / (||a_j|| ||b_k||)

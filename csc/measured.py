@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from typing import Any
 
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, aslinearoperator, eigsh
 
 from csc._validate import check_floats
 from csc.dictionary import Dictionary
+from csc.types import Array, Extents
 
 ACCURACY = 1e-3  # of the Lanczos estimate of the norm
 MARGIN = 1.02  # on it
@@ -53,7 +55,7 @@ class Measured:
 
     dictionary: Dictionary
     operator: LinearOperator
-    extents: tuple
+    extents: Extents
 
     mode = "measured"
     is_convolution = False
@@ -78,44 +80,44 @@ class Measured:
         return f"Measured({self.operator.shape[0]} measurements, {self.dictionary!r})"
 
     @property
-    def atoms(self):
+    def atoms(self) -> Array:
         """Atoms of the dictionary."""
         return self.dictionary.atoms
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype[Any]:
         """Precision of the atoms, and of all that is computed."""
         return self.dictionary.dtype
 
     @property
-    def n_atoms(self):
+    def n_atoms(self) -> int:
         """K."""
         return self.dictionary.n_atoms
 
-    def code_extents(self, signal_extents=()):  # noqa: ARG002  measurements have none
+    def code_extents(self, signal_extents: Extents = ()) -> Extents:  # noqa: ARG002
         """Spatial extents *V* of the codes."""
         return self.dictionary.code_extents(self.extents)
 
-    def is_patch(self, signal_extents):  # noqa: ARG002
+    def is_patch(self, signal_extents: Extents) -> bool:  # noqa: ARG002
         """No: the Gram matrix of a patch dictionary is not that of its measurements."""
         return False
 
-    def __call__(self, z, shape=None):  # noqa: ARG002  one signature for all dictionaries
+    def __call__(self, z: Array, shape: Extents | None = None) -> Array:  # noqa: ARG002
         """Measure the signals of codes ``(N, K, *V)``: ``(N, m)``."""
         rows = self.reconstruct(z).reshape(len(z), -1)
         return self._as_rows(self.operator.matmat(rows.T))
 
-    def reconstruct(self, z):
+    def reconstruct(self, z: Array) -> Array:
         """The signals themselves, ``D z``: ``(N, C, *S)``."""
         return self.dictionary(z, self.extents)
 
-    def adjoint(self, y):
+    def adjoint(self, y: Array) -> Array:
         """``D^T A^T y``: ``(N, K, *V)``."""
         self.check_signals("y", y)
         rows = self._as_rows(self.operator.rmatmat(y.T))
         return self.dictionary.adjoint(rows.reshape(len(y), -1, *self.extents))
 
-    def lipschitz(self, signal_extents=None):  # noqa: ARG002
+    def lipschitz(self, signal_extents: Extents | None = None) -> float:  # noqa: ARG002
         """``||A D||^2`` by Lanczos to 1e-3, raised by two percent."""
         return self._norm_squared
 
@@ -134,13 +136,13 @@ class Measured:
         return MARGIN * float(top[0])
 
     @cached_property
-    def as_double(self):
+    def as_double(self) -> "Measured":
         """The same in float64, for certificates."""
         if self.dtype == "float64":
             return self
         return Measured(self.dictionary.as_double, self.operator, self.extents)
 
-    def check_signals(self, name, y):
+    def check_signals(self, name: str, y: Array) -> None:
         """Refuse what are not measurements ``(N, m)`` of the dictionary's precision."""
         check_floats(name, y)
         if y.ndim != 2 or y.shape[1] != self.operator.shape[0]:

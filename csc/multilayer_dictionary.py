@@ -1,13 +1,18 @@
 """Dictionaries in layers: the codes of one are the signals of the next."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from csc._device import namespace
 from csc._validate import check_choice, check_count
 from csc.dictionary import Dictionary
 from csc.html import Shown
+from csc.types import Array, Extents
 
 RULES = ("soft", "hard", "relu")
 COMPOSABLE = ("full", "valid", "circular")  # what one layer crops the next one never sees
@@ -49,10 +54,14 @@ class MultiLayerDictionary(Shown):
        convolutional sparse coding", JMLR 18, 2017.
     """
 
-    layers: tuple
+    layers: tuple[Dictionary, ...]
 
     is_convolution = False  # a product of them; see `effective`
     mode = "multi-layer"
+
+    if TYPE_CHECKING:  # the field above is what is kept, this what may come
+
+        def __init__(self, layers: Iterable[Dictionary]) -> None: ...
 
     def __post_init__(self):
         layers = tuple(self.layers)
@@ -68,25 +77,25 @@ class MultiLayerDictionary(Shown):
     def __repr__(self):
         return f"MultiLayerDictionary({', '.join(map(repr, self.layers))})"
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.layers)
 
     @property
-    def atoms(self):
+    def atoms(self) -> Array:
         """Atoms of the first layer."""
         return self.layers[0].atoms
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype[Any]:
         """Precision of the atoms, and of all that is computed."""
         return self.layers[0].dtype
 
     @property
-    def n_atoms(self):
+    def n_atoms(self) -> int:
         """K_L."""
         return self.layers[-1].n_atoms
 
-    def extents(self, signal_extents):
+    def extents(self, signal_extents: Extents) -> list[Extents]:
         """Spatial extents of the signal and of the codes of every layer, L + 1 tuples."""
         chain = [tuple(signal_extents)]
         for i, D in enumerate(self.layers, 1):
@@ -96,21 +105,27 @@ class MultiLayerDictionary(Shown):
                 raise ValueError(f"layer {i} does not fit: {error}") from None
         return chain
 
-    def code_extents(self, signal_extents):
+    def code_extents(self, signal_extents: Extents) -> Extents:
         """Spatial extents of the deepest codes."""
         return self.extents(signal_extents)[-1]
 
-    def signal_extents(self, code_extents):
+    def signal_extents(self, code_extents: Extents) -> Extents:
         """Spatial extents of the smallest signals whose deepest codes have these extents."""
         for D in reversed(self.layers):
             code_extents = D.signal_extents(code_extents)
         return code_extents
 
-    def is_patch(self, signal_extents):  # noqa: ARG002  one signature for all dictionaries
+    def is_patch(self, signal_extents: Extents) -> bool:  # noqa: ARG002
         """No: the Gram matrix of a patch dictionary is not that of a product."""
         return False
 
-    def synthesize(self, gamma, from_layer=None, to_layer=0, shape=None):
+    def synthesize(
+        self,
+        gamma: Array,
+        from_layer: int | None = None,
+        to_layer: int = 0,
+        shape: Extents | None = None,
+    ) -> Array:
         """``D_{j+1} ... D_i g_i``: what the codes of layer i are at layer j.
 
         Parameters
@@ -136,15 +151,15 @@ class MultiLayerDictionary(Shown):
             gamma = self.layers[layer - 1](gamma, own)
         return gamma
 
-    def __call__(self, z, shape=None):
+    def __call__(self, z: Array, shape: Extents | None = None) -> Array:
         """Signals ``D_1 ... D_L z``."""
         return self.synthesize(z, shape=shape)
 
-    def reconstruct(self, z):
+    def reconstruct(self, z: Array) -> Array:
         """Signals of codes."""
         return self(z)
 
-    def adjoint(self, x, from_layer=0, to_layer=None):
+    def adjoint(self, x: Array, from_layer: int = 0, to_layer: int | None = None) -> Array:
         """``D_i^T ... D_{j+1}^T x``: correlations of layer j's codes with layer i's atoms.
 
         Parameters
@@ -158,7 +173,7 @@ class MultiLayerDictionary(Shown):
             x = D.adjoint(x)
         return x
 
-    def effective(self, i=None):
+    def effective(self, i: int | None = None) -> Dictionary:
         """``D_1 ... D_i`` as a `Dictionary`, itself convolutional.
 
         Its stride is the product of the strides; its atoms are those of layer i seen in the
@@ -187,7 +202,12 @@ class MultiLayerDictionary(Shown):
         strides = zip(*(D.geometry.stride for D in self.layers[:i]), strict=True)
         return Dictionary(atoms, self.layers[0].mode, tuple(map(prod, strides)))
 
-    def forward(self, x, thresholds, rule="soft"):
+    def forward(
+        self,
+        x: Array,
+        thresholds: Sequence[float | Array],
+        rule: Literal["soft", "hard", "relu"] = "soft",
+    ) -> list[Array]:
         """Layered thresholding: ``g_i = P(D_i^T g_{i-1})``, the forward pass of a CNN [1]_.
 
         Parameters
@@ -211,7 +231,7 @@ class MultiLayerDictionary(Shown):
             codes.append(x)
         return codes
 
-    def lipschitz(self, signal_extents=None):
+    def lipschitz(self, signal_extents: Extents | None = None) -> float:
         """Certified upper bound of ``||D_1 ... D_L||^2``: the least that two bounds give."""
         chain = [None] * len(self.layers)
         if signal_extents is not None:
@@ -222,16 +242,16 @@ class MultiLayerDictionary(Shown):
         return bound
 
     @cached_property
-    def as_double(self):
+    def as_double(self) -> "MultiLayerDictionary":
         """The same in float64, for certificates."""
         return MultiLayerDictionary(D.as_double for D in self.layers)
 
-    def check_signals(self, name, x):
+    def check_signals(self, name: str, x: Array) -> None:
         """Refuse signals that the layers cannot explain."""
         self.layers[0].check_signals(name, x)
         self.extents(x.shape[2:])
 
-    def check_one_each(self, name, values):
+    def check_one_each(self, name: str, values: Sequence[Any]) -> None:
         """Refuse a sequence that is not as long as there are layers."""
         if len(values) != len(self.layers):
             raise ValueError(

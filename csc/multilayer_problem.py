@@ -1,10 +1,13 @@
 """The multi-layer problem: one deepest code, sparse at every layer it passes."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from csc._device import namespace, native
 from csc._validate import check_scale
@@ -12,6 +15,7 @@ from csc.lanes import SIDE_BY_SIDE, batch_last
 from csc.multilayer_dictionary import MultiLayerDictionary
 from csc.penalties import resolved
 from csc.problem import Problem
+from csc.types import Array, Extents, Penalty
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +53,15 @@ class MultiLayerProblem:
        algorithms and convolutional neural networks", IEEE TPAMI 42(8), 2020, eq. (3).
     """
 
-    x: np.ndarray
+    x: Array
     dictionary: MultiLayerDictionary
-    penalties: tuple
+    penalties: tuple[Penalty, ...]
+
+    if TYPE_CHECKING:  # the fields above are what is kept, this what may come
+
+        def __init__(
+            self, x: ArrayLike, dictionary: MultiLayerDictionary, penalties: Iterable[Penalty]
+        ) -> None: ...
 
     def __post_init__(self):
         D, penalties = self.dictionary, tuple(self.penalties)
@@ -83,7 +93,7 @@ class MultiLayerProblem:
         return f"MultiLayerProblem(x {self.x.shape}, {self.dictionary!r}, {self.penalties!r})"
 
     @cached_property
-    def layers(self):
+    def layers(self) -> list[Problem]:
         """Each layer as a `Problem`; the values of its signals do not matter below the first."""
         chain, parts, x = self.extents, [], self.x
         for i, (D, penalty) in enumerate(zip(self.dictionary.layers, self.penalties, strict=True)):
@@ -94,30 +104,30 @@ class MultiLayerProblem:
             parts.append(Problem(x, D, penalty))
         return parts
 
-    def layer(self, i, below):
+    def layer(self, i: int, below: Array) -> Problem:
         """`Problem` of layer i alone, 1 to L: its signals are the codes ``below`` of the last."""
         return Problem(below, self.dictionary.layers[i - 1], self.penalties[i - 1])
 
     @cached_property
-    def extents(self):
+    def extents(self) -> list[Extents]:
         """Spatial extents of the signals and of the codes of every layer."""
         return self.dictionary.extents(self.x.shape[2:])
 
     @property
-    def code_shapes(self):
+    def code_shapes(self) -> list[Extents]:
         """Shapes of the codes of every layer."""
         return [part.code_shape for part in self.layers]
 
     @property
-    def code_shape(self):
+    def code_shape(self) -> Extents:
         """Shape of the deepest codes."""
         return self.layers[-1].code_shape
 
-    def zeros(self):
+    def zeros(self) -> tuple[Array, ...]:
         """Codes of zeros, where pursuits start."""
         return tuple(part.zeros() for part in self.layers)
 
-    def chain(self, z):
+    def chain(self, z: Array) -> tuple[Array, ...]:
         """``D_{i+1} ... D_L z`` for i = 0 (signals), ..., L (``z``)."""
         chain = [batch_last(z) if self._side_by_side else z]
         for part in reversed(self.layers):
@@ -134,18 +144,24 @@ class MultiLayerProblem:
     def _signals(self):
         return batch_last(self.x) if self._side_by_side else self.x
 
-    def gather(self, arrays):
+    def gather(self, arrays: Sequence[Array]) -> Array:
         """Adjoint of `chain`: ``sum_i (D_{i+1} ... D_L)^T a_i``."""
         total, *others = arrays
         for part, a in zip(self.layers, others, strict=True):
             total = part.dictionary.adjoint(total) + a
         return total
 
-    def prox(self, codes, step):
+    def prox(self, codes: Sequence[Array], step: float) -> tuple[Array, ...]:
         """The prox of every layer's penalty."""
         return tuple(p.prox(g, step) for p, g in zip(self.penalties, codes, strict=True))
 
-    def pass_down(self, chain, chain_old, momentum, step_sizes):
+    def pass_down(
+        self,
+        chain: Sequence[Array],
+        chain_old: Sequence[Array],
+        momentum: Any,
+        step_sizes: Sequence[float],
+    ) -> tuple[tuple[Array, ...], Any]:
         """A proximal-gradient step in every layer, each with the new codes of the one before.
 
         Parameters
@@ -175,11 +191,16 @@ class MultiLayerProblem:
             codes.append(below)
         return tuple(codes), uphill
 
-    def reconstruct(self, codes):
+    def reconstruct(self, codes: Sequence[Array]) -> Array:
         """Signals of the deepest codes."""
         return self.dictionary(codes[-1], self.x.shape[2:])
 
-    def certificate(self, codes, duals=None, step_sizes=None):
+    def certificate(
+        self,
+        codes: Sequence[Array],
+        duals: Sequence[Array] | None = None,
+        step_sizes: Sequence[float] | None = None,
+    ) -> tuple[float, float]:
         """Objective and duality gap at the deepest of ``codes``, in float64.
 
         With r the residual, any u_i and s <= 1 so small that all of the following are in the
@@ -215,20 +236,20 @@ class MultiLayerProblem:
         return float(value.sum()), float(gap.sum())
 
     @property
-    def on_host(self):
+    def on_host(self) -> bool:
         """Whether arrays are NumPy's."""
         return namespace(self.x) is np
 
     @property
-    def is_convex(self):
+    def is_convex(self) -> bool:
         """Whether all penalties are: without that there is no gap."""
         return all(penalty.convex for penalty in self.penalties)
 
-    def gap(self, codes):
+    def gap(self, codes: Sequence[Array]) -> float:
         """Bound on how far the objective lies above its minimum."""
         return self.certificate(codes)[1]
 
-    def value(self, codes):
+    def value(self, codes: Sequence[Array]) -> float:
         """Objective at the deepest of ``codes``, computed in float64."""
         return self.certificate(codes)[0]
 
@@ -240,7 +261,7 @@ class MultiLayerProblem:
         return MultiLayerProblem(x, self.dictionary.as_double, self.penalties)
 
     @cached_property
-    def step_sizes(self):
+    def step_sizes(self) -> tuple[float, ...]:
         """``mu_i = 1 / L_i``, with certified bounds L_i of ``||D_i||^2``."""
         return tuple(1 / part.lipschitz() for part in self.layers)
 

@@ -7,6 +7,7 @@ import numpy as np
 from csc._device import namespace
 from csc._validate import check_number
 from csc.penalties import Relative, check_lmbda
+from csc.types import Array
 
 
 @dataclass(frozen=True)
@@ -33,15 +34,15 @@ class L0:
     def __post_init__(self):
         check_lmbda(self.lmbda)
 
-    def value(self, z):
+    def value(self, z: Array) -> float:
         """Penalty of codes ``z``."""
         return float(self.lmbda) * int((z != 0).sum())
 
-    def prox(self, z, step):
+    def prox(self, z: Array, step: float) -> Array:
         """argmin_u  step lmbda ||u||_0 + 1/2 ||u - z||^2: hard-threshold at sqrt(2 step lmbda)."""
         return z * (z * z > 2 * step * self.lmbda)
 
-    def lmbda_max(self, correlations, energies):
+    def lmbda_max(self, correlations: Array, energies: Array) -> float:
         """Smallest ``lmbda`` at which no single atom pays: ``max (d^T x)^2 / (2 ||d||^2)``.
 
         ``energies`` are the squared norms of the atoms, shaped to broadcast over the codes.
@@ -86,12 +87,12 @@ class LogPenalty:
         check_lmbda(self.lmbda)
         check_number("scale", self.scale, strict=True)
 
-    def value(self, z):
+    def value(self, z: Array) -> float:
         """Penalty of codes ``z``, accumulated in float64."""
         scaled = z / z.dtype.type(self.scale)
         return float(self.lmbda) * float(namespace(z).log1p(scaled * scaled).sum(dtype="float64"))
 
-    def prox(self, z, step):
+    def prox(self, z: Array, step: float) -> Array:
         """argmin_u  step lmbda log(1 + (u/scale)^2) + 1/2 (u - z)^2, entry by entry.
 
         Stationary points solve ``u^3 - a u^2 + (s^2 + 2 step lmbda) u - a s^2 = 0`` with

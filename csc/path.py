@@ -1,16 +1,21 @@
 """Choosing lmbda: paths, a wanted residual, a wanted sparsity. Each solve starts from the last."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import log
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from csc._device import namespace
 from csc._validate import check_count, check_number
+from csc.dictionary import Dictionary
+from csc.measured import Measured
 from csc.penalties import L1, Relative
 from csc.problem import Problem
-from csc.solving import solve
+from csc.solving import Solution, solve
 from csc.sparse import SparseCodes
+from csc.types import Array, Penalty
 
 LEAST = 1e-6  # of lmbda_max: below, float32 codes are rounding
 SOLVES = 60  # at most, far above what was ever needed
@@ -18,8 +23,15 @@ SAFE = 0.1  # of a bracket that a secant must leave at either end
 
 
 def lmbda_path(  # noqa: PLR0913  the last four are those of every short form
-    x, dictionary, lmbdas=20, *, ratio=1e-2, tol=1e-4, penalty=None, mask=None
-):
+    x: ArrayLike,
+    dictionary: Dictionary | Measured,
+    lmbdas: int | Sequence[float] | Array = 20,
+    *,
+    ratio: float = 1e-2,
+    tol: float = 1e-4,
+    penalty: Penalty | None = None,
+    mask: ArrayLike | None = None,
+) -> list[Solution]:
     """Solutions along falling ``lmbda``, each started from the codes of the one before.
 
     Parameters
@@ -63,7 +75,15 @@ def lmbda_path(  # noqa: PLR0913  the last four are those of every short form
     return solutions
 
 
-def noise_constrained(x, dictionary, epsilon, *, penalty=None, mask=None, tol=1e-3):
+def noise_constrained(
+    x: ArrayLike,
+    dictionary: Dictionary | Measured,
+    epsilon: float,
+    *,
+    penalty: Penalty | None = None,
+    mask: ArrayLike | None = None,
+    tol: float = 1e-3,
+) -> Solution:
     """Codes of least penalty that explain a signal up to its noise.
 
         minimise over z  ``P(z)``  subject to  ``||M (x - D z)|| <= epsilon``
@@ -143,8 +163,15 @@ def noise_constrained(x, dictionary, epsilon, *, penalty=None, mask=None, tol=1e
 
 
 def lmbda_for_sparsity(  # noqa: PLR0913  the last two are those of every short form
-    x, dictionary, n_nonzero, *, accuracy=0.05, tol=1e-4, penalty=None, mask=None
-):
+    x: ArrayLike,
+    dictionary: Dictionary | Measured,
+    n_nonzero: float,
+    *,
+    accuracy: float = 0.05,
+    tol: float = 1e-4,
+    penalty: Penalty | None = None,
+    mask: ArrayLike | None = None,
+) -> Solution:
     """Solution with a wanted number of non-zero codes.
 
     The number falls as ``lmbda`` grows, if not at every step; the search halves a bracket of

@@ -7,11 +7,13 @@ which factor ``q`` leaves its domain, ``conjugate`` its value inside, and ``viol
 
 from dataclasses import dataclass, replace
 from math import inf, prod
+from typing import TypeAlias
 
 import numpy as np
 
 from csc._device import namespace
 from csc._validate import check_count, check_floats, check_number
+from csc.types import Array, Extents
 
 CORRECTION = 0.3  # exponent of the first step towards a target of sparsity
 
@@ -68,9 +70,12 @@ class TargetSparsity:
     def __post_init__(self):
         check_number("n_nonzero", self.n_nonzero, strict=True)
 
-    def corrected(self, lmbda, n, t=1):
+    def corrected(self, lmbda: float, n: float, t: float = 1) -> float:
         """The strength after step ``t`` left ``n`` codes a signal."""
         return lmbda * float(np.clip(n / self.n_nonzero, 0.1, 10)) ** (CORRECTION / t**0.5)
+
+
+Strength: TypeAlias = float | Relative | TargetSparsity  # a number, or what one is made of
 
 
 def check_lmbda(lmbda):
@@ -112,8 +117,8 @@ class L1:
     array([-2.,  0.,  1.])
     """
 
-    lmbda: float | Relative
-    weights: np.ndarray | None = None
+    lmbda: Strength
+    weights: Array | None = None
     positive: bool = False
 
     name = "l1"
@@ -125,11 +130,11 @@ class L1:
         if self.weights is not None and (check_floats("weights", self.weights) < 0).any():
             raise ValueError(f"weights must be >= 0, got {self.weights.min()}")
 
-    def value(self, z):
+    def value(self, z: Array) -> float:
         """Penalty of codes ``z``, accumulated in float64."""
         return float(self.values(z).sum())
 
-    def values(self, z):
+    def values(self, z: Array) -> Array:
         """Penalty of each signal's codes ``(N,)``, in float64."""
         sizes = abs(z) if self.weights is None else abs(z) * self._weights(z)
         rows = _rows(sizes)
@@ -138,11 +143,11 @@ class L1:
             values[_rows(z < 0).any(axis=1)] = inf
         return values
 
-    def prox(self, z, step):
+    def prox(self, z: Array, step: float) -> Array:
         """argmin_u  step * lmbda * sum(w |u|) + 1/2 ||u - z||^2: soft-threshold at step lmbda w."""
         return _soft_threshold(z, step * self.lmbda * self._weights(z), self.positive)
 
-    def lmbda_max(self, correlations, energies=None):  # noqa: ARG002  one signature for all
+    def lmbda_max(self, correlations: Array, energies: Array | None = None) -> float:  # noqa: ARG002
         """Smallest ``lmbda`` whose codes are all zero: ``max |D^T x| / w``."""
         q = correlations if self.positive else abs(correlations)
         if self.weights is None:
@@ -151,7 +156,7 @@ class L1:
         ratio = namespace(q).where(penalised, q, 0) / (self.weights + ~penalised)
         return max(float(ratio.max()), 0.0)
 
-    def excess(self, q):
+    def excess(self, q: Array) -> Array:
         """Largest ``|q| / (lmbda w)`` of each signal ``(N,)``: above 1, ``g*`` is infinite."""
         xp = namespace(q)
         if self.weights is None and self.lmbda > 0:
@@ -162,11 +167,11 @@ class L1:
         ratio = xp.where(free, forbidden, q / xp.where(free, 1, price))
         return _largest(ratio, self.positive)
 
-    def conjugate(self, q, scale):  # noqa: ARG002  one signature for all
+    def conjugate(self, q: Array, scale: Array) -> Array:  # noqa: ARG002  one signature for all
         """``g*(scale q)`` of each signal ``(N,)``: 0 inside the domain."""
         return namespace(q).zeros(len(q))
 
-    def violation(self, z, q):
+    def violation(self, z: Array, q: Array) -> Array:
         """Largest distance of ``q`` from the subdifferential at ``z``, ``(N,)``."""
         return _from_subdifferential(z, q, self._prices(z), self.positive)
 
@@ -206,7 +211,7 @@ class ElasticNet:
     array([-0.5 ,  0.  ,  0.25])
     """
 
-    lmbda: float | Relative
+    lmbda: Strength
     ridge: float = 1.0
     positive: bool = False
 
@@ -218,11 +223,11 @@ class ElasticNet:
         check_lmbda(self.lmbda)
         check_number("ridge", self.ridge, strict=True)
 
-    def value(self, z):
+    def value(self, z: Array) -> float:
         """Penalty of codes ``z``, accumulated in float64."""
         return float(self.values(z).sum())
 
-    def values(self, z):
+    def values(self, z: Array) -> Array:
         """Penalty of each signal's codes ``(N,)``, in float64."""
         rows = _rows(z)
         squares = (rows * rows).sum(axis=1, dtype="float64")
@@ -232,23 +237,23 @@ class ElasticNet:
             values[(rows < 0).any(axis=1)] = inf
         return values
 
-    def prox(self, z, step):
+    def prox(self, z: Array, step: float) -> Array:
         """argmin_u  step g(u) + 1/2 ||u - z||^2: soft-threshold, then shrink."""
         shrunk = _soft_threshold(z, step * self.lmbda, self.positive)
         return shrunk / namespace(z).asarray(1 + step * self.lmbda * self.ridge, dtype=z.dtype)
 
-    def lmbda_max(self, correlations, energies=None):  # noqa: ARG002  one signature for all
+    def lmbda_max(self, correlations: Array, energies: Array | None = None) -> float:  # noqa: ARG002
         """Smallest ``lmbda`` whose codes are all zero: ``max |D^T x|``, whatever the ridge."""
         q = correlations if self.positive else abs(correlations)
         return max(float(q.max()), 0.0)
 
-    def excess(self, q):
+    def excess(self, q: Array) -> Array:
         """0 for each signal ``(N,)``: ``g*`` is finite everywhere (for ``lmbda`` 0: only at 0)."""
         if self.lmbda > 0:
             return namespace(q).zeros(len(q))
         return namespace(q).where(_largest(q, self.positive) > 0, inf, 0.0)
 
-    def conjugate(self, q, scale):
+    def conjugate(self, q: Array, scale: Array) -> Array:
         """``g*(scale q) = sum((|scale q| - lmbda)_+^2) / (2 lmbda ridge)``, ``(N,)``."""
         if self.lmbda == 0:
             return namespace(q).zeros(len(q))
@@ -256,7 +261,7 @@ class ElasticNet:
         over = _soft_threshold(rows, float(self.lmbda), self.positive)
         return (over * over).sum(axis=1) / (2 * float(self.lmbda) * float(self.ridge))
 
-    def violation(self, z, q):
+    def violation(self, z: Array, q: Array) -> Array:
         """Largest distance of ``q`` from the subdifferential at ``z``, ``(N,)``."""
         slope = float(self.lmbda) * float(self.ridge) * z
         return _from_subdifferential(z, q - slope, float(self.lmbda), self.positive)
@@ -293,7 +298,7 @@ class GroupL21:
     array([2.4, 3.2, 0. , 0. ])
     """
 
-    lmbda: float | Relative
+    lmbda: Strength
     group_size: int
 
     name = "l21"
@@ -303,7 +308,7 @@ class GroupL21:
         check_lmbda(self.lmbda)
         check_count("group_size", self.group_size)
 
-    def check_codes(self, shape):
+    def check_codes(self, shape: Extents) -> None:
         """Refuse codes of a ``shape`` (N, K, *V) whose atoms do not fill the groups."""
         if shape[1] % self.group_size:
             raise ValueError(
@@ -311,38 +316,38 @@ class GroupL21:
                 f"for {shape[1]} atoms"
             )
 
-    def value(self, z):
+    def value(self, z: Array) -> float:
         """Penalty of codes ``z``, accumulated in float64."""
         return float(self.values(z).sum())
 
-    def values(self, z):
+    def values(self, z: Array) -> Array:
         """Penalty of each signal's codes ``(N,)``, in float64."""
         norms = self._norms(z).reshape(len(z), -1)
         return float(self.lmbda) * norms.sum(axis=1, dtype="float64")
 
-    def prox(self, z, step):
+    def prox(self, z: Array, step: float) -> Array:
         """argmin_u  step g(u) + 1/2 ||u - z||^2: shorten each group by ``step lmbda``."""
         xp, norms = namespace(z), self._norms(z)
         threshold = xp.asarray(step * self.lmbda, dtype=z.dtype)
         factor = xp.maximum(norms - threshold, 0) / xp.where(norms > 0, norms, 1)
         return (self._grouped(z) * factor).reshape(z.shape)
 
-    def lmbda_max(self, correlations, energies=None):  # noqa: ARG002  one signature for all
+    def lmbda_max(self, correlations: Array, energies: Array | None = None) -> float:  # noqa: ARG002
         """Smallest ``lmbda`` whose codes are all zero: ``max_g ||(D^T x)_g||``."""
         return float(self._norms(correlations).max())
 
-    def excess(self, q):
+    def excess(self, q: Array) -> Array:
         """Largest ``||q_g|| / lmbda`` of each signal ``(N,)``: above 1, ``g*`` is infinite."""
         top = _largest(self._norms(q), True)
         if self.lmbda > 0:
             return top / float(self.lmbda)
         return namespace(q).where(top > 0, inf, 0.0)
 
-    def conjugate(self, q, scale):  # noqa: ARG002  one signature for all
+    def conjugate(self, q: Array, scale: Array) -> Array:  # noqa: ARG002  one signature for all
         """``g*(scale q)`` of each signal ``(N,)``: 0 inside the domain."""
         return namespace(q).zeros(len(q))
 
-    def violation(self, z, q):
+    def violation(self, z: Array, q: Array) -> Array:
         """Largest distance of a group of ``q`` from the subdifferential at ``z``, ``(N,)``."""
         xp, norms, lmbda = namespace(z), self._norms(z), float(self.lmbda)
         slope = lmbda * self._grouped(z) / xp.where(norms > 0, norms, 1)

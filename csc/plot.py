@@ -4,10 +4,12 @@ matplotlib is imported when a picture is asked for; colours are safe for colour-
 """
 
 from math import ceil, sqrt
+from typing import Any
 
 import numpy as np
 
 from csc._validate import check_floats
+from csc.types import Array, Axes, Figure
 
 ATOMS, NULL = "#0072b2", "#d55e00"  # Okabe and Ito's blue and vermilion
 
@@ -22,7 +24,9 @@ def _axes(ax, **kwargs):
     return plt.figure(layout="constrained").add_subplot(**kwargs)
 
 
-def dictionary(atoms, ax=None, *, n_columns=None, gap=1):
+def dictionary(
+    atoms: Array, ax: Axes | None = None, *, n_columns: int | None = None, gap: int = 1
+) -> Axes:
     """Show 2-D atoms as a sheet, each scaled to its own largest modulus; zero is mid-grey.
 
     Parameters
@@ -47,7 +51,7 @@ def dictionary(atoms, ax=None, *, n_columns=None, gap=1):
     return ax
 
 
-def tile(atoms, n_columns=None, gap=1, scale=None):
+def tile(atoms: Array, n_columns: int | None = None, gap: int = 1, scale: Any = None) -> Array:
     """Lay atoms side by side.
 
     Parameters
@@ -85,7 +89,7 @@ def tile(atoms, n_columns=None, gap=1, scale=None):
     return sheet[:, :, 0] if c == 1 else (sheet + 1) / 2
 
 
-def history(learner, ax=None, **line_style):
+def history(learner: Any, ax: Axes | None = None, **line_style: Any) -> Axes:
     """Draw the objective per signal against the signals that a learner has seen.
 
     Parameters
@@ -108,7 +112,7 @@ def history(learner, ax=None, **line_style):
     return ax
 
 
-def convergence(solution, ax=None, **line_style):
+def convergence(solution: Any, ax: Axes | None = None, **line_style: Any) -> Axes:
     """Draw the certified relative gap against seconds, a point a check.
 
     Parameters
@@ -137,7 +141,7 @@ def convergence(solution, ax=None, **line_style):
     return ax
 
 
-def codes(solution, ax=None, *, layer=-1, signal=0):
+def codes(solution: Any, ax: Axes | None = None, *, layer: int = -1, signal: int = 0) -> Axes:
     """Draw how much each atom is used: the sum of its codes' moduli, the largest first.
 
     Of 2-D signals, show where: the largest modulus of all codes at each position.
@@ -167,7 +171,7 @@ def codes(solution, ax=None, *, layer=-1, signal=0):
     return ax
 
 
-def health(report, ax=None):
+def health(report: Any, ax: Axes | None = None) -> Axes:
     """Draw every atom by how far it is off-centre and how much it is used; twins are joined.
 
     Dead atoms lie on the lower edge; right of the dotted line an atom leaves its window. Vermilion
@@ -202,7 +206,7 @@ def health(report, ax=None):
     return ax
 
 
-def gabor_fits(atoms, fit, ax=None, *, n=6):
+def gabor_fits(atoms: Array, fit: Any, ax: Axes | None = None, *, n: int = 6) -> Axes:
     """Show the ``n`` best and ``n`` worst fits: atom, Gabor function, difference.
 
     Parameters
@@ -235,7 +239,7 @@ def gabor_fits(atoms, fit, ax=None, *, n=6):
     return ax
 
 
-def receptive_field_shapes(fit, ax=None):
+def receptive_field_shapes(fit: Any, ax: Axes | None = None) -> Axes:
     """Draw (n_x, n_y) of the Gabor-like atoms over the macaque cells of Ringach (2002).
 
     Atoms beyond the frame, such as edges that fit a wave of hardly any frequency, are drawn on it.
@@ -270,7 +274,7 @@ def receptive_field_shapes(fit, ax=None):
     return ax
 
 
-def orientation_frequency(fit, ax=None):
+def orientation_frequency(fit: Any, ax: Axes | None = None) -> Axes:
     """Draw the Gabor-like atoms by orientation (angle) and frequency (radius), both half-planes.
 
     Parameters
@@ -291,7 +295,7 @@ def orientation_frequency(fit, ax=None):
     return ax
 
 
-def fit_quality(report, ax=None):
+def fit_quality(report: Any, ax: Axes | None = None) -> Axes:
     """Draw the share of atoms, and of both null models, whose R² is at least a level.
 
     Parameters
@@ -321,7 +325,7 @@ def fit_quality(report, ax=None):
 SETS = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#888888"
 
 
-def filter_sets(sets, figure=None, *, sheets=True):
+def filter_sets(sets: Any, figure: Figure | None = None, *, sheets: bool = True) -> Figure:
     """Draw sets of filters and the distributions of their Gabor fits, one colour a set.
 
     Parameters
@@ -376,7 +380,7 @@ _COLUMNS = [
 ]
 
 
-def shown(described):
+def shown(described: Any) -> Array:
     """Filters as a sheet shows them, best Gabor fit first, red before blue where that is known."""
     atoms = described.atoms[described.fit.r2.argsort()[::-1]]
     atoms = atoms[:, ::-1] if described.order == "BGR" else atoms

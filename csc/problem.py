@@ -3,13 +3,15 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf
-from typing import NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from csc import certify
-from csc._device import check_same_device, kernels, namespace, native
-from csc._validate import check_instance, check_scale, fill_missing
+from csc._device import kernels, namespace, native
+from csc._validate import check_instance, check_scale, check_weights, fill_missing
 from csc.active_set import ActiveSet
 from csc.cover import local_certificate
 from csc.dictionary import Dictionary
@@ -19,6 +21,7 @@ from csc.penalties import resolved
 from csc.ridge import Spectra
 from csc.sparse import SparseCodes
 from csc.support import Support
+from csc.types import Array, Extents, Penalty
 
 
 class GramForm(NamedTuple):
@@ -58,10 +61,20 @@ class Problem:
     (5.0, 2.222)
     """
 
-    x: np.ndarray
-    dictionary: Dictionary
-    penalty: object
-    mask: np.ndarray | None = None
+    x: Array
+    dictionary: Dictionary | Measured
+    penalty: Penalty
+    mask: Array | None = None
+
+    if TYPE_CHECKING:  # the fields above are what is kept, this what may come
+
+        def __init__(
+            self,
+            x: ArrayLike,
+            dictionary: Dictionary | Measured,
+            penalty: Penalty,
+            mask: ArrayLike | None = None,
+        ) -> None: ...
 
     def __post_init__(self):
         D = self.dictionary
@@ -87,52 +100,43 @@ class Problem:
             penalty.check_codes(self.code_shape)
         weights = getattr(penalty, "weights", None)
         if weights is not None:
-            check_same_device(x=self.x, weights=weights)
-            try:
-                fits = np.broadcast_shapes(weights.shape, self.code_shape) == self.code_shape
-            except ValueError:
-                fits = False
-            if not fits:
-                raise ValueError(
-                    f"penalty weights of shape {weights.shape} do not broadcast to codes "
-                    f"(N, K, *V) = {self.code_shape}; one weight an atom is (K, 1, ...)"
-                )
+            check_weights(weights, self.x, self.code_shape)
         return resolved(penalty, lambda: self.lmbda_max(penalty))
 
     def __repr__(self):
         return f"Problem(x {self.x.shape}, {self.dictionary!r}, {self.penalty!r})"
 
     @property
-    def code_shape(self):
+    def code_shape(self) -> Extents:
         """Shape ``(N, K, *V)`` of the codes."""
         D = self.dictionary
         return (len(self.x), D.n_atoms, *D.code_extents(self.x.shape[2:]))
 
-    def zeros(self):
+    def zeros(self) -> Array:
         """Codes of zeros, where pursuits start."""
         return namespace(self.x).zeros(self.code_shape, self.x.dtype)
 
-    def empty(self):
+    def empty(self) -> Array:
         """Codes without values, for a solver to fill."""
         return namespace(self.x).empty(self.code_shape, self.x.dtype)
 
-    def synthesize(self, z):
+    def synthesize(self, z: Array | SparseCodes) -> Array:
         """``D z`` of the signals' extents, of dense or sparse codes."""
         if isinstance(z, SparseCodes):
             layout = Layout(self.dictionary, self.x.shape, self.x.dtype)
             return layout.synthesize(z)
         return self.dictionary(z, self.x.shape[2:])
 
-    def reconstruct(self, z):
+    def reconstruct(self, z: Array | SparseCodes) -> Array:
         """Signals ``D z``, also where only measurements of them are known."""
         D = self.dictionary
         return self.synthesize(z) if D.is_convolution else D.reconstruct(z)
 
-    def residual(self, z):
+    def residual(self, z: Array | SparseCodes) -> Array:
         """``M (x - D z)``, of dense or sparse codes."""
         return self._masked(self.x - self.synthesize(z))
 
-    def value(self, z):
+    def value(self, z: Array | SparseCodes) -> float:
         """Objective at codes ``z``, computed in float64."""
         if isinstance(z, SparseCodes):
             fit = Layout(self.dictionary, self.x.shape, "float64").synthesize(z)
@@ -141,7 +145,7 @@ class Problem:
         r = self._masked(self.x.astype("float64") - fit)
         return 0.5 * float((r * r).sum()) + self.price(z)
 
-    def price(self, z):
+    def price(self, z: Array | SparseCodes) -> float:
         """Penalty of dense or sparse codes ``z``."""
         penalty, weights = self.penalty, getattr(self.penalty, "weights", None)
         if not isinstance(z, SparseCodes):
@@ -155,16 +159,16 @@ class Problem:
             return penalty.value(z.dense())
         return replace(penalty, weights=None).value(weights[z.index % len(weights)] * z.values)
 
-    def grad(self, z):
+    def grad(self, z: Array | SparseCodes) -> Array:
         """Gradient of the data term: ``-D^T M (x - D z)``."""
         return -self.dictionary.adjoint(self.residual(z))
 
-    def prox_grad(self, z, step):
+    def prox_grad(self, z: Array | SparseCodes, step: float) -> Array:
         """One proximal-gradient step of length ``step`` from ``z``."""
         Dz = self.synthesize(z)
         return self.proximal_step((z, z), (Dz, Dz), 0.0, step)[0]
 
-    def proximal_step(self, codes, fits, momentum, step):
+    def proximal_step(self, codes: Any, fits: Any, momentum: Any, step: float) -> tuple[Array, Any]:
         """One proximal-gradient step from ``y = z + momentum (z - z_old)``.
 
         Parameters
@@ -182,7 +186,7 @@ class Problem:
         """
         return self.descend(self.x, fits, (*codes, momentum), step, step)
 
-    def descend(self, x, fits, point, step, threshold):  # noqa: PLR0913
+    def descend(self, x: Array, fits: Any, point: Any, step: float, threshold: float) -> Any:
         """`shrink` of the residuals ``M (x - D y)`` of signals x, y the extrapolated point.
 
         Parameters
@@ -199,7 +203,7 @@ class Problem:
         r = self._masked(x - (Dz + number(momentum, dtype=Dz.dtype) * (Dz - Dz_old)))
         return self.shrink(r, point, step, threshold)
 
-    def shrink(self, r, point, step, threshold):
+    def shrink(self, r: Array, point: Any, step: float, threshold: float) -> tuple[Array, Any]:
         """``prox(y + step D^T r)`` of ``threshold`` times the penalty, y the extrapolated point.
 
         Parameters
@@ -238,11 +242,11 @@ class Problem:
             return False
         return self.atom_prices is not None
 
-    def lipschitz(self):
+    def lipschitz(self) -> float:
         """Certified upper bound of the Lipschitz constant of `grad`."""
         return self.dictionary.lipschitz(self.x.shape[2:])
 
-    def lmbda_max(self, penalty=None):
+    def lmbda_max(self, penalty: Any = None) -> float:
         """Smallest ``lmbda`` at which codes of zeros are optimal (see the penalty)."""
         penalty = self.penalty if penalty is None else penalty
         D = self.dictionary
@@ -261,11 +265,11 @@ class Problem:
         energies = energies.reshape(-1, *(1,) * (D.atoms.ndim - 2))
         return penalty.lmbda_max(D.adjoint(self.x), energies)
 
-    def gap(self, z):
+    def gap(self, z: Array | SparseCodes) -> float:
         """Bound on how far the objective at ``z`` lies above its minimum."""
         return self.certificate(z)[1]
 
-    def certificate(self, z):
+    def certificate(self, z: Array | SparseCodes) -> tuple[float, float]:
         """Objective and duality gap at ``z``, in float64; the gap is infinite if not convex."""
         if not self.penalty.convex:
             return self.value(z), inf
@@ -282,12 +286,12 @@ class Problem:
         return float(cost.sum()), float(gap.sum())
 
     @property
-    def is_patch(self):
+    def is_patch(self) -> bool:
         """Whether the atoms have one position and every signal is seen whole."""
         return self.mask is None and self.dictionary.is_patch(self.x.shape[2:])
 
     @cached_property
-    def gram_form(self):
+    def gram_form(self) -> GramForm:
         """Gram matrix, correlations and energies of a patch problem."""
         D, n = self.dictionary, len(self.x)
         energies = namespace(self.x).empty(n)
@@ -295,7 +299,7 @@ class Problem:
         return GramForm(D.patch_gram, D.adjoint(self.x).reshape(n, -1), energies)
 
     @cached_property
-    def atom_prices(self):
+    def atom_prices(self) -> Array | None:
         """``lmbda w`` of each atom ``(K,)``, or None where the price changes with place."""
         weights = self._atom_weights(self.penalty)
         return None if weights is None else self.x.dtype.type(self.penalty.lmbda) * weights
@@ -311,12 +315,12 @@ class Problem:
         return out
 
     @property
-    def kernels(self):
+    def kernels(self) -> ModuleType:
         """Kernels of the device that holds the signals; not all devices have all."""
         return kernels(self.x)
 
     @property
-    def on_host(self):
+    def on_host(self) -> bool:
         """Whether arrays are NumPy's: pursuits that follow single codes are the CPU's."""
         return namespace(self.x) is np
 
@@ -331,12 +335,12 @@ class Problem:
         return float(objective.sum()), float(gap.sum())
 
     @property
-    def has_spectra(self):
+    def has_spectra(self) -> bool:
         """Whether D is a product at every frequency: it wraps around and every sample is seen."""
         D = self.dictionary
         return self.on_host and self.mask is None and D.mode == "circular" and D.geometry.is_dense
 
-    def solve_ridge(self, v, rho):
+    def solve_ridge(self, v: Array, rho: float) -> Array:
         """argmin over z  ``1/2 ||x - D z||^2 + rho / 2 ||z - v||^2``, if `has_spectra`."""
         rho = self.x.dtype.type(rho)
         return self._spectra.solve_ridge(self._correlations + rho * v, rho)
@@ -350,18 +354,18 @@ class Problem:
         return self.dictionary.adjoint(self.x)
 
     @property
-    def sees_whole_atoms(self):
+    def sees_whole_atoms(self) -> bool:
         """Whether no border cuts an atom and no sample is missing."""
         whole = self.dictionary.mode in {"full", "circular"}
         return whole and self.mask is None and self.on_host
 
-    def support(self, z):
+    def support(self, z: Array | SparseCodes) -> Support:
         """`Support` at codes ``z``, dense or sparse."""
         z = z if isinstance(z, SparseCodes) else SparseCodes.of(z)
         return Support(self.x, self.dictionary, z)
 
     @property
-    def has_local_dual(self):
+    def has_local_dual(self) -> bool:
         """Whether dual points may be shrunk place by place: a lasso with prices > 0."""
         return self._has_prices and self.on_host
 
@@ -371,7 +375,7 @@ class Problem:
             return False
         return self.atom_prices is not None and bool((self.atom_prices > 0).all())
 
-    def active_set(self, z, dtype):
+    def active_set(self, z: Array | SparseCodes, dtype: Any) -> ActiveSet:
         """`ActiveSet` at codes ``z``, dense or sparse, in a precision of its own."""
         return ActiveSet(self, z if isinstance(z, SparseCodes) else SparseCodes.of(z), dtype)
 

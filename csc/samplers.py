@@ -1,13 +1,16 @@
 """Random multi-layer dictionaries and signals that obey the multi-layer model exactly."""
 
+from collections.abc import Sequence
 from math import prod
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from csc._validate import FLOATS, check_count, check_number
 from csc.dictionary import Dictionary
 from csc.multilayer_dictionary import MultiLayerDictionary
+from csc.types import Extents, Mode, Rng, Stride
 
 DRAWS = 100  # of supports and cosupports, before a request is given up
 
@@ -20,7 +23,15 @@ class Sample(NamedTuple):
     cosupports: tuple  # of g_1, ..., g_{L-1}: boolean arrays, True where a code is 0 by design
 
 
-def sparse_cascade(shapes, n_nonzero=None, *, mode="full", stride=1, dtype="float64", rng=None):
+def sparse_cascade(
+    shapes: Sequence[Extents],
+    n_nonzero: int | Sequence[int] | None = None,
+    *,
+    mode: Mode = "full",
+    stride: Stride = 1,
+    dtype: DTypeLike = "float64",
+    rng: Rng = None,
+) -> MultiLayerDictionary:
     """Random dictionary whose atoms of layers 2, ..., L have few non-zeros [1]_.
 
     An atom with few non-zeros turns one code into few codes of the layer before: then all layers
@@ -78,7 +89,15 @@ def sparse_cascade(shapes, n_nonzero=None, *, mode="full", stride=1, dtype="floa
     return MultiLayerDictionary(layers)
 
 
-def sparse_signals(dictionary, n_nonzero, extents, n=1, *, amplitudes=(1.0, 2.0), rng=None):
+def sparse_signals(
+    dictionary: MultiLayerDictionary,
+    n_nonzero: int,
+    extents: Extents,
+    n: int = 1,
+    *,
+    amplitudes: tuple[float, float] = (1.0, 2.0),
+    rng: Rng = None,
+) -> Sample:
     """Signals of exactly ``n_nonzero`` non-zero deepest codes.
 
     ``x = D_1 ... D_L g_L``; supports are uniform, signs fair, moduli uniform in
@@ -126,7 +145,15 @@ def sparse_signals(dictionary, n_nonzero, extents, n=1, *, amplitudes=(1.0, 2.0)
     return _sample(dictionary, z.reshape(shape).astype(dictionary.dtype), extents, ())
 
 
-def cosparse_signals(dictionary, n_nonzero, cosparsity, extents, n=1, *, rng=None):
+def cosparse_signals(
+    dictionary: MultiLayerDictionary,
+    n_nonzero: int,
+    cosparsity: int | Sequence[int],
+    extents: Extents,
+    n: int = 1,
+    *,
+    rng: Rng = None,
+) -> Sample:
     """Signals whose mid layers have zeros that no sparse kernel explains [1]_.
 
     A support T of ``n_nonzero`` codes of g_L and a cosupport of ``cosparsity`` codes of each mid

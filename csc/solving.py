@@ -1,23 +1,28 @@
 """Solve a problem: the front door to all solvers, and what comes out of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from csc._device import check_same_device, namespace
 from csc._memory import check_memory
 from csc._validate import check_count, check_floats, check_number
 from csc.dictionary import Dictionary
 from csc.html import card
-from csc.loop import is_sparse, iterate, ratio, start
+from csc.loop import Progress, is_sparse, iterate, ratio, start
+from csc.measured import Measured
 from csc.multilayer_problem import MultiLayerProblem
-from csc.penalties import L1
+from csc.penalties import L1, Relative
 from csc.problem import Problem
 from csc.progress import watched
 from csc.solvers import fastest
 from csc.sparse import SparseCodes
+from csc.types import Array, Codes, Mode, Solver, Stride
 
 ARRAYS = 10  # as large as the codes that a dense solver holds at once (signals: a sparse one)
 CERTIFICATE = 6  # the same in float64, while a solution is certified
@@ -47,26 +52,26 @@ class Solution:
     problem : Problem
     """
 
-    z: object
+    z: Any
     objective: float
     gap: float
     status: str
     n_iter: int
-    history: list
-    problem: Problem
+    history: list[Progress]
+    problem: Problem | MultiLayerProblem
 
     @property
-    def relative_gap(self):
+    def relative_gap(self) -> float:
         """``gap / objective``; 0 where both are 0."""
         return ratio(self.gap, self.objective)
 
     @property
-    def converged(self):
+    def converged(self) -> bool:
         """Whether the tolerance was reached (a greedy pursuit: whether it ended)."""
         return self.status.startswith(("converged", "settled", "done"))
 
     @cached_property
-    def codes(self):
+    def codes(self) -> Codes:
         """Dense codes ``(N, K, *V)``, or a list of them."""
         if isinstance(self.z, tuple):
             return list(self.z)
@@ -75,13 +80,13 @@ class Solution:
         return self.z.dense() if isinstance(self.z, SparseCodes) else self.z
 
     @cached_property
-    def sparse_codes(self):
+    def sparse_codes(self) -> Any:
         """Codes as a `scipy.sparse.coo_array` of the same shape, or a list of them."""
         if isinstance(self.z, tuple):
             return [_coo(z) for z in self.z]
         return _coo(self.z)
 
-    def reconstruction(self):
+    def reconstruction(self) -> Array:
         """``D z``, of the extents of the signals."""
         return self.problem.reconstruct(self.z)
 
@@ -110,8 +115,15 @@ def _coo(z):
 
 
 def solve(
-    problem, solver=None, *, tol=1e-4, max_iter=10_000, init=None, callback=None, verbose=False
-):
+    problem: Problem | MultiLayerProblem,
+    solver: Solver | None = None,
+    *,
+    tol: float = 1e-4,
+    max_iter: int = 10_000,
+    init: Any = None,
+    callback: Callable[[Progress], object] | None = None,
+    verbose: bool = False,
+) -> Solution:
     """Solve a sparse coding problem to a certified tolerance.
 
     Parameters
@@ -194,8 +206,16 @@ def _checked_start(problem, init):
 
 
 def sparse_code(  # noqa: PLR0913  the short form of three calls
-    x, atoms, lmbda, *, mode="full", stride=1, mask=None, positive=False, tol=1e-4
-):
+    x: ArrayLike,
+    atoms: ArrayLike | Dictionary,
+    lmbda: float | Relative,
+    *,
+    mode: Mode = "full",
+    stride: Stride = 1,
+    mask: ArrayLike | None = None,
+    positive: bool = False,
+    tol: float = 1e-4,
+) -> Solution:
     """Sparse codes of signals: the lasso ``1/2 ||x - D z||^2 + lmbda ||z||_1``.
 
     Parameters
@@ -228,7 +248,7 @@ def sparse_code(  # noqa: PLR0913  the short form of three calls
     return solve(problem, tol=tol)
 
 
-def lmbda_max(x, dictionary):
+def lmbda_max(x: ArrayLike, dictionary: Dictionary | Measured) -> float:
     """Smallest ``lmbda`` for which all codes are zero: ``max |D^T x|``.
 
     Parameters

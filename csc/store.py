@@ -8,8 +8,11 @@ import zlib
 from dataclasses import fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from csc.types import File
 
 FORMAT = 1
 HEADER = "csc"
@@ -51,7 +54,7 @@ HOMES = {
 }
 
 
-def save(path, model):
+def save(path: File, model: Any) -> None:
     """Write a dictionary or a learner, fitted or not, to a ``.npz`` file.
 
     The file is written beside its place and renamed, so an interruption leaves the old file.
@@ -103,7 +106,7 @@ def write_beside(path, model):
     return temporary
 
 
-def load(path):
+def load(path: File) -> Any:
     """Read what `save` wrote.
 
     Raises

@@ -3,12 +3,15 @@
 Raise AssertionError with the numbers that disagree.
 """
 
+from typing import Any
+
 import numpy as np
 
 from csc._device import namespace
+from csc.types import Array, Extents, Penalty, Rng
 
 
-def dot_test(dictionary, signal_extents, n_signals=2, rng=None):
+def dot_test(dictionary: Any, signal_extents: Extents, n_signals: int = 2, rng: Rng = None) -> None:
     """Check that synthesis and both adjoints of a dictionary are one trilinear form.
 
     ``<D z, x> = <z, D^T x> = <d, adjoint_atoms(x, z)>`` for random x and z, within rounding.
@@ -42,7 +45,7 @@ def dot_test(dictionary, signal_extents, n_signals=2, rng=None):
     np.testing.assert_allclose([analysis, learning], synthesis, rtol=0, atol=tolerance)
 
 
-def check_prox(penalty, step=0.7, points=None):
+def check_prox(penalty: Penalty, step: float = 0.7, points: Array | None = None) -> None:
     """Check a separable prox against a search over a grid that does not know the answer.
 
     Parameters

@@ -4,12 +4,19 @@ A layer of a network correlates: ``relu(conv(x, W) + b)`` is ``max(D^T x - beta,
 W and thresholds ``beta = -b``. Whatever a layer pads is one of the modes of a dictionary.
 """
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from csc._validate import check_atoms
 from csc.dictionary import Dictionary
 from csc.geometry import MODES
 from csc.multilayer_dictionary import MultiLayerDictionary
+from csc.types import Array
+
+if TYPE_CHECKING:
+    import torch
 
 SUPPORTED = (
     "supported are zeros: padding 0, s - 1, (s - 1) // 2 for odd sizes s, 'same', or "
@@ -18,7 +25,7 @@ SUPPORTED = (
 )
 
 
-def from_torch(module):
+def from_torch(module: "torch.nn.Sequential") -> tuple[MultiLayerDictionary, list[Array]]:
     """Dictionary and thresholds whose forward pass is that of a network [1]_.
 
     Parameters
@@ -76,7 +83,9 @@ def from_torch(module):
     return MultiLayerDictionary(layers), thresholds
 
 
-def to_torch(dictionary, thresholds):
+def to_torch(
+    dictionary: MultiLayerDictionary, thresholds: Sequence[float | Array]
+) -> "torch.nn.Sequential":
     """A network whose forward pass is layered thresholding, the way back of `from_torch`.
 
     Parameters

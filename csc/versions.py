@@ -10,7 +10,7 @@ PACKAGES = (
 CUPY = ("cupy-cuda12x", "cupy-cuda13x", "cupy")
 
 
-def show_versions():
+def show_versions() -> None:
     """Print the versions of csc, of Python, and of the packages that csc uses or may use.
 
     Examples
@@ -23,7 +23,7 @@ def show_versions():
         print(f"{name:14} {value}")  # noqa: T201  to print is what it is for
 
 
-def versions():
+def versions() -> dict[str, object]:
     """Versions by name; "not installed" where a package is missing."""
     from numba import get_num_threads
 

@@ -1,7 +1,7 @@
 """Two sets of filters: distances of their fits, overlap of their spans, and their best pairing."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -12,6 +12,7 @@ from csc.comparison._filters import FilterSet, describe_filters, table
 from csc.comparison._measures import Beside, estimate
 from csc.matching import COLOURS, comparable, match_dictionaries
 from csc.receptive_fields._json import plain
+from csc.types import Figure, Rng
 
 ENERGY = 0.9  # of unit-norm filters, that a span holds
 MOST_SPANS = 100  # resamples of spans: each takes two eigenvalue problems
@@ -68,7 +69,7 @@ class Comparison:
         parts = [titles, table(self._measured()), table(self._apart()), table(self._together())]
         return "\n\n".join(parts)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold; None stands for NaN."""
         overlap = self.overlap._asdict() | {"overlap": _as_dict(self.overlap.overlap)}
         return plain(
@@ -84,7 +85,7 @@ class Comparison:
             }
         )
 
-    def plot(self):
+    def plot(self) -> Figure:
         """Draw both sets and their distributions on one matplotlib figure, and return it."""
         from csc.plot import filter_sets
 
@@ -110,7 +111,14 @@ class Comparison:
         yield name, *map(str, self.overlap.overlap)
 
 
-def compare_filters(a, b, *, colour="luminance", n_bootstrap=1000, rng=None):
+def compare_filters(
+    a: Any,
+    b: Any,
+    *,
+    colour: Literal["luminance", "keep"] = "luminance",
+    n_bootstrap: int = 1000,
+    rng: Rng = None,
+) -> Comparison:
     """Say what two sets of filters have in common: learned atoms, a CNN's first layer, fixed banks.
 
     Gabor fits of both, each beside its null models; distances between their distributions, each

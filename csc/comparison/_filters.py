@@ -1,6 +1,7 @@
 """One set of filters: its Gabor fits and null models, and what is measured of all three."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from csc.receptive_fields import (
     phase_scrambled,
 )
 from csc.receptive_fields._json import plain
+from csc.types import Rng
 
 DEAD = 1e-6  # of the largest norm
 
@@ -53,7 +55,7 @@ class FilterSet:
     chromatic: np.ndarray
     measures: dict
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.atoms)
 
     def __repr__(self):
@@ -61,13 +63,13 @@ class FilterSet:
         head = ("", "filters", "phase-scrambled", "band-pass noise")
         return f"{self.title()}\n{table([head, *rows])}"
 
-    def title(self):
+    def title(self) -> str:
         """Name, number and size."""
         k, c, h, w = self.atoms.shape
         dead = f", {self.n_dead} dead ones left out" if self.n_dead else ""
         return f"{self.name}: {k} filters {h}x{w}, {c} channel{'s' * (c > 1)}{dead}"
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold: measures, and the fit of every filter; None for NaN."""
         return plain(
             {
@@ -85,7 +87,9 @@ class FilterSet:
         )
 
 
-def describe_filters(filters, *, name=None, n_bootstrap=1000, rng=None):
+def describe_filters(
+    filters: Any, *, name: str | None = None, n_bootstrap: int = 1000, rng: Rng = None
+) -> FilterSet:
     """Fit filters and their null models, and measure all three.
 
     Parameters

@@ -11,6 +11,7 @@ import numpy as np
 from csc.distributed._boxes import together
 from csc.distributed._cluster import Keys, each, submit
 from csc.sparse import SparseCodes
+from csc.types import File
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +30,11 @@ class DaskCodes:
     shape: tuple
     blocks: list
 
-    def gather(self):
+    def gather(self) -> SparseCodes:
         """All codes, here: `SparseCodes`."""
         return together(self.client.gather(self.blocks))
 
-    def to_zarr(self, path):
+    def to_zarr(self, path: File) -> None:
         """Write the codes to a Zarr group; every worker writes its own, see `read_codes`.
 
         The group is written beside its place and renamed; workers must see the same folder.
@@ -57,7 +58,7 @@ class DaskCodes:
         return f"DaskCodes({self.shape}, {len(self.blocks)} blocks)"
 
 
-def read_codes(path):
+def read_codes(path: File) -> SparseCodes:
     """Codes that `DaskCodes.to_zarr` wrote: `SparseCodes`.
 
     Each block is a group of two arrays: ``index``, flat into ``(N, *V, K)``, and ``values``.

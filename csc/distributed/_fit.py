@@ -1,12 +1,15 @@
 """Learning on a cluster."""
 
+from typing import Any
+
 from csc.distributed import _work
 from csc.distributed._cluster import each, submit, task
 from csc.distributed._codes import DaskCodes
 from csc.distributed._signals import DaskSignals
+from csc.learn.plan import Plan
 
 
-def fit(learner, X, *, mask=None, client=None):
+def fit(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> Any:
     """Learn from signals that lie on a Dask cluster: ``learner.fit``, with codes on the workers.
 
     Every worker codes its groups of signals, starting in batch mode from their codes of the pass
@@ -63,7 +66,7 @@ def fit(learner, X, *, mask=None, client=None):
     return learner.fit(signals)
 
 
-def plan(learner, X, *, client=None):
+def plan(learner: Any, X: Any, *, client: Any = None) -> Plan:
     """`Plan` of the memory that ``fit(learner, X)`` takes on each worker; nothing is learned.
 
     Parameters as in `fit`.
@@ -82,7 +85,7 @@ def plan(learner, X, *, client=None):
     return learner.plan(DaskSignals(X, None, client))
 
 
-def transform(learner, X, *, mask=None, client=None):
+def transform(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> DaskCodes:
     """Codes of signals as in ``learner.transform``, left on the workers.
 
     Parameters

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from math import prod
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from csc._memory import check_memory
 from csc._validate import check_number, check_signals
@@ -28,6 +29,7 @@ from csc.dual import dual_of
 from csc.learn.plan import CODING
 from csc.loop import CONVERGED, FLOOR, STALLED, Progress, ratio
 from csc.penalties import L1, Relative
+from csc.types import Extents, Mode, Stride
 
 LOOSE = 0.01  # relative gap of blocks in the first round,
 TIGHTER = 10  # times less in each later one,
@@ -56,7 +58,7 @@ class DaskSolution:
     history: list
 
     @property
-    def relative_gap(self):
+    def relative_gap(self) -> float:
         """``gap / objective``; 0 where both are 0."""
         return ratio(self.gap, self.objective)
 
@@ -78,9 +80,10 @@ class Grid(NamedTuple):
 
 
 def sparse_code(  # noqa: PLR0913  as csc.sparse_code
-    x, atoms, lmbda, *, mode="full", stride=1, mask=None, positive=False, tol=1e-4,
-    block=None, client=None,
-):  # fmt: skip
+    x: Any, atoms: ArrayLike | Dictionary, lmbda: float | Relative, *, mode: Mode = "full",
+    stride: Stride = 1, mask: Any = None, positive: bool = False, tol: float = 1e-4,
+    block: int | Extents | None = None, client: Any = None,
+) -> DaskSolution:  # fmt: skip
     """Sparse codes of a signal of any size: `csc.sparse_code`, block by block on a Dask cluster.
 
     The code positions are cut into boxes. Those of one colour, which share no sample, minimise over

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +13,9 @@ from csc.distributed._cluster import Keys, client_of, each, submit, whole, worke
 from csc.distributed._groups import DaskGroups
 from csc.images._photographs import picture_files, read_picture
 from csc.learn.batch import WIDTH
-from csc.learn.plan import A_CODE, CODING, SUMS, maps_of
+from csc.learn.plan import A_CODE, CODING, SUMS, Plan, maps_of
 from csc.learn.signals import SAMPLES, Signals
+from csc.types import Extents
 
 ROOM = 0.6  # of a worker's memory: below, Dask neither spills nor pauses
 
@@ -32,7 +34,7 @@ class DaskSignals(Signals):
         None takes the present one.
     """
 
-    def __init__(self, X, mask=None, client=None):
+    def __init__(self, X: Any, mask: Any = None, client: Any = None) -> None:
         self.client, self.keys = client_of(client), Keys()
         self.codes = None  # of each group, in batch mode: the next pass starts from them
         self.runs_kept, self.stay = None, True
@@ -66,7 +68,7 @@ class DaskSignals(Signals):
                 f"mask of shape {np.shape(mask)} does not broadcast to {self.x.shape}"
             ) from None
 
-    def check(self, atom_shape, must_fit=True):
+    def check(self, atom_shape: tuple[int | None, ...], must_fit: bool = True) -> None:
         """Refuse shapes that atoms cannot explain; values are looked at when they are loaded."""
         channels, *extents = atom_shape
         seen = {}
@@ -82,21 +84,21 @@ class DaskSignals(Signals):
                 raise TypeError(f"{name} is {dtype}, X[0] is {self.dtype}; use one precision")
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype[Any]:
         """Precision of the signals."""
         return self._looks[0][1]
 
     @property
-    def n_channels(self):
+    def n_channels(self) -> int:
         """C."""
         return self._looks[0][0][0]
 
     @property
-    def shapes(self):
+    def shapes(self) -> list[Extents]:
         """Shapes ``(C, *S)`` of all signals."""
         return [shape for shape, _ in self._looks]
 
-    def plan(self, learner, lags, dense):
+    def plan(self, learner: Any, lags: Any, dense: bool) -> Plan:
         """`Plan` of the memory of one worker."""
         workers = workers_of(self.client)
         online = learner.batch_size is not None and learner.batch_size < len(self)
@@ -113,7 +115,7 @@ class DaskSignals(Signals):
             signals=int(self.dtype.itemsize * samples * share) if self.stay else 0,
         )
 
-    def settle(self, plan, whole):
+    def settle(self, plan: Plan, whole: bool) -> None:
         """Load the signals for good, if there is room; else they are read anew in each pass.
 
         Parameters
@@ -133,7 +135,7 @@ class DaskSignals(Signals):
             name = self.keys.of_round()
             self.x = submit(self.client, each("read", np.asarray, name, [(x,) for x in self.x]))[0]
 
-    def take(self, which, window=None):
+    def take(self, which: Any, window: Any = None) -> Any:
         """`DaskGroups` of the signals with indices ``which``, or of windows of them."""
         whole = len(which) == len(self)
         if whole and window is None and self.runs_kept is not None:

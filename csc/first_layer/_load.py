@@ -5,17 +5,23 @@ from collections.abc import Mapping
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from csc.first_layer._arrays import from_state
 from csc.first_layer._files import from_file
-from csc.first_layer._layer import finished
+from csc.first_layer._layer import FirstLayer, finished
 from csc.first_layer._modules import from_module, is_module
 from csc.first_layer._onnx import from_onnx
 
 
 def load_first_layer(
-    source="resnet50_thin", *, key=None, fold_batch_norm=False, channels=None, order=None
-):
+    source: Any = "resnet50_thin",
+    *,
+    key: str | None = None,
+    fold_batch_norm: bool = False,
+    channels: str | None = None,
+    order: str | None = None,
+) -> FirstLayer:
     """Filters, bias and stride of the first convolution of a network.
 
     Nothing is unpickled: a file that holds pickled objects is refused, with a word on how to

@@ -11,9 +11,10 @@ from scipy.ndimage import correlate, uniform_filter
 
 from csc._validate import check_count
 from csc.dictionary import Dictionary
+from csc.types import Array, Extents, Stride
 
 
-def correlations(dictionary):
+def correlations(dictionary: Dictionary) -> Array:
     """Inner products of unit-norm atoms at all shifts that the stride allows.
 
     Parameters
@@ -46,7 +47,7 @@ def correlations(dictionary):
     return gram[(..., *shifts)]
 
 
-def mutual_coherence(dictionary):
+def mutual_coherence(dictionary: Dictionary) -> float:
     """Largest inner product of two different columns of D, ``mu(D) = max |<d_i, d_j>|`` [1]_.
 
     Columns are unit-norm atoms at all positions.
@@ -74,7 +75,7 @@ def mutual_coherence(dictionary):
     return float(shifted_coherence(dictionary).max())
 
 
-def shifted_coherence(dictionary):
+def shifted_coherence(dictionary: Dictionary) -> Array:
     """Largest inner product of atoms at each shift, ``mu_s = max_{i,j} |<d_i, d_j at s>|`` [1]_.
 
     At zero shift only of different atoms. Shifts go from -(r - 1) to r - 1 on each axis, in steps
@@ -102,7 +103,7 @@ def shifted_coherence(dictionary):
     return _others(correlations(dictionary)).max(axis=(0, 1))
 
 
-def babel(dictionary, k):
+def babel(dictionary: Dictionary, k: int) -> float:
     """Babel function: most that any k columns of D add up to on another one [1]_.
 
     ``mu_1(k) = max_i max_{|J| = k} sum_{j in J} |<d_i, d_j>|``, at most ``k mu``.
@@ -134,7 +135,7 @@ def babel(dictionary, k):
     return float(rows[:, :k].sum(axis=1).max())
 
 
-def welch_bound(n_atoms, extents, channels=1, stride=1):
+def welch_bound(n_atoms: int, extents: Extents, channels: int = 1, stride: Stride = 1) -> float:
     """Least mutual coherence that a convolutional dictionary can have [1]_.
 
     The Gram matrix of M unit-norm columns in a space of d dimensions has energy at least
@@ -174,7 +175,7 @@ def welch_bound(n_atoms, extents, channels=1, stride=1):
     return sqrt(max(excess, 0) / max(n_atoms * reach - 1, 1))
 
 
-def stripe_norm(codes, dictionary):
+def stripe_norm(codes: Array, dictionary: Dictionary) -> Array:
     """``||z||_{0,inf}``: most non-zero codes whose atoms all touch one atom's place [1]_.
 
     A stripe holds the codes of all atoms at the positions less than ``ceil(s / t)`` away, those
@@ -210,7 +211,7 @@ def stripe_norm(codes, dictionary):
     return np.rint(sums).astype(int).reshape(len(codes), -1).max(axis=1)
 
 
-def patch_norm(codes, extents):
+def patch_norm(codes: Array, extents: Extents) -> Array:
     """``||z||^P_{0,inf}``: most non-zero codes, of all atoms, in a window [1]_.
 
     The window is the box of an atom of the next layer, at any place.
@@ -241,7 +242,7 @@ def patch_norm(codes, extents):
     return np.rint(sums).astype(int).reshape(len(codes), -1).max(axis=1)
 
 
-def stripe_coherence(codes, dictionary):
+def stripe_coherence(codes: Array, dictionary: Dictionary) -> Array:
     """``zeta_i = sum_s n_{i,s} mu_s``: coherence met by the codes that are there [1]_.
 
     n_{i,s} counts the non-zero codes s away from position i, mu_s is `shifted_coherence`.

@@ -4,13 +4,15 @@
 norm of the noise on the place of one atom (`local_noise`).
 """
 
+from collections.abc import Sequence
 from math import inf, sqrt
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy.ndimage import uniform_filter
 
 from csc._validate import check_number
+from csc.types import Array, Extents
 
 
 class Guarantee(NamedTuple):
@@ -31,7 +33,7 @@ class Layer(NamedTuple):
     most: float  # largest modulus of the non-zero codes
 
 
-def local_noise(noise, extents):
+def local_noise(noise: Array, extents: Extents) -> Array:
     """``||E||_{2,inf}^P``: largest norm of the noise in the box of an atom, of each signal.
 
     Parameters
@@ -55,7 +57,7 @@ def local_noise(noise, extents):
     return np.sqrt(np.maximum(sums, 0)).reshape(len(noise), -1).max(axis=1)
 
 
-def uniqueness(mu, k):
+def uniqueness(mu: float, k: int) -> Guarantee:
     """Codes with ``k < (1 + 1 / mu) / 2`` are the locally sparsest of their signal [1]_.
 
     ``bound`` is the stripe norm that any other codes of the same signal must exceed:
@@ -87,7 +89,7 @@ def uniqueness(mu, k):
     return _guarantee(mu, k, _half(mu), 1 + _inverse(mu) - k)
 
 
-def pursuit_success(mu, k):
+def pursuit_success(mu: float, k: int) -> Guarantee:
     """Without noise, OMP and basis pursuit find codes with ``k < (1 + 1 / mu) / 2`` [1]_.
 
     ``bound`` is their error: 0. A sharper condition is ``stripe_coherence < (1 + mu_0) / 2``
@@ -116,7 +118,7 @@ def pursuit_success(mu, k):
     return _guarantee(mu, k, _half(mu), 0.0)
 
 
-def projection_stability(mu, k, energy):
+def projection_stability(mu: float, k: int, energy: float) -> Guarantee:
     """Two codes of stripe norm <= k, both within ``energy`` of the signal, are near [1]_.
 
     Their difference has stripe norm at most 2 k and is mapped to a signal of norm at most
@@ -153,7 +155,7 @@ def projection_stability(mu, k, energy):
     return _guarantee(mu, k, _half(mu), 4 * energy**2 / least if least > 0 else inf)
 
 
-def omp_stability(mu, k, noise, energy, least):  # noqa: PLR0913
+def omp_stability(mu: float, k: int, noise: float, energy: float, least: float) -> Guarantee:  # noqa: PLR0913
     """With noise, OMP finds the support and errs little [1]_.
 
     If ``k < (1 + 1 / mu) / 2 - noise / (mu least)``, as many steps of OMP as there are non-zero
@@ -195,7 +197,7 @@ def omp_stability(mu, k, noise, energy, least):  # noqa: PLR0913
     return _guarantee(mu, k, limit, energy**2 / margin if margin > 0 else inf)
 
 
-def basis_pursuit_stability(mu, k, noise):
+def basis_pursuit_stability(mu: float, k: int, noise: float) -> Guarantee:
     """With noise, the lasso at ``lmbda = 4 noise`` has no false codes and errs little [1]_.
 
     If ``k < (1 + 1 / mu) / 3``, the lasso's codes are unique, their support lies within the true
@@ -229,7 +231,12 @@ def basis_pursuit_stability(mu, k, noise):
     return _guarantee(mu, k, (1 + _inverse(mu)) / 3, 7.5 * noise)
 
 
-def layered_thresholding(layers, noise, thresholds, rule="soft"):
+def layered_thresholding(
+    layers: Sequence[Layer],
+    noise: float,
+    thresholds: Sequence[float],
+    rule: Literal["soft", "hard"] = "soft",
+) -> list[Guarantee]:
     """Layered thresholding finds the supports of all layers, and its error grows by layer [1]_.
 
     With noise e_{i-1} on the codes of the layer before, the support of layer i is exact if
@@ -282,7 +289,7 @@ def layered_thresholding(layers, noise, thresholds, rule="soft"):
     return found
 
 
-def layered_basis_pursuit(layers, noise):
+def layered_basis_pursuit(layers: Sequence[Layer], noise: float) -> list[Guarantee]:
     """Layered basis pursuit at ``lmbda_i = 4 e_{i-1}`` has no false codes at any layer [1]_.
 
     If ``k_i < (1 + 1 / mu_i) / 3`` for each layer up to i, the support of layer i lies within the
@@ -322,7 +329,9 @@ def layered_basis_pursuit(layers, noise):
     return found
 
 
-def classification_margin(weights, bias, codes, error):
+def classification_margin(
+    weights: Array, bias: Array, codes: Array, error: float
+) -> tuple[Array, Array]:
     """Whether a linear classifier gives codes within ``error`` the same label.
 
     Of classes a and b, ``(w_a - w_b)^T g`` changes by at most ``||w_a - w_b|| error``; so the label

@@ -1,14 +1,25 @@
 """Cut pictures, or signals with 1 to 3 axes, into patches and put them together again."""
 
+from collections.abc import Sequence
 from math import prod
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike
 
 from csc._validate import check_count, check_floats
+from csc.types import Array, Extents, Rng, Stride
 
 
-def extract_patches(images, shape, n=None, *, stride=1, border=0, rng=None):
+def extract_patches(
+    images: ArrayLike | Sequence[ArrayLike],
+    shape: Extents,
+    n: int | None = None,
+    *,
+    stride: Stride = 1,
+    border: int = 0,
+    rng: Rng = None,
+) -> Array:
     """Return all patches of the images, or ``n`` random ones.
 
     A patch is at home at every position whose pixels keep ``border`` away from the edge of the
@@ -70,7 +81,7 @@ def extract_patches(images, shape, n=None, *, stride=1, border=0, rng=None):
     return _all_of(windows, len(shape)) if n is None else _draw(windows, len(shape), n, rng)
 
 
-def reassemble(patches, image_shape, *, stride=1):
+def reassemble(patches: Array, image_shape: Extents, *, stride: Stride = 1) -> Array:
     """Put all patches of one image back, averaging where they overlap.
 
     The inverse of ``extract_patches(image, shape, stride=stride)``; with changed patches (say

@@ -1,6 +1,7 @@
 """Photographs: those that other packages bring along, and those in a folder of the user's."""
 
 import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from csc._validate import check_choice, check_count
+from csc.types import Array, File, Rng
 
 _PACKAGES = {"scikit-image": "skimage", "scikit-learn": "sklearn"}
 # name: (shipped by, file inside that package, licence it states, is in colour)
@@ -56,7 +58,7 @@ class Photograph(NamedTuple):
     sha256: str
 
 
-def natural(names=None, *, colour=False):
+def natural(names: Sequence[str] | None = None, *, colour: bool = False) -> list[Photograph]:
     """Return the natural photographs that ship inside scikit-image and scikit-learn.
 
     Nothing is downloaded and nothing written: the files lie in the installed packages.
@@ -117,7 +119,7 @@ def natural(names=None, *, colour=False):
     return [_bundled(name, colour) for name in names]
 
 
-def load_folder(path, *, colour=False):
+def load_folder(path: File, *, colour: bool = False) -> list[Photograph]:
     """Return every picture that lies directly in a folder, sorted by file name.
 
     Read are BMP, GIF, JPEG, JPEG 2000, PGM, PNG, PPM, TIFF and WebP (of several frames or pages
@@ -165,7 +167,14 @@ def load_folder(path, *, colour=False):
     return [_photograph(file.name, file, "not stated", str(path), colour) for file in files]
 
 
-def stream_folder(path, *, prepare=None, passes=1, colour=False, rng=None):
+def stream_folder(
+    path: File,
+    *,
+    prepare: Callable[[Array], Array] | None = None,
+    passes: int | None = 1,
+    colour: bool = False,
+    rng: Rng = None,
+) -> Iterator[Array]:
     """Yield the pictures of a folder one by one, as signals: only one is in memory.
 
     For learning from more pictures than memory holds:

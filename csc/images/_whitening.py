@@ -1,14 +1,18 @@
 """Make the power of natural images even: over frequencies, over components, over places."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import fft, ndimage
 
 from csc._validate import check_choice, check_floats, check_number
+from csc.types import Array
 
 
-def whiten(image, f0=0.4, order=4, *, variance=None):
+def whiten(
+    image: Array, f0: float = 0.4, order: float = 4, *, variance: float | None = None
+) -> Array:
     """Filter an image with the gain R(f) = f exp(-(f / f0)^order) of Olshausen & Field [1]_.
 
     The amplitude of natural images falls roughly as 1/f: the factor f makes it even, the
@@ -78,7 +82,7 @@ def whiten(image, f0=0.4, order=4, *, variance=None):
     return whitened
 
 
-def local_contrast_normalise(image, sigma=4.0, eps=0.02):
+def local_contrast_normalise(image: Array, sigma: float = 4.0, eps: float = 0.02) -> Array:
     r"""Subtract the local mean, then divide by the local standard deviation (``eps`` or more).
 
     With the Gaussian average G of width ``sigma``
@@ -181,7 +185,7 @@ class ZCA:
 
     eps: float = 1e-5
 
-    def fit(self, X, y=None):  # noqa: ARG002 scikit-learn passes y to every step
+    def fit(self, X: Array, y: object = None) -> "ZCA":  # noqa: ARG002
         """Learn the mean and the whitening matrix of patches X ``(N, *F)``, N at least 2."""
         check_number("eps", self.eps, strict=True)
         check_floats("X", X)
@@ -198,25 +202,25 @@ class ZCA:
         self.n_features_in_ = len(e)
         return self
 
-    def transform(self, X):
+    def transform(self, X: Array) -> Array:
         """Return the whitened patches y, shaped like X."""
         mean, W = self._fitted(X, "whitening_")
         return ((X - mean).reshape(len(X), -1) @ W).reshape(X.shape)
 
-    def fit_transform(self, X, y=None):
+    def fit_transform(self, X: Array, y: object = None) -> Array:
         """Fit to X and return it whitened."""
         return self.fit(X, y).transform(X)
 
-    def inverse_transform(self, X):
+    def inverse_transform(self, X: Array) -> Array:
         """Return the patches whose whitened ones are X, shaped like X."""
         mean, inverse = self._fitted(X, "dewhitening_")
         return (X.reshape(len(X), -1) @ inverse).reshape(X.shape) + mean
 
-    def get_params(self, deep=True):  # noqa: ARG002 part of scikit-learn's protocol
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
         """Return the parameters by name."""
         return {"eps": self.eps}
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> "ZCA":
         """Set parameters by name and return self."""
         for name, value in params.items():
             check_choice("parameters", name, self.get_params())

@@ -5,8 +5,10 @@ import shutil
 import warnings
 from glob import escape
 from pathlib import Path
+from typing import Any
 
 from csc.store import PART, load, write_beside
+from csc.types import File
 
 BEFORE = ".before"
 
@@ -38,7 +40,7 @@ def _copy(path, copy):
     spare.unlink(missing_ok=True)  # renamed to another name of the same file, it stays
 
 
-def resume(path):
+def resume(path: File) -> Any:
     """Read a learner from its checkpoint, ready to `fit` on.
 
     Parameters

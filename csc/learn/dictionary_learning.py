@@ -1,8 +1,10 @@
 """Dictionary learning, online or in batch, from patches or from signals of any size."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from math import inf
+from typing import Any
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -13,13 +15,16 @@ from csc.constraints import UnitBall, UnitSphere
 from csc.dictionary import Dictionary
 from csc.geometry import Geometry
 from csc.learn import statistics as stats
-from csc.learn.health import examine
+from csc.learn.health import Health, examine
+from csc.learn.homeostasis import HomeostaticGain
 from csc.learn.learner import Learner, seed_of
+from csc.learn.plan import Plan
 from csc.learn.signals import Signals
 from csc.learn.step import Rules, advance, begin
-from csc.penalties import L1, Relative, TargetSparsity
+from csc.penalties import L1, Relative, Strength, TargetSparsity
 from csc.problem import Problem
 from csc.solving import solve
+from csc.types import Array, AtomSet, Codes, File, Mode, Penalty, SignalsLike, Stride
 
 FIRST = 2**16  # samples that a target of sparsity is first sought on, or one signal
 LOOSE = 0.02  # relative gap of the first codes of signals larger than the atoms
@@ -133,29 +138,29 @@ class DictionaryLearning(Learner):
     """
 
     n_atoms: int
-    atom_shape: tuple
-    lmbda: float | None = None
-    penalty: object = None
-    constraint: object = UnitBall()
+    atom_shape: Sequence[int]
+    lmbda: Strength | None = None
+    penalty: Penalty | None = None
+    constraint: AtomSet = UnitBall()
     batch_size: int | None = 512
     max_iter: int = 10
     tol: float = 1e-4
     coding_tol: float = 1e-4
     forgetting: float = 4.0
     replace_after: int | None = 5000
-    homeostasis: object = None
-    init: np.ndarray | None = None
+    homeostasis: HomeostaticGain | None = None
+    init: Array | None = None
     warm_start: bool = False
-    random_state: object = None
+    random_state: Any = None
     verbose: bool = False
-    mode: str = "full"
-    stride: int | tuple = 1
-    crop: tuple | None = None
+    mode: Mode = "full"
+    stride: Stride = 1
+    crop: Sequence[int] | None = None
     recentre_every: int | None = None
-    checkpoint: object = None
+    checkpoint: File | None = None
     checkpoint_every: int = 100
 
-    def transform(self, X, mask=None):
+    def transform(self, X: SignalsLike, mask: SignalsLike | None = None) -> Codes:
         """Codes ``(N, K, *V)`` of signals as in `fit`, to relative gap ``coding_tol``.
 
         Of a list of signals, a list of codes ``(K, *V)``.
@@ -166,23 +171,23 @@ class DictionaryLearning(Learner):
             return [z for some in codes for z in some]
         return namespace(*codes).concatenate(codes)
 
-    def inverse_transform(self, codes):
+    def inverse_transform(self, codes: Codes) -> Codes:
         """Signals ``(N, C, *S)`` synthesised from codes, or a list of them."""
         if isinstance(codes, list):
             return [self.dictionary_(z[None])[0] for z in codes]
         return self.dictionary_(codes)
 
-    def score(self, X, y=None, mask=None):  # noqa: ARG002  scikit-learn's signature
+    def score(self, X: SignalsLike, y: object = None, mask: SignalsLike | None = None) -> float:  # noqa: ARG002
         """Minus the mean objective per signal of ``X``: higher is better at equal penalty."""
         solutions, _ = self._solved(X, mask)
         return -sum(solution.objective for solution in solutions) / len(X)
 
-    def health(self):
+    def health(self) -> Health:
         """`Health` of the atoms so far: idle ones, twins, and those that drift."""
         state = self._fitted()
         return examine(to_host(state.atoms), to_host(state.statistics.squares), state.idle)
 
-    def plan(self, X, mask=None):
+    def plan(self, X: SignalsLike, mask: SignalsLike | None = None) -> Plan:
         """`Plan` of the memory that ``fit(X)`` takes; nothing is learned."""
         signals = self._checked(X, mask, resume=False)
         return self._planned(signals)
@@ -213,12 +218,12 @@ class DictionaryLearning(Learner):
         return solutions, not signals.is_array
 
     @property
-    def atoms_(self):
+    def atoms_(self) -> Array:
         """Atoms learned so far, ``(K, C, *s)``."""
         return self._fitted().atoms
 
     @property
-    def dictionary_(self):
+    def dictionary_(self) -> Dictionary:
         """`Dictionary` of the atoms learned so far."""
         return self._dictionary(self.atoms_)
 

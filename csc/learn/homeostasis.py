@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from csc._validate import check_number
+from csc.types import Array
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class HomeostaticGain:
         if check_number("memory", self.memory) >= 1:
             raise ValueError(f"memory must be < 1, got {self.memory}")
 
-    def __call__(self, variance, gain, squares):
+    def __call__(self, variance: Array, gain: Array, squares: Array) -> tuple[Array, Array]:
         """New running variance and gain, ``(K,)`` each, given mean ``z_k^2``."""
         variance = self.memory * variance + (1 - self.memory) * squares
         goal = variance.mean() if self.goal is None else self.goal

@@ -3,8 +3,10 @@
 import signal
 import threading
 import warnings
+from collections.abc import Iterable
 from contextlib import contextmanager
 from itertools import islice
+from typing import Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -15,6 +17,7 @@ from tqdm import tqdm
 from csc._validate import check_count
 from csc.html import card
 from csc.learn.checkpoints import write_checkpoint
+from csc.types import SignalsLike
 
 
 class Terminated(KeyboardInterrupt):
@@ -37,7 +40,12 @@ class Learner(TransformerMixin, BaseEstimator):
     def _repr_mimebundle_(self, **_):
         return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
-    def fit(self, X, y=None, mask=None):  # noqa: ARG002  scikit-learn's signature
+    def fit(
+        self,
+        X: SignalsLike,
+        y: object = None,  # noqa: ARG002  scikit-learn's signature
+        mask: SignalsLike | None = None,
+    ) -> Self:
         """Learn from signals.
 
         Parameters
@@ -101,7 +109,12 @@ class Learner(TransformerMixin, BaseEstimator):
                     break
         keep(always=True)
 
-    def partial_fit(self, X, y=None, mask=None):  # noqa: ARG002  scikit-learn's signature
+    def partial_fit(
+        self,
+        X: SignalsLike,
+        y: object = None,  # noqa: ARG002  scikit-learn's signature
+        mask: SignalsLike | None = None,
+    ) -> Self:
         """Take one online step on the signals ``X``, as in `fit`; the first call initialises."""
         resume = hasattr(self, "state_")
         signals = self._checked(X, mask, resume)
@@ -111,7 +124,7 @@ class Learner(TransformerMixin, BaseEstimator):
         self._keep()
         return self
 
-    def fit_stream(self, stream, steps=None):
+    def fit_stream(self, stream: Iterable[SignalsLike], steps: int | None = None) -> Self:
         """Take an online step on each item of a stream that may not fit into memory.
 
         Ctrl-C and SIGTERM leave the atoms so far, as in `fit`. A learner that `csc.resume` gave
@@ -141,7 +154,7 @@ class Learner(TransformerMixin, BaseEstimator):
         return self
 
     @property
-    def n_iter_(self):
+    def n_iter_(self) -> int:
         """Passes of `fit` over its signals, begun or done."""
         passes, batch, _ = self._fitted().position
         return passes + (batch > 0)

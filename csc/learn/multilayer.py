@@ -1,7 +1,9 @@
 """Learning of the dictionaries of all layers against one objective."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone
@@ -9,14 +11,16 @@ from sklearn.base import clone
 from csc._validate import check_count, check_number
 from csc.learn.deep_coding import CODES, code_layers, objectives
 from csc.learn.deep_step import LayersRules, advance_layers, begin_layers, layer_uses
-from csc.learn.dictionary_learning import LOOSE, PASSES
-from csc.learn.health import examine
+from csc.learn.dictionary_learning import LOOSE, PASSES, DictionaryLearning
+from csc.learn.health import Health, examine
 from csc.learn.layers import Layers
 from csc.learn.layerwise import codes_of, windows_of
 from csc.learn.learner import Learner, seed_of
-from csc.learn.plan import plan_of_layers
+from csc.learn.plan import Plan, plan_of_layers
 from csc.learn.signals import Signals
-from csc.penalties import Relative
+from csc.multilayer_dictionary import MultiLayerDictionary
+from csc.penalties import Relative, Strength
+from csc.types import Array, Codes, File, SignalsLike, Solver
 
 
 @dataclass(eq=False, repr=False)
@@ -119,10 +123,10 @@ class MultiLayerDictionaryLearning(Learner):
     (4, 5, 52)
     """
 
-    layers: list
-    n_nonzero: int | tuple | None = None
-    lmbda: tuple | None = None
-    pursuit: object = None
+    layers: Sequence[DictionaryLearning]
+    n_nonzero: int | Sequence[int | None] | None = None
+    lmbda: Sequence[Strength] | None = None
+    pursuit: Solver | None = None
     pretrain: bool = True
     batch_size: int | None = None
     max_iter: int = 10
@@ -132,13 +136,13 @@ class MultiLayerDictionaryLearning(Learner):
     forgetting: float = 4.0
     replace_after: int | None = 20_000
     warm_start: bool = False
-    random_state: object = None
+    random_state: Any = None
     verbose: bool = False
-    crop: tuple | None = None
-    checkpoint: object = None
+    crop: Sequence[int] | None = None
+    checkpoint: File | None = None
     checkpoint_every: int = 100
 
-    def transform(self, X, layer=None):
+    def transform(self, X: SignalsLike, layer: int | None = None) -> Codes:
         """Codes ``(N, K_i, *V_i)`` of signals as in `fit`; of a list of signals, a list of them.
 
         Parameters
@@ -159,14 +163,14 @@ class MultiLayerDictionaryLearning(Learner):
             codes.append(z if depth == len(D) else D.synthesize(z, None, depth, x.shape[2:]))
         return np.concatenate(codes) if signals.is_array else [z for some in codes for z in some]
 
-    def inverse_transform(self, codes, layer=None):
+    def inverse_transform(self, codes: Codes, layer: int | None = None) -> Codes:
         """Signals ``(N, C, *S)`` synthesised from codes of a layer, or a list of them."""
         depth, D = self._depth(layer), self.dictionary_
         if isinstance(codes, list):
             return [D.synthesize(z[None], depth)[0] for z in codes]
         return D.synthesize(codes, depth)
 
-    def score(self, X, y=None):  # noqa: ARG002  scikit-learn's signature
+    def score(self, X: SignalsLike, y: object = None) -> float:  # noqa: ARG002
         """Minus the mean objective per signal of ``X``: higher is better at equal penalties."""
         signals, total = self._seen(X), 0.0
         for some in self._coded(signals.take(np.arange(len(signals)))):
@@ -176,24 +180,24 @@ class MultiLayerDictionaryLearning(Learner):
                 total += objectives(some.problem, some.codes[-1]).sum()
         return -float(total) / len(signals)
 
-    def health(self):
+    def health(self) -> list[Health]:
         """`Health` of the atoms of every layer, a list; idle counts are of the deepest only."""
         state = self._fitted()
         uses = layer_uses(state, self._layers.strides)
         idle = [np.zeros(len(d), np.int64) for d in state.atoms[:-1]] + [state.idle]
         return [examine(*of_layer) for of_layer in zip(state.atoms, uses, idle, strict=True)]
 
-    def plan(self, X):
+    def plan(self, X: SignalsLike) -> Plan:
         """`Plan` of the memory that ``fit(X)`` takes in its largest phase; nothing is learned."""
         return self._planned(self._checked(X, None, resume=False))
 
     @property
-    def atoms_(self):
+    def atoms_(self) -> list[Array]:
         """Atoms of every layer learned so far."""
         return self._fitted().atoms
 
     @property
-    def dictionary_(self):
+    def dictionary_(self) -> MultiLayerDictionary:
         """`MultiLayerDictionary` of the atoms learned so far."""
         return self._layers.dictionary(self.atoms_)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,7 +10,8 @@ from csc._device import check_same_device, namespace, native
 from csc._validate import check_floats, check_signals
 from csc.learn.batch import Batch
 from csc.learn.coding import code, in_numbers
-from csc.learn.plan import plan_of
+from csc.learn.plan import Plan, plan_of
+from csc.types import Array, Extents
 
 SAMPLES = 2**20  # of the signals that are coded together
 
@@ -57,7 +58,7 @@ class Signals:
         1 = observed; broadcastable to the signals.
     """
 
-    def __init__(self, X, mask=None):
+    def __init__(self, X: Any, mask: Any = None) -> None:
         if hasattr(X, "__dask_graph__"):
             raise TypeError(
                 f"X is a {type(X).__name__} of Dask; fit with csc.distributed.fit(learner, X)"
@@ -75,10 +76,10 @@ class Signals:
                 raise ValueError(f"mask has {len(mask)} arrays for {len(self.x)} signals in X")
         self.mask = mask
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.x)
 
-    def check(self, atom_shape, must_fit=True):
+    def check(self, atom_shape: tuple[int | None, ...], must_fit: bool = True) -> None:
         """Refuse signals that atoms ``(C, *s)`` cannot explain; None for C asks for any number."""
         channels, *extents = atom_shape
         for name, x in self._named():
@@ -100,32 +101,32 @@ class Signals:
         return [(f"X[{i}]", x[None]) for i, x in enumerate(self.x)]
 
     @property
-    def first(self):
+    def first(self) -> Array:
         """An array of signals."""
         return self.x if self.is_array else self.x[0]
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype[Any]:
         """Precision of the signals."""
         return self.first.dtype
 
     @property
-    def n_channels(self):
+    def n_channels(self) -> int:
         """C."""
         return self.x.shape[1] if self.is_array else self.x[0].shape[0]
 
     @property
-    def shapes(self):
+    def shapes(self) -> list[Extents]:
         """Shapes ``(C, *S)`` of all signals."""
         if self.is_array:
             return [self.x.shape[1:]] * len(self.x)
         return [x.shape for x in self.x]
 
-    def plan(self, learner, lags, dense):
+    def plan(self, learner: Any, lags: Any, dense: bool) -> Plan:
         """`Plan` of a learner with this many lags, whose codes may be dense."""
         return plan_of(learner, lags, self, dense)
 
-    def take(self, which, window=None):
+    def take(self, which: Any, window: Any = None) -> Any:
         """`Groups` of the signals with indices ``which``, in order.
 
         Parameters
@@ -142,7 +143,7 @@ class Signals:
         places, runs = self.runs(which, window)
         return Groups(self._joined(places, runs))
 
-    def runs(self, which, window=None):
+    def runs(self, which: Any, window: Any = None) -> tuple[list[Any], list[range]]:
         """Which signals are coded together, and which part of them.
 
         Returns

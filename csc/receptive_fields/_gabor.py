@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields, replace
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -9,6 +10,7 @@ from scipy import ndimage
 from csc._device import kernels
 from csc._validate import check_count, check_floats
 from csc.receptive_fields._json import plain
+from csc.types import Array
 
 N_ORIENTATIONS, N_CENTRES = 12, 7  # of the grid of starts; centres along either axis
 SIGMAS = np.array([1 / 12, 1 / 6, 1 / 3])  # of the grid, in sides of the patch
@@ -75,36 +77,36 @@ class GaborFit:
     energy_inside: np.ndarray
     component_share: np.ndarray
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.r2)
 
-    def __getitem__(self, selection):
+    def __getitem__(self, selection: Any) -> "GaborFit":
         return replace(
             self, **{name: np.atleast_1d(column[selection]) for name, column in self._columns()}
         )
 
     @property
-    def n_x(self):
+    def n_x(self) -> Array:
         """Cycles of the wave in one ``sigma_x``: across the bars."""
         return self.sigma_x * self.frequency
 
     @property
-    def n_y(self):
+    def n_y(self) -> Array:
         """``sigma_y`` in cycles of the wave: along the bars."""
         return self.sigma_y * self.frequency
 
     @property
-    def parity(self):
+    def parity(self) -> Array:
         """Phase folded to [0, pi / 2]: 0 is even, pi / 2 odd, whatever the sign."""
         return np.arccos(np.abs(np.cos(self.phase)))
 
     @property
-    def aspect(self):
+    def aspect(self) -> Array:
         """``sigma_y / sigma_x``: length over width of the envelope."""
         return self.sigma_y / self.sigma_x
 
     @property
-    def bandwidth(self):
+    def bandwidth(self) -> Array:
         """Spatial-frequency bandwidth in octaves, between the halves of the peak amplitude.
 
         log2((n_x + c) / (n_x - c)) with c = sqrt(2 ln 2) / (2 pi) = 0.187, the half width of the
@@ -116,19 +118,19 @@ class GaborFit:
         return np.where(above, octaves, np.inf)
 
     @property
-    def cut_off(self):
+    def cut_off(self) -> Array:
         """Whether the border cuts the field: less than 0.8 of the envelope's energy is inside."""
         return self.energy_inside < 0.8
 
     @property
-    def gabor_like(self):
+    def gabor_like(self) -> Array:
         """Whether r2 >= 0.8 and both sigmas >= 0.5 pixels; the centre is inside by construction.
 
         A convention of this library, not of the literature: show it beside a null model.
         """
         return (self.r2 >= 0.8) & (np.minimum(self.sigma_x, self.sigma_y) >= 0.5)
 
-    def render(self):
+    def render(self) -> Array:
         """Return the fitted Gabor functions, (K, h, w)."""
         sigmas = np.log(self.sigma_x), np.log(self.sigma_y)
         points = np.stack([self.x, self.y, self.orientation, self.frequency, *sigmas], axis=-1)
@@ -136,7 +138,7 @@ class GaborFit:
         wave = np.cos(2 * np.pi * _planewise(self.frequency) * u + _planewise(self.phase))
         return _planewise(self.amplitude) * _envelopes(points, self.shape) * wave
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Return all columns, also the derived ones, in lists; None stands for infinity."""
         derived = ("n_x", "n_y", "parity", "aspect", "bandwidth", "cut_off", "gabor_like")
         columns = dict(self._columns()) | {name: getattr(self, name) for name in derived}
@@ -146,7 +148,7 @@ class GaborFit:
         return [(field.name, getattr(self, field.name)) for field in fields(self)[1:]]
 
 
-def fit_gabor(atoms, *, n_starts=32):
+def fit_gabor(atoms: Array, *, n_starts: int = 32) -> GaborFit:
     """Fit a Gabor function to every atom by least squares.
 
     Two of the eight numbers, the amplitudes of the cosine and of the sine wave, enter linearly: at

@@ -5,11 +5,12 @@ from scipy import fft
 
 from csc._validate import check_atoms, check_count, check_number
 from csc.receptive_fields._gabor import check_images
+from csc.types import Array, Extents, Rng
 
 CANVAS = 4  # times the patch: noise is cut out of it, so that it does not wrap around
 
 
-def phase_scrambled(atoms, rng=None):
+def phase_scrambled(atoms: Array, rng: Rng = None) -> Array:
     """Atoms of the same amplitude spectrum with random phases.
 
     Whatever the spectrum alone determines stays: frequencies, orientations, bandwidths. What needs
@@ -49,7 +50,7 @@ def phase_scrambled(atoms, rng=None):
     return fft.irfftn(turned, s=extents, axes=axes).astype(atoms.dtype)
 
 
-def frequency_band(atoms):
+def frequency_band(atoms: Array) -> tuple[float, float]:
     """Radial frequencies between which the middle 80 % of the atoms' energy lies.
 
     Parameters
@@ -89,7 +90,7 @@ def frequency_band(atoms):
     return float(low), float(high)
 
 
-def band_pass_noise(n, shape, rng=None, *, low, high):
+def band_pass_noise(n: int, shape: Extents, rng: Rng = None, *, low: float, high: float) -> Array:
     """White noise of which a band of frequencies is kept, in patches of unit norm.
 
     Parameters

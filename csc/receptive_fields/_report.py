@@ -1,12 +1,14 @@
 """Atoms and their null models, fitted side by side."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from csc.receptive_fields._gabor import GaborFit, fit_gabor
 from csc.receptive_fields._nulls import band_pass_noise, frequency_band, phase_scrambled
 from csc.receptive_fields._statistics import R2_LEVELS, Summary, summarise
+from csc.types import Array, Rng
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -30,7 +32,7 @@ class Report:
     null_noise: GaborFit
     summary: Summary
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Return the three summaries as JSON can hold them, by the names of their fits."""
         return {
             "atoms": self.summary.to_dict(),
@@ -50,7 +52,7 @@ class Report:
     __repr__ = __str__
 
 
-def analyse(atoms, rng=None):
+def analyse(atoms: Array, rng: Rng = None) -> Report:
     """Fit atoms and their null models: no share of Gabor-like atoms without what chance gives.
 
     Parameters

@@ -1,10 +1,14 @@
 """Statistics of a population of Gabor fits, and its distance to macaque V1."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from csc.receptive_fields._gabor import GaborFit
 from csc.receptive_fields._json import plain
+from csc.types import Array
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 R2_LEVELS = (0.7, 0.8, 0.9)
@@ -89,12 +93,12 @@ class Summary:
     macaque_chi_squared: float
     macaque_earth_mover: float
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold; None stands for NaN."""
         return plain(self)
 
 
-def summarise(fit):
+def summarise(fit: GaborFit) -> Summary:
     """Describe a population of receptive fields.
 
     Parameters
@@ -142,7 +146,7 @@ def summarise(fit):
     )
 
 
-def shape_histogram(n_x, n_y):
+def shape_histogram(n_x: ArrayLike, n_y: ArrayLike) -> tuple[Array, int]:
     """Count receptive-field shapes in the bins of `MACAQUE`.
 
     Parameters
@@ -170,7 +174,7 @@ def shape_histogram(n_x, n_y):
     return counts.astype(int), int(outside.sum())
 
 
-def chi_squared(p, q):
+def chi_squared(p: ArrayLike, q: ArrayLike) -> float:
     """Half of sum (p - q)^2 / (p + q) between two histograms, each scaled to sum 1.
 
     Parameters
@@ -196,7 +200,7 @@ def chi_squared(p, q):
     return float(0.5 * ((p - q)[used] ** 2 / (p + q)[used]).sum())
 
 
-def earth_mover(p, q):
+def earth_mover(p: ArrayLike, q: ArrayLike) -> float:
     """Least mean distance over which one histogram's mass must move to become the other.
 
     Distances are Euclidean, one bin being the unit: between the bins of `MACAQUE` that is a factor

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from csc.types import Array, ProblemLike
+
 
 class ADMMState(NamedTuple):
     """Where ADMM stands; the codes ``z`` are the paper's y, those that went through the prox."""
@@ -54,16 +56,16 @@ class ADMM:
         if not 1 <= self.relaxation < 2:
             raise ValueError(f"relaxation must be in [1, 2), got {self.relaxation}")
 
-    def suits(self, problem):
+    def suits(self, problem: ProblemLike) -> bool:
         """Whether the linear system is diagonal in the Fourier domain."""
         return problem.has_spectra and hasattr(problem.penalty, "prox")
 
-    def init(self, problem, z0):
+    def init(self, problem: ProblemLike, z0: Array) -> ADMMState:
         """State at codes ``z0``, with no dual variable yet."""
         rho = self.rho or problem.lipschitz() / z0.shape[1]
         return ADMMState(z0, 0 * z0, float(rho), 0)
 
-    def step(self, problem, state):
+    def step(self, problem: ProblemLike, state: ADMMState) -> ADMMState:
         """(3.5)-(3.7) of [1]_ with relaxation, then the balance of residuals."""
         y_old, u, rho, n = state
         x = problem.solve_ridge(y_old - u, rho)  # (3.5)

@@ -1,7 +1,9 @@
 """Orthogonal matching pursuit on signals larger than the atoms."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from csc.types import ProblemLike
 
 
 class ConvOMPState(NamedTuple):
@@ -54,15 +56,15 @@ class ConvOMP:
         if not 0 < self.share <= 1:
             raise ValueError(f"share must be in (0, 1], got {self.share}")
 
-    def suits(self, problem):
+    def suits(self, problem: ProblemLike) -> bool:
         """Whether the problem is L0-penalised and every atom is seen whole."""
         return problem.penalty.name == "l0" and problem.sees_whole_atoms
 
-    def init(self, problem, z0):  # noqa: ARG002  one signature for all solvers
+    def init(self, problem: ProblemLike, z0: Any) -> ConvOMPState:  # noqa: ARG002
         """State at codes ``z0``; the pursuit goes on from them."""
         return ConvOMPState(z0, done=False)
 
-    def step(self, problem, state):
+    def step(self, problem: ProblemLike, state: ConvOMPState) -> ConvOMPState:
         """One round."""
         if state.done:
             return state

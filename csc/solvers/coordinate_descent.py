@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from csc.types import Array, ProblemLike
+
 
 class CoordinateDescentState(NamedTuple):
     """Where coordinate descent stands."""
@@ -36,7 +38,7 @@ class CoordinateDescent:
     check_every = 1
     needs = "needs a LogPenalty, codes with one position (patches), no mask, and NumPy arrays"
 
-    def suits(self, problem):
+    def suits(self, problem: ProblemLike) -> bool:
         """Whether the problem is a log-penalised patch problem."""
         return (
             problem.is_patch
@@ -44,11 +46,11 @@ class CoordinateDescent:
             and hasattr(problem.kernels, "log_gram")
         )
 
-    def init(self, problem, z0):  # noqa: ARG002  one signature for all solvers
+    def init(self, problem: ProblemLike, z0: Array) -> CoordinateDescentState:  # noqa: ARG002
         """State at codes ``z0``."""
         return CoordinateDescentState(z0)
 
-    def step(self, problem, state):
+    def step(self, problem: ProblemLike, state: CoordinateDescentState) -> CoordinateDescentState:
         """Sweep until the codes settle."""
         z, penalty = state.z.copy(), problem.penalty
         rules = (float(penalty.lmbda), float(penalty.scale), self.tol, self.max_sweeps)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from csc.types import Array, ProblemLike
+
 
 class FISTAState(NamedTuple):
     """Where FISTA stands."""
@@ -45,16 +47,16 @@ class FISTA:
         if self.step_size is not None and not self.step_size > 0:
             raise ValueError(f"step_size must be > 0, got {self.step_size}")
 
-    def suits(self, problem):
+    def suits(self, problem: ProblemLike) -> bool:
         """Whether the penalty has a prox."""
         return hasattr(problem.penalty, "prox")
 
-    def init(self, problem, z0):
+    def init(self, problem: ProblemLike, z0: Array) -> FISTAState:
         """State at codes ``z0``, without momentum."""
         Dz, step_size = problem.synthesize(z0), self.step_size or 1 / problem.lipschitz()
         return FISTAState(z0, z0, Dz, Dz, 1.0, 0.0, step_size)
 
-    def step(self, problem, state):
+    def step(self, problem: ProblemLike, state: FISTAState) -> FISTAState:
         """One proximal-gradient step from the extrapolated point."""
         z_old, z_older, Dz_old, Dz_older, t, momentum, step_size = state
         codes, fits = (z_old, z_older), (Dz_old, Dz_older)

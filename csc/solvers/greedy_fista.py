@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from csc.types import Array, ProblemLike
+
 
 class GreedyFISTAState(NamedTuple):
     """Where greedy FISTA stands."""
@@ -51,16 +53,16 @@ class GreedyFISTA:
         if not 0 < self.shrink < 1:
             raise ValueError(f"shrink must be in (0, 1), got {self.shrink}")
 
-    def suits(self, problem):
+    def suits(self, problem: ProblemLike) -> bool:
         """Whether the penalty has a prox."""
         return hasattr(problem.penalty, "prox")
 
-    def init(self, problem, z0):
+    def init(self, problem: ProblemLike, z0: Array) -> GreedyFISTAState:
         """State at codes ``z0``, without momentum."""
         shortest = 1 / problem.lipschitz()
         return GreedyFISTAState(z0, z0, self.stretch * shortest, shortest, None)
 
-    def step(self, problem, state):
+    def step(self, problem: ProblemLike, state: GreedyFISTAState) -> GreedyFISTAState:
         """One long proximal-gradient step from the extrapolated point."""
         z_old, y, gamma, shortest, first = state
         z = problem.prox_grad(y, gamma)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from csc.splitting import balance, conjugate_gradients, strength
+from csc.types import Array, ProblemLike
 
 
 class Sweep(NamedTuple):
@@ -103,11 +104,11 @@ class HolisticPursuit:
         if self.rho is not None and not self.rho > 0:
             raise ValueError(f"rho must be > 0, got {self.rho}")
 
-    def suits(self, problem):
+    def suits(self, problem: ProblemLike) -> bool:
         """Whether the problem has layers, and one between the signal and the deepest."""
         return hasattr(problem, "layers") and len(problem.layers) > 1 and problem.on_host
 
-    def init(self, problem, z0):
+    def init(self, problem: ProblemLike, z0: tuple[Array, ...]) -> HolisticPursuitState:
         """State at codes ``z0``, of all layers, with empty cosupports."""
         self._counts(problem)
         masks = tuple(g != g for g in z0[:-1])
@@ -115,7 +116,7 @@ class HolisticPursuit:
         rho = self.rho or strength(problem.penalties[-1]) or 1.0
         return HolisticPursuitState(z0, masks, Sweep(z0[-1], z0[-1], w, rho), done=False)
 
-    def step(self, problem, state):
+    def step(self, problem: ProblemLike, state: HolisticPursuitState) -> HolisticPursuitState:
         """One round: the codes for the present cosupports, then larger cosupports."""
         if state.done:
             return state

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from csc.types import Array, ProblemLike
+
 
 class ISTAState(NamedTuple):
     """Where ISTA stands."""
@@ -35,14 +37,14 @@ class ISTA:
         if self.step_size is not None and not self.step_size > 0:
             raise ValueError(f"step_size must be > 0, got {self.step_size}")
 
-    def suits(self, problem):
+    def suits(self, problem: ProblemLike) -> bool:
         """Whether the penalty has a prox."""
         return hasattr(problem.penalty, "prox")
 
-    def init(self, problem, z0):
+    def init(self, problem: ProblemLike, z0: Array) -> ISTAState:
         """State at codes ``z0``."""
         return ISTAState(z0, self.step_size or 1 / problem.lipschitz())
 
-    def step(self, problem, state):
+    def step(self, problem: ProblemLike, state: ISTAState) -> ISTAState:
         """One proximal-gradient step."""
         return state._replace(z=problem.prox_grad(state.z, state.step_size))

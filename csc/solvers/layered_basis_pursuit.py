@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from csc.loop import INTERRUPTED, iterate, start
 from csc.solvers.choice import fastest
+from csc.types import Array, ProblemLike
 
 DONE = "done: each layer is within tol of its own minimum; the gap is that of the whole problem"
 UNDONE = "layer {i} was not coded to its tol: {status}"
@@ -62,17 +63,19 @@ class LayeredBasisPursuit:
         if self.max_iter < 1:
             raise ValueError(f"max_iter must be >= 1, got {self.max_iter}")
 
-    def suits(self, problem):
+    def suits(self, problem: ProblemLike) -> bool:
         """Whether the problem has layers that the solver suits."""
         if not hasattr(problem, "layers"):
             return False
         return self.solver is None or all(map(self.solver.suits, problem.layers))
 
-    def init(self, problem, z0):  # noqa: ARG002  layers start from zero: what is below changes
+    def init(self, problem: ProblemLike, z0: tuple[Array, ...]) -> LayeredBasisPursuitState:  # noqa: ARG002
         """State before the first layer is coded."""
         return LayeredBasisPursuitState(problem.zeros(), 0, done=False, verdict=DONE)
 
-    def step(self, problem, state):
+    def step(
+        self, problem: ProblemLike, state: LayeredBasisPursuitState
+    ) -> LayeredBasisPursuitState:
         """Code the next layer."""
         z, i, _, verdict = state
         part = problem.layer(i + 1, z[i - 1] if i else problem.x)

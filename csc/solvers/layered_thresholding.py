@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from csc.types import Array, ProblemLike
+
 
 class LayeredThresholdingState(NamedTuple):
     """Where layered thresholding stands."""
@@ -32,15 +34,23 @@ class LayeredThresholding:
     layered = True
     needs = "needs a csc.MultiLayerProblem"
 
-    def suits(self, problem):
+    def suits(self, problem: ProblemLike) -> bool:
         """Whether the problem has layers."""
         return hasattr(problem, "layers")
 
-    def init(self, problem, z0):  # noqa: ARG002  one signature for all solvers
+    def init(
+        self,
+        problem: ProblemLike,  # noqa: ARG002  one signature for all solvers
+        z0: tuple[Array, ...],
+    ) -> LayeredThresholdingState:
         """State before the pass, wherever ``z0`` is."""
         return LayeredThresholdingState(z0, done=False)
 
-    def step(self, problem, state):  # noqa: ARG002
+    def step(
+        self,
+        problem: ProblemLike,
+        state: LayeredThresholdingState,  # noqa: ARG002
+    ) -> LayeredThresholdingState:
         """The whole pass."""
         below, codes = problem.x, []
         for part, penalty in zip(problem.layers, problem.penalties, strict=True):

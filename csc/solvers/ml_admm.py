@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from csc.splitting import balance, conjugate_gradients, strength
+from csc.types import Array, ProblemLike
 
 
 class MLADMMState(NamedTuple):
@@ -60,17 +61,17 @@ class MLADMM:
         if self.cg_steps < 1:
             raise ValueError(f"cg_steps must be >= 1, got {self.cg_steps}")
 
-    def suits(self, problem):
+    def suits(self, problem: ProblemLike) -> bool:
         """Whether the problem has layers, and a gap."""
         return hasattr(problem, "layers") and problem.is_convex
 
-    def init(self, problem, z0):
+    def init(self, problem: ProblemLike, z0: tuple[Array, ...]) -> MLADMMState:
         """State at codes ``z0``, of all layers, with duals of zero."""
         rho = self.rho or max(map(strength, problem.penalties)) or 1.0
         s = problem.chain(z0[-1])[1:]
         return MLADMMState(s, tuple(0 * a for a in s), s[-1], rho, 0)
 
-    def step(self, problem, state):
+    def step(self, problem: ProblemLike, state: MLADMMState) -> MLADMMState:
         """One sweep; every tenth sweep rho is balanced."""
         s_old, w, gamma, rho, count = state
         gamma = self._least_squares(problem, s_old, w, gamma, rho)
@@ -84,7 +85,7 @@ class MLADMM:
             rho, w = rho * factor, tuple(a / number(factor) for a in w)
         return MLADMMState(s, w, gamma, rho, count + 1)
 
-    def certificate(self, problem, state):
+    def certificate(self, problem: ProblemLike, state: MLADMMState) -> tuple[float, float]:
         """Objective and gap, with the duals that the sweeps have found."""
         number = state.gamma.dtype.type
         duals = [number(state.rho) * w for w in state.w[:-1]]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from csc.solvers.ml_ista import MLISTA
+from csc.types import Array, ProblemLike
 
 
 class MLFISTAState(NamedTuple):
@@ -40,12 +41,12 @@ class MLFISTA(MLISTA):
 
     restart: bool = True
 
-    def init(self, problem, z0):
+    def init(self, problem: ProblemLike, z0: tuple[Array, ...]) -> MLFISTAState:
         """State at codes ``z0``, of all layers, without momentum."""
         chain, (first, *others) = problem.chain(z0[-1]), problem.step_sizes
         return MLFISTAState(z0, chain, chain, 1.0, 0.0, (self.fraction * first, *others))
 
-    def step(self, problem, state):
+    def step(self, problem: ProblemLike, state: MLFISTAState) -> MLFISTAState:
         """One pass over the layers from the extrapolated point."""
         _, chain, chain_old, t, momentum, step_sizes = state
         z, uphill = problem.pass_down(chain, chain_old, momentum, step_sizes)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from csc.types import Array, ProblemLike
+
 
 class MLISTAState(NamedTuple):
     """Where ML-ISTA stands."""
@@ -46,20 +48,20 @@ class MLISTA:
         if not self.fraction > 0:
             raise ValueError(f"fraction must be > 0, got {self.fraction}")
 
-    def suits(self, problem):
+    def suits(self, problem: ProblemLike) -> bool:
         """Whether the problem has layers."""
         return hasattr(problem, "layers")
 
-    def init(self, problem, z0):
+    def init(self, problem: ProblemLike, z0: tuple[Array, ...]) -> MLISTAState:
         """State at codes ``z0``, of all layers."""
         first, *others = problem.step_sizes
         return MLISTAState(z0, (self.fraction * first, *others))
 
-    def step(self, problem, state):
+    def step(self, problem: ProblemLike, state: MLISTAState) -> MLISTAState:
         """One pass over the layers."""
         chain = problem.chain(state.z[-1])
         return state._replace(z=problem.pass_down(chain, chain, 0.0, state.step_sizes)[0])
 
-    def certificate(self, problem, state):
+    def certificate(self, problem: ProblemLike, state: MLISTAState) -> tuple[float, float]:
         """Objective and gap, with the subgradients that its own steps meet."""
         return problem.certificate(state.z, step_sizes=state.step_sizes)

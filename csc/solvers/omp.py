@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from csc.types import Array, ProblemLike
+
 
 class OMPState(NamedTuple):
     """Where the pursuit stands."""
@@ -46,7 +48,7 @@ class OMP:
         if not self.energy >= 0:
             raise ValueError(f"energy must be >= 0, got {self.energy}")
 
-    def suits(self, problem):
+    def suits(self, problem: ProblemLike) -> bool:
         """Whether the problem is an L0-penalised patch problem."""
         return (
             problem.is_patch
@@ -54,11 +56,11 @@ class OMP:
             and hasattr(problem.kernels, "omp_gram")
         )
 
-    def init(self, problem, z0):  # noqa: ARG002  one signature for all solvers
+    def init(self, problem: ProblemLike, z0: Array) -> OMPState:  # noqa: ARG002
         """State at codes ``z0``, which the pursuit ignores: it starts from nothing."""
         return OMPState(z0, done=False)
 
-    def step(self, problem, state):
+    def step(self, problem: ProblemLike, state: OMPState) -> OMPState:
         """The whole pursuit."""
         z = state.z * 0
         price, most = (

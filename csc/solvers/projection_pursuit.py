@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from csc.cascade import back_substitute, effective_problem, stripe_norms
+from csc.types import Array, ProblemLike
 
 
 class ProjectionPursuitState(NamedTuple):
@@ -80,21 +81,21 @@ class ProjectionPursuit:
             raise ValueError(f"energy must be >= 0, got {self.energy}")
         object.__setattr__(self, "limits", limits)
 
-    def suits(self, problem):
+    def suits(self, problem: ProblemLike) -> bool:
         """Whether the layers together are one convolution that sees every atom whole."""
         if not hasattr(problem, "layers"):
             return False
         modes = {D.mode for D in problem.dictionary.layers}
         return modes in ({"full"}, {"circular"}) and problem.on_host
 
-    def init(self, problem, z0):
+    def init(self, problem: ProblemLike, z0: tuple[Array, ...]) -> ProjectionPursuitState:
         """State at codes ``z0``, of all layers; the pursuit goes on from the deepest."""
         problem.dictionary.check_one_each("limits", self.limits)
         growing = np.ones(len(problem.x), bool)
         z = back_substitute(problem, z0[-1])
         return ProjectionPursuitState(z, effective_problem(problem), growing, done=False)
 
-    def step(self, problem, state):
+    def step(self, problem: ProblemLike, state: ProjectionPursuitState) -> ProjectionPursuitState:
         """One code more in every signal that may grow."""
         if state.done:
             return state

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from csc.types import ProblemLike
 
 ROUNDS = 1000  # of growing the active set of one patch, far above what was ever needed
 SHARE = 0.4  # of the worst violation nearby: less, and a code is not called yet
@@ -63,17 +65,17 @@ class WorkingSet:
     sparse = True  # codes of larger signals
     needs = "needs an L1 penalty with one price > 0 for each atom (CuPy arrays: on patches)"
 
-    def suits(self, problem):
+    def suits(self, problem: ProblemLike) -> bool:
         """Whether the problem is a lasso with a price for each atom."""
         if problem.penalty.name != "l1" or problem.atom_prices is None:
             return False
         return problem.is_patch or problem.has_local_dual
 
-    def init(self, problem, z0):  # noqa: ARG002  one signature for all solvers
+    def init(self, problem: ProblemLike, z0: Any) -> WorkingSetState:  # noqa: ARG002
         """State at codes ``z0``."""
         return WorkingSetState(z0, self.tol)
 
-    def step(self, problem, state):
+    def step(self, problem: ProblemLike, state: WorkingSetState) -> WorkingSetState:
         """Patches: meet ``tol``, then ask for less. Signals: some rounds on the way there."""
         return (_code_patches if problem.is_patch else _code_signals)(problem, state)
 
