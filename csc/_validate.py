@@ -7,12 +7,15 @@ import numpy as np
 from csc._device import check_same_device, namespace, native
 
 FLOATS = (np.float32, np.float64)
+MASK = "pass a mask where values are missing, or clean it"
+CLEAN = "find out where such values come from; numpy.nan_to_num replaces them"
 
 
-def check_floats(name, a, *, values=True):
+def check_floats(name, a, *, values=True, mend=CLEAN):
     """Return ``a`` unchanged if it is a non-empty float32 or float64 array without NaN or inf.
 
     ``values=False`` does not look at values: of arrays on a device, that would wait for it.
+    ``mend`` says what to do about NaN and inf.
     """
     if not hasattr(a, "dtype") or not hasattr(a, "shape"):
         raise TypeError(f"{name} must be an array, got {type(a).__name__}; use numpy.asarray")
@@ -26,7 +29,7 @@ def check_floats(name, a, *, values=True):
     xp = namespace(a)
     if values and not np.isfinite(_range(a)).all():  # no array of the size of a is made
         what = "NaN" if xp.isnan(a).any() else "inf"
-        raise ValueError(f"{name} holds {what}; pass a mask where values are missing, or clean it")
+        raise ValueError(f"{name} holds {what}; {mend}")
     return a
 
 
@@ -66,7 +69,7 @@ def check_signals(x, atom_shape, name="x", *, fit=True, values=True):
     ``fit`` asks that the atoms lie wholly inside the signal (mode "full"); ``values`` as in
     `check_floats`.
     """
-    check_floats(name, x, values=values)
+    check_floats(name, x, values=values, mend=MASK)
     channels, extents = atom_shape[0], tuple(atom_shape[1:])
     ndim = 2 + len(extents)
     if x.ndim != ndim:
@@ -159,4 +162,5 @@ def fill_missing(x, mask):
         raise ValueError(f"mask of shape {mask.shape} does not broadcast to x {x.shape}") from None
     if not mask.any():
         raise ValueError("mask is 0 everywhere: nothing was observed")
-    return check_floats("x", xp.where(mask != 0, x, x.dtype.type(0)))
+    seen = xp.where(mask != 0, x, x.dtype.type(0))
+    return check_floats("x", seen, mend="set the mask to 0 there, or clean it")

@@ -5,6 +5,8 @@ from html import escape
 
 import numpy as np
 
+from csc.sheet import tile
+
 MOST = 64  # atoms in a thumbnail
 WIDTH = 240  # of a thumbnail, pixels
 
@@ -34,8 +36,6 @@ def card(text, atoms):
 def _sheet(atoms):
     """2-D atoms as one PNG."""
     import imageio.v3 as imageio
-
-    from csc.plot import tile
 
     shown = atoms if atoms.shape[1] in (1, 3) else atoms[:, :1]
     sheet = tile(np.ascontiguousarray(shown))

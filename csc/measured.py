@@ -10,6 +10,7 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator, eigsh
 
 from csc._validate import check_floats
 from csc.dictionary import Dictionary
+from csc.html import Shown
 from csc.types import Array, Extents
 
 ACCURACY = 1e-3  # of the Lanczos estimate of the norm
@@ -17,7 +18,7 @@ MARGIN = 1.02  # on it
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class Measured(Shown):
     """Measurements of synthesised signals, ``y = A D z``: a dictionary whose signals are y.
 
     Takes the place of a `Dictionary` in a `Problem`, whose signals are then measurements

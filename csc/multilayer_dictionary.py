@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from csc._device import namespace
-from csc._validate import check_choice, check_count
+from csc._validate import check_choice, check_count, check_floats
 from csc.dictionary import Dictionary
 from csc.html import Shown
 from csc.types import Array, Extents
@@ -248,7 +248,8 @@ class MultiLayerDictionary(Shown):
 
     def check_signals(self, name: str, x: Array) -> None:
         """Refuse signals that the layers cannot explain."""
-        self.layers[0].check_signals(name, x)
+        check_floats(name, x, mend="clean it: problems of several layers know no masks")
+        self.layers[0].check_signals(name, x, values=False)
         self.extents(x.shape[2:])
 
     def check_one_each(self, name: str, values: Sequence[Any]) -> None:

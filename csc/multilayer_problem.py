@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from csc._device import namespace, native
 from csc._validate import check_scale
+from csc.html import card
 from csc.lanes import SIDE_BY_SIDE, batch_last
 from csc.multilayer_dictionary import MultiLayerDictionary
 from csc.penalties import resolved
@@ -91,6 +92,9 @@ class MultiLayerProblem:
 
     def __repr__(self):
         return f"MultiLayerProblem(x {self.x.shape}, {self.dictionary!r}, {self.penalties!r})"
+
+    def _repr_html_(self):
+        return card(repr(self), self.dictionary.atoms)
 
     @cached_property
     def layers(self) -> list[Problem]:

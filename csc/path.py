@@ -13,6 +13,7 @@ from csc.dictionary import Dictionary
 from csc.measured import Measured
 from csc.penalties import L1, Relative
 from csc.problem import Problem
+from csc.progress import counted
 from csc.solving import Solution, solve
 from csc.sparse import SparseCodes
 from csc.types import Array, Penalty
@@ -31,6 +32,7 @@ def lmbda_path(  # noqa: PLR0913  the last four are those of every short form
     tol: float = 1e-4,
     penalty: Penalty | None = None,
     mask: ArrayLike | None = None,
+    verbose: bool = False,
 ) -> list[Solution]:
     """Solutions along falling ``lmbda``, each started from the codes of the one before.
 
@@ -49,6 +51,8 @@ def lmbda_path(  # noqa: PLR0913  the last four are those of every short form
         Its ``lmbda`` is replaced; ``L1`` by default.
     mask : array, optional
         1 = observed; broadcastable to ``x``.
+    verbose : bool
+        Show a progress bar.
 
     Returns
     -------
@@ -69,7 +73,8 @@ def lmbda_path(  # noqa: PLR0913  the last four are those of every short form
     """
     problem = _at_lmbda_max(x, dictionary, penalty, mask)
     solutions, codes = [], None
-    for lmbda in _grid(lmbdas, ratio, problem.penalty.lmbda):
+    grid = _grid(lmbdas, ratio, problem.penalty.lmbda)
+    for lmbda in counted(grid, "solve", verbose=verbose):
         solutions.append(solve(_at(problem, lmbda), tol=tol, init=codes))
         codes = solutions[-1].z
     return solutions
@@ -83,6 +88,7 @@ def noise_constrained(
     penalty: Penalty | None = None,
     mask: ArrayLike | None = None,
     tol: float = 1e-3,
+    verbose: bool = False,
 ) -> Solution:
     """Codes of least penalty that explain a signal up to its noise.
 
@@ -108,6 +114,8 @@ def noise_constrained(
     tol : float
         The residual's norm ends in ``[(1 - tol) epsilon, epsilon]``, unless zeros are feasible; or
         below, where a step of ``lmbda`` by its last digit leaps over that (float32).
+    verbose : bool
+        Show a progress bar.
 
     Returns
     -------
@@ -152,7 +160,7 @@ def noise_constrained(
     first = solve(problem, tol=1)
     if _residual_norm(first) <= epsilon:
         return first
-    solution = _search(first, miss, fits, max(tol**2, 1e-10))
+    solution = _search(first, (miss, fits), max(tol**2, 1e-10), verbose)
     if _residual_norm(solution) > epsilon:
         raise ValueError(
             f"epsilon = {epsilon:.3g} is not reached at {LEAST:.0e} lmbda_max, where the residual "
@@ -171,6 +179,7 @@ def lmbda_for_sparsity(  # noqa: PLR0913  the last two are those of every short 
     tol: float = 1e-4,
     penalty: Penalty | None = None,
     mask: ArrayLike | None = None,
+    verbose: bool = False,
 ) -> Solution:
     """Solution with a wanted number of non-zero codes.
 
@@ -191,6 +200,8 @@ def lmbda_for_sparsity(  # noqa: PLR0913  the last two are those of every short 
         Its ``lmbda`` is replaced; ``L1`` by default.
     mask : array, optional
         1 = observed; broadcastable to ``x``.
+    verbose : bool
+        Show a progress bar.
 
     Returns
     -------
@@ -224,7 +235,7 @@ def lmbda_for_sparsity(  # noqa: PLR0913  the last two are those of every short 
     def fits(solution):
         return abs(_count(solution) - n_nonzero) <= max(accuracy * n_nonzero, 0.5)
 
-    solution = _search(solve(problem, tol=tol), miss, fits, tol)
+    solution = _search(solve(problem, tol=tol), (miss, fits), tol, verbose)
     if miss(solution) > 0 and not fits(solution):
         raise ValueError(
             f"n_nonzero = {n_nonzero} is not reached at {LEAST:.0e} lmbda_max, where "
@@ -233,17 +244,18 @@ def lmbda_for_sparsity(  # noqa: PLR0913  the last two are those of every short 
     return solution
 
 
-def _search(first, miss, fits, tol):
+def _search(first, aim, tol, verbose):
     """The first solution that fits, by a bracketed secant on ``miss``, which rises with lmbda.
 
     The last one if ``miss`` is still > 0 near the least lmbda; the lower end of the bracket if no
     solution fits before it closes.
     """
+    miss, fits = aim
     if fits(first):
         return first
     top = first.problem.penalty.lmbda
     high, low, solution = (log(top), miss(first)), None, first
-    for _ in range(SOLVES):
+    for _ in counted(iter(range(SOLVES)), "solve", verbose=verbose):  # no one knows how many
         lmbda = _between(low[0], high) if low else high[0] - min(max(high[1], 0.1), log(10))
         if lmbda < log(top * LEAST):
             break

@@ -125,6 +125,10 @@ class L1:
     convex = True
     ridge = 0.0
 
+    def __repr__(self):
+        weights = None if self.weights is None else f"array {self.weights.shape}"
+        return f"L1(lmbda={self.lmbda!r}, weights={weights}, positive={self.positive})"
+
     def __post_init__(self):
         check_lmbda(self.lmbda)
         if self.weights is not None and (check_floats("weights", self.weights) < 0).any():

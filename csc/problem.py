@@ -15,6 +15,7 @@ from csc._validate import check_instance, check_scale, check_weights, fill_missi
 from csc.active_set import ActiveSet
 from csc.cover import local_certificate
 from csc.dictionary import Dictionary
+from csc.html import card
 from csc.layout import Layout
 from csc.measured import Measured
 from csc.penalties import resolved
@@ -105,6 +106,9 @@ class Problem:
 
     def __repr__(self):
         return f"Problem(x {self.x.shape}, {self.dictionary!r}, {self.penalty!r})"
+
+    def _repr_html_(self):
+        return card(repr(self), self.dictionary.atoms)
 
     @property
     def code_shape(self) -> Extents:

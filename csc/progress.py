@@ -1,8 +1,13 @@
-"""A progress bar over the steps of a solve."""
+"""Progress bars, where one asks for them."""
 
 from contextlib import contextmanager
 
 from tqdm import tqdm
+
+
+def counted(items, unit, *, verbose):
+    """The items, and a bar that counts them if one is asked for."""
+    return tqdm(items, unit=unit, disable=not verbose)
 
 
 @contextmanager

@@ -22,6 +22,10 @@ class Sample(NamedTuple):
     codes: tuple  # (g_1, ..., g_L), g_{i-1} = D_i g_i
     cosupports: tuple  # of g_1, ..., g_{L-1}: boolean arrays, True where a code is 0 by design
 
+    def __repr__(self):
+        codes = " and ".join(f"{(z != 0).sum()} of {z.size}" for z in self.codes)
+        return f"Sample(x {self.x.shape}, {codes} codes non-zero)"
+
 
 def sparse_cascade(
     shapes: Sequence[Extents],

@@ -215,6 +215,7 @@ def sparse_code(  # noqa: PLR0913  the short form of three calls
     mask: ArrayLike | None = None,
     positive: bool = False,
     tol: float = 1e-4,
+    verbose: bool = False,
 ) -> Solution:
     """Sparse codes of signals: the lasso ``1/2 ||x - D z||^2 + lmbda ||z||_1``.
 
@@ -231,6 +232,8 @@ def sparse_code(  # noqa: PLR0913  the short form of three calls
         Ask for ``z >= 0``.
     tol : float
         Relative duality gap to reach.
+    verbose : bool
+        Show a progress bar.
 
     Returns
     -------
@@ -245,7 +248,7 @@ def sparse_code(  # noqa: PLR0913  the short form of three calls
     """
     dictionary = atoms if isinstance(atoms, Dictionary) else Dictionary(atoms, mode, stride)
     problem = Problem(x, dictionary, L1(lmbda, positive=positive), mask)
-    return solve(problem, tol=tol)
+    return solve(problem, tol=tol, verbose=verbose)
 
 
 def lmbda_max(x: ArrayLike, dictionary: Dictionary | Measured) -> float:

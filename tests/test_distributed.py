@@ -17,7 +17,7 @@ import dask
 import dask.array as da
 from dask.distributed import Client
 
-from csc.distributed import DaskSignals, fit, plan
+from csc.distributed import DaskSignals, fit, plan, transform
 from csc.distributed._cluster import tree
 
 
@@ -56,6 +56,17 @@ def same(one, other):
 def test_without_a_client_it_is_said_what_to_start(X):
     with pytest.raises(ValueError, match="no Dask client"):
         DaskSignals(list(X))
+
+
+def test_what_cannot_be_learned_from_is_refused(client, X):
+    deep = csc.MultiLayerDictionaryLearning([learner(), learner()], 2)
+    for call in (fit, plan, transform):
+        with pytest.raises(TypeError, match="learner must be an instance of csc.DictionaryLearn"):
+            call(deep, da.from_array(X), client=client)
+    with pytest.raises(TypeError, match="instance of .* got DictionaryLearning"):
+        fit(csc.DictionaryLearning, da.from_array(X), client=client)
+    with pytest.raises(ValueError, match="X holds nothing that was observed"):
+        fit(learner(), da.from_array(X * np.nan, chunks=(5, 1, 14, 13)), client=client)
 
 
 DEAD = np.zeros((4, 1, 4, 3), "float32")

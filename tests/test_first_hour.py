@@ -1,5 +1,7 @@
 """What a newcomer meets first: reprs, pictures, progress, versions."""
 
+import re
+from html import escape
 from html.parser import HTMLParser
 
 import numpy as np
@@ -76,6 +78,41 @@ def test_solutions_layers_and_learners_show_theirs(x, D, rng):
     assert learner._repr_mimebundle_()["text/html"] == learner._repr_html_()
 
 
+def test_whatever_holds_atoms_or_pictures_shows_them(x, D):
+    layers = csc.MultiLayerDictionary([D])
+    fields = csc.receptive_fields.analyse(D.atoms, rng=0)
+    filters = csc.describe_filters(D, n_bootstrap=2, rng=0)
+    for one in [
+        csc.Problem(x, D, csc.L1(1.0)),
+        csc.MultiLayerProblem(x, layers, [csc.L1(1.0)]),
+        csc.Measured(D, np.eye(144), (12, 12)),
+        filters,
+        csc.compare_filters(filters, filters, n_bootstrap=2, rng=0),
+        csc.load_first_layer({"conv.weight": D.atoms}),
+        fields,
+        fields.fit,
+        *csc.images.natural(["camera", "coffee"]),
+    ]:
+        html = one._repr_html_()
+        assert "img" in dict(tags(html))
+        assert escape(repr(one).splitlines()[0]) in html
+
+
+def test_no_repr_prints_arrays(x, D):
+    fields = csc.receptive_fields.analyse(D.atoms, rng=0)
+    cascade = csc.samplers.sparse_cascade([(4, 1, 5), (6, 4, 3)], 2, rng=0)
+    for one in [
+        csc.Problem(x, D, csc.L1(1.0, weights=np.ones((5, 1, 1)))),
+        fields.fit,
+        fields.summary,
+        csc.match_dictionaries(D, D),
+        csc.samplers.sparse_signals(cascade, 2, (20,), rng=0),
+        *csc.images.natural(["camera"]),
+    ]:
+        assert "array(" not in repr(one)
+        assert len(repr(one)) < 300
+
+
 def test_progress_is_shown_when_asked_and_not_else(x, D, capsys):
     problem, seen = csc.Problem(x, D, csc.L1(1.0)), []
     silent = csc.solve(problem, csc.FISTA())
@@ -84,6 +121,26 @@ def test_progress_is_shown_when_asked_and_not_else(x, D, capsys):
     assert "relative gap" in capsys.readouterr().err
     assert len(seen) == len(loud.history)
     np.testing.assert_array_equal(silent.codes, loud.codes)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x, D, **v: csc.sparse_code(x, D, 1.0, **v),
+        lambda x, D, **v: csc.lmbda_path(x, D, 3, tol=0.1, **v),
+        lambda x, D, **v: csc.noise_constrained(x[:1], D, 5.0, tol=0.1, **v),
+        lambda x, D, **v: csc.lmbda_for_sparsity(x, D, 20, tol=0.1, **v),
+        lambda _, D, **v: csc.receptive_fields.fit_gabor(D.atoms, n_starts=1, **v),
+        lambda _, D, **v: csc.receptive_fields.analyse(D.atoms, rng=0, **v),
+        lambda _, D, **v: csc.compare_filters(D, D, n_bootstrap=2, rng=0, **v),
+        lambda x, D, **v: csc.DictionaryLearning(5, (4, 4), 0.5, init=D.atoms, **v).fit(x).score(x),
+    ],
+)
+def test_long_calls_show_a_bar_when_asked(x, D, call, capsys):
+    call(x, D)
+    assert capsys.readouterr().err == ""
+    call(x, D, verbose=True)
+    assert re.search(r"(step|solve|block|batch|group)", capsys.readouterr().err)
 
 
 def test_a_callback_stops_a_solve_that_shows_its_progress(x, D):

@@ -10,6 +10,7 @@ from csc._validate import check_choice, check_count
 from csc.comparison._distances import distances
 from csc.comparison._filters import FilterSet, describe_filters, table
 from csc.comparison._measures import Beside, estimate
+from csc.html import card
 from csc.matching import COLOURS, comparable, match_dictionaries
 from csc.receptive_fields._json import plain
 from csc.types import Figure, Rng
@@ -69,6 +70,9 @@ class Comparison:
         parts = [titles, table(self._measured()), table(self._apart()), table(self._together())]
         return "\n\n".join(parts)
 
+    def _repr_html_(self):
+        return card(repr(self), self.a.atoms) + card(self.b.title(), self.b.atoms)
+
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold; None stands for NaN."""
         overlap = self.overlap._asdict() | {"overlap": _as_dict(self.overlap.overlap)}
@@ -118,6 +122,7 @@ def compare_filters(
     colour: Literal["luminance", "keep"] = "luminance",
     n_bootstrap: int = 1000,
     rng: Rng = None,
+    verbose: bool = False,
 ) -> Comparison:
     """Say what two sets of filters have in common: learned atoms, a CNN's first layer, fixed banks.
 
@@ -135,6 +140,8 @@ def compare_filters(
     n_bootstrap : int
         Resamples behind each interval; of spans at most 100.
     rng : numpy.random.Generator or seed, optional
+    verbose : bool
+        Show a progress bar for each of up to six fits.
 
     Returns
     -------
@@ -178,10 +185,9 @@ def compare_filters(
     check_choice("colour", colour, COLOURS)
     check_count("n_bootstrap", n_bootstrap)
     rng = np.random.default_rng(rng)
+    how = {"n_bootstrap": n_bootstrap, "rng": rng, "verbose": verbose}
     a, b = (
-        f
-        if isinstance(f, FilterSet)
-        else describe_filters(f, name=getattr(f, "name", name), n_bootstrap=n_bootstrap, rng=rng)
+        f if isinstance(f, FilterSet) else describe_filters(f, name=getattr(f, "name", name), **how)
         for name, f in (("a", a), ("b", b))
     )
     if colour == "keep" and {a.order, b.order} == {"RGB", "BGR"}:

@@ -7,6 +7,7 @@ import numpy as np
 
 from csc._validate import check_count, check_floats
 from csc.comparison._measures import Beside, chromatic_share, measure
+from csc.html import Shown
 from csc.receptive_fields import (
     GaborFit,
     band_pass_noise,
@@ -21,7 +22,7 @@ DEAD = 1e-6  # of the largest norm
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FilterSet:
+class FilterSet(Shown):
     """Filters, their null models, and measures of all; see `describe_filters`.
 
     Parameters
@@ -88,7 +89,12 @@ class FilterSet:
 
 
 def describe_filters(
-    filters: Any, *, name: str | None = None, n_bootstrap: int = 1000, rng: Rng = None
+    filters: Any,
+    *,
+    name: str | None = None,
+    n_bootstrap: int = 1000,
+    rng: Rng = None,
+    verbose: bool = False,
 ) -> FilterSet:
     """Fit filters and their null models, and measure all three.
 
@@ -101,6 +107,8 @@ def describe_filters(
     n_bootstrap : int
         Resamples of the filters behind each interval.
     rng : numpy.random.Generator or seed, optional
+    verbose : bool
+        Show a progress bar for each of the three fits.
 
     Returns
     -------
@@ -144,7 +152,7 @@ def describe_filters(
         phase_scrambled(atoms, rng),
         band_pass_noise(len(atoms), atoms.shape[1:], rng, low=low, high=high),
     )
-    fits = [fit_gabor(kind) for kind in kinds]
+    fits = [fit_gabor(kind, verbose=verbose) for kind in kinds]
     colours = [chromatic_share(kind) for kind in kinds]
     measured = [measure(f, c, n_bootstrap, rng) for f, c in zip(fits, colours, strict=True)]
     return FilterSet(

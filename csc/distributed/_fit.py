@@ -6,6 +6,7 @@ from csc.distributed import _work
 from csc.distributed._cluster import each, submit, task
 from csc.distributed._codes import DaskCodes
 from csc.distributed._signals import DaskSignals
+from csc.learn.dictionary_learning import DictionaryLearning
 from csc.learn.plan import Plan
 
 
@@ -60,6 +61,7 @@ def fit(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> Any:
     ...     csc.distributed.fit(learner, X, client=client).atoms_.shape
     (5, 1, 3)
     """
+    _check(learner)
     signals = DaskSignals(X, mask, client)
     whole = learner.crop is None and not _is_online(learner, signals)
     signals.settle(learner.plan(signals), whole)
@@ -82,6 +84,7 @@ def plan(learner: Any, X: Any, *, client: Any = None) -> Plan:
     >>> plan.signals, plan.fits
     (524288000, False)
     """
+    _check(learner)
     return learner.plan(DaskSignals(X, None, client))
 
 
@@ -102,6 +105,7 @@ def transform(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> 
         ``(N, K, *V)``: `DaskCodes.gather` fetches them, `DaskCodes.to_zarr` writes them. Of a
         signal of which nothing was observed, zeros.
     """
+    _check(learner)
     D, signals = learner.dictionary_, DaskSignals(X, mask, client)
     signals.check(D.atoms.shape[1:], D.geometry.must_fit)
     if len(set(signals.shapes)) > 1:
@@ -115,6 +119,15 @@ def transform(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> 
     arguments = [(group, model, shape, run.start) for group, run in pairs]
     tasks = each("transform", _work.transform, name, arguments)
     return DaskCodes(signals.client, shape, submit(signals.client, tasks)[0])
+
+
+def _check(learner):
+    if not isinstance(learner, DictionaryLearning):
+        kind = learner.__name__ if isinstance(learner, type) else type(learner).__name__
+        raise TypeError(
+            f"learner must be an instance of csc.DictionaryLearning, got {kind}; several layers "
+            "are learned on one machine: learner.fit(X)"
+        )
 
 
 def _is_online(learner, signals):

@@ -28,7 +28,10 @@ class DaskGroups:
         model, name = self._model(_work.Model(dictionary, penalty))
         tasks = each("resolve", _work.resolve, name, [(group, model) for group in self.groups])
         found = self.signals.client.gather(submit(self.signals.client, tasks)[0])
-        return max((p for some in found for p in some), key=lambda penalty: penalty.lmbda)
+        strengths = [penalty for some in found for penalty in some]
+        if not strengths:
+            raise ValueError("X holds nothing that was observed; there is nothing to learn from")
+        return max(strengths, key=lambda penalty: penalty.lmbda)
 
     def code(self, dictionary, penalty, tol, starts=None):  # noqa: ARG002  they lie with the signals
         """`DaskBatch` of all groups; the codes stay where the signals are."""

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from csc._validate import check_choice, check_floats, check_number
+from csc.html import card
 
 COLOURS = ("RGB", "BGR")
 UNKNOWN = "unknown"
@@ -52,6 +53,9 @@ class FirstLayer:
         bias = "no bias" if self.bias is None else "with bias"
         parts = repr(self.name), f"{K} filters {h}x{w}", self.channels, f"stride {stride}", bias
         return f"FirstLayer({', '.join(parts)})"
+
+    def _repr_html_(self):
+        return card(repr(self), self.weights)
 
 
 class Norm(NamedTuple):

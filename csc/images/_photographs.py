@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from csc._validate import check_choice, check_count
+from csc.html import WIDTH, card
 from csc.types import Array, File, Rng
 
 _PACKAGES = {"scikit-image": "skimage", "scikit-learn": "sklearn"}
@@ -56,6 +57,15 @@ class Photograph(NamedTuple):
     licence: str
     source: str
     sha256: str
+
+    def __repr__(self):
+        size = "x".join(map(str, self.pixels.shape))
+        return f"Photograph({self.name!r}, {size}, {self.licence}, from {self.source})"
+
+    def _repr_html_(self):
+        small = self.pixels[..., :: max(1, self.pixels.shape[-1] // WIDTH)]
+        small = small[..., :: max(1, self.pixels.shape[-1] // WIDTH), :]
+        return card(repr(self), 2 * small.reshape(1, -1, *small.shape[-2:]) - 1)
 
 
 def natural(names: Sequence[str] | None = None, *, colour: bool = False) -> list[Photograph]:

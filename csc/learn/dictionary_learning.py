@@ -23,6 +23,7 @@ from csc.learn.signals import Signals
 from csc.learn.step import Rules, advance, begin
 from csc.penalties import L1, Relative, Strength, TargetSparsity
 from csc.problem import Problem
+from csc.progress import counted
 from csc.solving import solve
 from csc.types import Array, AtomSet, Codes, File, Mode, Penalty, SignalsLike, Stride
 
@@ -209,9 +210,10 @@ class DictionaryLearning(Learner):
         D, signals = self.dictionary_, Signals(X, mask)
         check_same_device(X=signals.first, atoms_=D.atoms)
         signals.check(D.atoms.shape[1:], D.geometry.must_fit)
-        groups = signals.take(np.arange(len(signals)))
+        groups = signals.take(np.arange(len(signals))).groups
         solutions = [
-            solve(Problem(x, D, self.penalty_, seen), tol=self.coding_tol) for x, seen in groups
+            solve(Problem(x, D, self.penalty_, seen), tol=self.coding_tol)
+            for x, seen in counted(groups, "group", verbose=self.verbose)
         ]
         if sum(len(solution.problem.x) for solution in solutions) < len(signals):
             raise ValueError("X holds signals of which nothing was observed; drop them")

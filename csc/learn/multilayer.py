@@ -20,6 +20,7 @@ from csc.learn.plan import Plan, plan_of_layers
 from csc.learn.signals import Signals
 from csc.multilayer_dictionary import MultiLayerDictionary
 from csc.penalties import Relative, Strength
+from csc.progress import counted
 from csc.types import Array, Codes, File, SignalsLike, Solver
 
 
@@ -154,7 +155,8 @@ class MultiLayerDictionaryLearning(Learner):
         """
         depth = self._depth(layer)
         signals, D, codes = self._seen(X), self.dictionary_, []
-        for some in self._coded(signals.take(np.arange(len(signals)))):
+        coded = self._coded(signals.take(np.arange(len(signals))))
+        for some in counted(coded, "group", verbose=self.verbose):
             if some.codes is not None:
                 codes.append(some.codes[depth - 1])
                 continue
@@ -173,7 +175,8 @@ class MultiLayerDictionaryLearning(Learner):
     def score(self, X: SignalsLike, y: object = None) -> float:  # noqa: ARG002
         """Minus the mean objective per signal of ``X``: higher is better at equal penalties."""
         signals, total = self._seen(X), 0.0
-        for some in self._coded(signals.take(np.arange(len(signals)))):
+        coded = self._coded(signals.take(np.arange(len(signals))))
+        for some in counted(coded, "group", verbose=self.verbose):
             if some.problem is None:
                 total += some.flat.problem.value(some.flat.z)
             else:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from csc._device import check_same_device, namespace, native
-from csc._validate import check_floats, check_signals
+from csc._validate import MASK, check_floats, check_signals
 from csc.learn.batch import Batch
 from csc.learn.coding import code, in_numbers
 from csc.learn.plan import Plan, plan_of
@@ -223,7 +223,7 @@ def floats_of(name, x):
             if missing.all():
                 raise ValueError(f"{name} holds nothing but NaN; there is nothing to learn from")
             x = xp.where(missing, x.dtype.type(0), x)
-    return check_floats(name, x)
+    return check_floats(name, x, mend=MASK)
 
 
 def _broadcast(name, mask, x):

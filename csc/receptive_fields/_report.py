@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from csc.html import card
 from csc.receptive_fields._gabor import GaborFit, fit_gabor
 from csc.receptive_fields._nulls import band_pass_noise, frequency_band, phase_scrambled
 from csc.receptive_fields._statistics import R2_LEVELS, Summary, summarise
@@ -51,8 +52,11 @@ class Report:
 
     __repr__ = __str__
 
+    def _repr_html_(self):
+        return card(repr(self), self.fit.render()[:, None])
 
-def analyse(atoms: Array, rng: Rng = None) -> Report:
+
+def analyse(atoms: Array, rng: Rng = None, *, verbose: bool = False) -> Report:
     """Fit atoms and their null models: no share of Gabor-like atoms without what chance gives.
 
     Parameters
@@ -61,6 +65,8 @@ def analyse(atoms: Array, rng: Rng = None) -> Report:
         Learned atoms, at least 3 x 3 pixels; not all zero.
     rng : numpy.random.Generator or seed, optional
         Of the null models.
+    verbose : bool
+        Show a progress bar for each of the three fits.
 
     Returns
     -------
@@ -86,11 +92,11 @@ def analyse(atoms: Array, rng: Rng = None) -> Report:
     (array([False, False, False]), array([False, False, False]))
     """
     low, high = frequency_band(atoms)
-    fit, rng = fit_gabor(atoms), np.random.default_rng(rng)
+    fit, rng = fit_gabor(atoms, verbose=verbose), np.random.default_rng(rng)
     noise = band_pass_noise(len(atoms), atoms.shape[1:], rng, low=low, high=high)
     return Report(
         fit=fit,
-        null_phase=fit_gabor(phase_scrambled(atoms, rng)),
-        null_noise=fit_gabor(noise),
+        null_phase=fit_gabor(phase_scrambled(atoms, rng), verbose=verbose),
+        null_noise=fit_gabor(noise, verbose=verbose),
         summary=summarise(fit),
     )

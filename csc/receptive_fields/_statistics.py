@@ -93,6 +93,11 @@ class Summary:
     macaque_chi_squared: float
     macaque_earth_mover: float
 
+    def __repr__(self):
+        median = self.r2_quantiles[len(self.r2_quantiles) // 2]
+        fit = f"{self.n_atoms} atoms, median r2 {median:.3f}, {self.n_gabor_like} Gabor-like"
+        return f"Summary({fit}, {self.macaque_earth_mover:.2f} bins from macaque shapes)"
+
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold; None stands for NaN."""
         return plain(self)
