@@ -17,9 +17,10 @@ test: $(VENV)/.installed-test
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m demos.bench patches
 
-# Runs every demo, about ten minutes; PICTURES=0 makes the pages without them.
+# Runs every demo and looks where every link leads; PICTURES=0 makes the pages without the demos.
 docs: $(VENV)/.installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -b html -D plot_gallery=$(PICTURES) docs docs/_build/html
+	$(BIN)/python docs/links.py docs/_build/html
 
 # Wheel and sdist, each installed into an environment of its own and used once; then mypy reads
 # what users write against what was installed.

@@ -2,9 +2,11 @@
 
 import ast
 import io
+import re
 import subprocess
 import sys
 import tokenize
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -179,3 +181,14 @@ def test_every_kernel_has_a_test():
             if isinstance(node, ast.ImportFrom):
                 for alias in node.names:
                     assert alias.name in tests, f"kernel {alias.name} is not named in any test"
+
+
+def test_the_oldest_versions_are_those_that_are_tested():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    asked = [*project["dependencies"], *extras["demos"], *extras["distributed"], *extras["test"]]
+    least = dict(re.sub(r"\[.*\]", "", one).split(">=") for one in asked if ">=" in one)
+    lines = (ROOT / "tests/oldest.txt").read_text().splitlines()
+    pinned = dict(line.split("  #")[0].split("==") for line in lines if not line.startswith("#"))
+    for name, version in least.items():
+        assert re.fullmatch(rf"{re.escape(version)}(\.0)*", pinned[name]), name

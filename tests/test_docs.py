@@ -56,6 +56,22 @@ def test_links_lead_somewhere(page):
     assert missing == []
 
 
+def test_links_of_the_site_are_checked(tmp_path):
+    (tmp_path / "a.html").write_text('<a id="here" href="b.html#there">b</a> <img src="no.png">')
+    (tmp_path / "b.html").write_text('<a href="a.html#here">a</a> <a href="#where">?</a>')
+    call = [sys.executable, DOCS / "links.py", tmp_path]
+    said = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert said.stdout.splitlines()[:3] == [
+        "a.html: b.html#there",
+        "a.html: no.png",
+        "b.html: #where",
+    ]
+    assert said.returncode == 1
+    (tmp_path / "a.html").write_text("no links")
+    (tmp_path / "b.html").write_text('<a href="a.html">a</a> <a href="https://else.where">e</a>')
+    assert subprocess.run(call, capture_output=True, check=False).returncode == 0
+
+
 @pytest.mark.parametrize("demo", DEMOS, ids=lambda path: path.stem)
 def test_every_demo_says_what_it_is_and_has_a_page(demo):
     first = ast.get_docstring(ast.parse(demo.read_text())).splitlines()[0]
