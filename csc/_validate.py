@@ -18,7 +18,8 @@ def check_floats(name, a, *, values=True, mend=CLEAN):
     ``mend`` says what to do about NaN and inf.
     """
     if not hasattr(a, "dtype") or not hasattr(a, "shape"):
-        raise TypeError(f"{name} must be an array, got {type(a).__name__}; use numpy.asarray")
+        mend = f"use {name}.pixels" if hasattr(a, "pixels") else "use numpy.asarray"
+        raise TypeError(f"{name} must be an array, got {type(a).__name__}; {mend}")
     if a.dtype not in FLOATS:
         raise TypeError(
             f"{name} must be float32 or float64, got {a.dtype}; convert it with "

@@ -23,6 +23,11 @@ def _axes(ax, **kwargs):
     return plt.figure(layout="constrained").add_subplot(**kwargs)
 
 
+def _check(name, thing, attribute, what):
+    if not hasattr(thing, attribute):
+        raise TypeError(f"{name} must be {what}, got {type(thing).__name__}")
+
+
 def dictionary(
     atoms: Array, ax: Axes | None = None, *, n_columns: int | None = None, gap: int = 1
 ) -> Axes:
@@ -65,6 +70,7 @@ def history(learner: Any, ax: Axes | None = None, **line_style: Any) -> Axes:
     -------
     ax
     """
+    _check("learner", learner, "history_", "a learner that has learned: learner.fit(X)")
     ax = _axes(ax)
     seen = [line.n_signals for line in learner.history_]
     objective = [line.objective for line in learner.history_]
@@ -93,6 +99,7 @@ def convergence(solution: Any, ax: Axes | None = None, **line_style: Any) -> Axe
     ValueError
         If there is no gap to draw: the penalty is not convex, or the solve was interrupted.
     """
+    _check("solution", solution, "history", "what csc.solve returns")
     checks = [(p.seconds, p.gap / p.objective) for p in solution.history if p.objective]
     if not np.isfinite(checks).all() or not checks:
         raise ValueError(f"solution has no gaps to draw; its status is {solution.status!r}")
@@ -120,6 +127,7 @@ def codes(solution: Any, ax: Axes | None = None, *, layer: int = -1, signal: int
     -------
     ax
     """
+    _check("solution", solution, "codes", "what csc.solve returns")
     z = solution.codes[layer] if isinstance(solution.codes, list) else solution.codes
     sizes, ax = abs(z[signal]), _axes(ax)
     if sizes.ndim == 3 and min(sizes.shape[1:]) > 1:  # noqa: PLR2004  atoms, rows, columns
@@ -148,6 +156,7 @@ def health(report: Any, ax: Axes | None = None) -> Axes:
     -------
     ax
     """
+    _check("report", report, "share", "what a learner's health() returns")
     ax, used = _axes(ax), report.share > 0
     low = report.share[used].min() / 3 if used.any() else 1e-6
     places = np.stack([report.drift, np.where(used, report.share, low)], axis=1)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from csc._device import check_same_device, namespace
 from csc._memory import check_memory
-from csc._validate import check_count, check_floats, check_number
+from csc._validate import check_count, check_floats, check_instance, check_number
 from csc.dictionary import Dictionary
 from csc.html import card
 from csc.loop import Progress, is_sparse, iterate, ratio, start
@@ -163,8 +163,7 @@ def solve(
     check_number("tol", tol)
     check_count("max_iter", max_iter)
     solver = fastest(problem, tol) if solver is None else solver
-    if isinstance(solver, type):
-        raise TypeError(f"solver must be an instance, got a class; pass csc.{solver.__name__}()")
+    check_instance("solver", solver, "suits", "csc.FISTA()")
     layered = isinstance(problem, MultiLayerProblem), hasattr(solver, "layered")
     if layered == (True, False):
         raise ValueError(

@@ -36,6 +36,7 @@ HOMES = {
     "MLADMM": "csc.solvers",
     "MLFISTA": "csc.solvers",
     "MLISTA": "csc.solvers",
+    "MultiLayerDictionary": "csc.multilayer_dictionary",
     "MultiLayerDictionaryLearning": "csc.learn",
     "NonNegative": "csc.constraints",
     "ProjectionPursuit": "csc.solvers",
@@ -62,13 +63,13 @@ def save(path: File, model: Any) -> None:
     Parameters
     ----------
     path : str or path
-    model : Dictionary, DictionaryLearning, penalty or constraint
+    model : Dictionary, MultiLayerDictionary, learner, penalty or constraint
 
     Raises
     ------
     TypeError
-        If the model holds something that has no safe form (a class of your own); nothing is
-        written.
+        If the model is none, or holds something that has no safe form (a class of your own);
+        nothing is written.
 
     Examples
     --------
@@ -78,6 +79,11 @@ def save(path: File, model: Any) -> None:
     ...     csc.load(os.path.join(folder, "d.npz"))
     Dictionary(2 atoms 2, 1 channel(s), mode='full', float64)
     """
+    if type(model).__name__ not in HOMES:
+        raise TypeError(
+            "model must be a dictionary, a learner, a penalty or a constraint, got "
+            f"{type(model).__name__}; save arrays with numpy.savez"
+        )
     new = write_beside(path, model)
     try:
         os.replace(new, path)

@@ -161,5 +161,14 @@ def test_solutions_are_drawn(x, D):
     patches = csc.sparse_code(x[:, :, :4, :4], D, 1.0)
     bars = csc.plot.codes(patches, Figure().subplots()).patches
     np.testing.assert_allclose(sum(bar.get_height() for bar in bars), abs(patches.codes[0]).sum())
+    unfitted = csc.DictionaryLearning(5, (4, 4), 0.5)
+    for draw, thing in [
+        (csc.plot.history, unfitted),
+        (csc.plot.convergence, unfitted),
+        (csc.plot.codes, D),
+        (csc.plot.health, unfitted),
+    ]:
+        with pytest.raises(TypeError, match="must be (what|a learner that)"):
+            draw(thing)
     with pytest.raises(ValueError, match="no gaps to draw"):
         csc.plot.convergence(csc.solve(csc.Problem(x, D, csc.L0(1.0))))

@@ -208,6 +208,12 @@ X, D = np.ones((1, 1, 5)), csc.Dictionary(np.ones((2, 1, 3)))
         (lambda: csc.Problem(X * 1e-200, D, csc.L1(1.0)), ValueError, "cannot square; rescale x"),
         (lambda: csc.Problem(X, D, csc.L1(1.0, np.ones(2))), ValueError, "one weight an atom"),
         (lambda: csc.solve(csc.Problem(X, D, csc.L1(1.0)), csc.FISTA), TypeError, r"csc.FISTA\(\)"),
+        (lambda: csc.solve(csc.Problem(X, D, csc.L1(1.0)), "fista"), TypeError, r"csc.FISTA\(\)"),
+        (
+            lambda: csc.Problem(csc.images.natural(["camera"])[0], D, csc.L1(1.0)),
+            TypeError,
+            "pixels",
+        ),
         (lambda: csc.FISTA(step_size=-1.0), ValueError, "step_size must be > 0, got -1.0"),
         (lambda: csc.OMP(n_nonzero=2.5), ValueError, "n_nonzero must be an integer"),
         (lambda: csc.OMP(energy=np.nan), ValueError, "energy must be >= 0"),

@@ -85,6 +85,26 @@ def test_what_cannot_be_saved_leaves_the_old_file(fitted, tmp_path):
     assert (tmp_path / "model.npz").read_bytes() == old
 
 
+@pytest.mark.parametrize("model", [3, None, "atoms", np.ones((2, 1, 3)), csc.FISTA])
+def test_what_is_no_model_is_refused(model, tmp_path):
+    with pytest.raises(TypeError, match="model must be a dictionary, a learner"):
+        csc.save(tmp_path / "model.npz", model)
+    assert not list(tmp_path.iterdir())
+
+
+def test_layers_come_back(rng, tmp_path):
+    layers = csc.MultiLayerDictionary(
+        [
+            csc.Dictionary(rng.standard_normal((3, 1, 4)), stride=2),
+            csc.Dictionary(rng.standard_normal((2, 3, 3))),
+        ]
+    )
+    csc.save(tmp_path / "layers.npz", layers)
+    back = csc.load(tmp_path / "layers.npz")
+    assert repr(back) == repr(layers)
+    np.testing.assert_array_equal(back.effective().atoms, layers.effective().atoms)
+
+
 def test_an_interrupted_save_leaves_the_old_file_and_no_litter(fitted, tmp_path, monkeypatch):
     csc.save(tmp_path / "model.npz", fitted)
     old = (tmp_path / "model.npz").read_bytes()

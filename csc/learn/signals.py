@@ -84,6 +84,11 @@ class Signals:
         channels, *extents = atom_shape
         for name, x in self._named():
             check_same_device(**{self._named()[0][0]: self.first, name: x})
+            if not self.is_array and x.ndim != 2 + len(extents):
+                raise ValueError(
+                    f"{name} must be (C, *S) with {len(extents)} spatial axes, got shape "
+                    f"{x.shape[1:]}; for one channel use {name}[None]"
+                )
             present = floats_of(name, x)
             own = x.shape[1] if channels is None and x.ndim > 1 else channels
             check_signals(present, (own or 0, *extents), name, fit=must_fit)
