@@ -20,7 +20,7 @@ COMPOSABLE = ("full", "valid", "circular")  # what one layer crops the next one 
 
 @dataclass(frozen=True, eq=False)
 class MultiLayerDictionary(Shown):
-    """Multi-layer convolutional dictionary: ``x = D_1 g_1``, ``g_1 = D_2 g_2``, ... [1]_.
+    """Multi-layer convolutional dictionary: ``x = D_1 g_1``, ``g_1 = D_2 g_2``, and so on [1]_.
 
     Layer i explains the codes of layer i - 1 as signals of K_{i-1} channels; layer 0 is the
     signal. Each layer has its own atoms, mode and stride. The product ``D_1 ... D_L`` is a

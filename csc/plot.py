@@ -10,7 +10,9 @@ import numpy as np
 from csc.sheet import tile as tile
 from csc.types import Array, Axes, Figure
 
-ATOMS, NULL = "#0072b2", "#d55e00"  # Okabe and Ito's blue and vermilion
+# Okabe and Ito's palette, yellow left out: it does not show on white.
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#56b4e9", "#cc79a7", "#000000")
+ATOMS, NULL = PALETTE[:2]
 
 
 def _axes(ax, **kwargs):

@@ -17,7 +17,7 @@ import numpy as np
 
 import csc
 from csc.geometry import MODES
-from demos._common import crop, high_pass, learn_atoms, write
+from demos._common import blank, crop, high_pass, learn_atoms, write
 
 
 def options(arguments):
@@ -37,9 +37,7 @@ def distance(side):
 
 
 def draw(x, errors, profiles, reach):
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(15, 3.6), layout="constrained")
+    figure = blank(15, 3.6)
     axes = figure.subplots(1, 6)
     axes[0].imshow(x, cmap="gray")
     axes[0].set_title("high-passed crop")

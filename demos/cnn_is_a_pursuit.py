@@ -32,7 +32,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 import csc
-from demos._common import write
+from demos._common import blank, write
 
 LEAST = 0.01  # of the thresholds
 EXACT, TOL = "minimum", 1e-3  # relative gap
@@ -146,9 +146,7 @@ def refitted(train, labels, codes, test_labels):
 
 def draw(x, found, D, rows):
     """Codes of one digit after one step and at the minimum, effective atoms, and curves."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(13, 9), layout="constrained")
+    figure = blank(13, 9)
     axes = figure.subplots(3, 4)
     axes[0, 0].imshow(x[0, 0], cmap="gray")
     axes[0, 0].set_title("picture")

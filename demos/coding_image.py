@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 import csc
-from demos._common import crop, high_pass, learn_atoms, write
+from demos._common import blank, crop, high_pass, learn_atoms, write
 
 
 def options(arguments):
@@ -35,9 +35,7 @@ def gap_curve(problem, solver, tol, most=200):
 
 
 def draw(x, solution, atoms, curves, path):
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(14, 7.5), layout="constrained")
+    figure = blank(14, 7.5)
     axes = figure.subplots(2, 3)
     used = abs(solution.codes[0]).max(axis=0)
     pictures = {"high-passed photograph": x, "D z": solution.reconstruction()[0, 0]}

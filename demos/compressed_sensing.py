@@ -24,7 +24,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 import csc
-from demos._common import psnr, write
+from demos._common import blank, psnr, write
 
 FOUND = 1e-2  # relative error that counts as found
 
@@ -86,9 +86,7 @@ def photograph(side, fractions, rng):
 
 
 def draw(plane, axes, truth, pictures, rows):
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 4), layout="constrained")
+    figure = blank(11, 4)
     left, middle, right = figure.subplots(1, 3)
     image = left.pcolormesh(axes[0], axes[1], plane.T, cmap="cividis", vmin=0, vmax=1)
     figure.colorbar(image, ax=left, label="part recovered")

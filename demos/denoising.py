@@ -17,7 +17,7 @@ from scipy import ndimage
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 
 import csc
-from demos._common import crop, learn_atoms, psnr, write
+from demos._common import blank, crop, learn_atoms, psnr, write
 
 WIDE = 5.0  # pixels: the Gaussian that keeps the light
 
@@ -62,9 +62,7 @@ def rivals(truth, noisy, sigma):
 
 
 def draw(pictures, scores, atoms):
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(15, 2.9), layout="constrained")
+    figure = blank(15, 2.9)
     axes = figure.subplots(1, len(pictures) + 1)
     for ax, (name, picture) in zip(axes, pictures.items(), strict=False):
         ax.imshow(picture, cmap="gray", vmin=0, vmax=1)

@@ -15,7 +15,7 @@ import numpy as np
 
 import csc
 from csc import guarantees
-from demos._common import crop, high_pass, learn_atoms, write
+from demos._common import blank, crop, high_pass, learn_atoms, write
 
 
 def dictionaries(rng):
@@ -49,9 +49,7 @@ def limits(D):
 
 
 def draw(rows):
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 4), layout="constrained")
+    figure = blank(8, 4)
     axes, names = figure.subplots(), list(rows)
     for shift, kind in ((-0.2, "uniqueness"), (0.2, "basis_pursuit")):
         values = [rows[name][kind] for name in names]

@@ -21,7 +21,7 @@ from scipy import ndimage
 from skimage.restoration import inpaint_biharmonic
 
 import csc
-from demos._common import crop, learn_atoms, psnr, write
+from demos._common import blank, crop, learn_atoms, psnr, write
 
 WIDE = 3.0  # pixels: the Gaussian that makes the light
 
@@ -67,9 +67,7 @@ def by_sporco(details, mask, atoms, lmbda):
 
 
 def draw(pictures, scores):
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(3 * len(pictures), 3.2), layout="constrained")
+    figure = blank(3 * len(pictures), 3.2)
     for ax, (name, picture) in zip(
         figure.subplots(1, len(pictures)), pictures.items(), strict=True
     ):

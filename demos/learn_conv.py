@@ -19,7 +19,7 @@ import numpy as np
 
 import csc
 from csc.receptive_fields import band_pass_noise, fit_gabor, frequency_band
-from demos._common import write
+from demos._common import blank, write
 
 KINDS = ("edge", "grating", "centre-surround", "corner", "other")
 N_PATCHES = 50_000
@@ -107,9 +107,7 @@ def twins(atoms):
 
 
 def draw(sets, kinds):
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(13, 5), layout="constrained")
+    figure = blank(13, 5)
     axes = figure.subplots(1, 3)
     for ax, name in zip(axes, ("patches", "images"), strict=False):
         order = np.argsort([KINDS.index(kind) for kind in kinds[name]], kind="stable")

@@ -20,7 +20,7 @@ from time import perf_counter
 import numpy as np
 
 import csc
-from demos._common import crop, high_pass, write
+from demos._common import blank, crop, high_pass, write
 
 # (K, s, stride) of each layer, non-zeros of the atoms of layers 2 and 3
 PHOTOGRAPHS = ((16, 7, 1), (32, 5, 2), (48, 4, 2)), (5, 5)
@@ -151,9 +151,7 @@ def photographs(choices):
 
 
 def draw(learners, table):
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(15, 9), layout="constrained")
+    figure = blank(15, 9)
     axes = figure.subplots(2, 4)
     for row, (what, model) in zip(axes, learners.items(), strict=True):
         for depth, ax in enumerate(row[:3], 1):

@@ -31,7 +31,7 @@ from pathlib import Path
 
 import numpy as np
 
-from demos._common import write
+from demos._common import blank, write
 from demos._pursuits_by_layer import METHODS, by_layer
 from demos._pursuits_of_zeros import CASES, ESTIMATES, convergence, zeros_of_the_mid_layer
 
@@ -47,9 +47,7 @@ def options(arguments):
 
 
 def draw(layers, curves, zeros):
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(14, 8), layout="constrained")
+    figure = blank(14, 8)
     axes = figure.subplots(2, 3)
     for layer in (0, 1):
         for name in METHODS:

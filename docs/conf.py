@@ -49,6 +49,7 @@ copybutton_prompt_is_regexp = True
 html_theme = "pydata_sphinx_theme"
 html_title = "csc"
 html_show_sourcelink = False
+html_sidebars = {page.stem: ["contents"] for page in HERE.glob("*.md") if page.stem != "index"}
 html_theme_options = {
     "navbar_align": "left",
     "secondary_sidebar_items": ["page-toc"],

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from prose import restructured
 from sphinx_gallery.scrapers import figure_rst
+from tqdm import tqdm
 
 TITLE = "Demos"
 PREFACE = """
@@ -19,6 +20,7 @@ def configuration(demos, build):
     """Configuration of sphinx-gallery for the scripts in a folder."""
     scripts, out = build / "demos", build / "out"
     prepare(demos, scripts)
+    silence()
     shutil.rmtree(out, ignore_errors=True)
     return {
         "examples_dirs": str(scripts),
@@ -33,6 +35,12 @@ def configuration(demos, build):
         "only_warn_on_example_error": False,
         "within_subsection_order": "FileNameSortKey",
     }
+
+
+def silence():
+    """No progress bars on the pages: each of their steps would be a line."""
+    start = tqdm.__init__
+    tqdm.__init__ = lambda bar, *args, **how: start(bar, *args, **how | {"disable": True})
 
 
 def prepare(demos, target):

@@ -26,7 +26,8 @@ class Page(HTMLParser):
 
 def broken(site):
     """Pairs of a page and a link in it that leads nowhere; addresses of others are not asked."""
-    pages = {path: Page(path.read_text(encoding="utf-8")) for path in sorted(site.rglob("*.html"))}
+    own = (path for path in sorted(site.rglob("*.html")) if "_static" not in path.parts)  # theme's
+    pages = {path: Page(path.read_text(encoding="utf-8")) for path in own}
     for path, page in pages.items():
         for link in page.links:
             parts = urlsplit(link)

@@ -2,8 +2,11 @@
 
 import re
 
+from sphinx.ext.autosummary import Autosummary
+
 LITERAL = re.compile(r"(``.*?``|`[^`]*`)")
 CITED = re.compile(r"\[(\d)\]_")  # in a method: of the class that it belongs to
+NUMBERS = re.compile(r" *\[R?\w*-?\d\]_?")  # as numpydoc writes them
 SHAPE = re.compile(r"(?<=[ (])\*(?=\(|[A-Za-z]\w*[,)])")  # the star of (N, C, *S)
 
 
@@ -44,8 +47,18 @@ def process(app, what, name, obj, options, lines):
     )
 
 
+class Summaries(Autosummary):
+    """Tables of names without the numbers of what their first sentences cite."""
+
+    def get_items(self, names):
+        return [
+            (*item[:2], NUMBERS.sub("", item[2]), *item[3:]) for item in super().get_items(names)
+        ]
+
+
 def setup(app):
     """Extension of Sphinx."""
-    app.setup_extension("sphinx.ext.autodoc")
+    app.setup_extension("sphinx.ext.autosummary")
+    app.add_directive("autosummary", Summaries, override=True)
     app.connect("autodoc-process-docstring", process, priority=100)
     return {"parallel_read_safe": True}

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 import csc
 import csc.html
+from demos import _common
 
 
 class Strict(HTMLParser):
@@ -149,6 +150,11 @@ def test_a_callback_stops_a_solve_that_shows_its_progress(x, D):
 
     problem = csc.Problem(x, D, csc.L1(1.0))
     assert csc.solve(problem, csc.FISTA(), tol=0, callback=stop, verbose=True).n_iter == 10
+
+
+def test_demos_draw_in_colours_that_all_eyes_tell_apart():
+    lines = _common.blank(3, 2).subplots().plot(np.eye(len(csc.plot.PALETTE)))
+    assert [line.get_color() for line in lines] == list(csc.plot.PALETTE)
 
 
 def test_solutions_are_drawn(x, D):

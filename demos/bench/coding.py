@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 import csc
-from demos._common import write
+from demos._common import blank, write
 from demos.bench import peers
 from demos.bench.report import show
 from demos.bench.signals import learned_atoms, photograph, series
@@ -129,10 +129,8 @@ def cases(choices):
 
 def picture(curves):
     """Relative excess against time, an axis a case."""
-    from matplotlib.figure import Figure
-
     rows = -(-len(curves) // 3)
-    figure = Figure(figsize=(15, 4 * rows), layout="constrained")
+    figure = blank(15, 4 * rows)
     for axes, (name, lines) in zip(figure.subplots(rows, 3).flat, curves.items(), strict=False):
         for solver, points in lines.items():
             seconds, excess = np.array(points).T
