@@ -120,9 +120,10 @@ def check_weights(weights, x, code_shape):
 
 
 def check_instance(name, value, verb, example):
-    """Refuse what is a class, or lacks the method that its kind has."""
+    """Refuse what is a class, or lacks the method of its kind, the first word of ``name``."""
     if isinstance(value, type) or not hasattr(value, verb):
-        raise TypeError(f"{name} must be a {name} such as {example}, got {value!r}")
+        kind = name.split()[0]
+        raise TypeError(f"{name} must be a {kind} such as {example}, got {value!r}")
 
 
 def check_number(name, value, *, low=0.0, strict=False):

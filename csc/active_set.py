@@ -47,8 +47,9 @@ class ActiveSet:
         """
         r = self._observed(self.r)
         price = self.codes.sums(abs(self.codes.values) * self.prices[self.columns.atom])
-        rows = self.layout.samples(r)
-        objective = 0.5 * np.einsum("ni,ni->n", rows, rows, dtype="float64") + price
+        rows, objective = self.layout.samples(r), np.empty(len(r))
+        kernels(rows).inner_products(rows, rows, objective)
+        objective = 0.5 * objective + price
         if sharp:
             dual = best_dual(self.layout, self.x, r, 1 / self.prices, self.positive, excess)
         else:
@@ -139,8 +140,9 @@ class ActiveSet:
         return half + float((price * abs(z)).sum(dtype="float64"))
 
     def _energy(self, residual):
-        rows = self.layout.samples(residual)
-        return float(np.einsum("ni,ni->", rows, rows, dtype="float64"))
+        rows, energies = self.layout.samples(residual), np.empty(len(residual))
+        kernels(rows).inner_products(rows, rows, energies)
+        return float(energies.sum())
 
     @cached_property
     def _curvatures(self):

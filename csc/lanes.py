@@ -18,7 +18,6 @@ from csc._device import kernels, namespace
 SIDE_BY_SIDE = 16  # signals that are worth it
 BLOCK = 64  # numbers that the kernels sum at once
 FOUR = 4  # atoms, or samples, that share a list where few samples are 0
-LONG = 32  # positions of a row that fill the vectors of one signal
 # Density below which lists are taken, set by judgement: a product from a list takes about twice the
 # time of one of a whole atom. `python -m demos.bench multilayer --only crossover` measures it.
 DENSITY = 0.4
@@ -92,14 +91,22 @@ class Lanes:
         z, z_old, momentum = point
         buffer, out = self._laid_out(self._correlation, x, fits, momentum), self._empty(z.shape)
         _, (*lists, values, together), grid, _ = self._correlation
-        if self._scaled is None or self._scaled[0] != step:
-            self._scaled = step, values * values.dtype.type(step)
-        terms = *lists, self._scaled[1], together
+        scaled = self._scaled  # of another thread's step, perhaps: looked at once
+        if scaled is None or scaled[0] != step:
+            scaled = self._scaled = step, values * values.dtype.type(step)
+        terms = *lists, scaled[1], together
         uphill = kernels(z).shrink_products(
             buffer, terms, grid, (self._flat(z), self._flat(z_old), momentum), prox,
             self._flat(out, writes=True),
         )  # fmt: skip
         return out, uphill
+
+    def excess(self, x, worths, positive):
+        """``max_k w_k |D^T x|_k`` at every position ``(N, *V)``; signals are not side by side."""
+        buffer, out = self._laid_out(self._correlation, x), np.empty((self.n, *self.codes), x.dtype)
+        _, terms, grid, _ = self._correlation
+        kernels(x).largest_products(buffer, terms, grid, worths, positive, out.reshape(-1))
+        return out
 
     @classmethod
     def of(cls, dictionary, a, signal_extents):

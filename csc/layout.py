@@ -21,38 +21,38 @@ PIECES = 16  # of each signal, for the threads
 
 
 class Boxes(NamedTuple):
-    """The rows of samples of which atoms consist, a line for each size of atoms.
+    """The rows of samples of which atoms consist, a line for each shape of atoms.
 
-    Row i of an atom k lies ``rows[size[k], i]`` behind the atom's place, i < ``heights[size[k]]``,
-    and is ``widths[size[k]]`` long, a multiple of LANES.
+    Row i of an atom k lies ``rows[shape[k], i]`` behind its place, i < ``heights[shape[k]]``, and
+    is ``widths[shape[k]]`` long, a multiple of LANES. Rows of zeros are left out.
     """
 
-    size: np.ndarray  # (K,)
+    shape: np.ndarray  # (K,)
     rows: np.ndarray  # (G, R)
     heights: np.ndarray  # (G,)
     widths: np.ndarray  # (G,)
 
-    def offsets(self, parts):
-        """For each size, the offsets of all samples of an atom from its place."""
-        for (_, atoms), rows, height in zip(parts, self.rows, self.heights, strict=True):
-            yield np.add.outer(rows[:height], np.arange(atoms.shape[-1])).ravel()
-
 
 def _boxes(parts, steps):
     """Boxes of atoms of some sizes, and the atoms as rows, each row of samples padded."""
-    heights = np.array([prod(a.shape[1:4]) for _, a in parts])
-    widths = np.array([-(-a.shape[4] // LANES) * LANES for _, a in parts])
-    n_atoms = sum(len(a) for _, a in parts)
-    size, rows = np.empty(n_atoms, np.int64), np.zeros((len(parts), heights.max()), np.int64)
-    padded = np.zeros((n_atoms, (heights * widths).max()), parts[0][1].dtype)
-    for g, (k, atoms) in enumerate(parts):
-        size[k] = g
-        corners = np.indices(atoms.shape[1:4]).reshape(3, -1)
-        rows[g, : heights[g]] = np.array(steps) @ corners
-        whole = np.zeros((len(atoms), heights[g], widths[g]), atoms.dtype)
-        whole[..., : atoms.shape[4]] = atoms.reshape(len(atoms), heights[g], -1)
-        padded[k, : heights[g] * widths[g]] = whole.reshape(len(atoms), -1)
-    return Boxes(size, rows, heights, widths), padded
+    found, n_atoms = [], sum(len(atoms) for _, atoms in parts)
+    for which, atoms in parts:
+        width = -(-atoms.shape[4] // LANES) * LANES
+        whole = np.zeros((len(atoms), prod(atoms.shape[1:4]), width), atoms.dtype)
+        whole[..., : atoms.shape[4]] = atoms.reshape(*whole.shape[:2], -1)
+        rows = steps @ np.indices(atoms.shape[1:4]).reshape(3, -1)
+        used, shapes = np.unique(whole.any(axis=2), axis=0, return_inverse=True)
+        numbers = np.arange(n_atoms)[which]
+        for g, own in enumerate(used):
+            mine = shapes.ravel() == g
+            found.append((numbers[mine], rows[own], whole[mine][:, own]))
+    heights, widths = (np.array([block.shape[a] for *_, block in found]) for a in (1, 2))
+    shape, rows = np.empty(n_atoms, np.int64), np.zeros((len(found), heights.max()), np.int64)
+    padded = np.zeros((n_atoms, (heights * widths).max()), found[0][2].dtype)
+    for g, (atoms, own, block) in enumerate(found):
+        shape[atoms], rows[g, : len(own)] = g, own
+        padded[atoms, : block[0].size] = block.reshape(len(atoms), -1)
+    return Boxes(shape, rows, heights, widths), padded
 
 
 class Layout:
@@ -75,10 +75,16 @@ class Layout:
         self.reach = (*ones, *dictionary.extents)
         self._lay_out_signals(ones)
         _, c, s0, s1, s2 = self.buffer_shape
-        self.steps = np.array([c * s0 * s1 * s2, s1 * s2, s2, 1])
+        self.steps = np.array([c * s0 * s1 * s2, s1 * s2, s2, 1])  # of signals, and three axes
+        self.strides = np.array([s0 * s1 * s2, s1 * s2, s2, 1])  # of channels, and three axes
         parts = [(k, a.astype(dtype)) for k, a in dictionary.parts]
         self.parts = [(k, a.reshape(*a.shape[:2], *ones, *a.shape[2:])) for k, a in parts]
-        self.boxes, self.padded_atoms = _boxes(self.parts, (s0 * s1 * s2, s1 * s2, s2))
+        self.boxes, self.padded_atoms = _boxes(self.parts, self.strides[:3])
+
+    @property
+    def _operator(self):
+        """The dictionary in the precision at hand."""
+        return self.dictionary if self.dictionary.dtype == self.dtype else self.dictionary.as_double
 
     def _lay_out_signals(self, ones):
         """Where in the buffer the atoms lie (``inside``), and the signals themselves (``own``).
@@ -181,7 +187,9 @@ class Layout:
 
     def excess(self, r, worths, positive):
         """``max_k w_k |D^T r|_k`` at every position ``(N, *V)``, of a padded residual."""
-        tops = []
+        samples, tops = self.samples(r).reshape(self.shape), []
+        if lanes := self._operator.lanes(samples, self.shape[2:]):
+            return lanes.excess(samples, worths, positive)
         for k, atoms in self.parts:
             tops.append(np.empty((self.code_shape[0], *self.positions), self.dtype))
             kernels(r).excess(r[self.inside], atoms, worths[k], self.stride, positive, tops[-1])
@@ -208,7 +216,8 @@ class Layout:
         """
         where, _ = self.places(positions * len(prices))
         worst = np.empty((len(where), len(prices)), bool)
-        for (k, atoms), offsets in zip(self.parts, self.boxes.offsets(self.parts), strict=True):
+        for k, atoms in self.parts:
+            offsets = self.strides @ np.indices(atoms.shape[1:]).reshape(4, -1)
             matrix = atoms.reshape(len(atoms), -1) / prices[k][:, None]
             found = np.empty((len(where), len(atoms)), bool)
             kernels(r).violators(r.reshape(-1), matrix, offsets, where, bars, positive, found)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from csc._device import namespace, native
-from csc._validate import check_scale
+from csc._validate import check_instance, check_scale
 from csc.html import card
 from csc.lanes import SIDE_BY_SIDE, batch_last
 from csc.multilayer_dictionary import MultiLayerDictionary
@@ -73,10 +73,7 @@ class MultiLayerProblem:
             )
         D.check_one_each("penalties", penalties)
         for i, penalty in enumerate(penalties, 1):
-            if not hasattr(penalty, "prox"):
-                raise TypeError(
-                    f"penalty {i} must be a penalty such as csc.L1(0.1), got {penalty!r}"
-                )
+            check_instance(f"penalty {i}", penalty, "prox", "csc.L1(0.1)")
         object.__setattr__(self, "x", native(self.x))
         D.check_signals("x", self.x)
         check_scale("x", self.x)

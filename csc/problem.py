@@ -298,8 +298,8 @@ class Problem:
     def gram_form(self) -> GramForm:
         """Gram matrix, correlations and energies of a patch problem."""
         D, n = self.dictionary, len(self.x)
-        energies = namespace(self.x).empty(n)
-        self.kernels.energies(self.x.reshape(n, -1), energies)
+        energies, rows = namespace(self.x).empty(n), self.x.reshape(n, -1)
+        self.kernels.inner_products(rows, rows, energies)
         return GramForm(D.patch_gram, D.adjoint(self.x).reshape(n, -1), energies)
 
     @cached_property

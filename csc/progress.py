@@ -4,6 +4,8 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from csc.loop import ratio
+
 
 def counted(items, unit, *, verbose):
     """The items, and a bar that counts them if one is asked for."""
@@ -19,7 +21,7 @@ def watched(callback, max_iter, *, verbose):
     with tqdm(total=max_iter, unit="step") as bar:
 
         def show(now):
-            gap = now.gap / now.objective if now.objective else now.gap
+            gap = ratio(now.gap, now.objective)
             bar.set_postfix_str(f"objective {now.objective:.5g}, relative gap {gap:.1e}")
             bar.update(now.n_iter - bar.n)
             if callback is not None:

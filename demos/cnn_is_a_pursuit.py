@@ -11,12 +11,10 @@ What if the pursuit goes on, with the same weights? Codes of t steps, and of the
 certificate, layer by layer (layered basis pursuit): how much of the layer below they explain, how
 many are not zero, and how well they still tell the digits.
 
-What the equality needs: no bias is above -0.01 (prices of codes must not be negative), which the
-training enforces; no pooling, no normalisation, no skips; and a step of length 1 is a descent step
-only if ``||D|| <= 1``, so each layer is divided by the bound of its norm and its thresholds with
-it, which changes codes by a factor and no decision. What does not hold: the weights were trained
-to classify after one step, not to explain the picture. The more the pursuit explains, the less its
-codes are what the head was trained on.
+What the equality needs: no bias is above -0.01 (prices of codes must not be negative), and no
+pooling, normalisation or skips. What does not hold: the weights were trained to classify after one
+step, not to explain the picture. The more the pursuit explains, the less its codes are what the
+head was trained on.
 
 Writes ``cnn_is_a_pursuit.png`` and ``cnn_is_a_pursuit.json``.
 
@@ -28,19 +26,16 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.linear_model import LogisticRegression
 
 import csc
 from demos._common import blank, write
+from demos._small_cnn import accuracy, balanced, digits, measure, refitted, trained
 
-LEAST = 0.01  # of the thresholds
 EXACT, TOL = "minimum", 1e-3  # relative gap
 
 
 def options(arguments):
-    name = "python -m demos.cnn_is_a_pursuit"
-    parser = argparse.ArgumentParser(prog=name, description=__doc__)
+    parser = argparse.ArgumentParser("python -m demos.cnn_is_a_pursuit", description=__doc__)
     parser.add_argument("--epochs", type=int, default=15, help="of the training (15)")
     parser.add_argument("--steps", type=int, nargs="+", default=[1, 2, 5, 20, 100], help="of ISTA")
     parser.add_argument("--digits", type=int, default=1797, help="of the bundled (1797, all)")
@@ -49,60 +44,12 @@ def options(arguments):
     return parser.parse_args(arguments)
 
 
-def digits(n, n_test):
-    """Pictures ``(N, 1, 8, 8)`` in [0, 1] and labels, of training and of test."""
-    found = load_digits()
-    x, labels = (found.images[:, None] / 16).astype("float32"), found.target
-    order = np.random.default_rng(0).permutation(len(x))[:n]
-    return [(x[part], labels[part]) for part in (order[n_test:], order[:n_test])]
-
-
-def trained(x, labels, epochs, *, bounded=True):
-    """Convolutions and head of a network; its biases at most ``-LEAST`` if ``bounded``."""
-    import torch
-    from torch import nn
-
-    torch.manual_seed(0)
-    body = nn.Sequential(
-        nn.Conv2d(1, 16, 3), nn.ReLU(), nn.Conv2d(16, 32, 3), nn.ReLU(),
-        nn.Conv2d(32, 64, 4), nn.ReLU(),
-    )  # fmt: skip
-    head = nn.Linear(64, 10)
-    descent = torch.optim.Adam([*body.parameters(), *head.parameters()], lr=2e-3)
-    x, labels = torch.tensor(x), torch.tensor(labels)
-    for _ in range(epochs):
-        for batch in torch.randperm(len(x)).split(64):
-            descent.zero_grad()
-            nn.functional.cross_entropy(head(body(x[batch]).flatten(1)), labels[batch]).backward()
-            descent.step()
-            with torch.no_grad():
-                for conv in body[::2] if bounded else ():
-                    conv.bias.clamp_(max=-LEAST)
-    return body, head
-
-
-def balanced(D, thresholds, extents):
-    """The same codes but for a factor, with ``||D_i|| <= 1``; and the factors."""
-    layers, betas, factors = [], [], []
-    for layer, beta, S in zip(D.layers, thresholds, D.extents(extents), strict=False):
-        norm = layer.lipschitz(S) ** 0.5
-        factors.append((factors[-1] if factors else 1.0) * norm)
-        layers.append(csc.Dictionary(layer.atoms / np.float32(norm), layer.mode, layer.stride))
-        betas.append((beta / factors[-1]).astype("float32"))
-    return csc.MultiLayerDictionary(layers), betas, factors
-
-
-def problem(x, D, beta):
-    """The lasso of one layer."""
-    weights = beta.reshape(-1, *(1,) * (x.ndim - 2))
-    return csc.Problem(x, D, csc.L1(1.0, weights=weights, positive=True))
-
-
 def pursue(x, D, thresholds, steps):
     """Codes of all layers by ``steps`` steps of ISTA of length 1, or at the minimum."""
     codes, gaps = [], []
     for layer, beta in zip(D.layers, thresholds, strict=True):
-        lasso = problem(x, layer, beta)
+        weights = beta.reshape(-1, *(1,) * (x.ndim - 2))
+        lasso = csc.Problem(x, layer, csc.L1(1.0, weights=weights, positive=True))
         if steps == EXACT:
             solution = csc.solve(lasso, tol=TOL)
             x = solution.codes
@@ -115,52 +62,21 @@ def pursue(x, D, thresholds, steps):
     return codes, gaps
 
 
-def measure(x, D, codes):
-    """Of each layer: unexplained part of the layer below and of the picture, nonzero codes."""
-    rows, below = [], x
-    for i, z in enumerate(codes, 1):
-        near = below - D.layers[i - 1](z, below.shape[2:])
-        far = x - D.synthesize(z, from_layer=i, shape=x.shape[2:])
-        rows.append({"unexplained_below": ratio(near, below), "unexplained_picture": ratio(far, x),
-                     "nonzero": float((z != 0).mean())})  # fmt: skip
-        below = z
-    return rows
-
-
-def ratio(a, b):
-    return float(np.linalg.norm(a) / max(np.linalg.norm(b), 1e-30))
-
-
-def accuracy(codes, labels, head):
-    """Part of the digits that a linear head tells from the deepest codes."""
-    W, b = (p.detach().numpy() for p in (head.weight, head.bias))
-    return float(((codes.reshape(len(codes), -1) @ W.T + b).argmax(axis=1) == labels).mean())
-
-
-def refitted(train, labels, codes, test_labels):
-    """The same by a linear head that was fitted to such codes."""
-    train, codes = (z.reshape(len(z), -1) / max(train.std(), 1e-30) for z in (train, codes))
-    head = LogisticRegression(C=100, max_iter=3000).fit(train, labels)
-    return float(head.score(codes, test_labels))
-
-
 def draw(x, found, D, rows):
     """Codes of one digit after one step and at the minimum, effective atoms, and curves."""
     figure = blank(13, 9)
     axes = figure.subplots(3, 4)
     axes[0, 0].imshow(x[0, 0], cmap="gray")
-    axes[0, 0].set_title("picture")
-    axes[0, 0].set_axis_off()
+    axes[0, 0].set(title="picture", xticks=[], yticks=[])
     for row, steps in zip(axes, (1, EXACT), strict=False):
         for i, (ax, z) in enumerate(zip(row[1:], found[steps], strict=True), 1):
             sheet = z[0][:, None] if z[0].size > len(z[0]) else z[0].reshape(1, 1, 8, -1)
             ax.imshow(csc.plot.tile(sheet, scale=np.full(len(sheet), z[0].max())), cmap="gray")
-            ax.set(title=f"codes of layer {i}, {'one step' if steps == 1 else EXACT}")
-            ax.set_axis_off()
+            title = f"codes of layer {i}, {'one step' if steps == 1 else EXACT}"
+            ax.set(title=title, xticks=[], yticks=[])
     for i, ax in enumerate(axes[2, 1:], 1):
-        atoms = D.effective(i).atoms
-        csc.plot.dictionary(atoms, ax)
-        ax.set_title(f"atoms of depth {i}: {atoms.shape[2]}x{atoms.shape[3]}")
+        csc.plot.dictionary(D.effective(i).atoms, ax)
+        ax.set_title(f"atoms of depth {i}: {'x'.join(map(str, D.effective(i).extents))}")
     ticks = [str(row["steps"]) for row in rows]
     for i in range(len(D)):
         part = [row["layers"][i]["unexplained_below"] for row in rows]

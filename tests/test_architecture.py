@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "lipschitz": {"_device"},
     "html": {"sheet"},
     "sheet": {"_validate"},
-    "progress": set(),
+    "progress": {"loop"},
     "versions": set(),
     "sizes": {"_device", "_validate"},
     "sparse": {"_device"},
@@ -61,7 +61,7 @@ MAY_IMPORT = {
     "samplers": {"_validate", "dictionary", "multilayer_dictionary"},
     "loop": {"sparse"},
     "splitting": set(),
-    "solvers": {"cascade", "loop", "splitting"},
+    "solvers": {"_validate", "cascade", "loop", "splitting"},
     "_memory": set(),
     "solving": {
         "_device", "_memory", "_validate", "dictionary", "html", "loop", "measured",

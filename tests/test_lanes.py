@@ -1,6 +1,8 @@
 """Signals side by side and lists of terms: `lay_out`, `sum_products` and `shrink_products`."""
 
+import sys
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import naive_conv
 import numba
@@ -84,6 +86,49 @@ def test_large_sparse_atoms_go_through_the_fourier_domain_where_that_is_faster()
     D, x = csc.Dictionary(atoms), np.zeros((1, 1, 600, 600))
     assert D.n_terms < lanes.DENSITY * atoms.size
     assert D.lanes(x, x.shape[2:]) is None
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("density", [1.0, 0.2])
+def test_the_largest_product_of_all_atoms_is_that_of_the_transcription(dtype, density):
+    """`largest_products` of more atoms than are summed at once, times powers of 2: all is exact."""
+    rng = np.random.default_rng(7)
+    for shape in SHAPES:
+        for few, x, _ in cases(shape, density, dtype, 2):
+            rows = (-1, *(1,) * (x.ndim - 2))
+            worths = rng.choice([0.25, 0.5, 2], 141).astype(dtype)
+            atoms = few.atoms[np.arange(141) % 5] * rng.choice([1, 2], 141).reshape(
+                -1, 1, *rows[1:]
+            )
+            D = csc.Dictionary(atoms.astype(dtype), few.mode, few.stride)
+            z = np.zeros((2, 141, *D.code_extents(x.shape[2:])), dtype)
+            codes = naive_maps(D, x, z)[0] * worths.reshape(rows)
+            for positive in (False, True):
+                found = Lanes(D, (2, *x.shape[2:]), False).excess(x, worths, positive)
+                expected = np.maximum(codes, 0) if positive else abs(codes)
+                np.testing.assert_array_equal(found, expected.max(axis=1))
+
+
+def test_threads_that_step_at_once_do_not_mix_their_steps():
+    """Two threads, two step sizes, one dictionary: each gets what it gets alone."""
+    rng = np.random.default_rng(8)
+    D = csc.Dictionary(rng.standard_normal((3, 1, 4)))
+    x = batch_last(rng.standard_normal((17, 1, 9)))
+    z, prox = D.adjoint(x), (np.zeros(3), 1.0, False)
+
+    def step(size):
+        return D.lanes(x, (9,)).shrink(x, (x, x), (z, z, 0.0), size, prox)[0].copy()
+
+    sizes = (0.1, 0.2) * 300
+    alone = {size: step(size) for size in sizes[:2]}
+    old = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            for size, found in zip(sizes, pool.map(step, sizes), strict=True):
+                np.testing.assert_array_equal(found, alone[size])
+    finally:
+        sys.setswitchinterval(old)
 
 
 def test_memory_keeps_its_order():

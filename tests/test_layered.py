@@ -97,7 +97,7 @@ def test_an_interrupted_pursuit_keeps_the_layers_it_coded(rng):
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        ({"solver": csc.FISTA}, TypeError, "an instance"),
+        ({"solver": csc.FISTA}, TypeError, "solver must be a solver such as csc.FISTA"),
         ({"solver": csc.MLISTA()}, ValueError, "of one layer"),
         ({"tol": -1}, ValueError, "tol must be >= 0"),
         ({"max_iter": 0}, ValueError, "max_iter must be >= 1"),

@@ -330,6 +330,24 @@ def test_a_new_fit_forgets_and_a_warm_one_goes_on(rng):
     assert len(model.history_) == 2 * 6 + 2 * 3
 
 
+def test_a_warm_start_with_codes_of_another_stride_is_refused(rng):
+    x = rng.standard_normal((2, 1, 30))
+    model = csc.DictionaryLearning(3, (4,), 0.3, max_iter=1, random_state=0).fit(x)
+    model.set_params(warm_start=True, stride=2)
+    with pytest.raises(ValueError, match="stride is 2 but codes so far were of another"):
+        model.fit(x)
+    assert model.set_params(stride=1).fit(x).n_iter_ == 1
+
+
+def test_scikit_learn_is_told_what_signals_are():
+    from sklearn.utils import get_tags
+
+    tags = get_tags(csc.DictionaryLearning(3, (4,), 0.3))
+    assert (tags.input_tags.two_d_array, tags.input_tags.three_d_array) == (False, True)
+    assert tags.transformer_tags.preserves_dtype == ["float32", "float64"]
+    assert not tags.target_tags.required
+
+
 def clone_state(model, **changes):
     changed = learner(warm_start=True).set_params(**changes)
     vars(changed).update(state_=model.state_, penalty_=model.penalty_)

@@ -229,10 +229,11 @@ class ZCA:
 
     def __sklearn_tags__(self):
         """Describe this estimator to scikit-learn, which `csc.images` does not import itself."""
-        from sklearn.utils import Tags, TargetTags, TransformerTags
+        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
 
         transformer = TransformerTags(preserves_dtype=["float32", "float64"])
-        return Tags(None, TargetTags(required=False), transformer)
+        patches = InputTags(two_d_array=True, three_d_array=True)  # and of more axes
+        return Tags(None, TargetTags(required=False), transformer, input_tags=patches)
 
     def _fitted(self, X, matrix):
         """Return the mean and a matrix in the dtype of X, once X suits them."""

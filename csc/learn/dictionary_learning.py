@@ -245,8 +245,19 @@ class DictionaryLearning(Learner):
                     f"atom_shape is {self.atom_shape} but atoms of {extents} are learned so far"
                 )
         geometry = Geometry.of(self.mode, self.stride, self.atom_shape)
+        if resume:
+            self._check_lags(geometry)
         signals.check((channels, *self.atom_shape), geometry.must_fit)
         return signals
+
+    def _check_lags(self, geometry):
+        """Refuse to go on where the statistics so far are sums over other shifts."""
+        lags = self.state_.statistics.phi.shape[2:]
+        if lags and lags != stats.lags_of(self.atom_shape, geometry.stride):
+            raise ValueError(
+                f"stride is {self.stride} but codes so far were of another; warm_start=False "
+                "begins anew"
+            )
 
     def _check(self):
         check_count("n_atoms", self.n_atoms)

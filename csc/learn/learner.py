@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import check_random_state
+from sklearn.utils import InputTags, check_random_state
 from tqdm import tqdm
 
 from csc._validate import check_count
@@ -29,6 +29,13 @@ class Learner(TransformerMixin, BaseEstimator):
 
     A step that is interrupted changes nothing; its randomness comes from its number and a seed.
     """
+
+    def __sklearn_tags__(self):
+        """Tell scikit-learn what X is: ``(N, C, *S)``, never the rows of a matrix."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags = InputTags(two_d_array=False, three_d_array=True)
+        tags.transformer_tags.preserves_dtype = ["float32", "float64"]
+        return tags
 
     def _repr_html_(self):
         """In notebooks: the parameters, and once there are atoms, those in place of a diagram."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from csc._validate import check_instance
 from csc.loop import INTERRUPTED, iterate, start
 from csc.solvers.choice import fastest
 from csc.types import Array, ProblemLike
@@ -54,8 +55,8 @@ class LayeredBasisPursuit:
     needs = "needs a csc.MultiLayerProblem, and a solver for each of its layers"
 
     def __post_init__(self):
-        if isinstance(self.solver, type):
-            raise TypeError(f"solver must be an instance: csc.{self.solver.__name__}()")
+        if self.solver is not None:
+            check_instance("solver", self.solver, "suits", "csc.FISTA()")
         if hasattr(self.solver, "layered"):
             raise ValueError(f"solver must be of one layer, got {self.solver!r}; try csc.FISTA()")
         if not self.tol >= 0:

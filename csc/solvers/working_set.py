@@ -63,7 +63,7 @@ class WorkingSet:
 
     check_every = 1
     sparse = True  # codes of larger signals
-    needs = "needs an L1 penalty with one price > 0 for each atom (CuPy arrays: on patches)"
+    needs = "needs an L1 penalty, one price an atom, > 0 unless on patches (CuPy: on patches)"
 
     def suits(self, problem: ProblemLike) -> bool:
         """Whether the problem is a lasso with a price for each atom."""

@@ -10,16 +10,16 @@ from csc.kernels.cpu.active import (
 from csc.kernels.cpu.certify import certify_patches
 from csc.kernels.cpu.conv import correlate, correlate_atoms, excess, synthesize
 from csc.kernels.cpu.descent import log_gram
-from csc.kernels.cpu.lanes import lay_out, shrink_products, sum_products
+from csc.kernels.cpu.lanes import largest_products, lay_out, shrink_products, sum_products
 from csc.kernels.cpu.moments import moments
 from csc.kernels.cpu.omp import omp_gram
 from csc.kernels.cpu.patch import lasso_gram
-from csc.kernels.cpu.products import correlate_patches, energies, statistics
+from csc.kernels.cpu.products import correlate_patches, inner_products, statistics
 from csc.kernels.cpu.proximal import proximal_step
 
 __all__ = [
     "add_active", "certify_patches", "correlate", "correlate_active", "correlate_at",
-    "correlate_atoms", "correlate_patches", "descend_active", "energies", "excess", "lasso_gram",
-    "lay_out", "log_gram", "moments", "omp_gram", "proximal_step", "shrink_products", "statistics",
-    "sum_products", "synthesize", "violators",
+    "correlate_atoms", "correlate_patches", "descend_active", "excess", "inner_products",
+    "largest_products", "lasso_gram", "lay_out", "log_gram", "moments", "omp_gram",
+    "proximal_step", "shrink_products", "statistics", "sum_products", "synthesize", "violators",
 ]  # fmt: skip

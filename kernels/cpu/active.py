@@ -33,7 +33,7 @@ def descend_active(residual, mask, atoms, boxes, codes, pieces, rules):
     atoms : array (K, n)
         Atoms, their rows padded with zeros to a multiple of LANES.
     boxes : Boxes
-        Where the rows of each size of atoms lie, see `csc.layout.Boxes`.
+        Where the rows of each shape of atoms lie, see `csc.layout.Boxes`.
     codes : tuple of arrays
         where, atom (A,), int64; first (A + 1,) or (0,), copies (E,), int64: flat places, besides
         where, at which code a shows are ``copies[first[a]]`` to ``copies[first[a + 1]]``; price,
@@ -66,7 +66,7 @@ def _least(atoms, where, pieces, times=1):
 @njit(**OPTIONS)
 def _box(boxes, k):
     """Offsets of the rows of atom k, and their padded length."""
-    g = boxes.size[k]
+    g = boxes.shape[k]
     return boxes.rows[g, : boxes.heights[g]], boxes.widths[g]
 
 

@@ -118,20 +118,44 @@ def shrink_products(buffer, terms, grid, point, prox, out):  # noqa: PLR0913
     return float(uphill.sum())
 
 
+def largest_products(buffer, terms, grid, worths, positive, out):  # noqa: PLR0913
+    """``out[n, q] = max_k w_k |row k|`` of signals not side by side; the rows are not kept.
+
+    Parameters
+    ----------
+    buffer, terms, grid
+        As `sum_products`.
+    worths : array (K,)
+        w.
+    positive : bool
+        Without the modulus, and at least 0.
+    out : array (N * Q0 * Q1 * Q2,)
+        Overwritten.
+    """
+    terms, grid, mirror = Terms(*terms), Grid(*grid), out.dtype.type(0 if positive else -1)
+    pieces = _pieces(grid) // _parts(grid)
+    in_batches(_largest_products, pieces, buffer, terms, grid, worths, mirror, out, least=1)
+
+
 def _pieces(grid):
     """Blocks of positions of a group of signals, times parts of the rows."""
     (b, n), (q0, q1, q2) = grid.lanes, grid.positions
-    return -(-n // b) * q0 * q1 * -(-q2 * b // BLOCK) * -(-len(grid.rows) // ROWS)
+    return -(-n // b) * q0 * q1 * -(-q2 * b // BLOCK) * _parts(grid)
+
+
+@njit(cache=True)
+def _parts(grid):
+    return -(-len(grid.rows) // ROWS)
 
 
 @njit(cache=True, nogil=True)
 def _sum_products(start, stop, buffer, terms, grid, out):
-    sums = np.empty(ROWS * BLOCK, buffer.dtype)
+    sums, tile = np.empty(ROWS * BLOCK, buffer.dtype), np.empty(BLOCK * BLOCK, buffer.dtype)
     b, n = grid.lanes
     step = grid.steps[3]
     for piece in range(start, stop):
         group, q0, q1, block, part = _where(piece, grid)
-        rows = _add_up(buffer, terms, grid, (group, q0, q1, block, part), sums)
+        rows = _add_up(buffer, terms, grid, (group, q0, q1, block, part), tile, sums)
         alike = min(b, n - group * b)
         for i in range(rows):
             row = grid.rows[part * ROWS + i]
@@ -145,7 +169,7 @@ def _sum_products(start, stop, buffer, terms, grid, out):
                 own = sums[i * BLOCK + q * b - block * BLOCK :]
                 to = first + q * step
                 if b > 1 or step == 1:
-                    _copy(own, out[to : to + (alike if b > 1 else high - low)])
+                    _copy(own[: alike if b > 1 else high - low], out[to:])
                 else:
                     for j in range(high - low):
                         out[to + j * step] = own[j]
@@ -153,12 +177,12 @@ def _sum_products(start, stop, buffer, terms, grid, out):
 
 @njit(cache=True, nogil=True)
 def _shrink_products(start, stop, buffer, terms, grid, z, z_old, rules, out, uphill):  # noqa: PLR0913
-    sums = np.empty(ROWS * BLOCK, buffer.dtype)
+    sums, tile = np.empty(ROWS * BLOCK, buffer.dtype), np.empty(BLOCK * BLOCK, buffer.dtype)
     thresholds, momentum, factor, mirror = rules
     b, n = grid.lanes
     for piece in range(start, stop):
         group, q0, q1, block, part = _where(piece, grid)
-        rows = _add_up(buffer, terms, grid, (group, q0, q1, block, part), sums)
+        rows = _add_up(buffer, terms, grid, (group, q0, q1, block, part), tile, sums)
         alike, total = min(b, n - group * b), 0.0
         for i in range(rows):
             row = grid.rows[part * ROWS + i]
@@ -175,12 +199,28 @@ def _shrink_products(start, stop, buffer, terms, grid, z, z_old, rules, out, uph
         uphill[piece] = total
 
 
+@njit(cache=True, nogil=True)
+def _largest_products(start, stop, buffer, terms, grid, worths, mirror, out):  # noqa: PLR0913
+    sums, tile = np.empty(ROWS * BLOCK, buffer.dtype), np.empty(BLOCK * BLOCK, buffer.dtype)
+    _, q1s, q2s = grid.positions
+    for piece in range(start, stop):
+        n, q0, q1, block, _ = _where(piece * _parts(grid), grid)
+        first = ((n * grid.positions[0] + q0) * q1s + q1) * q2s + block * BLOCK
+        top = out[first : first + min(BLOCK, q2s - block * BLOCK)]
+        top[:] = 0
+        for part in range(_parts(grid)):
+            rows = _add_up(buffer, terms, grid, (n, q0, q1, block, part), tile, sums)
+            for i in range(min(rows, len(worths) - part * ROWS)):
+                worth, own = worths[part * ROWS + i], sums[i * BLOCK :]
+                for j in range(top.size):
+                    top[j] = max(top[j], worth * own[j], mirror * worth * own[j])
+
+
 @njit(cache=True)
 def _where(piece, grid):
     """Group of signals, position on two axes, block on the third, part of the rows."""
     blocks = -(-grid.positions[2] * grid.lanes[0] // BLOCK)
-    parts = -(-len(grid.rows) // ROWS)
-    piece, part = divmod(piece, parts)
+    piece, part = divmod(piece, _parts(grid))
     piece, block = divmod(piece, blocks)
     piece, q1 = divmod(piece, grid.positions[1])
     group, q0 = divmod(piece, grid.positions[0])
@@ -188,7 +228,7 @@ def _where(piece, grid):
 
 
 @njit(cache=True)
-def _add_up(buffer, terms, grid, where, sums):
+def _add_up(buffer, terms, grid, where, tile, sums):  # noqa: PLR0913
     """Fill ``sums`` with the rows of a part; returns how many they are."""
     group, q0, q1, block, part = where
     base = group * grid.reads[0] + q0 * grid.reads[1] + q1 * grid.reads[2] + block * BLOCK
@@ -197,23 +237,31 @@ def _add_up(buffer, terms, grid, where, sums):
         sums[j] = 0
     first = part * ROWS // terms.together
     low, high = block * BLOCK // grid.lanes[0], (block + 1) * BLOCK // grid.lanes[0]
-    for chunk, spans in enumerate(terms.spans):
-        reach = terms.reach[chunk]
+    for chunk, reach in enumerate(terms.reach):
         if not (reach[0] <= q0 < reach[1] and reach[2] <= q1 < reach[3]):
             continue
         if high <= reach[4] or low >= reach[5]:
             continue
-        for g in range(rows // terms.together):
-            begin, end, value = spans[first + g]
-            if terms.together == FOUR:
-                own = sums[FOUR * BLOCK * g :]
-                add_products_of_four(
-                    buffer, base, terms.offsets, begin, end, terms.values, value, own
-                )
-            else:
+        spans = terms.spans[chunk, first : first + rows // terms.together]
+        if terms.together == FOUR:
+            _add_whole(buffer, base, terms, spans, tile, sums)
+        else:
+            for g, (begin, end, value) in enumerate(spans):
                 own = sums[BLOCK * g :]
                 add_products(buffer, base, terms.offsets, begin, end, terms.values, value, own)
     return rows
+
+
+@njit(cache=True)
+def _add_whole(buffer, base, terms, spans, tile, sums):  # noqa: PLR0913
+    """Add a chunk to rows that share its offsets: what they read is put side by side once."""
+    begin, end, _ = spans[0]
+    for i in range(begin, end):
+        first = base + terms.offsets[i]
+        _copy(buffer[first : first + BLOCK], tile[(i - begin) * BLOCK :])
+    for g, (_, _, value) in enumerate(spans):
+        own = sums[FOUR * BLOCK * g :]
+        add_products_of_four(tile, end - begin, terms.values, value, own)
 
 
 @njit(cache=True, nogil=True)
@@ -294,5 +342,5 @@ def _residual(x, fit, fit_old, momentum, step, out):  # noqa: PLR0913
 
 @njit(cache=True)
 def _copy(source, target):
-    for i in range(target.size):
+    for i in range(source.size):
         target[i] = source[i]

@@ -58,17 +58,17 @@ def _correlate(start, stop, x, columns, out):
                     out[i + j, t * TILE + k] = four[j * TILE + k]
 
 
-def energies(x, out):
-    """Squared norms of the rows of ``x`` ``(N, n)`` in float64, ``out[n] = ||x_n||^2``."""
-    in_batches(_energies, len(x), x, out)
+def inner_products(a, b, out):
+    """Products of the rows of ``a`` and ``b`` ``(N, n)`` in float64, ``out[n] = <a_n, b_n>``."""
+    in_batches(_inner_products, len(a), a, b, out)
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
-def _energies(start, stop, x, out):
+def _inner_products(start, stop, a, b, out):
     for i in range(start, stop):
         total = 0.0
-        for j in range(x.shape[1]):
-            total += np.float64(x[i, j]) * x[i, j]
+        for j in range(a.shape[1]):
+            total += np.float64(a[i, j]) * np.float64(b[i, j])
         out[i] = total
 
 

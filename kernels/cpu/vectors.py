@@ -25,25 +25,36 @@ def add_products(typing, source, base, offsets, first, last, values, start, sums
 
     Eight registers of sums and a load for each product: what the cache gives is what it takes.
     """
-    return _products(source, offsets, values, sums, shape=(1, 8))
-
-
-@intrinsic
-def add_products_of_four(typing, source, base, offsets, first, last, values, start, sums):  # noqa: ARG001, PLR0913
-    """The same for four rows of sums: ``sums[BLOCK r + j]``, ``values[start + 4 (i - first) + r]``.
-
-    Each load serves four products, and eight registers of sums are as many as two multipliers
-    with a latency of four cycles need. With twelve of them one went to memory and back.
-    """
-    return _products(source, offsets, values, sums, shape=(4, 2))
-
-
-def _products(source, offsets, values, sums, shape):
     whole = types.int64
     signature = types.void(source, whole, offsets, whole, whole, values, whole, sums)
 
     def generate(context, builder, signature, given):
-        _Sums(context, builder, signature.args, given, shape).add()
+        rows = _Sums(context, builder, signature.args, given, (0, 5, 7), (1, 8))
+        offsets = context.make_array(signature.args[2])(context, builder, given[2]).data
+        base, first, last, start = (given[i] for i in (1, 3, 4, 6))
+
+        def place(i):
+            return builder.add(base, builder.load(builder.gep(offsets, [builder.add(first, i)])))
+
+        rows.add(builder.sub(last, first), start, place)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def add_products_of_four(typing, source, terms, values, start, sums):  # noqa: ARG001, PLR0913
+    """``sums[BLOCK r + j] += sum_i values[start + 4 i + r] source[BLOCK i + j]``, r < 4, j < BLOCK.
+
+    Each load serves four products, and eight registers of sums are as many as two multipliers
+    with a latency of four cycles need. With twelve of them one went to memory and back.
+    """
+    whole = types.int64
+    signature = types.void(source, whole, values, whole, sums)
+
+    def generate(context, builder, signature, given):
+        rows = _Sums(context, builder, signature.args, given, (0, 2, 4), (4, 2))
+        rows.add(given[1], given[3], lambda i: builder.mul(i, _word(BLOCK)))
         return context.get_dummy_value()
 
     return signature, generate
@@ -52,13 +63,12 @@ def _products(source, offsets, values, sums, shape):
 class _Sums:
     """Rows of sums of products, so many at once that they stay in registers."""
 
-    def __init__(self, context, builder, kinds, given, shape):  # noqa: PLR0913
+    def __init__(self, context, builder, kinds, given, arrays, shape):  # noqa: PLR0913
         def data(i):
             return context.make_array(kinds[i])(context, builder, given[i]).data
 
-        self.builder, self.shape, self.base = builder, shape, given[1]
-        self.source, self.offsets, self.values, self.sums = map(data, (0, 2, 5, 7))
-        self.first, self.last, self.start = given[3], given[4], given[6]
+        self.builder, self.shape = builder, shape
+        self.source, self.values, self.sums = map(data, arrays)
         bits = kinds[0].dtype.bitwidth
         self.lanes = 8 * BYTES // bits
         self.vector = ir.VectorType(context.get_data_type(kinds[0].dtype), self.lanes)
@@ -66,33 +76,32 @@ class _Sums:
         name = f"llvm.fma.v{self.lanes}f{bits}"
         self.fma = cgutils.get_or_insert_function(builder.module, kind, name)
 
-    def add(self):
-        """Add to all rows, as many numbers at once as the registers hold."""
-        rows, vectors = self.shape
+    def add(self, terms, start, place):
+        """Add terms to all rows, as many numbers at once as the registers hold.
+
+        Term i is ``source[place(i) + j]`` times the values from ``start + rows i`` on.
+        """
+        (rows, vectors), word = self.shape, _word(0).type
         for done in range(0, BLOCK, vectors * self.lanes):
             columns = [done + v * self.lanes for v in range(vectors)]
-            places = [[_word(r * BLOCK + j) for j in columns] for r in range(rows)]
-            held = [[self._held(place) for place in row] for row in places]
-            word = _word(0).type
-            with cgutils.for_range_slice(
-                self.builder, self.first, self.last, _word(1), intp=word
-            ) as (i, _):
-                self._add_term(i, columns, held)
-            for row, pointers in zip(places, held, strict=True):
-                for place, pointer in zip(row, pointers, strict=True):
-                    target = self._at(self.sums, place)
-                    self.builder.store(self.builder.load(pointer), target, align=1)
+            targets = [[_word(r * BLOCK + j) for j in columns] for r in range(rows)]
+            held = [[self._held(target) for target in row] for row in targets]
+            with cgutils.for_range(self.builder, terms, intp=word) as loop:
+                first = self.builder.add(start, self.builder.mul(loop.index, _word(rows)))
+                self._add_term(place(loop.index), first, columns, held)
+            for row, pointers in zip(targets, held, strict=True):
+                for target, pointer in zip(row, pointers, strict=True):
+                    total = self.builder.load(pointer)
+                    self.builder.store(total, self._at(self.sums, target), align=1)
 
     def _held(self, place):
         old = self.builder.load(self._at(self.sums, place), align=1)
         return cgutils.alloca_once_value(self.builder, old)
 
-    def _add_term(self, i, columns, held):
-        builder, rows = self.builder, self.shape[0]
-        offset = builder.add(self.base, builder.load(builder.gep(self.offsets, [i])))
-        places = [builder.add(offset, _word(j)) for j in columns]
+    def _add_term(self, source, first, columns, held):
+        builder = self.builder
+        places = [builder.add(source, _word(j)) for j in columns]
         loaded = [builder.load(self._at(self.source, place), align=1) for place in places]
-        first = builder.add(self.start, builder.mul(builder.sub(i, self.first), _word(rows)))
         for r, pointers in enumerate(held):
             value = builder.load(builder.gep(self.values, [builder.add(first, _word(r))]))
             same = self._everywhere(value)

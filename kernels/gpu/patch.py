@@ -37,10 +37,9 @@ def correlate_patches(x, atoms, out):
     cp.matmul(x, atoms.T, out=out)
 
 
-def energies(x, out):
-    """Squared norms of the rows of ``x`` ``(N, n)`` in float64, ``out[n] = ||x_n||^2``."""
-    wide = x.astype("float64")
-    cp.sum(wide * wide, axis=1, out=out)
+def inner_products(a, b, out):
+    """Products of the rows of ``a`` and ``b`` ``(N, n)`` in float64, ``out[n] = <a_n, b_n>``."""
+    cp.sum(a.astype("float64") * b.astype("float64"), axis=1, out=out)
 
 
 def statistics(x, z, phi, psi):
