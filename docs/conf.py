@@ -17,13 +17,13 @@ copyright = f"2026, {author}"  # noqa: A001  Sphinx's name for it
 version = release = csc.__version__
 
 extensions = [
+    "formulas",
     "prose",
     "myst_parser",
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
-    "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_design",
@@ -46,6 +46,7 @@ numpydoc_attributes_as_param_list = True
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "csc"
 html_show_sourcelink = False
