@@ -3,6 +3,7 @@
 matplotlib is imported when a picture is asked for; colours are safe for colour-blind eyes.
 """
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,15 @@ ATOMS, NULL = PALETTE[:2]
 def _axes(ax, **kwargs):
     if ax is not None:
         return ax
+    plt = _matplotlib("pyplot")
+    return plt.figure(layout="constrained").add_subplot(**kwargs)
+
+
+def _matplotlib(module):
     try:
-        import matplotlib.pyplot as plt
+        return import_module(f"matplotlib.{module}")
     except ImportError as error:
         raise ImportError("csc.plot needs matplotlib: pip install 'mlcsc[demos]'") from error
-    return plt.figure(layout="constrained").add_subplot(**kwargs)
 
 
 def _check(name, thing, attribute, what):
@@ -314,9 +319,9 @@ def filter_sets(sets: Any, figure: Figure | None = None, *, sheets: bool = True)
     figure
     """
     if figure is None:
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(14, 11 if sheets else 7.5), layout="constrained")
+        figure = _matplotlib("figure").Figure(
+            figsize=(14, 11 if sheets else 7.5), layout="constrained"
+        )
     if sheets:
         above, figure_below = figure.subfigures(2, 1, height_ratios=[1, 1.6])
         for described, ax in zip(sets, above.subplots(1, len(sets), squeeze=False)[0], strict=True):

@@ -2,11 +2,15 @@
 
 import json
 import os
+from importlib.util import find_spec
 
 import numpy as np
 from scipy import ndimage
 
 import csc
+
+if find_spec("matplotlib") is None:
+    raise SystemExit("the demos draw with matplotlib; install it: pip install 'mlcsc[demos]'")
 
 
 def crop(side, index=0):

@@ -18,6 +18,7 @@ from pathlib import Path
 from time import perf_counter
 
 import csc
+from demos._common import blank
 
 WHITENING = {"filter": "R(f) = f exp(-(f/f0)^4)", "f0_cycles_per_pixel": 0.4, "variance": 0.1}
 # A strength for each penalty that leaves 3 to 11 codes large on patches of variance 0.1.
@@ -66,13 +67,8 @@ def learn(photographs, choices):
 
 def figure(learner, report):
     """All results on one sheet."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
     atoms, fit = learner.atoms_, report.fit
-    sheet = plt.figure(figsize=(15, 8.5), layout="constrained")
+    sheet = blank(15, 8.5)
     grid = sheet.add_gridspec(2, 4, width_ratios=[1.25, 1.25, 1, 1])
     ax = csc.plot.dictionary(atoms[fit.r2.argsort()[::-1]], sheet.add_subplot(grid[0, :2]))
     share = report.summary.n_gabor_like / len(fit)

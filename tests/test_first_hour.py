@@ -1,6 +1,8 @@
 """What a newcomer meets first: reprs, pictures, progress, versions."""
 
 import re
+import sys
+from functools import partial
 from html import escape
 from html.parser import HTMLParser
 
@@ -155,6 +157,15 @@ def test_a_callback_stops_a_solve_that_shows_its_progress(x, D):
 def test_demos_draw_in_colours_that_all_eyes_tell_apart():
     lines = _common.blank(3, 2).subplots().plot(np.eye(len(csc.plot.PALETTE)))
     assert [line.get_color() for line in lines] == list(csc.plot.PALETTE)
+
+
+def test_without_matplotlib_one_sentence_says_what_to_install(D, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    filters = csc.describe_filters(D, n_bootstrap=2, rng=0)
+    for draw in (partial(csc.plot.dictionary, D.atoms), partial(csc.plot.filter_sets, [filters])):
+        with pytest.raises(ImportError, match=r"csc.plot needs matplotlib: pip install"):
+            draw()
 
 
 def test_solutions_are_drawn(x, D):
