@@ -115,6 +115,14 @@ def test_a_target_is_pursued_by_the_same_steps_after_a_resume(rng, tmp_path):
     np.testing.assert_array_equal(part.atoms_, whole.atoms_)
 
 
+def test_a_target_is_pursued_from_no_price_at_all(rng):
+    X = planted(rng, (6, 1, 90), (5, 1, 8))
+    model = learner(5, (8,), 0.0, max_iter=2).fit(X)
+    model.set_params(lmbda=csc.TargetSparsity(6), max_iter=12, warm_start=True).fit(X)
+    assert [line.lmbda > 0 for line in model.history_] == [False] * 2 + [True] * 10
+    assert model.history_[-1].n_nonzero == pytest.approx(6, rel=0.15)
+
+
 def test_a_target_goes_with_any_penalty_and_is_refused_elsewhere(rng):
     patches = rng.laplace(size=(300, 1, 6))
     positive = csc.L1(csc.TargetSparsity(2), positive=True)

@@ -424,7 +424,9 @@ def test_health_and_plan_of_all_layers(rng):
         ({"n_nonzero": (1, 2)}, "n_nonzero must be a number, or 1 of them"),
         ({"n_nonzero": 0}, "n_nonzero must be >= 1"),
         ({"lmbda": (0.1,)}, "lmbda must be None or one for each of 2 layers"),
+        ({"lmbda": (0.0, csc.TargetSparsity(3))}, "pursues no number of codes"),
         ({"crop": (3, 3)}, "crop must have 1 extents"),
+        ({"crop": (7,)}, r"at least as large as the atoms, \(8,\)"),
         (
             {"layers": [csc.DictionaryLearning(2, (3,), csc.TargetSparsity(2))], "n_nonzero": None},
             "layers pursue a number of codes",

@@ -17,7 +17,7 @@ from csc.geometry import Geometry
 from csc.learn import statistics as stats
 from csc.learn.health import Health, examine
 from csc.learn.homeostasis import HomeostaticGain
-from csc.learn.learner import Learner, seed_of
+from csc.learn.learner import Learner, check_crop, seed_of
 from csc.learn.plan import Plan
 from csc.learn.signals import Signals
 from csc.learn.step import Rules, advance, begin
@@ -282,8 +282,8 @@ class DictionaryLearning(Learner):
         self._check_parts()
         if self.recentre_every is not None and np.prod(self.stride) != 1:
             raise ValueError(f"recentre_every needs stride 1, got {self.stride}; leave it None")
-        if self.crop is not None and len(self.crop) != len(self.atom_shape):
-            raise ValueError(f"crop must have {len(self.atom_shape)} extents, got {self.crop!r}")
+        geometry = Geometry.of(self.mode, self.stride, self.atom_shape)
+        check_crop(self.crop, self.atom_shape, geometry.must_fit)
 
     def _check_parts(self):
         """Refuse classes where instances are meant."""
@@ -314,7 +314,8 @@ class DictionaryLearning(Learner):
     def _resume(self, signals):
         """Take up a changed penalty; what was resolved or is being pursued stays."""
         asked = self._asked()
-        pursued = isinstance(asked.lmbda, Relative | TargetSparsity)
+        # a strength of 0 can be pursued from nowhere: no factor changes it
+        pursued = isinstance(asked.lmbda, Relative | TargetSparsity) and self.penalty_.lmbda > 0
         if not pursued or type(asked) is not type(self.penalty_):
             self.penalty_ = self._resolved(signals, self.state_.atoms)
 
@@ -371,6 +372,8 @@ class DictionaryLearning(Learner):
         if t == 0 or not isinstance(target, TargetSparsity):
             return self.penalty_
         last = self.history_[t - 1]
+        if last.lmbda == 0:  # of an earlier fit without a price: what `_resume` resolved holds
+            return self.penalty_
         lmbda = target.corrected(last.lmbda, last.n_nonzero, t if online else 1)
         return replace(self.penalty_, lmbda=lmbda)
 

@@ -160,6 +160,11 @@ class Layers:
             raise ValueError(
                 f"lmbda must be None or one for each of {len(self)} layers, got {lmbda!r}"
             )
+        if any(isinstance(own, TargetSparsity) for own in lmbda):
+            raise ValueError(
+                f"lmbda is {lmbda!r}, but the joint phase pursues no number of codes; give "
+                "numbers or csc.Relative"
+            )
         return [replace(p, lmbda=own) for p, own in zip(own, lmbda, strict=True)]
 
     def resolved(self, penalties, groups, dictionary):

@@ -214,6 +214,20 @@ def seed_of(random_state):
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
+def check_crop(crop, extents, must_fit):
+    """Refuse windows that are none, or in which atoms of these extents find no place."""
+    if crop is None:
+        return
+    if not isinstance(crop, tuple | list) or len(crop) != len(extents):
+        raise ValueError(f"crop must have {len(extents)} extents, got {crop!r}")
+    for extent in crop:
+        check_count("crop", extent)
+    if must_fit and any(a < s for a, s in zip(crop, extents, strict=True)):
+        raise ValueError(
+            f"crop must be at least as large as the atoms, {tuple(extents)}, got {crop!r}"
+        )
+
+
 @contextmanager
 def _terminable():
     """Make SIGTERM an interrupt, where signals can be handled at all: in the main thread."""

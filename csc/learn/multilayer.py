@@ -15,7 +15,7 @@ from csc.learn.dictionary_learning import LOOSE, PASSES, DictionaryLearning
 from csc.learn.health import Health, examine
 from csc.learn.layers import Layers
 from csc.learn.layerwise import codes_of, windows_of
-from csc.learn.learner import Learner, seed_of
+from csc.learn.learner import Learner, check_crop, seed_of
 from csc.learn.plan import Plan, plan_of_layers
 from csc.learn.signals import Signals
 from csc.multilayer_dictionary import MultiLayerDictionary
@@ -247,8 +247,7 @@ class MultiLayerDictionaryLearning(Learner):
                 check_count(name, getattr(self, name))
         for name in ("tol", "coding_tol", "forgetting"):
             check_number(name, getattr(self, name))
-        if self.crop is not None and len(self.crop) != len(self._layers.reach):
-            raise ValueError(f"crop must have {len(self._layers.reach)} extents, got {self.crop!r}")
+        check_crop(self.crop, self._layers.reach, self._layers.must_fit)
 
     def _planned(self, signals):
         """`Plan` of the phase that takes most."""
