@@ -7,6 +7,11 @@ import csc
 from csc._device import device_of
 from csc.learn import statistics
 from csc.learn.batch import Batch
+from csc.learn.deep_coding import DeepCoded
+from csc.learn.deep_step import LayersRules, advance_layers
+from csc.learn.layers import Layers
+from csc.learn.layerwise import windows_of
+from csc.learn.signals import Signals
 from csc.learn.step import Coded, Rules, advance, begin
 
 pytestmark = pytest.mark.usefixtures("cupy")
@@ -140,3 +145,56 @@ def test_what_was_learned_moves_saves_and_goes_on(rng, tmp_path):
     whole.fit(on_gpu(X))
     np.testing.assert_array_equal(again.atoms_.get(), whole.atoms_.get())
     assert csc.to_device(loaded, "cpu") is loaded
+
+
+def layers_learner(lmbda, **how):
+    layers = [csc.DictionaryLearning(k, (s,), 0.5, max_iter=1) for k, s in ((2, 4), (3, 3))]
+    return csc.MultiLayerDictionaryLearning(layers, 4, lmbda, random_state=0, **how)
+
+
+@pytest.mark.parametrize("n_seen", [1, 10**6], ids=["atoms replaced", "none replaced"])
+def test_a_step_of_layers_from_the_same_codes_is_the_same(rng, dtype, n_seen):
+    x = rng.laplace(size=(3, 1, 20)).astype(dtype)
+    model = layers_learner((0.1, 0.4), pretrain=False, max_iter=1).fit(x)
+    problem = csc.MultiLayerProblem(x, model.dictionary_, model.penalties_)
+    z = rng.standard_normal(problem.code_shape) * (rng.random(problem.code_shape) < 0.3)
+    z[:, 1] = 0  # dead
+    flat = csc.Problem(x, model.dictionary_.effective(), model.penalties_[-1])
+    coded = [DeepCoded(Coded(flat, z.astype(dtype)), problem, None)]
+    own = Layers(model.layers, model.n_nonzero)
+    rules = LayersRules(own.constraints, own.strides, 4.0, n_seen, n_passes=2, lmbda=0.4)
+    ours, line = advance_layers(model.state_, coded, rules)
+    theirs, there = advance_layers(on_gpu(model.state_), on_gpu(coded), rules)
+    close = {"float32": 1e-5, "float64": 1e-11}[dtype.name]
+    assert line.n_replaced == (n_seen == 1)
+    assert tuple(there) == pytest.approx(tuple(line), rel=close)
+    for one, other in zip(ours.atoms, theirs.atoms, strict=True):
+        np.testing.assert_allclose(other.get(), one, atol=close)
+
+
+def test_layers_are_learned_jointly(rng, tmp_path):
+    X = rng.laplace(size=(2, 1, 20))
+    ours, theirs = both(lambda: layers_learner((0.0, 0.6), max_iter=2), X)
+    for one, other in zip(ours.atoms_, theirs.atoms_, strict=True):
+        assert device_of(other) == "gpu"
+        assert other.shape == one.shape
+    codes = theirs.transform(on_gpu(X))
+    back = csc.to_device(theirs, "cpu")
+    np.testing.assert_allclose(codes.get(), back.transform(X), atol=0.05)  # to coding_tol
+    assert device_of(theirs.inverse_transform(codes)) == "gpu"
+    assert theirs.score(on_gpu(X)) == pytest.approx(back.score(X), rel=1e-2)
+    assert [len(one.share) for one in theirs.health()] == [2, 3]
+    with pytest.raises(TypeError, match="X lies on the CPU"):
+        theirs.transform(X)
+    csc.save(tmp_path / "layers.npz", theirs)
+    loaded = csc.load(tmp_path / "layers.npz")
+    np.testing.assert_array_equal(loaded.atoms_[1], theirs.atoms_[1].get())
+    again = on_gpu(loaded).set_params(warm_start=True, max_iter=3).fit(on_gpu(X))
+    assert len(again.history_) == 3
+
+
+def test_windows_to_begin_with_are_the_same(rng):
+    X = rng.laplace(size=(3, 2, 30))
+    ours = windows_of(Signals(X), (5,), 4, np.random.default_rng(0))
+    theirs = windows_of(Signals(on_gpu(X)), (5,), 4, np.random.default_rng(0))
+    np.testing.assert_allclose(theirs.get(), ours, atol=1e-12)

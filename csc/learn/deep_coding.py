@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from csc._device import namespace, to_host
 from csc.learn.coding import code, solved
 from csc.learn.signals import Group
 from csc.learn.step import Coded
@@ -72,11 +73,12 @@ def _coded(problem, pursuit, limits, start):
     z = solved(problem, pursuit, init, {"tol": tol, "max_iter": max_iter}).z
     if start is not None:
         worse = objectives(problem, z[-1]) > objectives(problem, start)
-        rows = worse.reshape(-1, *(1,) * (start.ndim - 1))
+        xp = namespace(start)
+        rows = xp.asarray(worse).reshape(-1, *(1,) * (start.ndim - 1))
         pairs = zip(init, z, strict=True)
-        z = tuple(np.where(rows, old, new) for old, new in pairs) if worse.any() else z
+        z = tuple(xp.where(rows, old, new) for old, new in pairs) if worse.any() else z
     flat = Problem(problem.x, problem.dictionary.effective(), problem.penalties[-1])
-    deepest = z[-1] if flat.is_patch else SparseCodes.of(z[-1])
+    deepest = SparseCodes.of(z[-1]) if flat.on_host and not flat.is_patch else z[-1]
     return DeepCoded(Coded(flat, deepest), problem, z)
 
 
@@ -84,7 +86,8 @@ def objectives(problem, z):
     """Objective of each signal at deepest codes ``z``: ``(N,)``, in float64."""
     fit, *codes = problem.chain(z)
     r = (problem.x - fit).astype("float64")
-    return 0.5 * (r * r).reshape(len(r), -1).sum(axis=1) + sum(
+    squares = to_host((r * r).reshape(len(r), -1).sum(axis=1))
+    return 0.5 * squares + sum(
         np.array([p.value(g[n : n + 1]) for n in range(len(r))])
         for p, g in zip(problem.penalties, codes, strict=True)
     )

@@ -1,18 +1,20 @@
 """One step of multi-layer learning: a state and coded signals in, a new state out."""
 
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from typing import NamedTuple
 
 import numpy as np
 
+from csc._device import to_host
 from csc.constraints import UnitSphere
 from csc.dictionary import Dictionary
 from csc.learn import statistics as stats
 from csc.learn.batch import Batch
 from csc.learn.deep_update import Objective, Prices, compose, descend_layers, product
 from csc.learn.replace import fill_places
-from csc.learn.step import Step
+from csc.learn.step import Step, at_home
 
 RATE = 0.5  # of the first step, in inverse energies of codes
 
@@ -79,10 +81,11 @@ def advance_layers(state, coded, rules):
     atoms, rates = descend_layers(
         target, state.atoms, rules.constraints, state.rates, rules.n_passes
     )
-    idle = np.where(used, 0, state.idle + positions)
+    idle = np.where(used, 0, to_host(state.idle) + positions)
     dead = idle >= (inf if rules.replace_after is None else rules.replace_after)
     if dead.any():
-        atoms, dead = _revived(atoms, dead, batch, rules)
+        revive = partial(_revived, dead=dead, rules=rules)
+        atoms, dead = at_home(revive, atoms, batch)
         statistics, idle = stats.forget_atoms(statistics, dead), np.where(dead, 0, idle)
     line = Step(state.n_signals + n, objective, n_nonzero / n, int(dead.sum()), rules.lmbda)
     state = state._replace(
@@ -103,7 +106,7 @@ def _doubled(atoms):
     return [d.astype("float64") for d in atoms]
 
 
-def _revived(atoms, dead, batch, rules):
+def _revived(atoms, batch, *, dead, rules):
     """Deepest atoms with dead ones replaced by the worst windows, seen by the layers above."""
     whole = compose(_doubled(atoms), rules.strides)[0].astype(atoms[0].dtype)
     worst = batch.worst(whole.shape[2:], int(dead.sum()))

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from csc._device import namespace
 from csc.dictionary import Dictionary
 from csc.learn import statistics as stats
 
@@ -98,7 +99,7 @@ class Prices:
 
     def slope(self, layers, i):
         """Gradient for the atoms of layer i, counted from 0."""
-        total = np.zeros(layers[i].shape)
+        total = namespace(layers[i]).zeros(layers[i].shape)
         for some in self.coded if i else ():
             codes, dictionaries = _below(some, layers)
             penalties = some.problem.penalties
@@ -191,7 +192,7 @@ def _step(objective, point, i, constraint, rate):
 def compose(layers, strides):
     """Atoms of ``D_i ... D_L`` for i = 1, ..., L + 1; the last is the identity."""
     k, ndim = len(layers[-1]), layers[-1].ndim - 2
-    parts = [np.eye(k).reshape(k, k, *(1,) * ndim)]
+    parts = [namespace(layers[-1]).eye(k).reshape(k, k, *(1,) * ndim)]
     for d, stride in zip(reversed(layers), reversed(strides), strict=True):
         parts.insert(0, Dictionary(d, "full", stride)(parts[0]))
     return parts

@@ -4,6 +4,7 @@ from math import prod
 
 import numpy as np
 
+from csc._device import namespace, to_host
 from csc.constraints import UnitSphere
 from csc.dictionary import Dictionary
 from csc.learn.coding import code
@@ -74,10 +75,10 @@ def windows_of(signals, extents, n, rng):
     energy; noise where there are not enough that hold anything.
     """
     noise = UnitSphere().project(rng.standard_normal((n, signals.n_channels, *extents)))
-    drawn = []
+    drawn, xp = [], namespace(signals.first)
     for x, _ in signals.take(np.arange(len(signals))):
-        box = Dictionary(np.ones((1, 1, *extents)))
-        energies = box.adjoint((x.astype("float64") ** 2).sum(axis=1, keepdims=True))
+        box = Dictionary(xp.ones((1, 1, *extents)))
+        energies = to_host(box.adjoint((x.astype("float64") ** 2).sum(axis=1, keepdims=True)))
         # the largest of log p + Gumbel noise are a draw without replacement
         with np.errstate(divide="ignore"):
             keys = 2 * np.log(np.maximum(energies, 0)) + rng.gumbel(size=energies.shape)
@@ -86,8 +87,8 @@ def windows_of(signals, extents, n, rng):
             i, _, *corner = place
             own = tuple(slice(a, a + s) for a, s in zip(corner, extents, strict=True))
             if energies[place] > RESIDUE * energies.max():
-                drawn.append((keys[place], x[(i, slice(None), *own)]))
+                drawn.append((keys[place], to_host(x[(i, slice(None), *own)])))
     drawn.sort(key=lambda one: -one[0])
     for k, (_, window) in enumerate(drawn[:n]):
         noise[k] = window
-    return UnitSphere().project(noise).astype(signals.dtype)
+    return xp.asarray(UnitSphere().project(noise), dtype=signals.dtype)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
+from csc._device import check_same_device, namespace, to_host
 from csc._validate import check_count, check_number
 from csc.learn.deep_coding import CODES, code_layers, objectives
 from csc.learn.deep_step import LayersRules, advance_layers, begin_layers, layer_uses
@@ -163,7 +164,9 @@ class MultiLayerDictionaryLearning(Learner):
             z = some.flat.z.dense() if hasattr(some.flat.z, "dense") else some.flat.z
             x = some.flat.problem.x
             codes.append(z if depth == len(D) else D.synthesize(z, None, depth, x.shape[2:]))
-        return np.concatenate(codes) if signals.is_array else [z for some in codes for z in some]
+        if signals.is_array:
+            return namespace(*codes).concatenate(codes)
+        return [z for some in codes for z in some]
 
     def inverse_transform(self, codes: Codes, layer: int | None = None) -> Codes:
         """Signals ``(N, C, *S)`` synthesised from codes of a layer, or a list of them."""
@@ -186,9 +189,10 @@ class MultiLayerDictionaryLearning(Learner):
     def health(self) -> list[Health]:
         """`Health` of the atoms of every layer, a list; idle counts are of the deepest only."""
         state = self._fitted()
-        uses = layer_uses(state, self._layers.strides)
+        atoms = [to_host(d) for d in state.atoms]
+        uses = [to_host(own) for own in layer_uses(state, self._layers.strides)]
         idle = [np.zeros(len(d), np.int64) for d in state.atoms[:-1]] + [state.idle]
-        return [examine(*of_layer) for of_layer in zip(state.atoms, uses, idle, strict=True)]
+        return [examine(*of_layer) for of_layer in zip(atoms, uses, idle, strict=True)]
 
     def plan(self, X: SignalsLike) -> Plan:
         """`Plan` of the memory that ``fit(X)`` takes in its largest phase; nothing is learned."""
@@ -233,6 +237,8 @@ class MultiLayerDictionaryLearning(Learner):
         layers, signals = self._layers, Signals(X)
         n_channels = self._fitted().atoms[0].shape[1] if n_channels == 0 else n_channels
         signals.check((n_channels, *layers.reach), layers.must_fit)
+        if n_channels is not None:  # else the signals begin a new state
+            check_same_device(X=signals.first, atoms_=self.state_.atoms[0])
         if any(np.isnan(x).any() for x in ([signals.x] if signals.is_array else signals.x)):
             raise ValueError("X holds NaN; multi-layer learning knows no missing samples")
         return signals
@@ -259,10 +265,14 @@ class MultiLayerDictionaryLearning(Learner):
 
     def _begin(self, signals):
         """Initial state: random or given atoms, nothing seen."""
-        self._planned(signals).check()
+        inits = {f"layers[{i}].init": layer.init for i, layer in enumerate(self.layers)}
+        xp = check_same_device(X=signals.first, **inits)
+        if xp is np:
+            self._planned(signals).check()
         self.seed_ = seed_of(self.random_state)
         layers, rng = self._layers, np.random.default_rng((self.seed_, 0))
-        atoms = [d.astype(signals.dtype) for d in layers.random(signals.n_channels, rng)]
+        atoms = layers.random(signals.n_channels, rng)
+        atoms = [xp.asarray(d, dtype=signals.dtype) for d in atoms]
         shapes = {tuple(shape[1:]) for shape in signals.shapes}
         is_patch = layers.mode == "full" and shapes == {layers.reach}
         done = 0 if self.pretrain else len(layers)

@@ -108,12 +108,12 @@ def advance(state, batch, rules):
     idle = np.where(of_batch.used, 0, idle + positions)
     dead, codes = idle >= (inf if rules.replace_after is None else rules.replace_after), None
     if statistics.phi.ndim > 2 and rules.recentre_every and t % rules.recentre_every == 0:
-        atoms, codes, moved = _at_home(recentre, atoms, batch)
+        atoms, codes, moved = at_home(recentre, atoms, batch)
         atoms, statistics = rules.constraint.project(atoms), stats.forget_atoms(statistics, moved)
         dead |= lesser_twins(to_host(atoms), to_host(new.squares))
     if dead.any():
         replace = partial(_replace, dead=dead, constraint=rules.constraint)
-        atoms, dead = _at_home(replace, atoms, batch)
+        atoms, dead = at_home(replace, atoms, batch)
         atoms = _with_norms(atoms, gain) if rules.homeostasis is not None else atoms
         statistics, idle = stats.forget_atoms(statistics, dead), np.where(dead, 0, idle)
     n_nonzero = of_batch.n_nonzero / n
@@ -128,12 +128,15 @@ def _replace(atoms, batch, *, dead, constraint):
     return fill_places(atoms, dead, worst, constraint)
 
 
-def _at_home(work, atoms, batch):
-    """What is rarely done is done on the host; the last result, a mask of atoms, stays there."""
-    device = device_of(atoms)
+def at_home(work, atoms, batch):
+    """What is rarely done is done on the host; the last result, a mask of atoms, stays there.
+
+    The atoms are an array, or a list of arrays, one a layer.
+    """
+    device = device_of(atoms[0])
     if device == "cpu":
         return work(atoms, batch)
-    *results, mask = work(to_host(atoms), to_device(batch, "cpu"))
+    *results, mask = work(to_device(atoms, "cpu"), to_device(batch, "cpu"))
     return *to_device(results, device), mask
 
 
