@@ -8,13 +8,13 @@ from csc.kernels.gpu.moments import moments
 from csc.kernels.gpu.patch import (
     certify_patches,
     correlate_patches,
-    energies,
+    inner_products,
     lasso_gram,
     statistics,
 )
 from csc.kernels.gpu.proximal import proximal_step
 
 __all__ = [
-    "certify_patches", "correlate", "correlate_atoms", "correlate_patches", "energies", "excess",
-    "lasso_gram", "moments", "proximal_step", "statistics", "synthesize",
+    "certify_patches", "correlate", "correlate_atoms", "correlate_patches", "excess",
+    "inner_products", "lasso_gram", "moments", "proximal_step", "statistics", "synthesize",
 ]  # fmt: skip
