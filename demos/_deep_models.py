@@ -7,7 +7,6 @@ import numpy as np
 import csc
 
 LMBDA = 0.3  # price of a code
-TERMS = (1, 2, 3, 5, 8, 12, 20, 30)
 
 
 def digits(mnist):
@@ -69,10 +68,10 @@ def models_of(x, layers, n_nonzero, seed, passes):
     return model, {key: csc.Dictionary(norm(d), "full", whole.stride) for key, d in atoms.items()}
 
 
-def terms(x, D):
-    """Relative error of M greedily found codes, for all M."""
+def terms(x, D, counts):
+    """Relative error of M greedily found codes, for these M."""
     problem, curve, z = csc.Problem(x, D, csc.L0(0.0)), [], None
-    for m in TERMS:
+    for m in counts:
         solver = csc.OMP(m) if problem.is_patch else csc.ConvOMP(m)
         z = csc.solve(problem, solver, init=None if problem.is_patch else z).z
         curve.append(float((problem.residual(z) ** 2).sum() / (x * x).sum()))

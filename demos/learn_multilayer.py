@@ -20,13 +20,14 @@ import numpy as np
 
 import csc
 from demos._common import blank, crop, high_pass, write
-from demos._deep_models import LMBDA, TERMS, accuracy, digits, features, learn, models_of, terms
+from demos._deep_models import LMBDA, accuracy, digits, features, learn, models_of, terms
 
 # (K, s, stride) of each layer, non-zeros of the atoms of layers 2 and 3
 PHOTOGRAPHS = ((16, 7, 1), (32, 5, 2), (48, 4, 2)), (5, 5)
 SMALL = ((8, 3, 1), (24, 3, 1), (64, 4, 1)), (5, 8)
 LARGE = ((16, 5, 1), (32, 5, 2), (64, 9, 1)), (6, 10)
 CODES = 10  # of a digit in the mean, that a classifier reads
+TERMS = (1, 2, 3, 5, 8, 12, 20, 30)
 
 
 def options(arguments):
@@ -55,7 +56,7 @@ def compare(x, y, choices, seed):
         given = csc.solve(csc.Problem(x[test], D, csc.L1(LMBDA)))
         pair = ((features(s.codes), y[part]) for s, part in ((coded, train), (own, test)))
         rows[name] = {"objective": given.objective / len(test), "accuracy": accuracy(*pair),
-                      "terms": terms(x[test[:200]], D)}  # fmt: skip
+                      "terms": terms(x[test[:200]], D, TERMS)}  # fmt: skip
     return model, rows
 
 
