@@ -1,7 +1,9 @@
 """What notebooks show of an object: its repr, and a thumbnail of its atoms."""
 
 from base64 import b64encode
+from dataclasses import replace
 from html import escape
+from numbers import Real
 
 import numpy as np
 
@@ -16,6 +18,14 @@ class Shown:
 
     def _repr_html_(self):
         return card(repr(self), self.atoms)
+
+
+class Curved:
+    """Has a strength and a prox: notebooks show what the prox does to one number."""
+
+    def _repr_html_(self):
+        drawn = _prox_curve(self) if isinstance(self.lmbda, Real) else ""  # else no number yet
+        return f"<div><pre>{escape(repr(self))}</pre>{drawn}</div>"
 
 
 def card(text, atoms):
@@ -57,3 +67,22 @@ def _curves(atoms):
         lines.append(f'<polyline fill="none" stroke="#0072b2" points="{points}"/>')
     size = f'width="{WIDTH}" height="{height * len(atoms)}"'
     return f'<svg role="img" aria-label="atoms" {size}>{"".join(lines)}</svg>'
+
+
+def _prox_curve(penalty):
+    """The prox with step and weights 1, of equal entries of a group, as one SVG with both axes."""
+    side, lmbda = 80, float(penalty.lmbda)
+    if getattr(penalty, "weights", None) is not None:
+        penalty = replace(penalty, weights=None)
+    reach = 3 * max(lmbda, (2 * lmbda) ** 0.5) or 1.0
+    z = np.linspace(-reach, reach, 161)
+    groups = np.repeat(z[:, None, None], getattr(penalty, "group_size", 1), axis=1)
+    shrunk = penalty.prox(groups, 1.0)[:, 0, 0]
+    points = " ".join(
+        f"{side * (a / reach + 1) / 2:.1f},{side * (1 - b / reach) / 2:.1f}"
+        for a, b in zip(z, shrunk, strict=True)
+    )
+    cross = f'<path stroke="#888" d="M0 {side / 2}H{side}M{side / 2} 0V{side}"/>'
+    curve = f'<polyline fill="none" stroke="#0072b2" stroke-width="2" points="{points}"/>'
+    size = f'width="{side}" height="{side}"'
+    return f'<svg role="img" aria-label="prox" {size}>{cross}{curve}</svg>'

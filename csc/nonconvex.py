@@ -6,12 +6,13 @@ import numpy as np
 
 from csc._device import namespace
 from csc._validate import check_number
+from csc.html import Curved
 from csc.penalties import Relative, check_lmbda
 from csc.types import Array
 
 
 @dataclass(frozen=True)
-class L0:
+class L0(Curved):
     """``lmbda * ||z||_0``, the number of non-zero codes; not convex.
 
     Parameters
@@ -52,7 +53,7 @@ class L0:
 
 
 @dataclass(frozen=True)
-class LogPenalty:
+class LogPenalty(Curved):
     """``lmbda * sum(log(1 + (z / scale)^2))``, Olshausen and Field's choice [1]_; not convex.
 
     Parameters

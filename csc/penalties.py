@@ -13,6 +13,7 @@ import numpy as np
 
 from csc._device import namespace
 from csc._validate import check_count, check_floats, check_number
+from csc.html import Curved
 from csc.types import Array, Extents
 
 CORRECTION = 0.3  # exponent of the first step towards a target of sparsity
@@ -98,7 +99,7 @@ def resolved(penalty, lmbda_max):
 
 
 @dataclass(frozen=True)
-class L1:
+class L1(Curved):
     """``lmbda * sum(w |z|)``, optionally for non-negative codes only.
 
     Parameters
@@ -188,7 +189,7 @@ class L1:
 
 
 @dataclass(frozen=True)
-class ElasticNet:
+class ElasticNet(Curved):
     """``lmbda * sum(|z| + ridge / 2 z^2)``: sparse and strictly convex [1]_.
 
     scikit-learn's ``alpha, l1_ratio`` are ``lmbda = alpha l1_ratio`` and ``ridge = (1 -
@@ -272,7 +273,7 @@ class ElasticNet:
 
 
 @dataclass(frozen=True)
-class GroupL21:
+class GroupL21(Curved):
     """``lmbda * sum_g ||z_g||_2``: the atoms of a group are used together or not at all [1]_.
 
     A group holds the codes of ``group_size`` consecutive atoms at one position of one signal.

@@ -101,6 +101,28 @@ def test_whatever_holds_atoms_or_pictures_shows_them(x, D):
         assert escape(repr(one).splitlines()[0]) in html
 
 
+@pytest.mark.parametrize(
+    "penalty",
+    [
+        csc.L1(0.3, weights=np.ones((5, 1, 1))),
+        csc.L1(0.0, positive=True),
+        csc.ElasticNet(0.3),
+        csc.GroupL21(2.0, 3),
+        csc.L0(0.3),
+        csc.LogPenalty(0.3),
+    ],
+    ids=repr,
+)
+def test_a_penalty_shows_its_prox(penalty):
+    curve = dict(tags(penalty._repr_html_()))["polyline"]["points"].split()
+    assert curve[80] == "40.0,40.0"  # 0 stays 0, in the middle
+    assert all(0 <= float(part) <= 80 for point in curve for part in point.split(","))
+
+
+def test_a_penalty_without_a_number_shows_its_words():
+    assert dict(tags(csc.L1(csc.Relative(0.1))._repr_html_())).keys() == {"div", "pre"}
+
+
 def test_no_repr_prints_arrays(x, D):
     fields = csc.receptive_fields.analyse(D.atoms, rng=0)
     cascade = csc.samplers.sparse_cascade([(4, 1, 5), (6, 4, 3)], 2, rng=0)
