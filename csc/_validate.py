@@ -12,11 +12,13 @@ CLEAN = "find out where such values come from; numpy.nan_to_num replaces them"
 
 
 def check_floats(name, a, *, values=True, mend=CLEAN):
-    """Return ``a`` unchanged if it is a non-empty float32 or float64 array without NaN or inf.
+    """Return ``a`` if it is a non-empty float32 or float64 array without NaN or inf.
 
+    What offers DLPack comes back as a NumPy or CuPy array of the same memory.
     ``values=False`` does not look at values: of arrays on a device, that would wait for it.
     ``mend`` says what to do about NaN and inf.
     """
+    a = native(a)
     if not hasattr(a, "dtype") or not hasattr(a, "shape"):
         mend = f"use {name}.pixels" if hasattr(a, "pixels") else "use numpy.asarray"
         raise TypeError(f"{name} must be an array, got {type(a).__name__}; {mend}")
@@ -52,8 +54,7 @@ def check_scale(name, a):
 
 def check_atoms(atoms, name="atoms"):
     """Return atoms ``(K, C, *s)`` as a native array, or say what is wrong with them."""
-    atoms = native(atoms)
-    check_floats(name, atoms)
+    atoms = check_floats(name, atoms)
     if not 3 <= atoms.ndim <= 5:
         raise ValueError(
             f"{name} must be (K, C, *s) with 1 to 3 spatial axes, got shape {atoms.shape}; "
@@ -70,7 +71,7 @@ def check_signals(x, atom_shape, name="x", *, fit=True, values=True):
     ``fit`` asks that the atoms lie wholly inside the signal (mode "full"); ``values`` as in
     `check_floats`.
     """
-    check_floats(name, x, values=values, mend=MASK)
+    x = check_floats(name, x, values=values, mend=MASK)
     channels, extents = atom_shape[0], tuple(atom_shape[1:])
     ndim = 2 + len(extents)
     if x.ndim != ndim:

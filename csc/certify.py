@@ -6,7 +6,7 @@ is judged by the problem and not by its rounding.
 
 from typing import Any
 
-from csc._device import namespace
+from csc._device import namespace, native
 from csc.types import Array
 
 BLOCK = 2**17  # codes certified at once: as float64 they stay in the second-level cache
@@ -62,7 +62,7 @@ def certificate(
     x: Array, dictionary: Any, z: Array, penalty: Any, mask: Array | None = None
 ) -> tuple[Array, Array]:
     """Objective and duality gap of each signal, ``(N,)`` each: `duality_gap` with its primal."""
-    weights = getattr(penalty, "weights", None)
+    (x, z, mask), weights = map(native, (x, z, mask)), getattr(penalty, "weights", None)
     if mask is not None or (weights is not None and weights.ndim == z.ndim):
         return _certify(x, dictionary, z, penalty, mask)
     size = max(1, BLOCK // z[0].size)
@@ -102,6 +102,7 @@ def kkt_violation(
     >>> kkt_violation(x, D, np.array([[[2.5], [0.0]]]), csc.L1(1.0))
     array([0.5])
     """
+    x, z, mask = map(native, (x, z, mask))
     D, x, z = dictionary.as_double, x.astype("float64"), z.astype("float64")
     return penalty.violation(z, D.adjoint(_masked(x - D(z, x.shape[2:]), mask)))
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from csc import fourier
-from csc._device import given, kernels, namespace, to_host, volume
+from csc._device import given, kernels, namespace, native, to_host, volume
 from csc._validate import check_atoms, check_floats, check_like_atoms, check_signals
 from csc.geometry import Geometry
 from csc.html import Shown
@@ -179,7 +179,7 @@ class Dictionary(Shown):
         -------
         x : array (N, C, *S)
         """
-        self._check_codes(z)
+        z = self._checked_codes(z)
         extents = self.geometry.extents_of(z, shape)
         n, channels = z.shape[0], self.atoms.shape[1]
         if lanes := self.lanes(z, extents):
@@ -212,6 +212,7 @@ class Dictionary(Shown):
         -------
         z : array (N, K, *V)
         """
+        x = native(x)
         self.check_signals("x", x, values=self._looks)
         extents = self.code_extents(x.shape[2:])
         n = x.shape[0]
@@ -267,7 +268,7 @@ class Dictionary(Shown):
         g : array (K, C, *s)
             ``g[k, c, l] = sum_{n, v} (E r)[n, c, t v + l] z[n, k, v]``; 0 behind smaller atoms.
         """
-        self._check_codes(z)
+        z, r = self._checked_codes(z), native(r)
         self.check_signals("r", r, values=self._looks)
         if (r.shape[0], *self.code_extents(r.shape[2:])) != (z.shape[0], *z.shape[2:]):
             raise ValueError(f"r of shape {r.shape} does not fit codes z of shape {z.shape}")
@@ -383,13 +384,15 @@ class Dictionary(Shown):
     def _steps(self):
         return ((1,) * (5 - self.atoms.ndim)) + self.geometry.stride
 
-    def _check_codes(self, z):
-        check_like_atoms("z", check_floats("z", z, values=self._looks), self.atoms)
+    def _checked_codes(self, z):
+        z = check_floats("z", z, values=self._looks)
+        check_like_atoms("z", z, self.atoms)
         if z.ndim != self.atoms.ndim or z.shape[1] != self.n_atoms:
             raise ValueError(
                 f"z must be (N, K, *V) with K = {self.n_atoms} and {self.atoms.ndim - 2} spatial "
                 f"axes, got shape {z.shape}"
             )
+        return z
 
     @property
     def _looks(self):  # for NaN: on a device operators would wait at every step

@@ -248,7 +248,7 @@ class MultiLayerDictionary(Shown):
 
     def check_signals(self, name: str, x: Array) -> None:
         """Refuse signals that the layers cannot explain."""
-        check_floats(name, x, mend="clean it: problems of several layers know no masks")
+        x = check_floats(name, x, mend="clean it: problems of several layers know no masks")
         self.layers[0].check_signals(name, x, values=False)
         self.extents(x.shape[2:])
 

@@ -132,8 +132,10 @@ class L1(Curved):
 
     def __post_init__(self):
         check_lmbda(self.lmbda)
-        if self.weights is not None and (check_floats("weights", self.weights) < 0).any():
-            raise ValueError(f"weights must be >= 0, got {self.weights.min()}")
+        if self.weights is not None:
+            object.__setattr__(self, "weights", check_floats("weights", self.weights))
+            if (self.weights < 0).any():
+                raise ValueError(f"weights must be >= 0, got {self.weights.min()}")
 
     def value(self, z: Array) -> float:
         """Penalty of codes ``z``, accumulated in float64."""

@@ -32,7 +32,7 @@ def tile(atoms: Array, n_columns: int | None = None, gap: int = 1, scale: Any = 
     >>> tile(np.ones((4, 1, 3, 3))).shape
     (9, 9)
     """
-    check_floats("atoms", atoms)
+    atoms = check_floats("atoms", atoms)
     if atoms.ndim != 4 or atoms.shape[1] not in (1, 3):
         raise ValueError(f"atoms must be (K, 1, h, w) or (K, 3, h, w), got shape {atoms.shape}")
     k, c, h, w = atoms.shape

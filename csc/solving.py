@@ -195,7 +195,8 @@ def _checked_start(problem, init):
     if isinstance(problem, MultiLayerProblem):
         return tuple(_checked_start(p, z) for p, z in zip(problem.layers, init, strict=True))
     if not isinstance(init, SparseCodes):
-        check_same_device(x=problem.x, init=check_floats("init", init))
+        init = check_floats("init", init)
+        check_same_device(x=problem.x, init=init)
     if init.shape != problem.code_shape or init.dtype != problem.x.dtype:
         raise ValueError(
             f"init must be codes of shape {problem.code_shape} and dtype {problem.x.dtype}, got "

@@ -47,7 +47,7 @@ MAY_IMPORT = {
     "nonconvex": {"_device", "_validate", "html", "penalties"},
     "constraints": {"_device", "_validate"},
     "certify": {"_device", "dictionary"},
-    "guarantees": {"_validate", "dictionary"},
+    "guarantees": {"_device", "_validate", "dictionary"},
     "testing": {"_device", "dictionary"},
     "problem": {
         "_device", "_validate", "active_set", "certify", "cover", "dictionary", "html", "layout",

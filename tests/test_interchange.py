@@ -64,6 +64,32 @@ def test_layers_and_learners_take_them(foreign, x, atoms):
     np.testing.assert_array_equal(listed, whole)
 
 
+def test_operators_measures_and_pictures_take_them(foreign, x, atoms, rng):
+    D = csc.Dictionary(atoms)
+    z = D.adjoint(x)
+    layers = csc.MultiLayerDictionary([D])
+    picture, filters = rng.standard_normal((9, 10)), rng.standard_normal((3, 2, 5, 5))
+    pairs = [
+        (D, z),
+        (D.adjoint, x),
+        (lambda r: D.adjoint_atoms(r, foreign(z)), x),
+        (lambda a: layers.forward(a, [0.1])[0], x),
+        (layers, z),
+        (lambda a: csc.solve(csc.Problem(x, D, csc.L1(0.5)), init=a).codes, z),
+        (lambda w: csc.L1(0.5, weights=w).weights, np.ones((4, 1))),
+        (lambda a: csc.certify.duality_gap(a, D, foreign(z), csc.L1(0.5)), x),
+        (lambda a: csc.guarantees.stripe_norm(a, D), z),
+        (lambda a: csc.guarantees.local_noise(a, (5,)), x),
+        (csc.images.whiten, picture),
+        (lambda a: csc.images.extract_patches([a], (4,), border=1), x[0]),
+        (csc.images.ZCA().fit_transform, x),
+        (lambda a: csc.receptive_fields.fit_gabor(a, n_starts=1).r2, filters),
+        (lambda a: csc.DictionaryLearning(4, (5,), 0.5, init=a, max_iter=1).fit(x).atoms_, atoms),
+    ]
+    for call, given in pairs:
+        np.testing.assert_array_equal(call(foreign(given)), call(given))
+
+
 def test_wrong_ones_are_refused_by_name(foreign, x):
     with pytest.raises(TypeError, match="atoms must be float32 or float64, got int64"):
         csc.Dictionary(foreign(np.ones((1, 1, 2), "int64")))

@@ -178,7 +178,7 @@ def _read(filters):
             break
     else:
         atoms = filters
-    check_floats("filters", atoms)
+    atoms = check_floats("filters", atoms)
     if atoms.ndim != 4:
         raise ValueError(
             f"filters must be (K, C, h, w), got shape {atoms.shape}; single-channel ones "

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy.ndimage import uniform_filter
 
+from csc._device import native
 from csc._validate import check_number
 from csc.types import Array, Extents
 
@@ -52,6 +53,7 @@ def local_noise(noise: Array, extents: Extents) -> Array:
     >>> csc.guarantees.local_noise(np.array([[[3.0, 4.0, 0.0]]]), (2,))
     array([5.])
     """
+    noise = native(noise)
     energies = (noise.astype("float64") ** 2).sum(axis=1)
     sums = uniform_filter(energies, [1, *extents], mode="constant") * np.prod(extents)
     return np.sqrt(np.maximum(sums, 0)).reshape(len(noise), -1).max(axis=1)

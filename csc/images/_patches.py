@@ -117,7 +117,7 @@ def reassemble(patches: Array, image_shape: Extents, *, stride: Stride = 1) -> A
     >>> bool(np.all(reassemble(patches, image.shape, stride=2) == image))
     True
     """
-    check_floats("patches", patches)
+    patches = check_floats("patches", patches)
     if not 3 <= patches.ndim <= 5:
         raise ValueError(
             f"patches must be (N, C, *s) with 1 to 3 axes s, got shape {patches.shape}; "
@@ -239,7 +239,7 @@ def _check_images(images, shape, border):
 
 
 def _check_image(name, image, shape, border):
-    check_floats(name, image)
+    image = check_floats(name, image)
     d = len(shape)
     if image.ndim not in (d, d + 1):
         raise ValueError(

@@ -64,7 +64,7 @@ def whiten(
     >>> bool(np.allclose(gain, 0.125 * np.exp(-((0.125 / 0.4) ** 4))))
     True
     """
-    _check_images("image", image)
+    image = _checked("image", image)
     check_number("f0", f0, strict=True)
     check_number("order", order, strict=True)
     if variance is not None:
@@ -129,7 +129,7 @@ def local_contrast_normalise(image: Array, sigma: float = 4.0, eps: float = 0.02
     >>> bool(np.allclose(strong, weak))
     True
     """
-    _check_images("image", image)
+    image = _checked("image", image)
     check_number("sigma", sigma, strict=True)
     check_number("eps", eps, strict=True)
 
@@ -188,7 +188,7 @@ class ZCA:
     def fit(self, X: Array, y: object = None) -> "ZCA":  # noqa: ARG002
         """Learn the mean and the whitening matrix of patches X ``(N, *F)``, N at least 2."""
         check_number("eps", self.eps, strict=True)
-        check_floats("X", X)
+        X = check_floats("X", X)
         if X.ndim < 2 or len(X) < 2:
             raise ValueError(f"X must be (N, *F) with N >= 2 patches, got shape {X.shape}")
         if not np.ptp(X, axis=0).any():
@@ -204,7 +204,7 @@ class ZCA:
 
     def transform(self, X: Array) -> Array:
         """Return the whitened patches y, shaped like X."""
-        mean, W = self._fitted(X, "whitening_")
+        X, mean, W = self._fitted(X, "whitening_")
         return ((X - mean).reshape(len(X), -1) @ W).reshape(X.shape)
 
     def fit_transform(self, X: Array, y: object = None) -> Array:
@@ -213,7 +213,7 @@ class ZCA:
 
     def inverse_transform(self, X: Array) -> Array:
         """Return the patches whose whitened ones are X, shaped like X."""
-        mean, inverse = self._fitted(X, "dewhitening_")
+        X, mean, inverse = self._fitted(X, "dewhitening_")
         return (X.reshape(len(X), -1) @ inverse).reshape(X.shape) + mean
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
@@ -236,18 +236,18 @@ class ZCA:
         return Tags(None, TargetTags(required=False), transformer, input_tags=patches)
 
     def _fitted(self, X, matrix):
-        """Return the mean and a matrix in the dtype of X, once X suits them."""
+        """Return X, and the mean and a matrix in its dtype, once it suits them."""
         if not hasattr(self, "mean_"):
             from sklearn.exceptions import NotFittedError
 
             raise NotFittedError("this ZCA has seen no patches yet; call fit first")
-        check_floats("X", X)
+        X = check_floats("X", X)
         if X.shape[1:] != self.mean_.shape:
             raise ValueError(
                 f"X must be (N, *F) with patches of shape {self.mean_.shape} as in fit, got shape "
                 f"{X.shape}"
             )
-        return (a.astype(X.dtype, copy=False) for a in (self.mean_, getattr(self, matrix)))
+        return X, *(a.astype(X.dtype, copy=False) for a in (self.mean_, getattr(self, matrix)))
 
 
 def _covariance(X, mean):
@@ -259,7 +259,8 @@ def _covariance(X, mean):
     return covariance / (len(X) - 1)
 
 
-def _check_images(name, image):
-    check_floats(name, image)
+def _checked(name, image):
+    image = check_floats(name, image)
     if image.ndim < 2:
         raise ValueError(f"{name} must be (..., H, W), got shape {image.shape}")
+    return image

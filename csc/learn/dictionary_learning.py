@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from csc._device import check_same_device, namespace, to_host
+from csc._device import check_same_device, namespace, native, to_host
 from csc._validate import check_atoms, check_count, check_instance, check_number
 from csc.constraints import UnitBall, UnitSphere
 from csc.dictionary import Dictionary
@@ -295,12 +295,12 @@ class DictionaryLearning(Learner):
 
     def _begin(self, signals):
         """Initial state: random or given atoms, nothing seen."""
-        xp = check_same_device(X=signals.first, init=self.init)
+        atoms = native(self.init)
+        xp = check_same_device(X=signals.first, init=atoms)
         if xp is np:
             self._planned(signals).check()
         self.seed_ = seed_of(self.random_state)
         shape = (self.n_atoms, signals.n_channels, *self.atom_shape)
-        atoms = self.init
         if atoms is None:
             noise = np.random.default_rng((self.seed_, 0)).standard_normal(shape)
             atoms = UnitSphere().project(xp.asarray(noise))

@@ -224,7 +224,7 @@ def fit_gabor(atoms: Array, *, n_starts: int = 32, verbose: bool = False) -> Gab
     >>> bool(fit.r2[0] > 0.999), bool(fit.gabor_like[0]), bool(fit.cut_off[0])
     (True, True, False)
     """
-    check_images(atoms)
+    atoms = check_images(atoms)
     check_count("n_starts", n_starts)
     gabor = import_module(f"{kernels(atoms).__name__}.gabor")  # of the device that owns the atoms
     planes, norms, share = _unit_planes(atoms)
@@ -245,7 +245,7 @@ def fit_gabor(atoms: Array, *, n_starts: int = 32, verbose: bool = False) -> Gab
 
 def check_images(atoms):
     """Return atoms ``(K, C, h, w)`` that can hold a Gabor function, or say why they cannot."""
-    check_floats("atoms", atoms)
+    atoms = check_floats("atoms", atoms)
     if atoms.ndim != 4 or min(atoms.shape[2:]) < LEAST_SIDE:
         raise ValueError(
             f"atoms must be (K, C, h, w) of at least {LEAST_SIDE} x {LEAST_SIDE} pixels, got shape "

@@ -42,7 +42,7 @@ def phase_scrambled(atoms: Array, rng: Rng = None) -> Array:
     >>> bool(np.allclose(abs(np.fft.fft2(null)), abs(np.fft.fft2(atoms))))
     True
     """
-    check_atoms(atoms)
+    atoms = check_atoms(atoms)
     rng, extents = np.random.default_rng(rng), atoms.shape[2:]
     axes = tuple(range(2, atoms.ndim))
     noise = fft.rfftn(rng.standard_normal((len(atoms), 1, *extents)), axes=axes)
@@ -78,7 +78,7 @@ def frequency_band(atoms: Array) -> tuple[float, float]:
     >>> low < 1 / 8 < high
     True
     """
-    check_atoms(check_images(atoms))
+    atoms = check_atoms(check_images(atoms))
     extents = [CANVAS * n for n in atoms.shape[2:]]
     power = np.abs(fft.fft2(atoms.astype(np.float64), s=extents)) ** 2
     energy = power.sum(axis=(1, 2, 3), keepdims=True)
