@@ -4,7 +4,7 @@ Arrays have one layout everywhere: signals ``(N, C, *S)``, atoms ``(K, C, *s)``,
 ``(N, K, *V)``. Names load when first used, so ``import csc`` is quick.
 """
 
-import importlib
+from importlib import import_module as _import_module
 
 __version__ = "0.1.0"
 
@@ -75,9 +75,9 @@ __all__ = [*sorted(_HOME), *_MODULES]  # noqa: PLE0604  names, though not yet lo
 
 def __getattr__(name):
     if name in _HOME:
-        value = getattr(importlib.import_module(_HOME[name]), name)
+        value = getattr(_import_module(_HOME[name]), name)
     elif name in _MODULES:
-        value = importlib.import_module(f"csc.{name}")
+        value = _import_module(f"csc.{name}")
     else:
         raise AttributeError(f"module 'csc' has no attribute {name!r}")
     globals()[name] = value
@@ -85,4 +85,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return [*globals(), *__all__]
+    return [*(name for name in globals() if name.startswith("__")), *__all__]

@@ -83,7 +83,8 @@ def match_dictionaries(
     ------
     TypeError, ValueError
         If atoms are not atoms, their numbers of axes differ, or their channels where colour is
-        kept; if ``colour`` is neither of the two.
+        kept; if none of a or of b has any luminance, where that is compared; if ``colour`` is
+        neither of the two.
 
     References
     ----------
@@ -131,7 +132,7 @@ def comparable(a, b, *, colour="keep", resample=False):
             'channels may differ with colour="luminance"'
         )
     if colour == "luminance":
-        a, b = luminance(a), luminance(b)
+        a, b = _lit("a", a), _lit("b", b)
     if resample:
         extents = tuple(map(max, a.shape[2:], b.shape[2:]))
         a, b = _stretched(a, extents), _stretched(b, extents)
@@ -145,6 +146,17 @@ def luminance(atoms):
     """
     grey = atoms.sum(axis=1, keepdims=True) / np.sqrt(atoms.shape[1])
     return np.where(_norms(grey) > ROUNDING * _norms(atoms), grey, 0)
+
+
+def _lit(name, atoms):
+    """Luminance of atoms of which at least one has any."""
+    grey = luminance(atoms)
+    if not grey.any():
+        raise ValueError(
+            f"{name} has no luminance: each of its {len(atoms)} atoms sums to 0 over the "
+            f'{atoms.shape[1]} channels; compare it with atoms of as many channels, colour="keep"'
+        )
+    return grey
 
 
 def unit(atoms):

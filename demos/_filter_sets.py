@@ -5,41 +5,64 @@ import numpy as np
 import csc
 from demos import _pretext
 
-LMBDA = {"patches": 0.5, "convolutional": 0.5}
-CROP = 64  # pixels of the windows that convolutional atoms are learned from
+LMBDA = {"patches": 0.5, "convolutional": 0.7}  # of one channel; noise of C has sqrt(C) the norm
+CHROMA = 0.2  # cycles per pixel: JPEG and colour sensors know hue at half the resolution of light
 
 
 def whitened(colour):
-    """Photographs ``(C, H, W)``, their spectrum flat, colours uncorrelated and of one variance."""
+    """Photographs ``(C, H, W)`` of flat spectrum and mean variance 0.1."""
     pictures = [p.pixels for p in csc.images.natural(colour=colour)]
-    pictures = [p if colour else p[None] for p in pictures]
-    pictures = [csc.images.whiten(p, variance=0.1) for p in pictures]
-    if not colour:
-        return pictures
-    pixels = np.concatenate([p.reshape(3, -1) for p in pictures], axis=1).astype("float64")
-    values, axes = np.linalg.eigh(np.cov(pixels))
-    turn = np.sqrt(0.1) * (axes / np.sqrt(values)) @ axes.T  # symmetric: red stays reddish
-    return [np.tensordot(turn, p, 1).astype("float32") for p in pictures]
+    if colour:
+        return _colour_whitened(pictures)
+    return [csc.images.whiten(p[None], variance=0.1) for p in pictures]
+
+
+def _colour_whitened(pictures):
+    """Red, green and blue uncorrelated and of one variance; hue only as far as it was recorded."""
+    pictures = [p / csc.images.whiten(p).std() for p in pictures]
+    axes = np.linalg.eigh(_covariance(map(csc.images.whiten, pictures)))[1]  # light comes last
+    parts = [np.tensordot(axes.T.astype("float32"), p, 1) for p in pictures]
+    parts = [
+        np.concatenate([csc.images.whiten(p[:2], CHROMA), csc.images.whiten(p[2:])]) for p in parts
+    ]
+    values, own = np.linalg.eigh(_covariance(parts))
+    turn = np.sqrt(0.1) * axes @ (own / np.sqrt(values)) @ own.T
+    return [np.tensordot(turn, p, 1).astype("float32") for p in parts]
+
+
+def _covariance(pictures):
+    return np.cov(np.concatenate([p.reshape(3, -1) for p in pictures], axis=1).astype("float64"))
 
 
 def learned(choices, *, convolutional, colour):
-    """Atoms from patches, or by convolution."""
+    """Atoms from patches, or by convolution from the middles of the photographs."""
     pictures, side = whitened(colour), (choices.side, choices.side)
     kind = "convolutional" if convolutional else "patches"
-    common = {"lmbda": LMBDA[kind], "random_state": choices.seed, "tol": 0}
+    name = f"{kind}, {'colour' if colour else 'grey'}"
+    lmbda = LMBDA[kind] * len(pictures[0]) ** 0.5
+    common = {"lmbda": lmbda, "random_state": choices.seed, "tol": 0}
     if convolutional:
         learner = csc.DictionaryLearning(
-            choices.atoms // 2, side, batch_size=3, crop=(CROP, CROP),
-            max_iter=7 * choices.epochs, recentre_every=10, **common,
-        )  # fmt: skip
-        learner.fit(pictures)
+            choices.atoms // 2, side, batch_size=None, max_iter=choices.passes, recentre_every=5,
+            **common,
+        ).fit([middle(p, choices.window) for p in pictures])  # fmt: skip
     else:
         X = csc.images.extract_patches(
             pictures, side, n=choices.patches, border=4, rng=choices.seed
         )
         learner = csc.DictionaryLearning(choices.atoms, side, max_iter=choices.epochs, **common)
         learner.fit(X)
-    return {f"{kind}, {'colour' if colour else 'grey'}": learner.atoms_}
+    passes = np.array([step.objective for step in learner.history_]).reshape(learner.n_iter_, -1)
+    fell = 1 - passes.mean(axis=1)[-5:].min() / passes.mean(axis=1)[-5:].max()
+    print(f"{name}: the objective fell by {fell:.1%} in the last five passes")
+    return {name: learner.atoms_}
+
+
+def middle(picture, side):
+    """A square of at most ``side`` pixels from the middle of a picture ``(C, H, W)``."""
+    corners = [max(0, (n - side) // 2) for n in picture.shape[1:]]
+    rows, columns = (slice(at, at + side) for at in corners)
+    return np.ascontiguousarray(picture[:, rows, columns])
 
 
 def pretext(choices):

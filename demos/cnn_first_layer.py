@@ -42,6 +42,8 @@ def options(arguments):
     parser.add_argument("--side", type=int, default=11, help="of learned atoms, in pixels (11)")
     parser.add_argument("--patches", type=int, default=20_000, help="to learn from (20000)")
     parser.add_argument("--epochs", type=int, default=6, help="passes over the patches (6)")
+    parser.add_argument("--window", type=int, default=128, help="side of those coded whole (128)")
+    parser.add_argument("--passes", type=int, default=50, help="over these windows (50)")
     parser.add_argument("--steps", type=int, default=700, help="of the small network (700)")
     parser.add_argument("--bootstrap", type=int, default=1000, help="resamples (1000)")
     parser.add_argument("--layer", type=Path, help="file with another CNN's first layer, RGB")

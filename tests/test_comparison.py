@@ -9,7 +9,7 @@ import pytest
 from test_receptive_fields import random_gabors, render
 
 import csc
-from csc.comparison import Estimate, Overlap
+from csc.comparison import Estimate, Overlap, _compare
 from csc.comparison._compare import _dimension, _overlap
 from csc.comparison._distances import _distance, _half_turn, _line, _plane, distances
 from csc.comparison._measures import _coverage, _quantile, chromatic_share, measure
@@ -107,6 +107,25 @@ def test_it_takes_what_holds_filters_and_keeps_what_is_described(gabors):
         csc.compare_filters(described, turned, colour="keep")
     with pytest.raises(ValueError, match="same channels"):
         csc.compare_filters(described, gabors, colour="keep", n_bootstrap=10)
+
+
+def test_what_cannot_be_paired_is_refused_before_anything_is_fitted(gabors, monkeypatch):
+    def fitted(*_, **__):
+        raise AssertionError("fitted")
+
+    monkeypatch.setattr(_compare, "describe_filters", fitted)
+    grey, chroma = gabors[:5], np.concatenate([gabors[:5], -gabors[:5]], axis=1)
+    with pytest.raises(ValueError, match="a has no luminance: each of its 5 atoms"):
+        csc.compare_filters(chroma, grey)
+    with pytest.raises(ValueError, match='b has no luminance.* colour="keep"'):
+        csc.compare_filters(grey, chroma)
+    with pytest.raises(ValueError, match="same channels"):
+        csc.compare_filters(grey, chroma, colour="keep")
+    with pytest.raises(ValueError, match=r"\(K, C, h, w\)"):
+        csc.compare_filters(grey, chroma[0])
+    monkeypatch.undo()
+    found = csc.compare_filters(chroma, chroma, colour="keep", n_bootstrap=10)
+    assert found.matching.atoms.value > 0.9999
 
 
 def test_it_reads_well_and_can_be_written_and_drawn(comparison, tmp_path):

@@ -10,6 +10,7 @@ from demos import _filter_sets, _filter_words, cnn_first_layer, features
 
 MISSING = "torch is not installed: pip install 'mlcsc[torch]'"
 SMALL = ["--atoms", "12", "--side", "7", "--patches", "800", "--epochs", "1", "--steps", "2"]
+SMALL += ["--window", "32", "--passes", "2"]
 
 
 @pytest.fixture
@@ -21,7 +22,6 @@ def torch():
 
 
 def test_all_sets_are_described_and_put_beside_the_reference(tmp_path, monkeypatch, capsys, rng):
-    monkeypatch.setattr(_filter_sets, "CROP", 24)
     layer = tmp_path / "net.npz"
     np.savez(layer, W=rng.standard_normal((9, 3, 7, 7)).astype("float32"))
     monkeypatch.setattr(cnn_first_layer, "pretext", without_torch)

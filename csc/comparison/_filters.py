@@ -142,7 +142,7 @@ def describe_filters(
     0.25 [0.25, 0.25]
     """
     check_count("n_bootstrap", n_bootstrap)
-    atoms, found, order = _read(filters)
+    atoms, found, order = read(filters)
     norms = np.sqrt((atoms.astype("float64") ** 2).sum(axis=(1, 2, 3)))
     alive = norms > DEAD * norms.max()
     low, high = frequency_band(atoms)  # refuses what is all zero
@@ -170,8 +170,10 @@ def describe_filters(
     )
 
 
-def _read(filters):
+def read(filters):
     """Array, name and order of channels of whatever holds filters."""
+    if isinstance(filters, FilterSet):
+        return filters.atoms, filters.name, filters.order
     for attribute in ("weights", "atoms_", "atoms"):
         if hasattr(filters, attribute):
             atoms = getattr(filters, attribute)

@@ -248,9 +248,16 @@ def _check_image(name, image, shape, border):
         )
     if image.ndim == d:
         image = image[None]
-    if any(s + 2 * border > S for S, s in zip(image.shape[1:], shape, strict=True)):
+    if not _fits(shape, border, image.shape[1:]):
+        mend = "use smaller patches or leave that image out"
+        if _fits(shape, border, image.shape[:-1]):  # (H, W, C)
+            mend = f"channels come first: numpy.moveaxis({name}, -1, 0)"
         raise ValueError(
             f"shape {shape} with a border of {border} is larger than {name} of extents "
-            f"{image.shape[1:]}; use smaller patches or leave that image out"
+            f"{image.shape[1:]}; {mend}"
         )
     return image
+
+
+def _fits(shape, border, extents):
+    return all(s + 2 * border <= S for S, s in zip(extents, shape, strict=True))
