@@ -77,6 +77,8 @@ DEAD[:2] = np.random.default_rng(1).standard_normal((2, 1, 4, 3))
     "parameters",
     [
         {"lmbda": csc.Relative(0.3)},
+        {"lmbda": csc.TargetSparsity(20)},
+        {"lmbda": csc.TargetSparsity(20), "batch_size": 7},
         {"batch_size": 7},
         {"crop": (9, 10)},
         {"crop": (9, 10), "batch_size": 5},
@@ -197,6 +199,10 @@ def test_what_is_wrong_is_said(client, X):
         fit(learner(), da.zeros((3, 1, 9, 9), dtype=int), client=client)
     with pytest.raises(ValueError, match="inf"):
         fit(learner(), da.full((3, 1, 9, 9), np.inf), client=client)
+    layers = csc.MultiLayerDictionaryLearning([learner(), learner()])
+    for call in (fit, plan):
+        with pytest.raises(TypeError, match="layers are learned on one machine"):
+            call(layers, da.zeros((3, 1, 9, 9), dtype="f4"), client=client)
     with pytest.raises(ValueError, match="mask has 1"):
         DaskSignals(list(X), [1], client)
 

@@ -164,8 +164,8 @@ def kill(times, seed):
 
 def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m demos.bench distributed", description=__doc__)
-    parser.add_argument("--images", type=int, default=12)
-    parser.add_argument("--side", type=int, default=384)
+    parser.add_argument("--images", type=int, default=8)
+    parser.add_argument("--side", type=int, default=1023)
     parser.add_argument("--many", type=int, nargs="+", help="workers in this process")
     parser.add_argument("--kills", type=int, help="how many")
     parser.add_argument("--seed", type=int, default=0)
