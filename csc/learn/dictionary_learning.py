@@ -80,7 +80,8 @@ class DictionaryLearning(Learner):
         Online, before step t the statistics are multiplied by ``(1 - 1/t)^forgetting``:
         0 remembers everything, larger values trust recent codes more ([1]_, sec. 3.4.2).
     replace_after : int, optional
-        See above; None never replaces.
+        See above; None never replaces. A step on images has many positions: learning online from
+        them, take several times those of a batch, or atoms die that only this batch did not need.
     homeostasis : HomeostaticGain, optional
         Adapt the atoms' norms as Olshausen and Field do.
     init : array (K, C, *s), optional
