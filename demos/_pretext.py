@@ -60,6 +60,7 @@ def first_layers(steps, *, n_filters=48, n_places=400, seed=0):
     import torch
 
     torch.manual_seed(seed)
+    torch.set_num_threads(1)  # small products: where others work too, a second thread is waited for
     rng = np.random.default_rng(seed)
     pictures = standardised(p.pixels for p in csc.images.natural(colour=True))
     where = places(pictures, n_places, rng)
