@@ -19,7 +19,7 @@ SIDE_BY_SIDE = 16  # signals that are worth it
 BLOCK = 64  # numbers that the kernels sum at once
 FOUR = 4  # atoms, or samples, that share a list where few samples are 0
 # Density below which lists are taken. `python -m demos.bench multilayer --only crossover` measures:
-# lists are 1.05 to 1.5 times as fast at 0.4, and 0.8 times at 0.6.
+# lists are 0.9 to 1.5 times as fast at 0.4, and 0.8 to 1 times at 0.6.
 DENSITY = 0.4
 NEAR = 256  # offsets that a chunk of the terms may hold: 64 kB of the buffer
 FEW = 8  # terms a row, at least, in a chunk
