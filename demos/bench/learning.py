@@ -52,13 +52,7 @@ def learn_csc(X, passes):
     warm = csc.DictionaryLearning(N_ATOMS, (8, 8), LMBDA, max_iter=2, random_state=1)
     warm.fit(X[:, :, :64, :64])  # compiles
     model = csc.DictionaryLearning(N_ATOMS, (8, 8), LMBDA, tol=0, random_state=0, warm_start=True)
-    seconds, atoms = [], []
-    for i in range(passes):
-        began = perf_counter()
-        model.set_params(max_iter=i + 1).fit(X)
-        seconds.append(perf_counter() - began)
-        atoms.append(model.atoms_)
-    return Learned(list(np.cumsum(seconds)), atoms, resident_peak())
+    return Learned(*series.timed_passes(model, X, passes), resident_peak())
 
 
 def learn_sporco(X, iterations):

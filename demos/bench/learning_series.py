@@ -38,13 +38,18 @@ def learn_csc(X, passes):
     options = {"penalty": penalty(), "tol": 0, "random_state": 0, "recentre_every": 5}
     csc.DictionaryLearning(N_ATOMS, (WIDTH,), max_iter=6, **options).fit(X[:, :, :300])  # compiles
     model = csc.DictionaryLearning(N_ATOMS, (WIDTH,), warm_start=True, **options)
+    return (*timed_passes(model, X, passes), resident_peak())
+
+
+def timed_passes(model, X, passes):
+    """Seconds and atoms after each pass of a learner with ``warm_start=True``."""
     seconds, atoms = [], []
     for i in range(passes):
         began = perf_counter()
         model.set_params(max_iter=i + 1).fit(X)
         seconds.append(perf_counter() - began)
         atoms.append(model.atoms_)
-    return np.cumsum(seconds).tolist(), atoms, resident_peak()
+    return np.cumsum(seconds).tolist(), atoms
 
 
 def learn_alphacsc(X, kind, n_iter):
