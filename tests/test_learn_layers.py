@@ -256,7 +256,8 @@ def test_lists_streams_and_seeds(rng):
 
 def test_codes_of_a_layer_are_the_signals_of_the_next(rng):
     X = [rng.laplace(size=(1, n)) for n in (20, 20, 16)]
-    layer = csc.DictionaryLearning(3, (4,), 0.2, max_iter=2, random_state=0).fit(X)
+    layer = csc.DictionaryLearning(3, (4,), 0.5, max_iter=2, coding_tol=1e-8, random_state=0)
+    layer.fit(X)
     below = codes_of(layer, csc.learn.signals.Signals(X))
     assert below.shapes == [(3, 17), (3, 17), (3, 13)]
     assert len(below) == 3

@@ -9,7 +9,9 @@ import pytest
 import csc
 from csc.kernels.cpu.moments import moments
 from csc.learn import statistics as stats
+from csc.learn.coding import code
 from csc.learn.learner import Terminated
+from csc.learn.signals import Signals
 from csc.learn.update import descend
 from csc.sparse import SparseCodes
 
@@ -135,6 +137,15 @@ def test_batch_learning_never_raises_the_objective(mode, dtype, missing, rng, xp
     assert (np.diff(objectives) <= slack * objectives[0]).all()
     assert objectives[-1] < 0.9 * objectives[0]
     assert fitted.atoms_.dtype == dtype
+
+
+def test_codes_to_learn_from_are_as_near_as_asked(rng):
+    X, atoms = rng.laplace(size=(3, 1, 40)), rng.standard_normal((3, 1, 4))
+    groups, penalty = Signals(X).take(np.arange(3)), csc.L1(0.2)  # weak: slow to code
+    (some,) = code(groups, csc.Dictionary(atoms), penalty, None, 1e-6)
+    z = some.z.dense()
+    gaps = csc.certify.duality_gap(X, some.problem.dictionary, z, penalty)
+    assert gaps.sum() <= 2e-6 * some.problem.value(z)
 
 
 def test_a_list_of_equal_signals_is_an_array_and_unlike_ones_are_learned_together(rng):

@@ -12,6 +12,7 @@ from csc.solvers import WorkingSet, fastest
 from csc.solving import solve
 from csc.sparse import SparseCodes
 
+STEPS = 20  # of a solver that judges itself, at most
 NEAR = 0.2  # to a target of sparsity, as a part of it, that learning starts
 
 
@@ -61,8 +62,14 @@ def _codes(problem, start, tol):
         if isinstance(start, SparseCodes) and not is_sparse(problem, solver):
             start = start.dense()  # the penalty was another one
         return solved(problem, solver, start, {"tol": tol}).z
-    start = begin(problem, solver) if start is None else start
-    return solver.step(problem, solver.init(problem, start)).z
+    state = solver.init(problem, begin(problem, solver) if start is None else start)
+    if problem.is_patch:
+        return solver.step(problem, state).z
+    for _ in range(STEPS):
+        state, last = solver.step(problem, state), state
+        if state is last or state.tol < last.tol:  # no more to gain, or as near as was asked
+            break
+    return state.z
 
 
 def solved(problem, solver, start, limits):
