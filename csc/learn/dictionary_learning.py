@@ -28,9 +28,9 @@ from csc.solving import solve
 from csc.types import Array, AtomSet, Codes, File, Mode, Penalty, SignalsLike, Stride
 
 FIRST = 2**16  # samples that a target of sparsity is first sought on, or one signal
-LOOSE = 0.1  # relative gap of the first codes of signals larger than the atoms; measured
+LOOSE = 0.02  # relative gap of the first codes of signals larger than the atoms
 SPARSE = {"l1", "l0"}  # penalties under which only codes that are not zero are stored
-PASSES = 15  # over the atoms in an update from all signals; online, one; measured
+PASSES = 5  # over the atoms in an update from all signals; online, one
 
 
 @dataclass(eq=False, repr=False)
@@ -74,8 +74,8 @@ class DictionaryLearning(Learner):
         `fit` stops early when a pass lowers the mean objective by less than this fraction;
         0 never stops early.
     coding_tol : float
-        Relative duality gap of the codes. Signals larger than the atoms are coded to 0.1 at first,
-        to 0.1 / t in step t, until this is reached.
+        Relative duality gap of the codes. Signals larger than the atoms are coded to 0.02 at first,
+        to 0.02 / t in step t, until this is reached.
     forgetting : float
         Online, before step t the statistics are multiplied by ``(1 - 1/t)^forgetting``:
         0 remembers everything, larger values trust recent codes more ([1]_, sec. 3.4.2).

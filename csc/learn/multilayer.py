@@ -12,7 +12,7 @@ from csc._device import check_same_device, namespace, to_host
 from csc._validate import check_count, check_number
 from csc.learn.deep_coding import CODES, code_layers, objectives
 from csc.learn.deep_step import LayersRules, advance_layers, begin_layers, layer_uses
-from csc.learn.dictionary_learning import DictionaryLearning
+from csc.learn.dictionary_learning import LOOSE, PASSES, DictionaryLearning
 from csc.learn.health import Health, examine
 from csc.learn.layers import Layers
 from csc.learn.layerwise import codes_of, windows_of
@@ -23,9 +23,6 @@ from csc.multilayer_dictionary import MultiLayerDictionary
 from csc.penalties import Relative, Strength
 from csc.progress import counted
 from csc.types import Array, Codes, File, SignalsLike, Solver
-
-LOOSE = 0.02  # relative gap of the first codes
-PASSES = 5  # over the layers in an update from all signals; online, one
 
 
 @dataclass(eq=False, repr=False)
