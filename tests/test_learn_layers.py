@@ -499,10 +499,12 @@ def test_planted_layers_are_learned(seed):
     true = csc.samplers.sparse_cascade([(3, 1, 5, 5), (6, 3, 6, 6)], 3, rng=100 + seed)
     X = csc.samplers.sparse_signals(true, 5, (40, 40), 32, rng=200 + seed).x
     planted = csc.solve(csc.Problem(X, true.effective(), csc.L1(0.2)), tol=1e-2).objective / 32
+    starts = []
     for start in range(4):  # local minima are known by their objective
-        model = fit_planted(X, start)
-        if model.history_[-1].objective <= 1.2 * planted:
+        starts.append(fit_planted(X, start))
+        if starts[-1].history_[-1].objective <= 1.01 * planted:
             break
+    model = min(starts, key=lambda model: model.history_[-1].objective)
     first = csc.match_dictionaries(true.layers[0], model.dictionary_.layers[0])
     whole = csc.match_dictionaries(true.effective(), model.dictionary_.effective())
     assert first.score >= 0.95, first
