@@ -47,13 +47,11 @@ class ActiveSet:
         """
         r = self._observed(self.r)
         price = self.codes.sums(abs(self.codes.values) * self.prices[self.columns.atom])
-        rows, objective = self.layout.samples(r), np.empty(len(r))
-        kernels(rows).inner_products(rows, rows, objective)
-        objective = 0.5 * objective + price
+        objective = 0.5 * self._energies(r) + price
         if sharp:
             dual = best_dual(self.layout, self.x, r, 1 / self.prices, self.positive, excess)
         else:
-            dual = scaled_dual(self.layout.samples(self.x), rows, excess)
+            dual = scaled_dual(self.layout.samples(self.x), self.layout.samples(r), excess)
         return objective, np.maximum(objective - dual, 0)
 
     def admit(self, excess, share):
@@ -136,13 +134,13 @@ class ActiveSet:
                 break
 
     def _objective(self, residual, z, price):
-        half = 0.5 * self._energy(self._observed(residual))
+        half = 0.5 * float(self._energies(self._observed(residual)).sum())
         return half + float((price * abs(z)).sum(dtype="float64"))
 
-    def _energy(self, residual):
+    def _energies(self, residual):
         rows, energies = self.layout.samples(residual), np.empty(len(residual))
         kernels(rows).inner_products(rows, rows, energies)
-        return float(energies.sum())
+        return energies
 
     @cached_property
     def _curvatures(self):

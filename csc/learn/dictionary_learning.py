@@ -199,12 +199,16 @@ class DictionaryLearning(Learner):
         lags = () if stride is None else stats.lags_of(self.atom_shape, stride)
         return signals.plan(self, lags, bool(lags) and self._asked().name not in SPARSE)
 
+    @property
+    def _geometry(self):
+        return Geometry.of(self.mode, self.stride, self.atom_shape)
+
     def _stride_of(self, signals):
         """Stride of the codes; None of patches, which have one."""
         shapes = {tuple(shape[1:]) for shape in signals.shapes}
         if self.mode == "full" and shapes == {tuple(self.atom_shape)}:
             return None
-        return Geometry.of(self.mode, self.stride, self.atom_shape).stride
+        return self._geometry.stride
 
     def _solved(self, X, mask):
         """Solutions of all groups of signals, and whether a list of signals came."""
@@ -245,16 +249,15 @@ class DictionaryLearning(Learner):
                 raise ValueError(
                     f"atom_shape is {self.atom_shape} but atoms of {extents} are learned so far"
                 )
-        geometry = Geometry.of(self.mode, self.stride, self.atom_shape)
         if resume:
-            self._check_lags(geometry)
-        signals.check((channels, *self.atom_shape), geometry.must_fit)
+            self._check_lags()
+        signals.check((channels, *self.atom_shape), self._geometry.must_fit)
         return signals
 
-    def _check_lags(self, geometry):
+    def _check_lags(self):
         """Refuse to go on where the statistics so far are sums over other shifts."""
         lags = self.state_.statistics.phi.shape[2:]
-        if lags and lags != stats.lags_of(self.atom_shape, geometry.stride):
+        if lags and lags != stats.lags_of(self.atom_shape, self._geometry.stride):
             raise ValueError(
                 f"stride is {self.stride} but codes so far were of another; warm_start=False "
                 "begins anew"
@@ -283,8 +286,7 @@ class DictionaryLearning(Learner):
         self._check_parts()
         if self.recentre_every is not None and np.prod(self.stride) != 1:
             raise ValueError(f"recentre_every needs stride 1, got {self.stride}; leave it None")
-        geometry = Geometry.of(self.mode, self.stride, self.atom_shape)
-        check_crop(self.crop, self.atom_shape, geometry.must_fit)
+        check_crop(self.crop, self.atom_shape, self._geometry.must_fit)
 
     def _check_parts(self):
         """Refuse classes where instances are meant."""

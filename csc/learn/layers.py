@@ -6,7 +6,6 @@ import numpy as np
 
 from csc._validate import check_atoms, check_count
 from csc.constraints import SparseAtoms, UnitSphere
-from csc.geometry import Geometry
 from csc.learn.deep_coding import split
 from csc.learn.deep_update import product
 from csc.learn.dictionary_learning import DictionaryLearning
@@ -83,7 +82,7 @@ class Layers:
     @property
     def strides(self):
         """Of each layer, one number an axis."""
-        return [Geometry.of(x.mode, x.stride, x.atom_shape).stride for x in self.learners]
+        return [learner._geometry.stride for learner in self.learners]
 
     @property
     def stride(self):
@@ -93,7 +92,7 @@ class Layers:
     @property
     def must_fit(self):
         """Whether a signal must be at least as large as the atoms of the product."""
-        return Geometry.of(self.mode, 1, self.learners[0].atom_shape).must_fit
+        return self.learners[0]._geometry.must_fit
 
     @property
     def constraints(self):

@@ -67,14 +67,18 @@ class Learner(TransformerMixin, BaseEstimator):
         -------
         self
         """
-        resume = self.warm_start and hasattr(self, "state_")
-        signals = self._checked(X, mask, resume)
-        (self._resume if resume else self._begin)(signals)
+        signals = self._taken_up(X, mask, self.warm_start and hasattr(self, "state_"))
         size = len(signals) if self.batch_size is None else min(self.batch_size, len(signals))
         with self._kept():
             self._prepare(signals)
             self._passes(signals, size)
         return self
+
+    def _taken_up(self, X, mask, resume):
+        """The signals, checked, once the present state or a new one is ready for them."""
+        signals = self._checked(X, mask, resume)
+        (self._resume if resume else self._begin)(signals)
+        return signals
 
     @contextmanager
     def _kept(self):
@@ -123,9 +127,7 @@ class Learner(TransformerMixin, BaseEstimator):
         mask: SignalsLike | None = None,
     ) -> Self:
         """Take one online step on the signals ``X``, as in `fit`; the first call initialises."""
-        resume = hasattr(self, "state_")
-        signals = self._checked(X, mask, resume)
-        (self._resume if resume else self._begin)(signals)
+        signals = self._taken_up(X, mask, hasattr(self, "state_"))
         groups = signals.take(np.arange(len(signals)), self._window(self.state_.n_steps))
         self._step(groups, self.state_.position, True)
         self._keep()
