@@ -12,7 +12,7 @@ import csc
 from csc.learn import statistics as stats
 from csc.learn.batch import Batch
 from csc.learn.step import Coded, Rules, advance, begin
-from csc.learn.update import descend
+from csc.learn.update import REACH, descend, relax
 
 
 def planted(rng, n=600, k=8, shape=(1, 4, 4), dtype="float64"):
@@ -82,6 +82,46 @@ def test_unused_atoms_stay(rng):
     moved = descend(d, stats.forget_atoms(s, unused), csc.UnitBall())
     np.testing.assert_array_equal(moved[5], d[5])
     assert not np.allclose(moved[4], d[4])
+
+
+class Anything:
+    """No constraint at all."""
+
+    def project(self, atoms):
+        return atoms
+
+
+def test_relaxed_update_keeps_the_part_of_the_gain_that_is_promised(rng):
+    s, _, _ = statistics_of(rng)
+    old = rng.standard_normal((12, 1, 9))
+    best = np.linalg.solve(s.phi, s.psi).reshape(old.shape)
+    further = relax(old, best, s, Anything())
+    np.testing.assert_allclose(further - old, REACH * (best - old))
+    before, least, after = (stats.data_term(s, d) for d in (old, best, further))
+    assert before - after == pytest.approx(REACH * (2 - REACH) * (before - least))
+
+
+def test_relaxed_update_that_would_raise_the_objective_is_not_made(rng):
+    class Wrong(Anything):
+        def project(self, atoms):
+            return -5 * atoms
+
+    s, _, _ = statistics_of(rng)
+    old = rng.standard_normal((12, 1, 9))
+    new = descend(old, s, csc.UnitBall())
+    assert relax(old, new, s, Wrong()) is new
+
+
+def test_relaxed_updates_learn_sooner_in_batch_and_are_not_made_online(rng, monkeypatch):
+    _, X = planted(rng)
+    found = {}
+    for reach in (1.0, REACH):
+        monkeypatch.setattr("csc.learn.update.REACH", reach)
+        for size in (100, None):
+            model = learner(lmbda=0.3, batch_size=size, max_iter=8, coding_tol=1e-9).fit(X)
+            found[reach, size] = -model.score(X)
+    assert found[1.0, 100] == found[REACH, 100]
+    assert found[REACH, None] < 0.99 * found[1.0, None]
 
 
 @pytest.mark.parametrize("batch_size", [100, None], ids=["online", "batch"])

@@ -28,9 +28,10 @@ from csc.solving import solve
 from csc.types import Array, AtomSet, Codes, File, Mode, Penalty, SignalsLike, Stride
 
 FIRST = 2**16  # samples that a target of sparsity is first sought on, or one signal
-LOOSE = 0.02  # relative gap of the first codes of signals larger than the atoms
+LOOSE = 0.1  # relative gap of the first codes of signals larger than the atoms,
+ONLINE = 0.02  # and where each step sees others
 SPARSE = {"l1", "l0"}  # penalties under which only codes that are not zero are stored
-PASSES = 5  # over the atoms in an update from all signals; online, one
+PASSES = 10  # over the atoms in an update from all signals; online, one
 
 
 @dataclass(eq=False, repr=False)
@@ -44,7 +45,8 @@ class DictionaryLearning(Learner):
     the sparse codes to the sufficient statistics [1]_, and descends on the atoms. With fewer
     signals in a batch than there are, that is online learning; with all of them
     (``batch_size=None``, or large enough) the objective never rises (convex penalties), as long
-    as nothing is recentred.
+    as nothing is recentred, and no ``crop`` is set; without them and ``homeostasis``, atoms then
+    move 1.6 times as far as the codes ask for, since these will follow (over-relaxation).
 
     Missing samples, NaN or where a mask is 0, and what lies beyond a border that atoms overhang
     are taken as what the codes say of them, anew in each step.
@@ -74,8 +76,8 @@ class DictionaryLearning(Learner):
         `fit` stops early when a pass lowers the mean objective by less than this fraction;
         0 never stops early.
     coding_tol : float
-        Relative duality gap of the codes. Signals larger than the atoms are coded to 0.02 at first,
-        to 0.02 / t in step t, until this is reached.
+        Relative duality gap of the codes. Signals larger than the atoms are coded to 0.1 at first
+        (online 0.02), to the t-th part of it in step t, until this is reached.
     forgetting : float
         Online, before step t the statistics are multiplied by ``(1 - 1/t)^forgetting``:
         0 remembers everything, larger values trust recent codes more ([1]_, sec. 3.4.2).
@@ -353,7 +355,7 @@ class DictionaryLearning(Learner):
         D = self._dictionary(self.state_.atoms)
         self.penalty_ = self._corrected(online)
         starts = None if online else self.state_.codes
-        batch = groups.code(D, self.penalty_, self._precision(), starts)
+        batch = groups.code(D, self.penalty_, self._precision(online), starts)
         if not batch.groups:
             raise ValueError("X holds nothing that was observed in this batch; drop such signals")
         rules = Rules(
@@ -363,6 +365,7 @@ class DictionaryLearning(Learner):
             self.replace_after,
             n_passes=1 if online else PASSES,
             recentre_every=self.recentre_every,
+            relaxes=not online and self.crop is None and self.homeostasis is None,
         )
         state, line = advance(self.state_, batch, rules)
         codes = None if online else state.codes or batch.codes
@@ -380,11 +383,12 @@ class DictionaryLearning(Learner):
         lmbda = target.corrected(last.lmbda, last.n_nonzero, t if online else 1)
         return replace(self.penalty_, lmbda=lmbda)
 
-    def _precision(self):
+    def _precision(self, online):
         """Relative gap of the codes of the next step: as learning slows down, it tightens."""
         if self.state_.statistics.phi.ndim == 2:
             return self.coding_tol  # patches are coded exactly, for little more
-        return max(self.coding_tol, LOOSE / (1 + self.state_.n_steps))
+        first = ONLINE if online else LOOSE  # codes of a batch are coded again
+        return max(self.coding_tol, first / (1 + self.state_.n_steps))
 
 
 @cache

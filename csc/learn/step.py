@@ -12,7 +12,7 @@ from csc.learn import statistics as stats
 from csc.learn.health import lesser_twins
 from csc.learn.recentre import recentre
 from csc.learn.replace import fill_places
-from csc.learn.update import descend
+from csc.learn.update import descend, relax
 from csc.sparse import SparseCodes
 
 
@@ -50,6 +50,7 @@ class Rules:
     replace_after: int | None
     n_passes: int
     recentre_every: int | None = None
+    relaxes: bool = False  # updates: the codes of the same signals will move too
 
 
 class Coded(NamedTuple):
@@ -101,13 +102,16 @@ def advance(state, batch, rules):
     keep = 0 if rules.forgetting == inf else (1 - 1 / t) ** rules.forgetting
     statistics = stats.blend(state.statistics, new, keep) if keep else new
     atoms = descend(state.atoms, statistics, rules.constraint, rules.n_passes, stride)
+    recentres = bool(stride and rules.recentre_every) and t % rules.recentre_every == 0
+    if rules.relaxes and not recentres:
+        atoms = relax(state.atoms, atoms, statistics, rules.constraint, stride)
     idle, variance, gain = map(to_host, (state.idle, state.variance, state.gain))
     if rules.homeostasis is not None:
         variance, gain = rules.homeostasis(variance, gain, to_host(new.squares) / positions)
         atoms = _with_norms(atoms, gain)
     idle = np.where(of_batch.used, 0, idle + positions)
     dead, codes = idle >= (inf if rules.replace_after is None else rules.replace_after), None
-    if statistics.phi.ndim > 2 and rules.recentre_every and t % rules.recentre_every == 0:
+    if recentres:
         atoms, codes, moved = at_home(recentre, atoms, batch)
         atoms, statistics = rules.constraint.project(atoms), stats.forget_atoms(statistics, moved)
         dead |= lesser_twins(to_host(atoms), to_host(new.squares))

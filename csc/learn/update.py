@@ -1,9 +1,10 @@
 """Dictionary update from sufficient statistics."""
 
 from csc._device import namespace
-from csc.learn.statistics import correlate
+from csc.learn.statistics import correlate, data_term
 
 BLOCK = 16  # atoms moved at once; measured: larger blocks step shorter, smaller ones loop longer
+REACH = 1.6  # times the move of an update from all signals; 2 would gain nothing at these codes
 
 
 def descend(atoms, statistics, constraint, n_passes=1, stride=()):
@@ -44,6 +45,37 @@ def descend(atoms, statistics, constraint, n_passes=1, stride=()):
         for b, step in zip(blocks, steps, strict=True):
             d[b] = constraint.project(d[b] - step * (correlate(phi[b], d, stride) - psi[b]))
     return d.astype(atoms.dtype)
+
+
+def relax(old, new, statistics, constraint, stride=()):
+    """Atoms beyond ``new``, which minimises the objective at codes that will move after it.
+
+        D = P( old + w (new - old) ),   1 < w < 2
+
+    Over-relaxation, as in SOR [1]_, of the alternation between codes and atoms. Where ``new`` is
+    the minimiser and P does nothing, the objective at the present codes falls by the part
+    ``w (2 - w)`` of what ``new`` gains. If it is less than half of that, ``new`` stays.
+
+    Parameters
+    ----------
+    old, new : array (K, C, *s)
+        Before and after `descend`.
+    statistics, constraint, stride
+        As there.
+
+    Returns
+    -------
+    atoms : array (K, C, *s)
+
+    References
+    ----------
+    .. [1] D. M. Young, "Iterative methods for solving partial difference equations of elliptic
+       type", Trans. AMS 76, 1954.
+    """
+    whole = old + old.dtype.type(REACH) * (new - old)
+    further = constraint.project(whole).astype(old.dtype)
+    before, nearest, after = (data_term(statistics, d, stride) for d in (old, new, further))
+    return further if after <= (before + nearest) / 2 else new
 
 
 def _steps(phi):
