@@ -14,7 +14,7 @@ from csc._validate import check_instance, check_scale
 from csc.html import card
 from csc.lanes import SIDE_BY_SIDE, batch_last
 from csc.multilayer_dictionary import MultiLayerDictionary
-from csc.penalties import resolved
+from csc.penalties import Relative, resolved
 from csc.problem import Problem
 from csc.types import Array, Extents, Penalty
 
@@ -82,8 +82,10 @@ class MultiLayerProblem:
     def _resolved(self, penalties):
         """Penalties whose strengths are numbers."""
         numbers, correlations = [], self.x
-        for D, penalty in zip(self.dictionary.layers, penalties, strict=True):
-            correlations = D.adjoint(correlations)
+        relative = [i for i, p in enumerate(penalties) if isinstance(p.lmbda, Relative)]
+        for i, (D, penalty) in enumerate(zip(self.dictionary.layers, penalties, strict=True)):
+            if i <= max(relative, default=-1):  # else nobody asks for them
+                correlations = D.adjoint(correlations)
             numbers.append(resolved(penalty, lambda p=penalty, c=correlations: p.lmbda_max(c)))
         return tuple(numbers)
 

@@ -76,10 +76,10 @@ MAY_IMPORT = {
         "html", "loop", "multilayer_dictionary", "multilayer_problem", "path", "penalties",
         "problem", "progress", "solvers", "solving", "sparse", "store",
     },
-    "images": {"_validate", "html"},
+    "images": {"_validate", "html", "progress"},
     "distributed": {
         "_memory", "_validate", "dictionary", "dual", "geometry", "images", "layout", "learn",
-        "loop", "penalties", "problem", "solving", "sparse",
+        "loop", "penalties", "problem", "progress", "solving", "sparse",
     },
     "receptive_fields": {"_device", "_validate", "html", "kernels", "progress"},
     "comparison": {"_validate", "html", "matching", "plot", "receptive_fields"},

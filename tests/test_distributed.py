@@ -1,7 +1,10 @@
 """Learning on Dask: the atoms of one machine, whoever codes and whoever dies."""
 
 import os
+import platform
 import signal
+import subprocess
+import sys
 from functools import reduce
 from uuid import uuid4
 
@@ -59,10 +62,9 @@ def test_without_a_client_it_is_said_what_to_start(X):
 
 
 def test_what_cannot_be_learned_from_is_refused(client, X):
-    deep = csc.MultiLayerDictionaryLearning([learner(), learner()], 2)
     for call in (fit, plan, transform):
         with pytest.raises(TypeError, match="learner must be an instance of csc.DictionaryLearn"):
-            call(deep, da.from_array(X), client=client)
+            call(csc.WorkingSet(), da.from_array(X), client=client)
     with pytest.raises(TypeError, match="instance of .* got DictionaryLearning"):
         fit(csc.DictionaryLearning, da.from_array(X), client=client)
     with pytest.raises(ValueError, match="X holds nothing that was observed"):
@@ -199,12 +201,36 @@ def test_what_is_wrong_is_said(client, X):
         fit(learner(), da.zeros((3, 1, 9, 9), dtype=int), client=client)
     with pytest.raises(ValueError, match="inf"):
         fit(learner(), da.full((3, 1, 9, 9), np.inf), client=client)
-    layers = csc.MultiLayerDictionaryLearning([learner(), learner()])
-    for call in (fit, plan):
-        with pytest.raises(TypeError, match="layers are learned on one machine"):
-            call(layers, da.zeros((3, 1, 9, 9), dtype="f4"), client=client)
     with pytest.raises(ValueError, match="mask has 1"):
         DaskSignals(list(X), [1], client)
+
+
+FAULTS = """
+import resource, numpy as np
+from csc.distributed._malloc import keep_freed
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        np.ones(2**20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+thrown = faults()
+changed = keep_freed()
+np.ones(2**20)
+print(changed, thrown, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has mallopt")
+@pytest.mark.parametrize("trims", [True, False])
+def test_workers_keep_what_they_free(trims):
+    environment = {k: v for k, v in os.environ.items() if k != "MALLOC_TRIM_THRESHOLD_"}
+    environment |= {"MALLOC_TRIM_THRESHOLD_": "65536"} if trims else {}
+    command = [sys.executable, "-c", FAULTS]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    changed, thrown, kept = done.stdout.split()
+    assert changed == str(trims)
+    if trims:
+        assert int(kept) < 0.1 * int(thrown)
 
 
 def test_a_worker_that_dies_changes_nothing(X):

@@ -89,6 +89,15 @@ def test_masks_nan_relative_strengths_and_chunks(client, rng, tmp_path):
         found.codes.to_zarr(tmp_path / "codes.zarr")
 
 
+def test_rounds_show_a_bar_when_asked(client, rng, capsys):
+    atoms = csc.UnitSphere().project(rng.standard_normal((3, 1, 4)))
+    x = da.from_array(signal_of(rng, (1, 1, 60), atoms), chunks=(1, 1, 20))
+    sparse_code(x, atoms, 0.5, client=client)
+    assert "relative gap" not in capsys.readouterr().err
+    sparse_code(x, atoms, 0.5, client=client, verbose=True)
+    assert "relative gap" in capsys.readouterr().err
+
+
 def test_signals_of_a_learner_are_transformed_where_they_are(client, rng, monkeypatch):
     for module in ("csc.learn.signals", "csc.distributed._signals"):
         monkeypatch.setattr(f"{module}.SAMPLES", 700)

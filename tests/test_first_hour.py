@@ -168,6 +168,14 @@ def test_long_calls_show_a_bar_when_asked(x, D, call, capsys):
     assert re.search(r"(step|solve|block|batch|group)", capsys.readouterr().err)
 
 
+def test_reading_a_folder_shows_a_bar_when_asked(tmp_path, capsys):
+    (tmp_path / "dots.pgm").write_bytes(b"P5 3 2 255 abcdef")
+    csc.images.load_folder(tmp_path)
+    assert capsys.readouterr().err == ""
+    csc.images.load_folder(tmp_path, verbose=True)
+    assert "1/1" in capsys.readouterr().err
+
+
 def test_a_callback_stops_a_solve_that_shows_its_progress(x, D):
     def stop(_):
         raise StopIteration

@@ -8,11 +8,11 @@ from csc._device import device_of
 from csc.learn import statistics
 from csc.learn.batch import Batch
 from csc.learn.deep_coding import DeepCoded
-from csc.learn.deep_step import LayersRules, advance_layers
+from csc.learn.deep_step import DeepBatch, LayersRules, advance_layers
 from csc.learn.layers import Layers
-from csc.learn.layerwise import windows_of
 from csc.learn.signals import Signals
 from csc.learn.step import Coded, Rules, advance, begin
+from csc.learn.windows import windows_of
 
 pytestmark = pytest.mark.usefixtures("cupy")
 CLOSE = {"float32": 1e-4, "float64": 1e-9}  # of patches; both are coded to coding_tol
@@ -163,8 +163,9 @@ def test_a_step_of_layers_from_the_same_codes_is_the_same(rng, dtype, n_seen):
     coded = [DeepCoded(Coded(flat, z.astype(dtype)), problem, None)]
     own = Layers(model.layers, model.n_nonzero)
     rules = LayersRules(own.constraints, own.strides, 4.0, n_seen, n_passes=2, lmbda=0.4)
-    ours, line = advance_layers(model.state_, coded, rules)
-    theirs, there = advance_layers(on_gpu(model.state_), on_gpu(coded), rules)
+    ours, line = advance_layers(model.state_, DeepBatch.of(coded), rules)
+    there_too = DeepBatch.of(on_gpu(coded))
+    theirs, there = advance_layers(on_gpu(model.state_), there_too, rules)
     close = {"float32": 1e-5, "float64": 1e-11}[dtype.name]
     assert line.n_replaced == (n_seen == 1)
     assert tuple(there) == pytest.approx(tuple(line), rel=close)

@@ -11,12 +11,13 @@ import pytest
 import csc
 from csc.learn import deep_update
 from csc.learn import statistics as stats
-from csc.learn.deep_coding import DeepCoded, code_layers, objectives
+from csc.learn.deep_coding import DeepCoded, LayersModel, code_layers, objectives
 from csc.learn.deep_step import RATE
 from csc.learn.deep_update import Objective, Prices, descend_layers
 from csc.learn.layers import Layers
-from csc.learn.layerwise import CodesAsSignals, codes_of, windows_of
+from csc.learn.signals import CodesAsSignals, Group, Signals
 from csc.learn.step import Coded
+from csc.learn.windows import windows_of
 from csc.sparse import SparseCodes
 
 CASES = {  # shapes of the atoms, strides, mode, extents of the signals
@@ -174,8 +175,8 @@ def test_a_signal_keeps_its_codes_where_the_pursuit_finds_none_better(rng):
     good = csc.solve(problem, tol=1e-6).codes[-1]
     start = np.concatenate([good[:1], 20 * good[1:]])
     crude = csc.LayeredThresholding()
-    group = csc.learn.signals.Group(problem.x, None)
-    arguments = [group], problem.dictionary, problem.penalties, crude, (1e-3, 10)
+    group = Group(problem.x, None)
+    arguments = [group], LayersModel(problem.dictionary, problem.penalties, crude), (1e-3, 10)
     (fresh,), (kept,) = code_layers(*arguments), code_layers(*arguments, [start])
     new, old = (objectives(problem, z) for z in (fresh.codes[-1], start))
     np.testing.assert_allclose(objectives(problem, kept.codes[-1]), np.minimum(new, old))
@@ -258,7 +259,7 @@ def test_codes_of_a_layer_are_the_signals_of_the_next(rng):
     X = [rng.laplace(size=(1, n)) for n in (20, 20, 16)]
     layer = csc.DictionaryLearning(3, (4,), 0.5, max_iter=2, coding_tol=1e-8, random_state=0)
     layer.fit(X)
-    below = codes_of(layer, csc.learn.signals.Signals(X))
+    below = Signals(X).as_codes(layer.dictionary_, layer.penalty_, layer.coding_tol)
     assert below.shapes == [(3, 17), (3, 17), (3, 13)]
     assert len(below) == 3
     assert (below.n_channels, below.dtype) == (3, "float64")
@@ -275,7 +276,7 @@ def test_codes_of_a_layer_are_the_signals_of_the_next(rng):
 def test_windows_to_begin_with_are_drawn_by_their_energy(rng):
     x = np.zeros((2, 1, 30))
     x[0, 0, 4:7], x[1, 0, 20:23] = [1, 2, 3], [5, -5, 5]
-    signals = csc.learn.signals.Signals(list(x))
+    signals = Signals(list(x))
     first, atoms = [], None
     for seed in range(300):
         atoms = windows_of(signals, (3,), 3, np.random.default_rng(seed))
@@ -287,7 +288,7 @@ def test_windows_to_begin_with_are_drawn_by_their_energy(rng):
     share = np.mean([np.allclose(d, whole) for d in first])
     assert abs(share - energies.max() ** 2 / (energies**2).sum()) < 0.1
     assert len(windows_of(signals, (3,), 40, rng)) == 40  # noise, once the windows are spent
-    assert windows_of(csc.learn.signals.Signals(x.astype("float32")), (3,), 2, rng).dtype == "f4"
+    assert windows_of(Signals(x.astype("float32")), (3,), 2, rng).dtype == "f4"
 
 
 @pytest.mark.parametrize("stop", [2, 7, 15])
@@ -327,7 +328,7 @@ def test_layers_that_tol_ended_are_not_learned_again(rng, tmp_path):
     options = {"checkpoint": tmp_path / "a.npz", "checkpoint_every": 1}
     model = learner((3, (5,), ended), (4, (4,), ended), **options)
     model._begin(model._checked(X, None, False))
-    model._prepare(csc.learn.signals.Signals(X))
+    model._prepare(Signals(X))
     at_end = csc.load(tmp_path / "a.npz")  # of the last step of layer 2, not yet taken up
     assert at_end.state_.n_pretrained == 1
     again = at_end.set_params(warm_start=True, checkpoint=None).fit(X)

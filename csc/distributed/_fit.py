@@ -7,6 +7,7 @@ from csc.distributed._cluster import each, submit, task
 from csc.distributed._codes import DaskCodes
 from csc.distributed._signals import DaskSignals
 from csc.learn.dictionary_learning import DictionaryLearning
+from csc.learn.multilayer import MultiLayerDictionaryLearning
 from csc.learn.plan import Plan
 
 
@@ -20,12 +21,16 @@ def fit(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> Any:
     in which they answer. What is lost with a worker, Dask computes again, the codes from pass to
     pass, so the atoms stay the same.
 
+    Layers are learned one by one first, each from the codes of the one before, which stay on the
+    workers too. In the joint phase, codes of the layers between have prices only if the learner
+    asks for them; each step of an update then asks the workers for their slope.
+
     Signals stay in the memory of the workers if there is room for them and their codes (see
     `plan`); else they are read from their source in each pass.
 
     Parameters
     ----------
-    learner : DictionaryLearning
+    learner : DictionaryLearning or MultiLayerDictionaryLearning
         With all its parameters: ``batch_size``, ``checkpoint``, ``verbose``, ``warm_start``, …
     X : dask.array (N, C, *S), or a list or bag of signals (C, *S), or the path of a folder
         A list may hold delayed signals, dask arrays and arrays; a folder pictures, which become
@@ -63,7 +68,9 @@ def fit(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> Any:
     """
     _check(learner)
     signals = DaskSignals(X, mask, client)
-    whole = learner.crop is None and not _is_online(learner, signals)
+    deep = isinstance(learner, MultiLayerDictionaryLearning) and learner.pretrain
+    learners = [learner, *learner.layers[:1]] if deep else [learner]
+    whole = all(_looks_at_all(own, signals) for own in learners)
     signals.settle(learner.plan(signals), whole)
     return learner.fit(signals)
 
@@ -93,8 +100,8 @@ def transform(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> 
 
     Parameters
     ----------
-    learner : DictionaryLearning
-        Fitted.
+    learner : DictionaryLearning or MultiLayerDictionaryLearning
+        Fitted. Of several layers, the deepest codes.
     X : dask.array (N, C, *S), or a list, bag or folder of signals of one shape
     mask, client
         As in `fit`.
@@ -107,28 +114,35 @@ def transform(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> 
     """
     _check(learner)
     D, signals = learner.dictionary_, DaskSignals(X, mask, client)
+    if isinstance(learner, MultiLayerDictionaryLearning):
+        model = _work.DeepModel(learner._model, (learner.coding_tol, learner.coding_iter))
+        D = D.effective()
+        signals.refuse_missing()
+    else:
+        model = _work.Model(D, learner.penalty_, learner.coding_tol)
     signals.check(D.atoms.shape[1:], D.geometry.must_fit)
     if len(set(signals.shapes)) > 1:
         raise ValueError("X holds signals of several shapes; transform those of one shape together")
     n, (_, *extents) = len(signals), signals.shapes[0]
     shape = (n, D.n_atoms, *D.code_extents(extents))
     groups, name = signals.take(range(n)).groups, signals.keys.of_round()
-    model = task(_work.Model(D, learner.penalty_, learner.coding_tol), name("atoms"))
-    _, runs = signals.runs(range(n))
+    model, (_, runs) = task(model, name("atoms")), signals.runs(range(n))
     pairs = zip(groups, runs, strict=True)
-    arguments = [(group, model, shape, run.start) for group, run in pairs]
+    arguments = [(group, model, shape, D.dtype, run.start) for group, run in pairs]
     tasks = each("transform", _work.transform, name, arguments)
     return DaskCodes(signals.client, shape, submit(signals.client, tasks)[0])
 
 
 def _check(learner):
-    if not isinstance(learner, DictionaryLearning):
+    if not isinstance(learner, DictionaryLearning | MultiLayerDictionaryLearning):
         kind = learner.__name__ if isinstance(learner, type) else type(learner).__name__
         raise TypeError(
-            f"learner must be an instance of csc.DictionaryLearning, got {kind}; several layers "
-            "are learned on one machine: learner.fit(X)"
+            "learner must be an instance of csc.DictionaryLearning or "
+            f"csc.MultiLayerDictionaryLearning, got {kind}"
         )
 
 
-def _is_online(learner, signals):
-    return learner.batch_size is not None and learner.batch_size < len(signals)
+def _looks_at_all(learner, signals):
+    """Whether every step of a learner looks at all of every signal."""
+    online = learner.batch_size is not None and learner.batch_size < len(signals)
+    return learner.crop is None and not online

@@ -29,6 +29,7 @@ from csc.dual import dual_of
 from csc.learn.plan import CODING
 from csc.loop import CONVERGED, FLOOR, STALLED, Progress, ratio
 from csc.penalties import L1, Relative
+from csc.progress import watched
 from csc.types import Extents, Mode, Stride
 
 LOOSE = 0.01  # relative gap of blocks in the first round,
@@ -82,7 +83,7 @@ class Grid(NamedTuple):
 def sparse_code(  # noqa: PLR0913  as csc.sparse_code
     x: Any, atoms: ArrayLike | Dictionary, lmbda: float | Relative, *, mode: Mode = "full",
     stride: Stride = 1, mask: Any = None, positive: bool = False, tol: float = 1e-4,
-    block: int | Extents | None = None, client: Any = None,
+    block: int | Extents | None = None, client: Any = None, verbose: bool = False,
 ) -> DaskSolution:  # fmt: skip
     """Sparse codes of a signal of any size: `csc.sparse_code`, block by block on a Dask cluster.
 
@@ -110,6 +111,8 @@ def sparse_code(  # noqa: PLR0913  as csc.sparse_code
         Positions of a box, one number an axis; by default the extents of the chunks of ``x``.
     client : distributed.Client, optional
         None takes the present one.
+    verbose : bool
+        Show a progress bar: a step is a round over all blocks.
 
     Returns
     -------
@@ -142,7 +145,8 @@ def sparse_code(  # noqa: PLR0913  as csc.sparse_code
     if isinstance(lmbda, Relative):
         lmbda = lmbda.fraction * _strongest(grid, inner, positive)
     model = _work.Model(inner, L1(lmbda, positive=positive), tol)
-    return _rounds(grid, model)
+    with watched(lambda _: None, ROUNDS, verbose=verbose) as tell:
+        return _rounds(grid, model, tell)
 
 
 def _cut(x, D, mask, sides, client):
@@ -187,7 +191,7 @@ def _strongest(grid, dictionary, positive):
     return max(grid.client.gather(submit(grid.client, tasks)[0]))
 
 
-def _rounds(grid, model):
+def _rounds(grid, model, tell):
     """Rounds over all colours until the gap of the whole is small enough."""
     began, tol, history = perf_counter(), model.tol, []
     codes = rims = [None] * len(grid.blocks)
@@ -198,6 +202,7 @@ def _rounds(grid, model):
         if gap <= tol * objective:
             objective, gap = _judged(grid, model, codes, rims)
         history.append(Progress(number + 1, objective, gap, perf_counter() - began))
+        tell(history[-1])
         if gap <= tol * objective:
             status = CONVERGED.format(gap=ratio(gap, objective), tol=tol)
             break

@@ -1,6 +1,6 @@
 """Signals that lie on workers, or that workers read when they need them."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,12 @@ import numpy as np
 
 from csc._validate import check_signals
 from csc.distributed import _work
-from csc.distributed._cluster import Keys, client_of, each, submit, whole, workers_of
+from csc.distributed._cluster import Keys, client_of, each, one, submit, whole, workers_of
 from csc.distributed._groups import DaskGroups
 from csc.images._photographs import picture_files, read_picture
 from csc.learn.batch import WIDTH
-from csc.learn.plan import A_CODE, CODING, SUMS, Plan, maps_of
-from csc.learn.signals import SAMPLES, Signals
+from csc.learn.plan import CODING, SUMS, Plan, maps_of
+from csc.learn.signals import NONE_MISSING, SAMPLES, Signals
 from csc.types import Extents
 
 ROOM = 0.6  # of a worker's memory: below, Dask neither spills nor pauses
@@ -32,12 +32,13 @@ class DaskSignals(Signals):
         1 = observed; broadcastable to the signals.
     client : distributed.Client, optional
         None takes the present one.
+    looks : list of (shape, dtype), optional
+        Of each signal, where they are known; else workers look.
     """
 
-    def __init__(self, X: Any, mask: Any = None, client: Any = None) -> None:
+    def __init__(self, X: Any, mask: Any = None, client: Any = None, looks: Any = None) -> None:
         self.client, self.keys = client_of(client), Keys()
-        self.codes = None  # of each group, in batch mode: the next pass starts from them
-        self.runs_kept, self.stay = None, True
+        self.runs_kept, self.stay, self.complete = None, True, False
         if X is None or isinstance(X, np.ndarray):
             raise TypeError(
                 f"X must be a dask array, delayed images, a folder or a Zarr array, got {type(X)}; "
@@ -45,10 +46,12 @@ class DaskSignals(Signals):
             )
         X = _opened(X)
         self.is_array = hasattr(X, "dtype")
-        self.x = X if self.is_array else _listed(X)
+        self.x = X if self.is_array or isinstance(X, CodeRows) else _listed(X)
         self.mask = self._masked(mask)
         if self.is_array:
             self._looks = [(X.shape[1:], X.dtype)] * len(X)
+        elif looks is not None:
+            self._looks = looks
         else:
             name = self.keys.of_round()
             looks = each("look", _work.look, name, [(x,) for x in self.x])
@@ -98,19 +101,51 @@ class DaskSignals(Signals):
         """Shapes ``(C, *S)`` of all signals."""
         return [shape for shape, _ in self._looks]
 
+    def refuse_missing(self) -> None:
+        """Refuse a mask, and NaN when signals are loaded."""
+        if self.mask is not None:
+            raise ValueError(NONE_MISSING.format("mask must be None"))
+        self.complete = True
+
+    def as_codes(self, dictionary: Any, penalty: Any, tol: float) -> "DaskSignals":
+        """Codes of all signals, as signals: sparse on workers, dense only where one is taken."""
+        which = range(len(self))
+        groups, (_, runs) = self.take(which).codes(dictionary, penalty, tol), self.runs(which)
+        places = [(g, i) for g, run in enumerate(runs) for i in range(len(run))]
+        looks = [
+            ((dictionary.n_atoms, *dictionary.code_extents(shape[1:])), self.dtype)
+            for shape in self.shapes
+        ]
+        signals = DaskSignals(CodeRows(groups, places), None, self.client, looks)
+        signals.stay = False  # dense, they would find no room
+        return signals
+
     def plan(self, learner: Any, lags: Any, dense: bool) -> Plan:
         """`Plan` of the memory of one worker."""
-        workers = workers_of(self.client)
-        online = learner.batch_size is not None and learner.batch_size < len(self)
-        here = super().plan(learner, lags, dense)
         maps = maps_of(learner.n_atoms, self.n_channels, dense)
-        samples, share = sum(map(prod, self.shapes)), 1 / workers.number
-        together = min(max(SAMPLES, *map(prod, self.shapes)), samples)
+        coding = CODING * 8 * maps * self._together
+        return self._of_a_worker(super().plan(learner, lags, dense), coding)
+
+    def plan_layers(self, layers: Any, joint: Any, most_codes: int) -> Plan:
+        """`Plan` of the memory of one worker, of a learner of layers."""
+        here = super().plan_layers(layers, joint, most_codes)
+        return self._of_a_worker(here, here.coding)
+
+    @property
+    def _together(self):
+        """Samples of the signals of the largest group."""
+        sizes = list(map(prod, self.shapes))
+        return min(max(SAMPLES, *sizes), sum(sizes))
+
+    def _of_a_worker(self, here, coding):
+        """The plan of one process as that of a worker, which codes groups side by side."""
+        workers, samples = workers_of(self.client), sum(map(prod, self.shapes))
+        share = 1 / workers.number
         return replace(
             here,
             statistics=here.statistics // SUMS * (WIDTH + workers.threads),
-            coding=CODING * 8 * maps * together * min(workers.threads, -(-samples // together)),
-            codes=0 if online else int(A_CODE * samples * share),
+            coding=coding * min(workers.threads, -(-samples // self._together)),
+            codes=int(here.codes * share),
             available=workers.memory,
             signals=int(self.dtype.itemsize * samples * share) if self.stay else 0,
         )
@@ -137,19 +172,23 @@ class DaskSignals(Signals):
 
     def take(self, which: Any, window: Any = None) -> Any:
         """`DaskGroups` of the signals with indices ``which``, or of windows of them."""
-        whole = len(which) == len(self)
-        if whole and window is None and self.runs_kept is not None:
-            return DaskGroups(self, self.runs_kept, True)
-        return DaskGroups(self, self._loaded(*self.runs(which, window)), whole)
+        n = len(which)
+        if n == len(self) and window is None and self.runs_kept is not None:
+            return DaskGroups(self, self.runs_kept, n)
+        return DaskGroups(self, self._loaded(*self.runs(which, window)), n)
 
     def _loaded(self, places, runs):
         """Tasks that load signals which are coded together."""
-        arguments = []
-        for run in runs:
+        arguments, name = [], self.keys.of_round()
+        for number, run in enumerate(runs):
             which, parts = zip(*(places[i] for i in run), strict=True)
             masks = None if self.mask is None else self._some(self.mask, which)
-            arguments.append((self._some(self.x, which), masks, parts))
-        return each("load", _work.load, self.keys.of_round(), arguments)
+            if isinstance(self.x, CodeRows):
+                x = self.x.take(which, name, number)
+            else:
+                x = self._some(self.x, which)
+            arguments.append((x, masks, parts, self.complete))
+        return each("load", _work.load, name, arguments)
 
     def _some(self, x, which):
         if not self.is_array:
@@ -157,6 +196,35 @@ class DaskSignals(Signals):
         near = which[-1] - which[0] == len(which) - 1
         some = x[which[0] : which[-1] + 1] if near else x[list(which)]
         return whole(some)
+
+
+@dataclass(frozen=True)
+class CodeRows:
+    """Codes of single signals, on workers, as the signals of the next layer.
+
+    Parameters
+    ----------
+    groups : list of futures
+        Of lists of codes, one for each group.
+    places : list of (int, int)
+        Of each signal its group, and which of it.
+    """
+
+    groups: list
+    places: list
+
+    def __len__(self):
+        return len(self.places)
+
+    def __getitem__(self, i):
+        return self.places[i]
+
+    def take(self, which, name, number):
+        """Task that gives a list of the dense codes ``(K, *V)`` of some signals."""
+        places = [self.places[i] for i in which]
+        own = sorted({g for g, _ in places})
+        rows = [(own.index(g), row) for g, row in places]
+        return one("rows", _work.rows, name, number, [self.groups[g] for g in own], rows)
 
 
 def _opened(X):

@@ -4,16 +4,22 @@ import threading
 from contextlib import contextmanager
 from functools import cache, reduce
 from math import prod
+from operator import add
 from typing import NamedTuple
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from csc.distributed._boxes import together
+from csc.distributed._malloc import keep_freed
 from csc.learn.batch import Coded, join, summarise
 from csc.learn.coding import code, in_numbers
+from csc.learn.deep_coding import LayersModel, code_layers, layers_in_numbers
+from csc.learn.deep_update import Between, price_of, slope_of
 from csc.learn.recentre import around, moved
 from csc.learn.replace import worst
-from csc.learn.signals import floats_of, groups_of
+from csc.learn.signals import NONE_MISSING, floats_of, groups_of, row_of
+from csc.learn.windows import candidates
 from csc.problem import Problem
 from csc.solving import solve
 from csc.sparse import SparseCodes
@@ -25,6 +31,49 @@ class Model(NamedTuple):
     dictionary: object
     penalty: object
     tol: float = 0.0
+
+    def code(self, groups, starts=None):
+        """Codes of each group, to learn from."""
+        coded = code(groups, self.dictionary, self.penalty, starts, self.tol)
+        return [some.z for some in coded]
+
+    def certified(self, groups):
+        """Codes of each group, of a certified gap."""
+        problems = [Problem(x, self.dictionary, self.penalty, mask) for x, mask in groups]
+        return [solve(problem, tol=self.tol).z for problem in problems]
+
+    def coded(self, groups, codes):
+        """`Coded` of each group."""
+        problems = [Problem(x, self.dictionary, self.penalty, mask) for x, mask in groups]
+        return [Coded(problem, z) for problem, z in zip(problems, codes, strict=True)]
+
+
+class DeepModel(NamedTuple):
+    """What codes of layers hang on, besides the signals."""
+
+    layers: LayersModel
+    limits: tuple  # gap, iterations
+
+    def code(self, groups, starts=None):
+        """Deepest codes of each part of the groups, to learn from."""
+        return [some.flat.z for some in code_layers(groups, self.layers, self.limits, starts)]
+
+    certified = code  # as on one machine: the pursuit is what the user chose
+
+    def coded(self, groups, codes):
+        """`Coded` of each part, deepest codes on the product of the layers."""
+        [(x, _)], (D, penalties, _) = groups, self.layers
+        product, found, first = D.effective(), [], 0
+        for z in codes:
+            part = x[first : first + z.shape[0]]
+            found.append(Coded(Problem(part, product, penalties[-1]), z))
+            first += z.shape[0]
+        return found
+
+    def between(self, codes, extents):
+        """`Between` of each part, whose signals have these extents."""
+        D, penalties, _ = self.layers
+        return [Between(z, D, penalties, D.extents(extents)) for z in codes]
 
 
 class _Blas:
@@ -61,6 +110,7 @@ def one_core():
     """Use this thread alone: Dask counts a task as one core, and runs one for each it has."""
     from numba import get_num_threads, set_num_threads
 
+    keep_freed()
     before = get_num_threads()
     set_num_threads(1)
     _blas.enter()
@@ -77,7 +127,7 @@ def look(image):
     return image.shape, image.dtype
 
 
-def load(images, masks, parts):
+def load(images, masks, parts, complete=False):
     """Parts of signals of one shape, as a list of one `Group`, or of none if nothing is seen.
 
     Parameters
@@ -85,8 +135,12 @@ def load(images, masks, parts):
     images : sequence of arrays (C, *S)
     masks : sequence of arrays or None
     parts : list of tuples of slices
+    complete : bool
+        Whether nothing may be missing.
     """
     images = [np.asarray(image) for image in images]
+    if complete and any(np.isnan(image).any() for image in images):
+        raise ValueError(NONE_MISSING.format("X holds NaN"))
     for image in images:
         if not np.isnan(image).all():  # signals of which nothing was observed are passed over
             floats_of("a signal of X", image[None])
@@ -96,19 +150,29 @@ def load(images, masks, parts):
 def code_groups(groups, model, starts=None):
     """Codes of each group."""
     with one_core():
-        coded = code(groups, model.dictionary, model.penalty, starts, model.tol)
-    return [some.z for some in coded]
+        return model.code(groups, starts)
 
 
-def transform(groups, model, shape, first):
+def rows(groups, places):
+    """Codes of single signals, each ``(K, *V)``: of which group, and which of it."""
+    return [row_of(groups[g][0], row) for g, row in places]
+
+
+def extents_of(groups):
+    """Spatial extents of the signals of a group."""
+    return groups[0].x.shape[2:]
+
+
+def transform(groups, model, shape, dtype, first):
     """Certified codes of a group, as those of all signals; it begins with number ``first``."""
-    if not groups:
-        return SparseCodes.zeros(shape, model.dictionary.dtype)
-    [(x, mask)] = groups
     with one_core():
-        z = solve(Problem(x, model.dictionary, model.penalty, mask), tol=model.tol).z
-    z = z if isinstance(z, SparseCodes) else SparseCodes.of(z)
-    return SparseCodes(shape, z.index + first * prod(shape[1:]), z.values)
+        found = model.certified(groups)
+    places = []
+    for codes in found:
+        z = codes if isinstance(codes, SparseCodes) else SparseCodes.of(codes)
+        places.append(SparseCodes(shape, z.index + first * prod(shape[1:]), z.values))
+        first += z.shape[0]
+    return together(places) if places else SparseCodes.zeros(shape, dtype)
 
 
 def resolve(groups, model):
@@ -117,10 +181,22 @@ def resolve(groups, model):
         return [in_numbers(x, model.dictionary, model.penalty, mask) for x, mask in groups]
 
 
+def resolve_layers(groups, model):
+    """The layers' penalties with strengths in numbers, as each part of the groups gives them."""
+    with one_core():
+        return layers_in_numbers(groups, model)
+
+
+def look_for_windows(groups, extents, n, seed):
+    """What `windows.candidates` finds in each group."""
+    with one_core():
+        return [one for x, _ in groups for one in candidates(x, extents, n, seed)]
+
+
 def summaries(groups, model, codes):
     """`Summary` of each group."""
     with one_core():
-        return [summarise(some) for some in coded_groups(groups, model, codes)]
+        return join_all(join, [summarise(some) for some in model.coded(groups, codes)])
 
 
 def join_all(add, *parts):
@@ -142,22 +218,34 @@ def join_pairs(*parts):
 def look_around(groups, model, codes, reach):
     """What `recentre.around` says of each group."""
     with one_core():
-        return [around(some, reach) for some in coded_groups(groups, model, codes)]
+        return [around(some, reach) for some in model.coded(groups, codes)]
 
 
 def move(groups, model, codes, shifts):
     """Codes of each group, moved with the windows of their atoms."""
-    return [moved(some, shifts) for some in coded_groups(groups, model, codes)]
+    return [moved(some, shifts) for some in model.coded(groups, codes)]
 
 
 def look_for_worst(groups, model, codes, extents, number):  # noqa: PLR0913
     """What `replace.worst` finds in each group."""
     with one_core():
-        found = [worst(some, extents, number) for some in coded_groups(groups, model, codes)]
+        found = [worst(some, extents, number) for some in model.coded(groups, codes)]
     return [one for some in found for one in some]
 
 
-def coded_groups(groups, model, codes):
-    """`Coded` of each group."""
-    problems = [Problem(x, model.dictionary, model.penalty, mask) for x, mask in groups]
-    return [Coded(problem, z) for problem, z in zip(problems, codes, strict=True)]
+def prices(extents, model, codes, layers):
+    """`price_of` each part of a group: of codes of the layers between, at these atoms."""
+    with one_core():
+        return [price_of(part, layers) for part in model.between(codes, extents)]
+
+
+def slopes(extents, model, codes, layers, i):
+    """Sum of `slope_of` the parts of a group, a list of one."""
+    with one_core():
+        parts = model.between(codes, extents)
+        return join_all(add, [slope_of(part, layers, i) for part in parts])
+
+
+def join_slopes(*parts):
+    """A node of the tree of slopes."""
+    return join_all(add, *parts)

@@ -11,6 +11,7 @@ import numpy as np
 
 from csc._validate import check_choice, check_count
 from csc.html import WIDTH, card
+from csc.progress import counted
 from csc.types import Array, File, Rng
 
 _PACKAGES = {"scikit-image": "skimage", "scikit-learn": "sklearn"}
@@ -129,7 +130,7 @@ def natural(names: Sequence[str] | None = None, *, colour: bool = False) -> list
     return [_bundled(name, colour) for name in names]
 
 
-def load_folder(path: File, *, colour: bool = False) -> list[Photograph]:
+def load_folder(path: File, *, colour: bool = False, verbose: bool = False) -> list[Photograph]:
     """Return every picture that lies directly in a folder, sorted by file name.
 
     Read are BMP, GIF, JPEG, JPEG 2000, PGM, PNG, PPM, TIFF and WebP (of several frames or pages
@@ -142,6 +143,8 @@ def load_folder(path: File, *, colour: bool = False) -> list[Photograph]:
         The folder; subfolders are not entered.
     colour : bool
         Return ``(3, H, W)`` red, green and blue instead of grey.
+    verbose : bool
+        Show a progress bar.
 
     Returns
     -------
@@ -173,7 +176,7 @@ def load_folder(path: File, *, colour: bool = False) -> list[Photograph]:
     >>> dots.name, dots.pixels.shape, float(dots.pixels[0, 0] * 255)
     ('dots.pgm', (2, 3), 97.0)
     """
-    files = picture_files(path)
+    files = counted(picture_files(path), "picture", verbose=verbose)
     return [_photograph(file.name, file, "not stated", str(path), colour) for file in files]
 
 

@@ -1,6 +1,9 @@
 """Codes to learn from: no better than learning can use."""
 
 from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
 
 from csc.learn.step import Coded
 from csc.loop import INTERRUPTED, is_sparse
@@ -14,6 +17,13 @@ from csc.sparse import SparseCodes
 
 STEPS = 20  # of a solver that judges itself, at most
 NEAR = 0.2  # to a target of sparsity, as a part of it, that learning starts
+
+
+class Group(NamedTuple):
+    """Signals of one shape, coded together."""
+
+    x: np.ndarray  # (n, C, *S)
+    mask: np.ndarray | None  # of the same shape; None: all was observed
 
 
 def code(groups, dictionary, penalty, starts, tol):

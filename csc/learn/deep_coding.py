@@ -1,5 +1,6 @@
 """Codes of multi-layer problems to learn from."""
 
+from collections.abc import Sequence
 from math import prod
 from typing import NamedTuple
 
@@ -7,13 +8,26 @@ import numpy as np
 
 from csc._device import namespace, to_host
 from csc.learn.coding import code, solved
-from csc.learn.signals import Group
 from csc.learn.step import Coded
+from csc.multilayer_dictionary import MultiLayerDictionary
 from csc.multilayer_problem import MultiLayerProblem
 from csc.problem import Problem
 from csc.sparse import SparseCodes
 
 CODES = 2**24  # of all layers that a layered pursuit holds at once
+
+
+class LayersModel(NamedTuple):
+    """What codes of layers hang on, besides the signals."""
+
+    dictionary: MultiLayerDictionary
+    penalties: Sequence  # one a layer
+    pursuit: object = None  # what `solve` takes; of the deepest codes alone, one of one layer
+
+    @property
+    def is_layered(self):
+        """Whether codes of all layers are looked for, not those of the product alone."""
+        return self.pursuit is not None or any(p.lmbda for p in self.penalties[:-1])
 
 
 class DeepCoded(NamedTuple):
@@ -24,16 +38,14 @@ class DeepCoded(NamedTuple):
     codes: tuple | None  # of all layers, as a layered pursuit leaves them: no chain need hold
 
 
-def code_layers(groups, dictionary, penalties, pursuit, limits, starts=None):
+def code_layers(groups, model, limits, starts=None):
     """Codes of groups of signals.
 
     Parameters
     ----------
     groups : iterable of Group
-    dictionary : MultiLayerDictionary
-    penalties : sequence of penalties, resolved
-    pursuit : solver, optional
-        None: what `solve` takes, or a solver of one layer if only the deepest has a price.
+    model : LayersModel
+        Its penalties have strengths in numbers.
     limits : (tol, max_iter)
     starts : list, optional
         Deepest codes of each group to start from. A signal keeps its own where the pursuit finds
@@ -43,27 +55,37 @@ def code_layers(groups, dictionary, penalties, pursuit, limits, starts=None):
     -------
     list of DeepCoded
     """
-    if pursuit is None and not any(p.lmbda for p in penalties[:-1]):
-        coded = code(groups, dictionary.effective(), penalties[-1], starts, limits[0])
-        return [DeepCoded(some, None, None) for some in coded]
+    if not model.is_layered:
+        D, penalty = model.dictionary.effective(), model.penalties[-1]
+        return [DeepCoded(some, None, None) for some in code(groups, D, penalty, starts, limits[0])]
     coded = []
-    for i, (x, _) in enumerate(split(groups, dictionary)):
-        problem = MultiLayerProblem(x, dictionary, penalties)
+    for i, problem in enumerate(problems(groups, model)):
         start = None if starts is None or i >= len(starts) else starts[i]
         if start is not None:
             start = start.dense() if isinstance(start, SparseCodes) else start
             start = None if start.shape != problem.code_shape else start
-        coded.append(_coded(problem, pursuit, limits, start))
+        coded.append(_coded(problem, model.pursuit, limits, start))
     return coded
 
 
-def split(groups, dictionary):
-    """Groups whose codes of all layers fit into `CODES`."""
+def problems(groups, model):
+    """Problems of groups, in parts whose codes of all layers fit into `CODES`."""
+    dictionary = model.dictionary
     for x, _ in groups:
         pairs = zip(dictionary.layers, dictionary.extents(x.shape[2:])[1:], strict=True)
         size = max(1, CODES // sum(D.n_atoms * prod(v) for D, v in pairs))
         for begin in range(0, len(x), size):
-            yield Group(x[begin : begin + size], None)
+            yield MultiLayerProblem(x[begin : begin + size], dictionary, model.penalties)
+
+
+def layers_in_numbers(groups, model):
+    """The layers' penalties with strengths in numbers, as each part of the groups gives them."""
+    return [problem.penalties for problem in problems(groups, model)]
+
+
+def largest(found):
+    """Of penalties of the same layers, those with the largest strengths."""
+    return [max(own, key=lambda penalty: penalty.lmbda) for own in zip(*found, strict=True)]
 
 
 def _coded(problem, pursuit, limits, start):

@@ -46,6 +46,19 @@ class LayersRules:
     lmbda: float  # at which deepest codes were coded
 
 
+class DeepBatch(NamedTuple):
+    """A batch of signals coded by all layers."""
+
+    flat: Batch  # their deepest codes on the product of the layers
+    prices: Prices | None  # of the codes of the layers between, if they have any
+
+    @classmethod
+    def of(cls, coded):
+        """Of a list of `DeepCoded`."""
+        flat = Batch([some.flat for some in coded])
+        return cls(flat, None if coded[0].problem is None else Prices(coded))
+
+
 def begin_layers(atoms, strides, is_patch, n_pretrained):
     """State of a learner that has seen nothing but its initial atoms."""
     stride = None if is_patch else product(strides)
@@ -55,13 +68,13 @@ def begin_layers(atoms, strides, is_patch, n_pretrained):
     return LayersState(atoms, empty, 0.0, rates, idle, n_pretrained, 0, 0, (0, 0, 0), None)
 
 
-def advance_layers(state, coded, rules):
+def advance_layers(state, batch, rules):
     """Learn from coded signals.
 
     Parameters
     ----------
     state : LayersState
-    coded : list of DeepCoded
+    batch : DeepBatch
         Signals with their codes on ``state.atoms``.
     rules : LayersRules
 
@@ -70,9 +83,8 @@ def advance_layers(state, coded, rules):
     state : LayersState
     line : Step
     """
-    batch, strides, t = Batch([some.flat for some in coded]), rules.strides, state.n_steps + 1
+    (batch, prices), strides, t = batch, rules.strides, state.n_steps + 1
     new, price, n, positions, n_nonzero, used = batch.summary()
-    prices = None if coded[0].problem is None else Prices(coded)
     objective = Objective(new, n, strides, prices).at(_doubled(state.atoms)).value + price / n
     keep = 0 if rules.forgetting == inf else (1 - 1 / t) ** rules.forgetting
     statistics = stats.blend(state.statistics, new, keep) if keep else new

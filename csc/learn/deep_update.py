@@ -1,6 +1,8 @@
 """Update of the atoms of all layers, from the statistics of their product."""
 
+from collections.abc import Sequence
 from math import prod
+from operator import add
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +10,7 @@ import numpy as np
 from csc._device import namespace
 from csc.dictionary import Dictionary
 from csc.learn import statistics as stats
+from csc.learn.batch import total
 
 HALVINGS = 12  # of a step, before a layer stays where it is
 GROWTH = 1.5  # of the next step after one that was short enough
@@ -86,38 +89,56 @@ class Prices:
     """
 
     def __init__(self, coded):
-        self.coded, self.n = coded, sum(len(some.problem.x) for some in coded)
+        self.parts = [
+            Between(flat.z, problem.dictionary, problem.penalties, problem.extents)
+            for flat, problem, _ in coded
+        ]
+        self.n = sum(part.z.shape[0] for part in self.parts)
 
     def value(self, layers):
         """Of the codes at these atoms."""
-        total = 0.0
-        for some in self.coded:
-            codes, _ = _below(some, layers)
-            pairs = zip(some.problem.penalties, codes[:-1], strict=False)
-            total += sum(p.value(g) for p, g in pairs)
-        return total / self.n
+        return sum(price_of(part, layers) for part in self.parts) / self.n
 
     def slope(self, layers, i):
-        """Gradient for the atoms of layer i, counted from 0."""
-        total = namespace(layers[i]).zeros(layers[i].shape)
-        for some in self.coded if i else ():
-            codes, dictionaries = _below(some, layers)
-            penalties = some.problem.penalties
-            pull = _slope_of(penalties[0], codes[0])
-            for j in range(1, i):
-                pull = dictionaries[j].adjoint(pull) + _slope_of(penalties[j], codes[j])
-            total += dictionaries[i].adjoint_atoms(pull, codes[i])
-        return total / self.n
+        """Gradient for the atoms of layer i, counted from 0; the first has no price above it."""
+        if i == 0:
+            return namespace(layers[0]).zeros(layers[0].shape)
+        return total((slope_of(part, layers, i) for part in self.parts), add) / self.n
 
 
-def _below(some, layers):
+class Between(NamedTuple):
+    """Deepest codes, and what the codes of the layers between hang on besides the atoms."""
+
+    z: object  # deepest codes, dense or SparseCodes
+    dictionary: object  # MultiLayerDictionary: mode, strides and precision of the layers
+    penalties: Sequence
+    extents: list  # of the signals and of the codes of every layer
+
+
+def price_of(part, layers):
+    """Price of the codes of the layers between, at these atoms."""
+    codes, _ = _below(part, layers)
+    return sum(p.value(g) for p, g in zip(part.penalties, codes[:-1], strict=False))
+
+
+def slope_of(part, layers, i):
+    """Gradient of `price_of` for the atoms of layer i >= 1, counted from 0."""
+    codes, dictionaries = _below(part, layers)
+    penalties = part.penalties
+    pull = _slope_of(penalties[0], codes[0])
+    for j in range(1, i):
+        pull = dictionaries[j].adjoint(pull) + _slope_of(penalties[j], codes[j])
+    return dictionaries[i].adjoint_atoms(pull, codes[i]).astype(layers[i].dtype)
+
+
+def _below(part, layers):
     """Codes ``g_1, ..., g_L`` of the deepest ones, and the dictionaries that make them."""
-    z, old = some.flat.z, some.problem.dictionary.layers
+    z, old = part.z, part.dictionary.layers
     dictionaries = [
         Dictionary(d.astype(D.dtype), D.mode, D.stride) for d, D in zip(layers, old, strict=True)
     ]
     codes = [z.dense() if hasattr(z, "dense") else z]
-    for D, extents in zip(dictionaries[:0:-1], some.problem.extents[-2:0:-1], strict=True):
+    for D, extents in zip(dictionaries[:0:-1], part.extents[-2:0:-1], strict=True):
         codes.insert(0, D(codes[0], extents))
     return codes, dictionaries
 

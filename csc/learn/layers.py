@@ -6,11 +6,10 @@ import numpy as np
 
 from csc._validate import check_atoms, check_count
 from csc.constraints import SparseAtoms, UnitSphere
-from csc.learn.deep_coding import split
+from csc.learn.deep_coding import LayersModel
 from csc.learn.deep_update import product
 from csc.learn.dictionary_learning import DictionaryLearning
 from csc.multilayer_dictionary import COMPOSABLE, MultiLayerDictionary
-from csc.multilayer_problem import MultiLayerProblem
 from csc.penalties import L1, Relative, TargetSparsity
 
 
@@ -170,8 +169,4 @@ class Layers:
         """Penalties with strengths in numbers, the largest that groups of signals ask for."""
         if not any(isinstance(p.lmbda, Relative) for p in penalties):
             return penalties
-        problems = [
-            MultiLayerProblem(x, dictionary, penalties) for x, _ in split(groups, dictionary)
-        ]
-        pairs = zip(*(problem.penalties for problem in problems), strict=True)
-        return [max(own, key=lambda penalty: penalty.lmbda) for own in pairs]
+        return groups.resolve_layers(LayersModel(dictionary, penalties))

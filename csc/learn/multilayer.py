@@ -10,19 +10,22 @@ from sklearn.base import clone
 
 from csc._device import check_same_device, namespace, to_host
 from csc._validate import check_count, check_number
-from csc.learn.deep_coding import CODES, code_layers, objectives
+from csc.learn.deep_coding import CODES, LayersModel, code_layers, objectives
 from csc.learn.deep_step import LayersRules, advance_layers, begin_layers, layer_uses
-from csc.learn.dictionary_learning import LOOSE, PASSES, DictionaryLearning
+from csc.learn.dictionary_learning import DictionaryLearning
 from csc.learn.health import Health, examine
 from csc.learn.layers import Layers
-from csc.learn.layerwise import codes_of, windows_of
 from csc.learn.learner import Learner, check_crop, seed_of
-from csc.learn.plan import Plan, plan_of_layers
+from csc.learn.plan import Plan
 from csc.learn.signals import Signals
+from csc.learn.windows import windows_of
 from csc.multilayer_dictionary import MultiLayerDictionary
 from csc.penalties import Relative, Strength
 from csc.progress import counted
 from csc.types import Array, Codes, File, SignalsLike, Solver
+
+LOOSE = 0.02  # relative gap of the first codes
+PASSES = 5  # over the layers in an update from all signals; online, one
 
 
 @dataclass(eq=False, repr=False)
@@ -155,7 +158,7 @@ class MultiLayerDictionaryLearning(Learner):
             only the deepest codes have a price, they are ``g_{i-1} = D_i g_i``.
         """
         depth = self._depth(layer)
-        signals, D, codes = self._seen(X), self.dictionary_, []
+        signals, D, codes = self._seen(Signals(X)), self.dictionary_, []
         coded = self._coded(signals.take(np.arange(len(signals))))
         for some in counted(coded, "group", verbose=self.verbose):
             if some.codes is not None:
@@ -177,7 +180,7 @@ class MultiLayerDictionaryLearning(Learner):
 
     def score(self, X: SignalsLike, y: object = None) -> float:  # noqa: ARG002
         """Minus the mean objective per signal of ``X``: higher is better at equal penalties."""
-        signals, total = self._seen(X), 0.0
+        signals, total = self._seen(Signals(X)), 0.0
         coded = self._coded(signals.take(np.arange(len(signals))))
         for some in counted(coded, "group", verbose=self.verbose):
             if some.problem is None:
@@ -220,8 +223,6 @@ class MultiLayerDictionaryLearning(Learner):
 
     def _checked(self, X, mask, resume):
         """The signals, after a check of them and of all parameters."""
-        if mask is not None:
-            raise ValueError("mask must be None: multi-layer learning knows no missing samples")
         self._check()
         if resume:
             present, asked = [d.shape for d in self.state_.atoms], self._layers
@@ -230,17 +231,17 @@ class MultiLayerDictionaryLearning(Learner):
                     f"layers ask for atoms of shapes {asked.shapes(present[0][1])}, but atoms of "
                     f"shapes {present} are learned so far"
                 )
-        return self._seen(X, self.state_.atoms[0].shape[1] if resume else None)
+        signals = X if isinstance(X, Signals) else Signals(X, mask)
+        return self._seen(signals, self.state_.atoms[0].shape[1] if resume else None)
 
-    def _seen(self, X, n_channels=0):
+    def _seen(self, signals, n_channels=0):
         """Signals, after a check that the layers can explain them."""
-        layers, signals = self._layers, Signals(X)
+        layers = self._layers
         n_channels = self._fitted().atoms[0].shape[1] if n_channels == 0 else n_channels
         signals.check((n_channels, *layers.reach), layers.must_fit)
         if n_channels is not None:  # else the signals begin a new state
             check_same_device(X=signals.first, atoms_=self.state_.atoms[0])
-        if any(np.isnan(x).any() for x in ([signals.x] if signals.is_array else signals.x)):
-            raise ValueError("X holds NaN; multi-layer learning knows no missing samples")
+        signals.refuse_missing()
         return signals
 
     def _check(self):
@@ -257,11 +258,9 @@ class MultiLayerDictionaryLearning(Learner):
 
     def _planned(self, signals):
         """`Plan` of the phase that takes most."""
-        layered = self.pursuit is not None or any(
-            p.lmbda != 0 for p in self._layers.penalties(self.lmbda)[:-1]
-        )
+        model = LayersModel(None, self._layers.penalties(self.lmbda), self.pursuit)
         joint = {"batch_size": self.batch_size, "crop": self.crop}
-        return plan_of_layers(self._layers, signals, joint, most_codes=CODES if layered else 0)
+        return signals.plan_layers(self._layers, joint, CODES if model.is_layered else 0)
 
     def _begin(self, signals):
         """Initial state: random or given atoms, nothing seen."""
@@ -298,7 +297,8 @@ class MultiLayerDictionaryLearning(Learner):
             if self.state_.n_pretrained <= i:
                 self._pretrain(i, below, signals)
             if i + 1 < n_layers:
-                below = codes_of(self.pretrained_[i], below)
+                learner = self.pretrained_[i]
+                below = below.as_codes(learner.dictionary_, learner.penalty_, learner.coding_tol)
 
     def _pretrain(self, i, below, signals):
         """Learn layer i, counted from 0, from the codes of those before it."""
@@ -325,17 +325,21 @@ class MultiLayerDictionaryLearning(Learner):
         if i + 1 == len(self.layers):
             self._resolve(signals, atoms)
         self.state_ = self.state_._replace(atoms=atoms, n_pretrained=i + 1)
-        learner.state_ = learner.state_._replace(codes=None)
+        learner.state_, below.codes = learner.state_._replace(codes=None), None
 
-    def _coded(self, groups, starts=None, tol=None):
-        limits = self.coding_tol if tol is None else tol, self.coding_iter
-        return code_layers(groups, self.dictionary_, self.penalties_, self.pursuit, limits, starts)
+    def _coded(self, groups):
+        return code_layers(groups, self._model, (self.coding_tol, self.coding_iter))
+
+    @property
+    def _model(self):
+        return LayersModel(self.dictionary_, self.penalties_, self.pursuit)
 
     def _step(self, groups, position, online):
         """Code the signals, learn from them, and only then move to the new state."""
         state, layers = self.state_, self._layers
         tol = max(self.coding_tol, LOOSE / (1 + state.n_steps))
-        coded = self._coded(groups, None if online else state.codes, tol)
+        starts = None if online else state.codes
+        batch = groups.code_layers(self._model, (tol, self.coding_iter), starts)
         rules = LayersRules(
             layers.constraints,
             layers.strides,
@@ -344,6 +348,6 @@ class MultiLayerDictionaryLearning(Learner):
             n_passes=1 if online else PASSES,
             lmbda=float(self.penalties_[-1].lmbda),
         )
-        state, line = advance_layers(state, coded, rules)
+        state, line = advance_layers(state, batch, rules)
         state = state._replace(position=position, n_pretrained=len(layers))
         self._move(state._replace(codes=None) if online else state, line)

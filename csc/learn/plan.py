@@ -22,7 +22,7 @@ class Plan:
     statistics, coding, codes : int
         Moments of codes, and transforms of the atoms while these are updated; residuals and maps
         of the signals coded together, with all their codes where a penalty is not a lasso; the
-        codes kept from pass to pass, if there is one for every sample (there are fewer).
+        codes kept from pass to pass, if there is one at every position (there are fewer).
     available : float
         Bytes that this process may still take.
     signals : int
@@ -86,8 +86,8 @@ def plan_of(learner, lags, signals, dense):
     together = max(sizes[0], min(sum(batch), 2**20))
     coding = CODING * 8 * together * maps_of(k, channels, dense)
     online = learner.batch_size is not None and learner.batch_size < len(sizes)
-    kept = k if dense or not lags else 1  # codes a sample; a patch has k
-    codes = 0 if online else A_CODE * sum(batch) * kept // (1 if lags else width)
+    kept = k if dense or not lags else 1  # codes a position; a patch has k
+    codes = 0 if online else A_CODE * sum(batch) * kept // (channels if lags else width)
     return Plan(statistics, coding, codes, available())
 
 

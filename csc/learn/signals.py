@@ -2,25 +2,23 @@
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from csc._device import check_same_device, namespace, native
 from csc._validate import MASK, check_floats, check_signals
 from csc.learn.batch import Batch
-from csc.learn.coding import code, in_numbers
-from csc.learn.plan import Plan, plan_of
+from csc.learn.coding import Group, code, in_numbers
+from csc.learn.deep_coding import code_layers, largest, layers_in_numbers
+from csc.learn.deep_step import DeepBatch
+from csc.learn.plan import Plan, plan_of, plan_of_layers
+from csc.learn.windows import candidates
+from csc.sparse import SparseCodes
 from csc.types import Array, Extents
 
 SAMPLES = 2**20  # of the signals that are coded together
-
-
-class Group(NamedTuple):
-    """Signals of one shape, coded together."""
-
-    x: np.ndarray  # (n, C, *S)
-    mask: np.ndarray | None  # of the same shape; None: all was observed
+NONE_MISSING = "{}: multi-layer learning knows no missing samples"
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,18 @@ class Groups:
         resolved = [in_numbers(x, dictionary, penalty, mask) for x, mask in self]
         return max(resolved, key=lambda penalty: penalty.lmbda)
 
+    def code_layers(self, model, limits, starts=None):
+        """`DeepBatch` of all groups, coded as by `deep_coding.code_layers`."""
+        return DeepBatch.of(code_layers(self, model, limits, starts))
+
+    def resolve_layers(self, model):
+        """The layers' penalties with strengths in numbers, the largest that any group gives."""
+        return largest(layers_in_numbers(self, model))
+
+    def windows(self, extents, n, seeds):
+        """`windows.candidates` of all groups, each with a seed of its own."""
+        return [one for x, _ in self for one in candidates(x, extents, n, *seeds.spawn(1))]
+
 
 class Signals:
     """Signals to learn from.
@@ -57,6 +67,8 @@ class Signals:
     mask : array or sequence of arrays, optional
         1 = observed; broadcastable to the signals.
     """
+
+    codes: Any = None  # of each group, where they stay with the signals: on the workers of Dask
 
     def __init__(self, X: Any, mask: Any = None) -> None:
         if hasattr(X, "__dask_graph__"):
@@ -131,6 +143,23 @@ class Signals:
         """`Plan` of a learner with this many lags, whose codes may be dense."""
         return plan_of(learner, lags, self, dense)
 
+    def plan_layers(self, layers: Any, joint: Any, most_codes: int) -> Plan:
+        """`Plan` of a learner of layers."""
+        return plan_of_layers(layers, self, joint, most_codes=most_codes)
+
+    def refuse_missing(self) -> None:
+        """Refuse a mask and NaN."""
+        if self.mask is not None:
+            raise ValueError(NONE_MISSING.format("mask must be None"))
+        if any(np.isnan(x).any() for x in ([self.x] if self.is_array else self.x)):
+            raise ValueError(NONE_MISSING.format("X holds NaN"))
+
+    def as_codes(self, dictionary: Any, penalty: Any, tol: float) -> "CodesAsSignals":
+        """Codes of all signals, as signals."""
+        groups = self.take(np.arange(len(self)))
+        coded = (code([group], dictionary, penalty, None, tol) for group in groups)
+        return CodesAsSignals([some.z for (some,) in coded])
+
     def take(self, which: Any, window: Any = None) -> Any:
         """`Groups` of the signals with indices ``which``, in order.
 
@@ -174,6 +203,53 @@ class Signals:
             which, parts = zip(*(places[i] for i in run), strict=True)
             masks = None if self.mask is None else [self.mask[i] for i in which]
             yield from groups_of([self.x[i] for i in which], masks, parts)
+
+
+class CodesAsSignals(Signals):
+    """Sparse codes as the signals ``(K, *V)`` of the next layer: dense only where one is taken.
+
+    Parameters
+    ----------
+    groups : list of SparseCodes or arrays (n, K, *V)
+    """
+
+    def __init__(self, groups: Any) -> None:
+        self.is_array, self.x, self.mask = False, Rows(groups), None
+
+    @property
+    def shapes(self) -> list[Extents]:
+        """Shapes ``(K, *V)`` of all signals."""
+        return [self.x.groups[g].shape[1:] for g, _ in self.x.places]
+
+
+class Rows:
+    """Codes of single signals: dense arrays ``(K, *V)``, made when asked.
+
+    Parameters
+    ----------
+    groups : list of SparseCodes or arrays (n, K, *V)
+    """
+
+    def __init__(self, groups):
+        self.groups = groups
+        self.places = [(g, i) for g, some in enumerate(groups) for i in range(some.shape[0])]
+
+    def __len__(self):
+        return len(self.places)
+
+    def __getitem__(self, i):
+        g, row = self.places[i]
+        return row_of(self.groups[g], row)
+
+
+def row_of(codes, row):
+    """Codes of one signal of a group, dense: ``(K, *V)``."""
+    if not isinstance(codes, SparseCodes):
+        return codes[row]
+    size = prod(codes.shape[1:])
+    low, high = codes.index.searchsorted([row * size, (row + 1) * size])
+    index, values = codes.index[low:high] - row * size, codes.values[low:high]
+    return SparseCodes((1, *codes.shape[1:]), index, values).dense()[0]
 
 
 def groups_of(signals, masks, parts):
