@@ -60,7 +60,7 @@ def test_images(rng, dtype, mode):
     def make():
         how = {"coding_tol": 1e-6, "max_iter": 2, "random_state": 0, "mode": mode}
         learner = csc.DictionaryLearning(2, (3, 2), 1.2, **how)
-        learner._precision = lambda: {"float32": 1e-6, "float64": 1e-9}[dtype.name]
+        learner._precision = lambda _: {"float32": 1e-6, "float64": 1e-9}[dtype.name]
         return learner
 
     assert_alike(*both(make, X), {"float32": 1e-3, "float64": 1e-4}[dtype.name])
@@ -104,7 +104,7 @@ def test_dead_and_off_centre_atoms_are_mended(rng):
         how = {"max_iter": 2, "random_state": 0, "replace_after": 1, "recentre_every": 1}
         gain = csc.HomeostaticGain()
         learner = csc.DictionaryLearning(3, (3, 3), 1.5, homeostasis=gain, **how)
-        learner._precision = lambda: 1e-9
+        learner._precision = lambda _: 1e-9
         return learner
 
     ours, theirs = both(make, X)
@@ -120,7 +120,7 @@ def test_masks_missing_samples_and_lists(rng):
     def make():
         how = {"max_iter": 1, "random_state": 0, "batch_size": 1}
         learner = csc.DictionaryLearning(2, (3, 3), 1.0, **how)
-        learner._precision = lambda: 1e-9
+        learner._precision = lambda _: 1e-9
         return learner
 
     ours, theirs = both(make, X, mask=masks)
