@@ -38,6 +38,16 @@ def no_device():
     return None
 
 
+@pytest.fixture(scope="module")
+def client():
+    """Of a Dask cluster of three workers in this process."""
+    from dask.distributed import Client
+
+    arguments = {"processes": False, "n_workers": 3, "threads_per_worker": 1}
+    with Client(dashboard_address=":0", **arguments) as client:
+        yield client
+
+
 @pytest.fixture(params=["numpy", "cupy"])
 def xp(request):
     """NumPy, and CuPy if a device answers."""

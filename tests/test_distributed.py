@@ -2,7 +2,6 @@
 
 import os
 import platform
-import signal
 import subprocess
 import sys
 from functools import reduce
@@ -18,24 +17,15 @@ pytest.importorskip("distributed", reason="needs Dask: mlcsc[distributed]")
 
 import dask
 import dask.array as da
-from dask.distributed import Client
+from on_dask import few_together, fit_while_a_worker_dies
 
 from csc.distributed import DaskSignals, fit, plan, transform
 from csc.distributed._cluster import tree
 
 
-@pytest.fixture(scope="module")
-def client():
-    arguments = {"processes": False, "n_workers": 3, "threads_per_worker": 1}
-    with Client(dashboard_address=":0", **arguments) as client:
-        yield client
-
-
 @pytest.fixture(autouse=True)
-def few_together(monkeypatch):
-    """Groups of a few signals, so that there are many of them."""
-    for module in ("csc.learn.signals", "csc.distributed._signals"):
-        monkeypatch.setattr(f"{module}.SAMPLES", 600)
+def many_groups(monkeypatch):
+    few_together(monkeypatch, 600)
 
 
 @pytest.fixture
@@ -236,19 +226,5 @@ def test_workers_keep_what_they_free(trims):
 def test_a_worker_that_dies_changes_nothing(X):
     """The codes of a lost worker are computed again, from the first pass on."""
     alone = learner(max_iter=6).fit(X)
-    arguments = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
-    with Client(processes=True, **arguments) as client:
-        client.run(lambda: None)
-        pids = list(client.run(os.getpid).values())
-        dying = learner(max_iter=6)
-        keep = dying._keep
-
-        def kill(**always):
-            if dying.state_.n_steps == 3 and pids:
-                os.kill(pids.pop(), signal.SIGKILL)
-            keep(**always)
-
-        dying._keep = kill
-        found = fit(dying, X_of(X), client=client)
-    assert not pids[1:]
+    found = fit_while_a_worker_dies(learner(max_iter=6), X_of(X), 3)
     assert same(alone, found)

@@ -8,7 +8,7 @@ import csc
 pytest.importorskip("distributed", reason="needs Dask: mlcsc[distributed]")
 
 import dask.array as da
-from dask.distributed import Client
+from on_dask import few_together
 
 from csc.distributed import fit, read_codes, sparse_code, transform
 from csc.distributed._boxes import Cut, extents_of
@@ -16,13 +16,6 @@ from csc.distributed._cluster import Workers
 from csc.geometry import Geometry
 
 TOL = {"float32": 1e-5, "float64": 1e-6}
-
-
-@pytest.fixture(scope="module")
-def client():
-    arguments = {"processes": False, "n_workers": 2, "threads_per_worker": 1}
-    with Client(dashboard_address=":0", **arguments) as client:
-        yield client
 
 
 def signal_of(rng, shape, atoms):
@@ -99,8 +92,7 @@ def test_rounds_show_a_bar_when_asked(client, rng, capsys):
 
 
 def test_signals_of_a_learner_are_transformed_where_they_are(client, rng, monkeypatch):
-    for module in ("csc.learn.signals", "csc.distributed._signals"):
-        monkeypatch.setattr(f"{module}.SAMPLES", 700)
+    few_together(monkeypatch, 700)
     X = rng.laplace(size=(11, 1, 15, 14)).astype("float32")
     X[8] = np.nan
     chunked = da.from_array(X, chunks=(4, 1, 15, 14))

@@ -1,8 +1,5 @@
 """Layers learned on Dask: the atoms of one machine."""
 
-import os
-import signal
-
 import numpy as np
 import pytest
 
@@ -11,25 +8,16 @@ import csc
 pytest.importorskip("distributed", reason="needs Dask: mlcsc[distributed]")
 
 import dask.array as da
-from dask.distributed import Client
+from on_dask import few_together, fit_while_a_worker_dies
 
 from csc.distributed import DaskSignals, fit, plan, transform
 from csc.learn.signals import Signals
 
 
-@pytest.fixture(scope="module")
-def client():
-    arguments = {"processes": False, "n_workers": 3, "threads_per_worker": 1}
-    with Client(dashboard_address=":0", **arguments) as client:
-        yield client
-
-
 @pytest.fixture(autouse=True)
-def few_together(monkeypatch):
-    """Groups of a few signals, so that there are many of them, and short updates."""
+def many_groups_and_short_updates(monkeypatch):
+    few_together(monkeypatch, 200)
     monkeypatch.setattr("csc.learn.multilayer.PASSES", 2)
-    for module in ("csc.learn.signals", "csc.distributed._signals"):
-        monkeypatch.setattr(f"{module}.SAMPLES", 200)
 
 
 @pytest.fixture
@@ -130,19 +118,7 @@ def test_a_plan_counts_what_a_worker_holds(client, X):
 
 def test_a_worker_that_dies_changes_nothing(X):
     alone = learner(lmbda=(0.1, 0.3), max_iter=4, **SOON).fit(X)
-    arguments = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
-    with Client(processes=True, **arguments) as client:
-        pids = list(client.run(os.getpid).values())
-        dying = learner(lmbda=(0.1, 0.3), max_iter=4, **SOON)
-        keep = dying._keep
-
-        def kill(**always):
-            if dying.state_.n_steps == 2 and pids:
-                os.kill(pids.pop(), signal.SIGKILL)
-            keep(**always)
-
-        dying._keep = kill
-        found = fit(dying, of(X), client=client)
-    assert not pids[1:]
+    dying = learner(lmbda=(0.1, 0.3), max_iter=4, **SOON)
+    found = fit_while_a_worker_dies(dying, of(X), 2)
     for a, b in zip(alone.atoms_, found.atoms_, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)  # groups here are of other sizes

@@ -105,6 +105,11 @@ def tree(join, name, leaves):
     return leaves[0]
 
 
+def listed(client, tasks):
+    """All that tasks find, each a list, in order and here."""
+    return [one for some in client.gather(submit(client, tasks)[0]) for one in some]
+
+
 def submit(client, *lists):
     """Futures of lists of tasks, sent as one graph: the scheduler sees what belongs together."""
     flat = [task for tasks in lists for task in tasks]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from csc.distributed import _work
-from csc.distributed._cluster import each, submit, task, tree
+from csc.distributed._cluster import each, listed, submit, task, tree
 from csc.learn.deep_coding import largest
 from csc.learn.deep_step import DeepBatch
 from csc.learn.deep_update import product
@@ -37,8 +37,7 @@ class DaskGroups:
         """The penalty with its strength in numbers, the largest that any group gives."""
         model, name = self._model(_work.Model(dictionary, penalty))
         tasks = each("resolve", _work.resolve, name, [(group, model) for group in self.groups])
-        found = self.signals.client.gather(submit(self.signals.client, tasks)[0])
-        strengths = [penalty for some in found for penalty in some]
+        strengths = listed(self.signals.client, tasks)
         if not strengths:
             raise ValueError("X holds nothing that was observed; there is nothing to learn from")
         return max(strengths, key=lambda penalty: penalty.lmbda)
@@ -48,17 +47,14 @@ class DaskGroups:
         model, name = self._model(model)
         arguments = [(group, model) for group in self.groups]
         tasks = each("resolve", _work.resolve_layers, name, arguments)
-        found = self.signals.client.gather(submit(self.signals.client, tasks)[0])
-        return largest([penalties for some in found for penalties in some])
+        return largest(listed(self.signals.client, tasks))
 
     def windows(self, extents, n, seeds):
         """`csc.learn.windows.candidates` of all groups, each with a seed of its own."""
         pairs = zip(self.groups, seeds.spawn(len(self.groups)), strict=True)
         arguments = [(group, extents, n, own) for group, own in pairs]
         name = self.signals.keys.of_round()
-        tasks = each("window", _work.look_for_windows, name, arguments)
-        found = self.signals.client.gather(submit(self.signals.client, tasks)[0])
-        return [one for some in found for one in some]
+        return listed(self.signals.client, each("window", _work.look_for_windows, name, arguments))
 
     def codes(self, dictionary, penalty, tol):
         """Codes of each group, as futures: they stay on the workers."""
@@ -144,8 +140,7 @@ class DaskBatch:
 
     def worst(self, extents, number):
         """Candidates of `csc.learn.replace.worst` from all groups."""
-        tasks = self.each("worst", _work.look_for_worst, extents, number)
-        return [one for some in self.client.gather(submit(self.client, tasks)[0]) for one in some]
+        return listed(self.client, self.each("worst", _work.look_for_worst, extents, number))
 
     @property
     def client(self):
@@ -168,8 +163,7 @@ class DaskPrices:
     def value(self, layers):
         """Of the codes at these atoms."""
         tasks = self._each("price", _work.prices, self._name, layers)
-        found = self.batch.client.gather(submit(self.batch.client, tasks)[0])
-        return sum(price for some in found for price in some) / self.batch.of.number
+        return sum(listed(self.batch.client, tasks)) / self.batch.of.number
 
     def slope(self, layers, i):
         """Gradient for the atoms of layer i, counted from 0; the first has no price above it."""

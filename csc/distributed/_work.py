@@ -12,7 +12,7 @@ from threadpoolctl import ThreadpoolController
 
 from csc.distributed._boxes import together
 from csc.distributed._malloc import keep_freed
-from csc.learn.batch import Coded, join, summarise
+from csc.learn.batch import Coded, add_pairs, join, summarise
 from csc.learn.coding import code, in_numbers
 from csc.learn.deep_coding import LayersModel, code_layers, layers_in_numbers
 from csc.learn.deep_update import Between, price_of, slope_of
@@ -212,7 +212,7 @@ def join_summaries(*parts):
 
 def join_pairs(*parts):
     """A node of the tree of what lies around atoms."""
-    return join_all(lambda one, other: (one[0] + other[0], one[1] + other[1]), *parts)
+    return join_all(add_pairs, *parts)
 
 
 def look_around(groups, model, codes, reach):
