@@ -15,7 +15,9 @@ INSTALL = "pip install 'mlcsc[gpu-cuda13]', or 'mlcsc[gpu-cuda12]' for drivers o
 def namespace(*arrays):
     """Return numpy or cupy, whichever owns every array; refuse a mixture."""
     cp = sys.modules.get("cupy")  # never import cupy on the user's behalf
-    on_gpu = {cp is not None and isinstance(a, cp.ndarray) for a in arrays}
+    if cp is None:
+        return np
+    on_gpu = {isinstance(a, cp.ndarray) for a in arrays}
     if len(on_gpu) != 1:
         raise TypeError(
             "arrays live on different devices (NumPy and CuPy mixed); "

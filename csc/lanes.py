@@ -27,12 +27,20 @@ FEW = 8  # terms a row, at least, in a chunk
 
 def is_batch_last(a):
     """Whether signals lie side by side in memory."""
-    return not a.flags.c_contiguous and np.moveaxis(a, 0, -1).flags.c_contiguous
+    return not a.flags.c_contiguous and _signals_last(a).flags.c_contiguous
 
 
 def batch_last(a):
     """The same array, its signals side by side in memory."""
-    return np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 0, -1)), -1, 0)
+    return _signals_first(np.ascontiguousarray(_signals_last(a)))
+
+
+def _signals_last(a):  # `np.moveaxis` takes longer than the products of small signals
+    return a.transpose(*range(1, a.ndim), 0)
+
+
+def _signals_first(a):
+    return a.transpose(-1, *range(a.ndim - 1))
 
 
 def pays(dictionary, signal_extents):
@@ -110,20 +118,21 @@ class Lanes:
 
     @classmethod
     def of(cls, dictionary, a, signal_extents):
-        """The maps for arrays like ``a``, or None where other ways are faster; the last are kept.
+        """The maps for arrays like ``a``, or None where other ways are faster.
 
-        Signals side by side go this way, and atoms that are mostly zeros.
+        Signals side by side go this way, and atoms that are mostly zeros. The last maps of each
+        order of memory are kept.
         """
         if namespace(a) is not np:
             return None
         side_by_side = is_batch_last(a)
         if not side_by_side and not pays(dictionary, signal_extents):
             return None
-        key = len(a), signal_extents, side_by_side
-        last = dictionary.__dict__.get("_last_lanes")
-        if last is None or last[0] != key:
-            last = key, cls(dictionary, (len(a), *signal_extents), side_by_side)
-            object.__setattr__(dictionary, "_last_lanes", last)
+        name, shape = f"_lanes_{side_by_side}", (len(a), *signal_extents)
+        last = dictionary.__dict__.get(name)
+        if last is None or last[0] != shape:
+            last = shape, cls(dictionary, shape, side_by_side)
+            object.__setattr__(dictionary, name, last)
         return last[1]
 
     @property
@@ -298,11 +307,11 @@ class Lanes:
         if not self.side_by_side:
             return self.buffers.empty(prod(shape), self.atoms.dtype).reshape(shape)
         flat = self.buffers.empty(prod(shape), self.atoms.dtype)
-        return np.moveaxis(flat.reshape(k, *extents, n), -1, 0)
+        return _signals_first(flat.reshape(k, *extents, n))
 
     def _flat(self, a, writes=False):  # noqa: FBT002
         """Memory of an array, in the order of these maps."""
-        flat = np.moveaxis(a, 0, -1) if self.side_by_side else a
+        flat = _signals_last(a) if self.side_by_side else a
         flat = np.ascontiguousarray(flat).reshape(-1)
         if not writes:
             flat = flat.view()

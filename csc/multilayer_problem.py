@@ -132,26 +132,33 @@ class MultiLayerProblem:
 
     def chain(self, z: Array) -> tuple[Array, ...]:
         """``D_{i+1} ... D_L z`` for i = 0 (signals), ..., L (``z``)."""
-        chain = [batch_last(z) if self._side_by_side else z]
+        chain = [self._in_order(z)]
         for part in reversed(self.layers):
             chain.insert(0, part.synthesize(chain[0]))
         return tuple(chain)
 
     @cached_property
     def _side_by_side(self):
-        """Whether arrays of many signals are kept batch last in memory, see `csc.lanes`."""
-        on_host = namespace(self.x) is np
-        return on_host and len(self.layers) > 1 and len(self.x) >= SIDE_BY_SIDE
+        """Whether arrays of many signals are kept batch last in memory, see `csc.lanes`.
+
+        Patches are not: their dictionaries are matrices, which take signals as rows.
+        """
+        many = len(self.layers) > 1 and len(self.x) >= SIDE_BY_SIDE
+        return self.on_host and many and not self.layers[0].is_patch
+
+    def _in_order(self, a):
+        """The same array, in the order of memory that the layers' maps want."""
+        return batch_last(a) if self._side_by_side else a
 
     @cached_property
     def _signals(self):
-        return batch_last(self.x) if self._side_by_side else self.x
+        return self._in_order(self.x)
 
     def gather(self, arrays: Sequence[Array]) -> Array:
         """Adjoint of `chain`: ``sum_i (D_{i+1} ... D_L)^T a_i``."""
         total, *others = arrays
         for part, a in zip(self.layers, others, strict=True):
-            total = part.dictionary.adjoint(total) + a
+            total = part.dictionary.adjoint(self._in_order(total)) + a
         return total
 
     def prox(self, codes: Sequence[Array], step: float) -> tuple[Array, ...]:

@@ -225,3 +225,11 @@ def test_what_a_step_gave_is_not_lent_again():
     for s, copies in zip(states[:3], kept, strict=True):
         for g, copy in zip(s.z, copies, strict=True):
             np.testing.assert_array_equal(g, copy)
+
+
+def test_maps_are_kept_for_both_orders_of_memory(rng):
+    atoms = rng.standard_normal((6, 2, 9)) * (rng.random((6, 2, 9)) < 0.1)
+    D, x = csc.Dictionary(atoms), rng.standard_normal((20, 2, 30))
+    both = [D.lanes(a, (30,)) for a in (x, batch_last(x))]
+    assert [D.lanes(a, (30,)) for a in (x, batch_last(x))] == both
+    assert [one.side_by_side for one in both] == [False, True]

@@ -11,6 +11,7 @@ import csc
 from csc import fourier
 from csc.guarantees import stripe_norm
 from csc.samplers import cosparse_signals, sparse_cascade, sparse_signals
+from csc.solvers import holistic_pursuit
 
 FREE = csc.L1(0.0)
 SHAPES = [(4, 1, 5), (6, 4, 3), (5, 6, 2)]
@@ -119,9 +120,14 @@ def holistic_case(case, rng, lmbda=0.05):
     return problem, naive_multilayer.matrices(D.layers, S), counts
 
 
-@pytest.mark.parametrize("debias", [False, True])
-@pytest.mark.parametrize("case", CASES)
-def test_holistic_pursuit_is_its_transcription(case, debias, rng):
+@pytest.mark.parametrize(
+    ("case", "debias", "way"),
+    [*((case, debias, "inverses") for case in CASES for debias in (False, True)),
+     ("stride", True, "gradients"), ("three", False, "gradients")],
+)  # fmt: skip
+def test_holistic_pursuit_is_its_transcription(case, debias, way, rng, monkeypatch):
+    if way == "gradients":
+        monkeypatch.setattr(holistic_pursuit, "FEW", 0)
     problem, dense, counts = holistic_case(case, rng)
     solver = csc.HolisticPursuit(counts, debias=debias, tol=1e-8)
     state, rounds = solver.init(problem, problem.zeros()), 0
@@ -143,6 +149,17 @@ def test_holistic_pursuit_is_its_transcription(case, debias, rng):
             assert case == "convolutional" or mask[n].ravel()[rows].all()
             np.testing.assert_allclose(codes[n].ravel(), expected, atol=1e-4)
             assert not codes[n][mask[n]].any()
+
+
+def test_inverses_and_conjugate_gradients_solve_the_same_least_squares(rng, monkeypatch):
+    problem, _, _ = holistic_case("three", rng)
+    masks = [rng.random(shape) < 0.3 for shape in problem.code_shapes[:-1]]
+    b = rng.standard_normal(problem.code_shape)
+    exact = holistic_pursuit._least_squares(problem, masks, 0.1)(b, None)
+    monkeypatch.setattr(holistic_pursuit, "FEW", 0)
+    monkeypatch.setattr(holistic_pursuit, "INEXACT", 0)
+    steps = holistic_pursuit._least_squares(problem, masks, 0.1)(b, 0 * b)
+    np.testing.assert_allclose(steps, exact, rtol=1e-9, atol=1e-10)
 
 
 def test_without_zeros_it_is_the_lasso_of_the_product(rng):
@@ -179,6 +196,7 @@ def test_the_right_zeros_take_noise_away(rng):
 )
 def test_rounds_end_when_their_codes_are_as_exact_as_tol_asks(case, rho, rng, monkeypatch):
     problem, _, counts = holistic_case(case, rng)
+    monkeypatch.setattr(holistic_pursuit, "FEW", 0)
     exact = csc.solve(problem, csc.HolisticPursuit(counts, tol=1e-9)).codes[-1]
     chain, calls = csc.MultiLayerProblem.chain, []
     monkeypatch.setattr(

@@ -41,8 +41,9 @@ class HolisticPursuit:
 
     The problem of a step is solved by alternating directions [2]_: ``g`` is split from its sparse
     copy, ``K_i g`` from zeros on Lambda_i; nothing is split elsewhere. The quadratic problem is
-    left to some warm-started conjugate gradients, so that no null space is computed and nothing
-    larger than the codes is kept. (The authors' code projects on the null space, by its SVD.)
+    solved by inverses for up to 1024 codes a signal, and beyond left to some warm-started conjugate
+    gradients, so that no null space is computed and nothing larger than the codes is kept. (The
+    authors' code projects on the null space, by its SVD.)
 
     Parameters
     ----------
@@ -160,16 +161,20 @@ class HolisticPursuit:
 
     def _solve(self, problem, masks, sweep, prox):
         """Sweeps until the residuals are small; every tenth one rho is balanced."""
+        least_squares = _least_squares(problem, masks, sweep.rho)
         for n in range(1, self.max_sweeps + 1):
             s_old = sweep.s
-            sweep, off = _sweep(problem, masks, sweep, prox)
+            sweep, off = _sweep(problem, masks, sweep, prox, least_squares)
             if n % 10 == 0:
                 # in units of the duals, [2], sec. 3.3.1: of the size of lmbda, not of D^T x
                 dual, scale = _energy(sweep.s - s_old), sum(map(_energy, sweep.w))
                 small = off <= self.tol**2 * _energy(sweep.gamma)
                 if small and dual <= self.tol**2 * scale:
                     break
+                rho = sweep.rho
                 sweep = _balanced(sweep, off * scale, dual * _energy(sweep.gamma))
+                if sweep.rho != rho:
+                    least_squares = _least_squares(problem, masks, sweep.rho)
         return sweep
 
 
@@ -177,12 +182,16 @@ STIFF = 100.0  # rho of the zeros, in units of that of the codes
 RELAX = 1.7  # [2], sec. 3.4.3
 CG_STEPS = 50
 INEXACT = 0.1  # of the residual that conjugate gradients start from
+FEW = 2**10  # codes of a signal, at most, whose normal matrix is inverted
+MOST = 2**25  # numbers, at most, of all inverses: 256 MB
 
 
-def _sweep(problem, masks, sweep, prox):
+def _sweep(problem, masks, sweep, prox, least_squares):
     """One sweep, and the squared distance of the codes from their copies and from the zeros."""
-    (_, s_old, w, rho), number = sweep, sweep.s.dtype.type
-    gamma = _least_squares(problem, masks, sweep)
+    (gamma, s_old, w, rho), number = sweep, sweep.s.dtype.type
+    mid = (-number(STIFF * rho) * a for a in w[:-1])
+    b = problem.gather((problem.x, *mid, number(rho) * (s_old - w[-1])))
+    gamma = least_squares(b, gamma)
     _, *codes = problem.chain(gamma)
     misses = [g * m for g, m in zip(codes, masks, strict=False)]
     h = number(RELAX) * gamma + number(1 - RELAX) * s_old
@@ -192,20 +201,49 @@ def _sweep(problem, masks, sweep, prox):
     return Sweep(gamma, s, (*duals, w[-1] + h - s), rho), off
 
 
-def _least_squares(problem, masks, sweep):
-    """Conjugate gradients on ``(K_0^T K_0 + rho (I + sum_i K_i^T M_i K_i)) gamma = b``."""
-    gamma, s, w, rho = sweep
-    rho = gamma.dtype.type(rho)
-    stiff = gamma.dtype.type(STIFF) * rho
-    b = problem.gather((problem.x, *(-stiff * a for a in w[:-1]), rho * (s - w[-1])))
+def _least_squares(problem, masks, rho):
+    """``(b, guess) -> gamma`` that solves ``A gamma = b``, exactly for few codes a signal.
+
+    ``A = K_0^T K_0 + rho (I + STIFF sum_i K_i^T M_i K_i)``, M_i the zeros.
+    """
+    n, *shape = problem.code_shape
+    size = int(np.prod(shape))
+    few = size <= FEW and n * size**2 <= MOST
+    return (_by_inverses if few else _by_gradients)(problem, masks, rho)
+
+
+def _by_inverses(problem, masks, rho):
+    """One inverse for each signal, in float64."""
+    n, *shape = problem.code_shape
+    size = int(np.prod(shape))
+    basis = np.eye(size, dtype=problem.x.dtype).reshape(size, *shape)
+    K_0, *mids, _ = (a.reshape(size, -1).astype("float64") for a in problem.chain(basis))
+    A = np.tile(K_0 @ K_0.T + rho * np.eye(size), (n, 1, 1))
+    for K, M in zip(mids, masks, strict=True):  # rows are what each code adds to the mid layer
+        for i, zeros in enumerate(M.reshape(n, -1)):
+            A[i] += STIFF * rho * K[:, zeros] @ K[:, zeros].T
+    inverses = np.linalg.inv(A)
+
+    def solve(b, guess):  # noqa: ARG001  needs none
+        return (inverses @ b.reshape(n, size, 1)).reshape(b.shape).astype(b.dtype)
+
+    return solve
+
+
+def _by_gradients(problem, masks, rho):
+    """Conjugate gradients from a guess: nothing larger than the codes is kept."""
 
     def normal(g):
         fit, *codes = problem.chain(g)
-        mid = (stiff * a * m for a, m in zip(codes, masks, strict=False))
-        return problem.gather((fit, *mid, rho * g))
+        number = g.dtype.type
+        mid = (number(STIFF * rho) * a * m for a, m in zip(codes, masks, strict=False))
+        return problem.gather((fit, *mid, number(rho) * g))
 
-    floor = np.finfo(b.dtype).eps
-    return conjugate_gradients(normal, b, gamma, CG_STEPS, floor=floor, share=INEXACT)
+    def solve(b, guess):
+        floor = np.finfo(b.dtype).eps
+        return conjugate_gradients(normal, b, guess, CG_STEPS, floor=floor, share=INEXACT)
+
+    return solve
 
 
 def _balanced(sweep, primal, dual):

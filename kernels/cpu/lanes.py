@@ -21,6 +21,7 @@ from csc.kernels.cpu.threads import in_batches
 from csc.kernels.cpu.vectors import BLOCK, add_products, add_products_of_four
 
 FOUR = 4  # rows that share a list of offsets, where few terms are 0
+WORK = 2**19  # multiplications, a vector at a time, that are worth a thread
 ROWS = 128  # sums that are made at once: BLOCK numbers each, together half of a core's cache
 
 
@@ -91,7 +92,7 @@ def sum_products(buffer, terms, grid, out):
         Overwritten: flat memory of codes or signals.
     """
     terms, grid = Terms(*terms), Grid(*grid)
-    in_batches(_sum_products, _pieces(grid), buffer, terms, grid, out, least=1)
+    in_batches(_sum_products, _pieces(grid), buffer, terms, grid, out, least=_least(terms, grid))
 
 
 def shrink_products(buffer, terms, grid, point, prox, out):  # noqa: PLR0913
@@ -114,7 +115,7 @@ def shrink_products(buffer, terms, grid, point, prox, out):  # noqa: PLR0913
     number, uphill = out.dtype.type, np.zeros(_pieces(grid))
     rules = thresholds, number(momentum), number(factor), number(0 if positive else 1)
     arrays = buffer, terms, grid, z, z_old, rules, out, uphill
-    in_batches(_shrink_products, len(uphill), *arrays, least=1)
+    in_batches(_shrink_products, len(uphill), *arrays, least=_least(terms, grid))
     return float(uphill.sum())
 
 
@@ -133,14 +134,19 @@ def largest_products(buffer, terms, grid, worths, positive, out):  # noqa: PLR09
         Overwritten.
     """
     terms, grid, mirror = Terms(*terms), Grid(*grid), out.dtype.type(0 if positive else -1)
-    pieces = _pieces(grid) // _parts(grid)
-    in_batches(_largest_products, pieces, buffer, terms, grid, worths, mirror, out, least=1)
+    pieces, least = _pieces(grid) // _parts(grid), 1 + WORK // (len(terms.values) * BLOCK)
+    in_batches(_largest_products, pieces, buffer, terms, grid, worths, mirror, out, least=least)
 
 
 def _pieces(grid):
     """Blocks of positions of a group of signals, times parts of the rows."""
     (b, n), (q0, q1, q2) = grid.lanes, grid.positions
     return -(-n // b) * q0 * q1 * -(-q2 * b // BLOCK) * _parts(grid)
+
+
+def _least(terms, grid):
+    """Pieces that are worth a thread."""
+    return 1 + WORK * _parts(grid) // (len(terms.values) * BLOCK)
 
 
 @njit(cache=True)
