@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from csc._device import namespace
+from csc._device import namespace, native
 from csc._validate import check_number
 from csc.html import Curved
 from csc.penalties import Relative, check_lmbda
@@ -37,10 +37,12 @@ class L0(Curved):
 
     def value(self, z: Array) -> float:
         """Penalty of codes ``z``."""
+        z = native(z)
         return float(self.lmbda) * int((z != 0).sum())
 
     def prox(self, z: Array, step: float) -> Array:
         """argmin_u  step lmbda ||u||_0 + 1/2 ||u - z||^2: hard-threshold at sqrt(2 step lmbda)."""
+        z = native(z)
         return z * (z * z > 2 * step * self.lmbda)
 
     def lmbda_max(self, correlations: Array, energies: Array) -> float:
@@ -90,6 +92,7 @@ class LogPenalty(Curved):
 
     def value(self, z: Array) -> float:
         """Penalty of codes ``z``, accumulated in float64."""
+        z = native(z)
         scaled = z / z.dtype.type(self.scale)
         return float(self.lmbda) * float(namespace(z).log1p(scaled * scaled).sum(dtype="float64"))
 
@@ -99,6 +102,7 @@ class LogPenalty(Curved):
         Stationary points solve ``u^3 - a u^2 + (s^2 + 2 step lmbda) u - a s^2 = 0`` with
         a = |z|, s = scale; of its real roots, all in [0, a], the one of least cost is taken.
         """
+        z = native(z)
         xp = namespace(z)
         a = abs(z).astype("float64")
         weight, s2 = step * self.lmbda, self.scale**2

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from csc._device import namespace
+from csc._device import namespace, native
 from csc._validate import check_count, check_floats, check_number
 from csc.html import Curved
 from csc.types import Array, Extents
@@ -143,6 +143,7 @@ class L1(Curved):
 
     def values(self, z: Array) -> Array:
         """Penalty of each signal's codes ``(N,)``, in float64."""
+        z = native(z)
         sizes = abs(z) if self.weights is None else abs(z) * self._weights(z)
         rows = _rows(sizes)
         values = float(self.lmbda) * rows.sum(axis=1, dtype="float64")
@@ -152,6 +153,7 @@ class L1(Curved):
 
     def prox(self, z: Array, step: float) -> Array:
         """argmin_u  step * lmbda * sum(w |u|) + 1/2 ||u - z||^2: soft-threshold at step lmbda w."""
+        z = native(z)
         return _soft_threshold(z, step * self.lmbda * self._weights(z), self.positive)
 
     def lmbda_max(self, correlations: Array, energies: Array | None = None) -> float:  # noqa: ARG002
@@ -236,6 +238,7 @@ class ElasticNet(Curved):
 
     def values(self, z: Array) -> Array:
         """Penalty of each signal's codes ``(N,)``, in float64."""
+        z = native(z)
         rows = _rows(z)
         squares = (rows * rows).sum(axis=1, dtype="float64")
         sizes = abs(rows).sum(axis=1, dtype="float64")
@@ -246,6 +249,7 @@ class ElasticNet(Curved):
 
     def prox(self, z: Array, step: float) -> Array:
         """argmin_u  step g(u) + 1/2 ||u - z||^2: soft-threshold, then shrink."""
+        z = native(z)
         shrunk = _soft_threshold(z, step * self.lmbda, self.positive)
         return shrunk / namespace(z).asarray(1 + step * self.lmbda * self.ridge, dtype=z.dtype)
 
@@ -329,11 +333,13 @@ class GroupL21(Curved):
 
     def values(self, z: Array) -> Array:
         """Penalty of each signal's codes ``(N,)``, in float64."""
+        z = native(z)
         norms = self._norms(z).reshape(len(z), -1)
         return float(self.lmbda) * norms.sum(axis=1, dtype="float64")
 
     def prox(self, z: Array, step: float) -> Array:
         """argmin_u  step g(u) + 1/2 ||u - z||^2: shorten each group by ``step lmbda``."""
+        z = native(z)
         xp, norms = namespace(z), self._norms(z)
         threshold = xp.asarray(step * self.lmbda, dtype=z.dtype)
         factor = xp.maximum(norms - threshold, 0) / xp.where(norms > 0, norms, 1)
