@@ -20,6 +20,7 @@ from csc.kernels.cpu.proximal import _threshold
 from csc.kernels.cpu.threads import in_batches
 from csc.kernels.cpu.vectors import BLOCK, add_products, add_products_of_four
 
+SIDE_BY_SIDE = BLOCK * np.arange(BLOCK)  # offsets of the rows of a tile
 FOUR = 4  # rows that share a list of offsets, where few terms are 0
 WORK = 2**19  # multiplications, a vector at a time, that are worth a thread
 ROWS = 128  # sums that are made at once: BLOCK numbers each, together half of a core's cache
@@ -260,14 +261,20 @@ def _add_up(buffer, terms, grid, where, tile, sums):  # noqa: PLR0913
 
 @njit(cache=True)
 def _add_whole(buffer, base, terms, spans, tile, sums):  # noqa: PLR0913
-    """Add a chunk to rows that share its offsets: what they read is put side by side once."""
+    """Add a chunk to rows that share its offsets.
+
+    What many rows read is put side by side once: in the buffer it lies far apart.
+    """
     begin, end, _ = spans[0]
-    for i in range(begin, end):
-        first = base + terms.offsets[i]
-        _copy(buffer[first : first + BLOCK], tile[(i - begin) * BLOCK :])
+    source, offsets = buffer, terms.offsets
+    if len(spans) > 1:
+        for i in range(begin, end):
+            first = base + terms.offsets[i]
+            _copy(buffer[first : first + BLOCK], tile[(i - begin) * BLOCK :])
+        source, offsets, base, begin, end = tile, SIDE_BY_SIDE, 0, 0, end - begin
     for g, (_, _, value) in enumerate(spans):
         own = sums[FOUR * BLOCK * g :]
-        add_products_of_four(tile, end - begin, terms.values, value, own)
+        add_products_of_four(source, base, offsets, begin, end, terms.values, value, own)
 
 
 @njit(cache=True, nogil=True)

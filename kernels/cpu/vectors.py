@@ -25,11 +25,25 @@ def add_products(typing, source, base, offsets, first, last, values, start, sums
 
     Eight registers of sums and a load for each product: what the cache gives is what it takes.
     """
+    return _sums_of_products((1, 8), source, offsets, values, sums)
+
+
+@intrinsic
+def add_products_of_four(typing, source, base, offsets, first, last, values, start, sums):  # noqa: ARG001, PLR0913
+    """The same of four rows, row r at ``sums[BLOCK r]``, its value of term i at ``4 i + r``.
+
+    Each load serves four products, and eight registers of sums are as many as two multipliers with
+    a latency of four cycles need. With twelve of them one went to memory and back.
+    """
+    return _sums_of_products((4, 2), source, offsets, values, sums)
+
+
+def _sums_of_products(shape, source, offsets, values, sums):
     whole = types.int64
     signature = types.void(source, whole, offsets, whole, whole, values, whole, sums)
 
     def generate(context, builder, signature, given):
-        rows = _Sums(context, builder, signature.args, given, (0, 5, 7), (1, 8))
+        rows = _Sums(context, builder, signature.args, given, (0, 5, 7), shape)
         offsets = context.make_array(signature.args[2])(context, builder, given[2]).data
         base, first, last, start = (given[i] for i in (1, 3, 4, 6))
 
@@ -37,24 +51,6 @@ def add_products(typing, source, base, offsets, first, last, values, start, sums
             return builder.add(base, builder.load(builder.gep(offsets, [builder.add(first, i)])))
 
         rows.add(builder.sub(last, first), start, place)
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-@intrinsic
-def add_products_of_four(typing, source, terms, values, start, sums):  # noqa: ARG001, PLR0913
-    """``sums[BLOCK r + j] += sum_i values[start + 4 i + r] source[BLOCK i + j]``, r < 4, j < BLOCK.
-
-    Each load serves four products, and eight registers of sums are as many as two multipliers
-    with a latency of four cycles need. With twelve of them one went to memory and back.
-    """
-    whole = types.int64
-    signature = types.void(source, whole, values, whole, sums)
-
-    def generate(context, builder, signature, given):
-        rows = _Sums(context, builder, signature.args, given, (0, 2, 4), (4, 2))
-        rows.add(given[1], given[3], lambda i: builder.mul(i, _word(BLOCK)))
         return context.get_dummy_value()
 
     return signature, generate
