@@ -9,6 +9,7 @@ import pytest
 
 import csc
 from csc import lanes
+from csc.kernels.cpu.lanes import ROWS
 from csc.lanes import Lanes, batch_last, is_batch_last
 from csc.testing import dot_test
 
@@ -233,3 +234,17 @@ def test_maps_are_kept_for_both_orders_of_memory(rng):
     both = [D.lanes(a, (30,)) for a in (x, batch_last(x))]
     assert [D.lanes(a, (30,)) for a in (x, batch_last(x))] == both
     assert [one.side_by_side for one in both] == [False, True]
+
+
+@pytest.mark.parametrize("largest", ["anywhere", 5, -1])
+@pytest.mark.parametrize("positive", [False, True])
+def test_the_largest_correlation_is_found_in_every_part_of_the_atoms(positive, largest, rng):
+    shape = 2 * ROWS + 2, 2, 3, 4
+    D = csc.Dictionary(rng.standard_normal(shape) * (rng.random(shape) < 0.2))
+    x, worths = rng.standard_normal((2, 2, 9, 80)), 1 + rng.random(D.n_atoms)
+    if largest != "anywhere":
+        worths[largest] = 50.0
+    q = worths[:, None, None] * D.adjoint(x)
+    expected = (np.maximum(q, 0) if positive else abs(q)).max(axis=1)
+    found = Lanes(D, (2, 9, 80), side_by_side=False).excess(x, worths, positive)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
