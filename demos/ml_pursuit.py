@@ -74,7 +74,8 @@ def draw(layers, curves, zeros):
             xlabel="zeros of the mid layer; {} codes, {} dB".format(*case),
             ylabel="median error in dB",
         )
-    axes[0, 2].legend(fontsize=8)
+    axes[0, 2].margins(y=0.25)  # room for the names
+    axes[0, 2].legend(fontsize=8, ncols=2, loc="upper left")
     return figure
 
 
