@@ -131,7 +131,10 @@ def picture(curves):
     """Relative excess against time, an axis a case."""
     rows = -(-len(curves) // 3)
     figure = blank(15, 4 * rows)
-    for axes, (name, lines) in zip(figure.subplots(rows, 3).flat, curves.items(), strict=False):
+    panels = figure.subplots(rows, 3).flat
+    for axes in panels[len(curves) :]:
+        axes.set_axis_off()
+    for axes, (name, lines) in zip(panels, curves.items(), strict=False):
         for solver, points in lines.items():
             seconds, excess = np.array(points).T
             axes.loglog(seconds, np.maximum(excess, 1e-8), "o-", ms=3, label=solver)
