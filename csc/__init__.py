@@ -34,7 +34,8 @@ _NAMES = {
     "csc.multilayer_dictionary": ["MultiLayerDictionary"],
     "csc.multilayer_problem": ["MultiLayerProblem"],
     "csc.path": ["lmbda_for_sparsity", "lmbda_path", "noise_constrained"],
-    "csc.penalties": ["L1", "ElasticNet", "GroupL21", "Relative", "TargetSparsity"],
+    "csc.penalties": ["L1", "ElasticNet", "GroupL21"],
+    "csc.strengths": ["Relative", "TargetSparsity"],
     "csc.problem": ["Problem"],
     "csc.solving": ["Solution", "lmbda_max", "solve", "sparse_code"],
     "csc.solvers": [

@@ -40,8 +40,6 @@ from csc.path import noise_constrained as noise_constrained
 from csc.penalties import L1 as L1
 from csc.penalties import ElasticNet as ElasticNet
 from csc.penalties import GroupL21 as GroupL21
-from csc.penalties import Relative as Relative
-from csc.penalties import TargetSparsity as TargetSparsity
 from csc.problem import Problem as Problem
 from csc.solvers import ADMM as ADMM
 from csc.solvers import FISTA as FISTA
@@ -64,6 +62,8 @@ from csc.solving import solve as solve
 from csc.solving import sparse_code as sparse_code
 from csc.store import load as load
 from csc.store import save as save
+from csc.strengths import Relative as Relative
+from csc.strengths import TargetSparsity as TargetSparsity
 from csc.torch_layers import from_torch as from_torch
 from csc.torch_layers import to_torch as to_torch
 from csc.versions import show_versions as show_versions

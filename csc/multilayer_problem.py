@@ -14,8 +14,8 @@ from csc._validate import check_instance, check_scale
 from csc.html import card
 from csc.lanes import SIDE_BY_SIDE, batch_last
 from csc.multilayer_dictionary import MultiLayerDictionary
-from csc.penalties import Relative, resolved
 from csc.problem import Problem
+from csc.strengths import Relative, resolved
 from csc.types import Array, Extents, Penalty
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from csc._device import namespace, native
 from csc._validate import check_number
 from csc.html import Curved
-from csc.penalties import Relative, check_lmbda
+from csc.strengths import Relative, check_lmbda
 from csc.types import Array
 
 

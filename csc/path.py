@@ -11,11 +11,12 @@ from csc._device import namespace
 from csc._validate import check_count, check_number
 from csc.dictionary import Dictionary
 from csc.measured import Measured
-from csc.penalties import L1, Relative
+from csc.penalties import L1
 from csc.problem import Problem
 from csc.progress import counted
 from csc.solving import Solution, solve
 from csc.sparse import SparseCodes
+from csc.strengths import Relative
 from csc.types import Array, Penalty
 
 LEAST = 1e-6  # of lmbda_max: below, float32 codes are rounding

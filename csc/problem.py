@@ -18,9 +18,9 @@ from csc.dictionary import Dictionary
 from csc.html import card
 from csc.layout import Layout
 from csc.measured import Measured
-from csc.penalties import resolved
 from csc.ridge import Spectra
 from csc.sparse import SparseCodes
+from csc.strengths import resolved
 from csc.support import Support
 from csc.types import Array, Extents, Penalty
 

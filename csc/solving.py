@@ -17,11 +17,12 @@ from csc.html import card
 from csc.loop import Progress, is_sparse, iterate, ratio, start
 from csc.measured import Measured
 from csc.multilayer_problem import MultiLayerProblem
-from csc.penalties import L1, Relative
+from csc.penalties import L1
 from csc.problem import Problem
 from csc.progress import watched
 from csc.solvers import fastest
 from csc.sparse import SparseCodes
+from csc.strengths import Relative
 from csc.types import Array, Codes, Mode, Solver, Stride
 
 ARRAYS = 10  # as large as the codes that a dense solver holds at once (signals: a sparse one)

@@ -28,8 +28,9 @@ from csc.distributed._codes import DaskCodes
 from csc.dual import dual_of
 from csc.learn.plan import CODING
 from csc.loop import CONVERGED, FLOOR, STALLED, Progress, ratio
-from csc.penalties import L1, Relative
+from csc.penalties import L1
 from csc.progress import watched
+from csc.strengths import Relative
 from csc.types import Extents, Mode, Stride
 
 LOOSE = 0.01  # relative gap of blocks in the first round,

@@ -9,11 +9,11 @@ from csc.learn.step import Coded
 from csc.loop import INTERRUPTED, is_sparse
 from csc.loop import start as begin
 from csc.path import lmbda_for_sparsity
-from csc.penalties import TargetSparsity
 from csc.problem import Problem
 from csc.solvers import WorkingSet, fastest
 from csc.solving import solve
 from csc.sparse import SparseCodes
+from csc.strengths import TargetSparsity
 
 STEPS = 20  # of a solver that judges itself, at most
 NEAR = 0.2  # to a target of sparsity, as a part of it, that learning starts

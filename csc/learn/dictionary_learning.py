@@ -21,10 +21,11 @@ from csc.learn.learner import Learner, check_crop, seed_of
 from csc.learn.plan import Plan
 from csc.learn.signals import Signals
 from csc.learn.step import Rules, advance, begin
-from csc.penalties import L1, Relative, Strength, TargetSparsity
+from csc.penalties import L1
 from csc.problem import Problem
 from csc.progress import counted
 from csc.solving import solve
+from csc.strengths import Relative, Strength, TargetSparsity
 from csc.types import Array, AtomSet, Codes, File, Mode, Penalty, SignalsLike, Stride
 
 FIRST = 2**16  # samples that a target of sparsity is first sought on, or one signal

@@ -10,7 +10,8 @@ from csc.learn.deep_coding import LayersModel
 from csc.learn.deep_update import product
 from csc.learn.dictionary_learning import DictionaryLearning
 from csc.multilayer_dictionary import COMPOSABLE, MultiLayerDictionary
-from csc.penalties import L1, Relative, TargetSparsity
+from csc.penalties import L1
+from csc.strengths import Relative, TargetSparsity
 
 
 @dataclass(frozen=True)

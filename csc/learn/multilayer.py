@@ -20,8 +20,8 @@ from csc.learn.plan import Plan
 from csc.learn.signals import Signals
 from csc.learn.windows import windows_of
 from csc.multilayer_dictionary import MultiLayerDictionary
-from csc.penalties import Relative, Strength
 from csc.progress import counted
+from csc.strengths import Relative, Strength
 from csc.types import Array, Codes, File, SignalsLike, Solver
 
 LOOSE = 0.02  # relative gap of the first codes
