@@ -159,13 +159,13 @@ def X_of(X):
 
 
 @pytest.mark.parametrize("n", [1, 7, 8, 9, 64, 65, 73, 200])
-def test_both_trees_have_one_shape(n):
+def test_both_trees_have_one_shape(client, n):
     def nested(*parts):
         return reduce(lambda one, other: (one, other), parts)
 
     leaves = list(range(n))
     joined = tree(nested, lambda what, part: f"{what}-{part}", leaves)
-    found = joined.compute(scheduler="sync") if n > 1 else joined
+    found = client.compute(joined).result() if n > 1 else joined
     assert total(leaves, lambda one, other: (one, other)) == found
 
 
