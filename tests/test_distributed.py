@@ -164,7 +164,7 @@ def test_both_trees_have_one_shape(client, n):
         return reduce(lambda one, other: (one, other), parts)
 
     leaves = list(range(n))
-    joined = tree(nested, lambda what, part: f"{what}-{part}", leaves)
+    joined = tree(nested, lambda what, part: f"{what}-{part}-of-{n}", leaves)
     found = client.compute(joined).result() if n > 1 else joined
     assert total(leaves, lambda one, other: (one, other)) == found
 
