@@ -16,15 +16,18 @@ def lasso_gap(D, x, z, weights, positive):
 
 
 def shooting(D, x, weights, positive, n_sweeps):
-    """Fu 1998: minimise over one code after the other."""
+    """Fu 1998: minimise over one code after the other, until a sweep changes no bit."""
     z = np.zeros(D.shape[1])
     for _ in range(n_sweeps):
+        old = z.copy()
         for k, d in enumerate(D.T):
             if d @ d == 0:
                 continue
             c = d @ (x - D @ z + d * z[k])
             size = max((c if positive else abs(c)) - weights[k], 0)
             z[k] = np.sign(c) * size / (d @ d)
+        if np.array_equal(z, old):
+            break
     return z
 
 

@@ -192,7 +192,7 @@ def test_the_gap_bounds_the_excess_anywhere(n_layers, scale, seed):
     rng = np.random.default_rng(seed)
     p = problem(rng, n_layers, n=1)
     z = scale * rng.standard_normal(p.code_shape) * (rng.random(p.code_shape) < 0.3)
-    best = csc.solve(p, tol=1e-8)
+    best = csc.solve(p, tol=1e-5)
     objective, gap = p.certificate([z])
     assert objective - gap <= best.objective
     duals = [rng.standard_normal(shape) for shape in p.code_shapes[:-1]]
