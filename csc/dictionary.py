@@ -16,6 +16,7 @@ from csc.geometry import Geometry
 from csc.html import Shown
 from csc.lanes import Lanes
 from csc.lipschitz import norm_bound, polyphase
+from csc.patches import PatchMatrix
 from csc.sizes import check_sizes, runs, stack
 from csc.types import Array, Extents, Mode, Stride
 
@@ -185,9 +186,7 @@ class Dictionary(Shown):
         if lanes := self.lanes(z, extents):
             return lanes.synthesize(z)
         if self.is_patch(extents):
-            out = namespace(z).empty((n, channels, *extents), z.dtype)
-            kernels(z).correlate_patches(z.reshape(n, -1), self.matrix.T, out.reshape(n, -1))
-            return out
+            return self._patches.synthesize(z.reshape(n, -1)).reshape(n, channels, *extents)
         padded = self.geometry.padded_extents(extents)
         if self._transforms(z.shape[2:], padded):
             return self.geometry.unpad(
@@ -219,7 +218,7 @@ class Dictionary(Shown):
         if lanes := self.lanes(x, x.shape[2:]):
             return lanes.correlate(x)
         if self.is_patch(x.shape[2:]):
-            return self._correlate_patches(x.reshape(n, -1)).reshape(n, self.n_atoms, *extents)
+            return self._patches.correlate(x.reshape(n, -1)).reshape(n, self.n_atoms, *extents)
         padded = self.pad(x)
         if self._transforms(extents, padded.shape[2:]):
             spectra = self._spectra(padded.shape[2:])
@@ -294,7 +293,7 @@ class Dictionary(Shown):
     @cached_property
     def patch_gram(self) -> Array:
         """Gram matrix ``(K, K)`` of the atoms at one position."""
-        return self._correlate_patches(self.matrix)
+        return self._patches.correlate(self.matrix)
 
     def gram(self) -> Array:
         """Correlations of all pairs of atoms at all shifts.
@@ -353,10 +352,9 @@ class Dictionary(Shown):
     def _norm_squared_patch(self):
         return np.linalg.norm(to_host(self.matrix).astype("float64"), 2) ** 2
 
-    def _correlate_patches(self, rows):
-        out = namespace(rows).empty((len(rows), self.n_atoms), self.dtype)
-        kernels(rows).correlate_patches(rows, self.matrix, out)
-        return out
+    @cached_property
+    def _patches(self):
+        return PatchMatrix(self.matrix)
 
     def check_signals(self, name: str, x: Array, *, values: bool = True) -> None:
         """Refuse signals ``(N, C, *S)`` that this dictionary cannot explain."""

@@ -46,7 +46,7 @@ def _signals_first(a):
 def pays(dictionary, signal_extents):
     """Whether lists of the samples that are not 0 beat all other ways for C-ordered signals."""
     terms = dictionary.n_terms
-    if terms >= DENSITY * dictionary.atoms.size:
+    if terms >= DENSITY * dictionary.atoms.size or dictionary.is_patch(signal_extents):
         return False
     extents, shapes = dictionary.code_extents(signal_extents), [dictionary.atoms.shape]
     padded = dictionary.geometry.padded_extents(signal_extents)

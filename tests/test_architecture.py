@@ -23,8 +23,10 @@ MAY_IMPORT = {
     "_validate": {"_device"},
     "geometry": {"_device", "_validate"},
     "dictionary": {
-        "_device", "_validate", "fourier", "geometry", "html", "lanes", "lipschitz", "sizes",
+        "_device", "_validate", "fourier", "geometry", "html", "lanes", "lipschitz", "patches",
+        "sizes",
     },
+    "patches": {"_device"},
     "lanes": {"_buffers", "_device", "fourier"},
     "_buffers": set(),
     "lipschitz": {"_device"},
