@@ -38,7 +38,7 @@ class Both(Constraint):
 
     def project(self, atoms: Array) -> Array:
         """Project onto ``first``, then onto ``second``."""
-        return reduce(lambda a, c: c.project(a), (self.first, self.second), atoms)
+        return reduce(lambda a, c: c.project(a), (self.first, self.second), native(atoms))
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from scipy.sparse import csr_array
 
 from csc._device import kernels, namespace
 
-# Density up to which lists are taken. On two cores, 256 atoms of 256 samples: lists are 2 to 4
-# times as fast at 0.02 to 0.1; 512 atoms of 1024 samples at 0.3: 0.6 times.
-DENSITY = 0.1
+# Costs of a number, in cycles: packed for a whole product, in a list, of rows that are turned. On
+# two cores with 256 and 1024 atoms of 64 to 6272 samples, 1 to 30 % of them not 0, 1 to 5000 rows.
+PACKED, LISTED, TURNED = 4, 2, 4
+BYTES = 64  # that a whole product multiplies in a cycle
 
 
 class PatchMatrix:
@@ -29,25 +30,32 @@ class PatchMatrix:
 
     def correlate(self, rows):
         """``(N, K)``: products of rows ``(N, n)`` with every atom."""
-        return self._multiply(rows, self._matrix, self._lists and self._lists[0])
+        return self._multiply(rows, self._matrix, 0)
 
     def synthesize(self, codes):
         """``(N, n)``: sums of atoms, of codes ``(N, K)``."""
-        return self._multiply(codes, self._matrix.T, self._lists and self._lists[1])
+        return self._multiply(codes, self._matrix.T, 1)
+
+    def takes_lists(self, n_rows):
+        """Whether lists are faster for so many rows: few rows, or very few terms."""
+        if namespace(self._matrix) is not np:
+            return False
+        whole = PACKED + n_rows * self._matrix.itemsize / BYTES
+        lists = LISTED * self._n_terms + TURNED * sum(self._matrix.shape)
+        return n_rows * lists < self._matrix.size * whole
+
+    @cached_property
+    def _n_terms(self):
+        return np.count_nonzero(self._matrix)
 
     @cached_property
     def _lists(self):
-        """The matrix and its transpose as lists, or None where whole products are faster."""
-        matrix = self._matrix
-        if namespace(matrix) is not np or (matrix != 0).mean() > DENSITY:
-            return None
-        return csr_array(matrix), csr_array(matrix.T)
+        return csr_array(self._matrix), csr_array(self._matrix.T)
 
-    @staticmethod
-    def _multiply(rows, matrix, lists):
+    def _multiply(self, rows, matrix, which):
         """``rows matrix^T``."""
-        if lists is not None and namespace(rows) is np:
-            return np.ascontiguousarray((lists @ rows.T).T)
+        if self.takes_lists(len(rows)):
+            return np.ascontiguousarray((self._lists[which] @ rows.T).T)
         out = namespace(rows).empty((len(rows), len(matrix)), matrix.dtype)
         kernels(rows).correlate_patches(rows, matrix, out)
         return out

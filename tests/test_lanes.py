@@ -11,7 +11,6 @@ import csc
 from csc import lanes
 from csc.kernels.cpu.lanes import ROWS
 from csc.lanes import Lanes, batch_last, is_batch_last
-from csc.patches import DENSITY
 from csc.testing import dot_test
 
 MODES = ("full", "valid", "same", "circular")
@@ -252,18 +251,19 @@ def test_the_largest_correlation_is_found_in_every_part_of_the_atoms(positive, l
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("density", [0.05, 0.3])
-def test_patches_are_products_with_a_matrix_or_its_lists(density, dtype, rng):
+@pytest.mark.parametrize(("density", "lists"), [(0.02, True), (0.9, False)])
+def test_patches_are_products_with_a_matrix_or_its_lists(density, lists, dtype, rng):
     atoms = rng.standard_normal((30, 2, 6, 5)) * (rng.random((30, 2, 6, 5)) < density)
     D, M = csc.Dictionary(atoms.astype(dtype)), atoms.reshape(30, -1)
-    x, z = rng.standard_normal((7, 2, 6, 5)), rng.standard_normal((7, 30, 1, 1))
+    x, z = rng.standard_normal((4, 2, 6, 5)), rng.standard_normal((4, 30, 1, 1))
     assert D.lanes(x, (6, 5)) is None
-    assert (D._patches._lists is not None) == (density < DENSITY)
+    assert D._patches.takes_lists(4) == lists
+    assert not D._patches.takes_lists(10_000)
     tight = {"rtol": 1e-4, "atol": 1e-5} if dtype == "float32" else {"rtol": 1e-12, "atol": 1e-13}
     for found, expected in (
-        (D.adjoint(x.astype(dtype)), x.reshape(7, -1) @ M.T),
-        (D(z.astype(dtype)), z.reshape(7, -1) @ M),
+        (D.adjoint(x.astype(dtype)), x.reshape(4, -1) @ M.T),
+        (D(z.astype(dtype)), z.reshape(4, -1) @ M),
     ):
         assert found.dtype == dtype
         assert found.flags.c_contiguous
-        np.testing.assert_allclose(found.reshape(7, -1), expected, **tight)
+        np.testing.assert_allclose(found.reshape(4, -1), expected, **tight)

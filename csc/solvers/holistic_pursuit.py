@@ -40,10 +40,10 @@ class HolisticPursuit:
     of freedom from the deepest codes, and with it noise.
 
     The problem of a step is solved by alternating directions [2]_: ``g`` is split from its sparse
-    copy, ``K_i g`` from zeros on Lambda_i; nothing is split elsewhere. The quadratic problem is
-    solved by inverses for up to 1024 codes a signal, and beyond left to some warm-started conjugate
-    gradients, so that no null space is computed and nothing larger than the codes is kept. (The
-    authors' code projects on the null space, by its SVD.)
+    copy, ``K_i g`` from zeros on Lambda_i; nothing is split elsewhere. The quadratic problems of
+    small signals, whose normal matrices are at most 2^24 numbers together, are solved by inverses.
+    Beyond that they are left to some warm-started conjugate gradients, which keep nothing larger
+    than the codes. No null space is computed. (The authors' code projects on it, by its SVD.)
 
     Parameters
     ----------
@@ -114,8 +114,8 @@ class HolisticPursuit:
         self._counts(problem)
         masks = tuple(g != g for g in z0[:-1])
         w = tuple(0 * g for g in z0)
-        rho = self.rho or strength(problem.penalties[-1]) or 1.0
-        return HolisticPursuitState(z0, masks, Sweep(z0[-1], z0[-1], w, rho), done=False)
+        sweep = Sweep(z0[-1], z0[-1], w, self._unit(problem))
+        return HolisticPursuitState(z0, masks, sweep, done=False)
 
     def step(self, problem: ProblemLike, state: HolisticPursuitState) -> HolisticPursuitState:
         """One round: the codes for the present cosupports, then larger cosupports."""
@@ -161,29 +161,35 @@ class HolisticPursuit:
 
     def _solve(self, problem, masks, sweep, prox):
         """Sweeps until the residuals are small; every tenth one rho is balanced."""
-        least_squares = _least_squares(problem, masks, sweep.rho)
+        normal = _normal(problem, masks)
+        least_squares, unit = normal(sweep.rho), self._unit(problem)
         for n in range(1, self.max_sweeps + 1):
             s_old = sweep.s
             sweep, off = _sweep(problem, masks, sweep, prox, least_squares)
             if n % 10 == 0:
                 # in units of the duals, [2], sec. 3.3.1: of the size of lmbda, not of D^T x
-                dual, scale = _energy(sweep.s - s_old), sum(map(_energy, sweep.w))
-                small = off <= self.tol**2 * _energy(sweep.gamma)
-                if small and dual <= self.tol**2 * scale:
+                dual, size = _energy(sweep.s - s_old), _energy(sweep.gamma)
+                scale = sum(map(_energy, sweep.w)) or size  # no duals: nothing has a price
+                if off <= self.tol**2 * size and dual <= self.tol**2 * scale:
                     break
                 rho = sweep.rho
-                sweep = _balanced(sweep, off * scale, dual * _energy(sweep.gamma))
+                sweep = _balanced(sweep, off * scale, dual * size, (unit / WIDE, unit * WIDE))
                 if sweep.rho != rho:
-                    least_squares = _least_squares(problem, masks, sweep.rho)
+                    least_squares = normal(sweep.rho)
         return sweep
+
+    def _unit(self, problem):
+        """rho to start from."""
+        return self.rho or strength(problem.penalties[-1]) or 1.0
 
 
 STIFF = 100.0  # rho of the zeros, in units of that of the codes
 RELAX = 1.7  # [2], sec. 3.4.3
 CG_STEPS = 50
 INEXACT = 0.1  # of the residual that conjugate gradients start from
-FEW = 2**10  # codes of a signal, at most, whose normal matrix is inverted
-MOST = 2**25  # numbers, at most, of all inverses: 256 MB
+WIDE = 1e6  # factor by which rho may leave where it started, either way
+MOST = 2**24  # numbers, at most, of normal matrices, and of what they are made of: 128 MB each
+FEW = 2**10  # codes of a signal, at most: inverses of more take longer than conjugate gradients
 
 
 def _sweep(problem, masks, sweep, prox, least_squares):
@@ -201,54 +207,65 @@ def _sweep(problem, masks, sweep, prox, least_squares):
     return Sweep(gamma, s, (*duals, w[-1] + h - s), rho), off
 
 
-def _least_squares(problem, masks, rho):
-    """``(b, guess) -> gamma`` that solves ``A gamma = b``, exactly for few codes a signal.
+def _normal(problem, masks):
+    """``rho -> (b, guess) -> gamma`` that solves ``A gamma = b``, exactly for small signals.
 
     ``A = K_0^T K_0 + rho (I + STIFF sum_i K_i^T M_i K_i)``, M_i the zeros.
     """
     n, *shape = problem.code_shape
     size = int(np.prod(shape))
-    few = size <= FEW and n * size**2 <= MOST
-    return (_by_inverses if few else _by_gradients)(problem, masks, rho)
+    rows = sum(int(np.prod(a[1:])) for a in (problem.x.shape, *problem.code_shapes))
+    few = size <= FEW and size * max(n * size, rows) <= MOST
+    return (_by_inverses if few else _by_gradients)(problem, masks)
 
 
-def _by_inverses(problem, masks, rho):
+def _by_inverses(problem, masks):
     """One inverse for each signal, in float64."""
     n, *shape = problem.code_shape
     size = int(np.prod(shape))
     basis = np.eye(size, dtype=problem.x.dtype).reshape(size, *shape)
     K_0, *mids, _ = (a.reshape(size, -1).astype("float64") for a in problem.chain(basis))
-    A = np.tile(K_0 @ K_0.T + rho * np.eye(size), (n, 1, 1))
+    fit, price = K_0 @ K_0.T, np.tile(np.eye(size), (n, 1, 1))
     for K, M in zip(mids, masks, strict=True):  # rows are what each code adds to the mid layer
         for i, zeros in enumerate(M.reshape(n, -1)):
-            A[i] += STIFF * rho * K[:, zeros] @ K[:, zeros].T
-    inverses = np.linalg.inv(A)
+            part = K[:, zeros]
+            price[i] += STIFF * part @ part.T
 
-    def solve(b, guess):  # noqa: ARG001  needs none
-        return (inverses @ b.reshape(n, size, 1)).reshape(b.shape).astype(b.dtype)
+    def at(rho):
+        inverses = np.linalg.inv(fit + rho * price)
 
-    return solve
+        def solve(b, guess):  # noqa: ARG001  needs none
+            return (inverses @ b.reshape(n, size, 1)).reshape(b.shape).astype(b.dtype)
+
+        return solve
+
+    return at
 
 
-def _by_gradients(problem, masks, rho):
+def _by_gradients(problem, masks):
     """Conjugate gradients from a guess: nothing larger than the codes is kept."""
 
-    def normal(g):
-        fit, *codes = problem.chain(g)
-        number = g.dtype.type
-        mid = (number(STIFF * rho) * a * m for a, m in zip(codes, masks, strict=False))
-        return problem.gather((fit, *mid, number(rho) * g))
+    def at(rho):
+        def normal(g):
+            fit, *codes = problem.chain(g)
+            number = g.dtype.type
+            mid = (number(STIFF * rho) * a * m for a, m in zip(codes, masks, strict=False))
+            return problem.gather((fit, *mid, number(rho) * g))
 
-    def solve(b, guess):
-        floor = np.finfo(b.dtype).eps
-        return conjugate_gradients(normal, b, guess, CG_STEPS, floor=floor, share=INEXACT)
+        def solve(b, guess):
+            floor = np.finfo(b.dtype).eps
+            return conjugate_gradients(normal, b, guess, CG_STEPS, floor=floor, share=INEXACT)
 
-    return solve
+        return solve
+
+    return at
 
 
-def _balanced(sweep, primal, dual):
-    """The sweep with a rho that brings its squared residuals nearer to each other."""
+def _balanced(sweep, primal, dual, limits):
+    """The sweep with a rho within limits that brings its squared residuals nearer to each other."""
     factor = balance(primal, dual)
+    if not limits[0] <= sweep.rho * factor <= limits[1]:
+        return sweep
     w = tuple(a / a.dtype.type(factor) for a in sweep.w)
     return sweep._replace(w=w, rho=sweep.rho * factor)
 
