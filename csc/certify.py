@@ -61,7 +61,16 @@ def duality_gap(
 def certificate(
     x: Array, dictionary: Any, z: Array, penalty: Any, mask: Array | None = None
 ) -> tuple[Array, Array]:
-    """Objective and duality gap of each signal, ``(N,)`` each: `duality_gap` with its primal."""
+    """Objective and duality gap of each signal, ``(N,)`` each: `duality_gap` with its primal.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> x, D = np.array([[[3.0, 4.0]]]), csc.Dictionary(np.eye(2)[:, None])
+    >>> z = np.array([[[2.0], [3.0]]])
+    >>> [a.round(3) for a in csc.certify.certificate(x, D, z, csc.L1(1.0))]
+    [array([6.]), array([0.])]
+    """
     (x, z, mask), weights = map(native, (x, z, mask)), getattr(penalty, "weights", None)
     if mask is not None or (weights is not None and weights.ndim == z.ndim):
         return _certify(x, dictionary, z, penalty, mask)

@@ -30,6 +30,14 @@ class Match(NamedTuple):
         Cosine of atom and partner, moved and with its sign; 0 without a partner. Norms do not
         enter: the multiple of the partner that is nearest to atom j has the factor
         ``scores[j] ||a_j|| / ||b_k||``.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> atoms = np.eye(3)[:, None]
+    >>> match = csc.match_dictionaries(atoms, -atoms[[2, 0, 1]])
+    >>> match.indices, match.signs
+    (array([0, 1, 2]), array([-1., -1., -1.]))
     """
 
     indices: np.ndarray

@@ -16,7 +16,16 @@ DRAWS = 100  # of supports and cosupports, before a request is given up
 
 
 class Sample(NamedTuple):
-    """Signals of a multi-layer dictionary and all that is true of them."""
+    """Signals of a multi-layer dictionary and all that is true of them.
+
+    Examples
+    --------
+    >>> import csc
+    >>> D = csc.samplers.sparse_cascade([(4, 1, 5), (6, 4, 3)], 2, rng=0)
+    >>> sample = csc.samplers.sparse_signals(D, 3, (30,), n=2, rng=0)
+    >>> sample.x.shape, [codes.shape for codes in sample.codes]
+    ((2, 1, 30), [(2, 4, 26), (2, 6, 24)])
+    """
 
     x: np.ndarray  # (N, C, *S)  signals
     codes: tuple  # (g_1, ..., g_L), g_{i-1} = D_i g_i

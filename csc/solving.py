@@ -51,6 +51,14 @@ class Solution:
     history : list of Progress
         One entry a check: n_iter, objective, gap, seconds.
     problem : Problem
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> x, D = np.array([[[3.0, 4.0]]]), csc.Dictionary(np.eye(2)[:, None])
+    >>> solution = csc.solve(csc.Problem(x, D, csc.L1(1.0)))
+    >>> solution.codes.ravel(), solution.converged, solution.sparse_codes.nnz
+    (array([2., 3.]), True, 2)
     """
 
     z: Any

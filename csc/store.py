@@ -121,6 +121,14 @@ def load(path: File) -> Any:
         If there is no such file.
     ValueError
         If the file is damaged, not one of ours, or of a newer format.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, csc
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     csc.save(f"{folder}/D.npz", csc.Dictionary(np.eye(2)[:, None]))
+    ...     csc.load(f"{folder}/D.npz").atoms.shape
+    (2, 1, 2)
     """
     try:
         with open(path, "rb") as file:

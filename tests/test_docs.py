@@ -1,6 +1,8 @@
 """The pages keep their promises: blocks run, names exist, demos have pages."""
 
 import ast
+import inspect
+import pkgutil
 import re
 import subprocess
 import sys
@@ -48,6 +50,23 @@ def test_every_public_name_is_in_the_reference():
             continue
         public = [n for n in getattr(module, "__all__", []) if callable(getattr(module, n))]
         assert set(public) <= listed, name
+
+
+def named_in_the_reference():
+    """Names of the reference, each with its module."""
+    module = "csc"
+    for line in (DOCS / "api.rst").read_text().splitlines():
+        if found := re.match(r"\.\. currentmodule:: (\S+)", line):
+            module = found[1]
+        elif found := re.match(r"   (\w+)$", line):
+            yield f"{module}.{found[1]}"
+
+
+@pytest.mark.parametrize("name", list(named_in_the_reference()))
+def test_every_public_name_has_an_example(name):
+    if name.startswith("csc.distributed"):
+        pytest.importorskip("dask.distributed", reason="Dask is not installed")
+    assert ">>>" in inspect.getdoc(pkgutil.resolve_name(name))
 
 
 @pytest.mark.parametrize("page", [*PAGES, *ROOT.glob("*.md")], ids=lambda path: path.name)

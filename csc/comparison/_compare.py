@@ -57,6 +57,14 @@ class Comparison:
         Of their spans.
     matching : Beside
         Mean score of `match_dictionaries`: of a with b, and with the null models of b.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> atoms = np.random.default_rng(0).standard_normal((3, 1, 7, 7))
+    >>> comparison = csc.compare_filters(atoms, -atoms, rng=0, n_bootstrap=100)
+    >>> comparison.matching.atoms.value > 0.99
+    True
     """
 
     a: FilterSet

@@ -42,6 +42,14 @@ class FilterSet(Shown):
         Part of each filter's energy that is not alike in all channels.
     measures : dict of Beside
         By the names that ``print`` shows.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> atoms = np.random.default_rng(0).standard_normal((3, 1, 7, 7))
+    >>> filters = csc.describe_filters(atoms, name="noise", rng=0, n_bootstrap=100)
+    >>> filters.name, filters.atoms.shape
+    ('noise', (3, 1, 7, 7))
     """
 
     name: str

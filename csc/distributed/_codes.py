@@ -24,6 +24,19 @@ class DaskCodes:
     shape : tuple
     blocks : list of futures
         `SparseCodes` of this shape, each with some of the codes.
+
+    Examples
+    --------
+    >>> import numpy as np, csc, csc.distributed
+    >>> import dask.array as da
+    >>> from dask.distributed import Client
+    >>> x = np.random.default_rng(0).laplace(size=(60, 1, 8))
+    >>> learner = csc.DictionaryLearning(5, (3,), lmbda=0.5, max_iter=2).fit(x)
+    >>> with Client(processes=False, dashboard_address=":0") as client:
+    ...     X = da.from_array(x, chunks=(20, 1, 8))
+    ...     codes = csc.distributed.transform(learner, X, client=client)
+    ...     codes.shape, codes.gather().shape
+    ((60, 5, 6), (60, 5, 6))
     """
 
     client: object
@@ -62,6 +75,12 @@ def read_codes(path: File) -> SparseCodes:
     """Codes that `DaskCodes.to_zarr` wrote: `SparseCodes`.
 
     Each block is a group of two arrays: ``index``, flat into ``(N, *V, K)``, and ``values``.
+
+    Examples
+    --------
+    >>> import csc.distributed
+    >>> csc.distributed.read_codes("codes.zarr").shape  # doctest: +SKIP  (needs Zarr)
+    (500, 64, 249, 249)
     """
     group = _zarr().open_group(path, mode="r")
     shape = tuple(group.attrs["shape"])

@@ -111,6 +111,18 @@ def transform(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> 
     DaskCodes
         ``(N, K, *V)``: `DaskCodes.gather` fetches them, `DaskCodes.to_zarr` writes them. Of a
         signal of which nothing was observed, zeros.
+
+    Examples
+    --------
+    >>> import numpy as np, csc, csc.distributed
+    >>> import dask.array as da
+    >>> from dask.distributed import Client
+    >>> x = np.random.default_rng(0).laplace(size=(60, 1, 8))
+    >>> learner = csc.DictionaryLearning(5, (3,), lmbda=0.5, max_iter=2).fit(x)
+    >>> with Client(processes=False, dashboard_address=":0") as client:
+    ...     X = da.from_array(x, chunks=(20, 1, 8))
+    ...     csc.distributed.transform(learner, X, client=client).shape
+    (60, 5, 6)
     """
     _check(learner)
     D, signals = learner.dictionary_, DaskSignals(X, mask, client)

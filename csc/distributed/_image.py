@@ -51,6 +51,18 @@ class DaskSolution:
     status : str
     history : list of Progress
         One entry a round over all blocks.
+
+    Examples
+    --------
+    >>> import numpy as np, csc, csc.distributed
+    >>> import dask.array as da
+    >>> from dask.distributed import Client
+    >>> atoms = np.random.default_rng(0).standard_normal((3, 1, 5))
+    >>> with Client(processes=False, dashboard_address=":0") as client:
+    ...     x = da.ones((1, 1, 200), chunks=(1, 1, 50))
+    ...     solution = csc.distributed.sparse_code(x, atoms, 2.0, client=client)
+    >>> bool(solution.gap <= 1e-4 * solution.objective)
+    True
     """
 
     codes: DaskCodes

@@ -34,6 +34,17 @@ class DaskSignals(Signals):
         None takes the present one.
     looks : list of (shape, dtype), optional
         Of each signal, where they are known; else workers look.
+
+    Examples
+    --------
+    >>> import numpy as np, csc, csc.distributed
+    >>> import dask.array as da
+    >>> from dask.distributed import Client
+    >>> with Client(processes=False, dashboard_address=":0") as client:
+    ...     X = da.ones((6, 1, 8), chunks=(2, 1, 8))
+    ...     signals = csc.distributed.DaskSignals(X, client=client)
+    ...     len(signals), signals.n_channels
+    (6, 1)
     """
 
     def __init__(self, X: Any, mask: Any = None, client: Any = None, looks: Any = None) -> None:

@@ -5,6 +5,7 @@ filters (0.5 to 0.98) they allow at most one atom in a neighbourhood, and say no
 photographs; they bite for random dictionaries of low coherence.
 """
 
+from csc.guarantees._cases import Guarantee, Layer
 from csc.guarantees._measures import (
     babel,
     correlations,
@@ -16,8 +17,6 @@ from csc.guarantees._measures import (
     welch_bound,
 )
 from csc.guarantees._theorems import (
-    Guarantee,
-    Layer,
     basis_pursuit_stability,
     classification_margin,
     layered_basis_pursuit,

@@ -31,6 +31,13 @@ def correlations(dictionary: Dictionary) -> Array:
     ------
     ValueError
         If an atom is zero: it has no direction.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> D = csc.Dictionary(np.array([[[3.0, 4.0]]]))
+    >>> csc.guarantees.correlations(D).ravel().round(2)
+    array([0.48, 1.  , 0.48])
     """
     if not isinstance(dictionary, Dictionary):
         raise TypeError(

@@ -6,32 +6,15 @@ norm of the noise on the place of one atom (`local_noise`).
 
 from collections.abc import Sequence
 from math import inf, sqrt
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from scipy.ndimage import uniform_filter
 
 from csc._device import native
 from csc._validate import check_number
+from csc.guarantees._cases import Guarantee, Layer
 from csc.types import Array, Extents
-
-
-class Guarantee(NamedTuple):
-    """What a theorem says of one case."""
-
-    holds: bool  # whether its condition is met; if not, it says nothing
-    bound: float  # what it bounds (see the function); inf where the condition is not met
-    limit: float  # stripe norms below this meet the condition
-
-
-class Layer(NamedTuple):
-    """What the layered theorems ask of the codes of one layer."""
-
-    mu: float  # mutual coherence of the layer's dictionary
-    k: int  # stripe norm of its codes
-    patch: int  # their patch norm; K_i of them for the deepest layer do, or k
-    least: float  # smallest and
-    most: float  # largest modulus of the non-zero codes
 
 
 def local_noise(noise: Array, extents: Extents) -> Array:

@@ -51,6 +51,13 @@ class Photograph(NamedTuple):
         The package that ships the file, or the folder it lies in.
     sha256 : str
         Digest of the file's bytes, to say in a report which data was used.
+
+    Examples
+    --------
+    >>> import csc
+    >>> photograph = csc.images.natural(["camera"])[0]
+    >>> photograph.pixels.shape, photograph.name
+    ((512, 512), 'camera')
     """
 
     name: str

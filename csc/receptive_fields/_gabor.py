@@ -64,6 +64,14 @@ class GaborFit:
         Share of the squared envelope's integral over the plane that lies within the patch.
     component_share : array
         Share of the atom's energy in the plane that was fitted; 1 for one channel.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> atoms = np.random.default_rng(0).standard_normal((3, 1, 7, 7))
+    >>> fit = csc.receptive_fields.fit_gabor(atoms, n_starts=1)
+    >>> fit.r2.shape
+    (3,)
     """
 
     shape: tuple

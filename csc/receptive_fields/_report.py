@@ -26,6 +26,14 @@ class Report:
         Of noise in the atoms' frequency band, `band_pass_noise`.
     summary : Summary
         Of ``fit``.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> atoms = np.random.default_rng(0).standard_normal((3, 1, 7, 7))
+    >>> report = csc.receptive_fields.analyse(atoms, rng=0)
+    >>> report.fit.r2.shape, report.null_noise.r2.shape
+    ((3,), (3,))
     """
 
     fit: GaborFit

@@ -74,6 +74,15 @@ class Summary:
         Share with n_x and n_y both below 0.302: blobs without flanks; 0.24 in macaque.
     macaque_chi_squared, macaque_earth_mover : float
         Distances of ``shape_counts`` to `MACAQUE`: `chi_squared` and `earth_mover`.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> atoms = np.random.default_rng(0).standard_normal((3, 1, 7, 7))
+    >>> fit = csc.receptive_fields.fit_gabor(atoms, n_starts=1)
+    >>> summary = csc.receptive_fields.summarise(fit)
+    >>> len(summary.orientation_counts)
+    8
     """
 
     n_atoms: int

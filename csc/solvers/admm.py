@@ -39,6 +39,16 @@ class ADMM:
        TIP 25(1), 2016, sec. III.
     .. [3] B. Wohlberg, "ADMM penalty parameter selection by residual balancing",
        arXiv:1704.06209, 2017, sec. IV.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> x, atoms = np.zeros((1, 1, 8)), np.array([[[0.6, 0.8]]])
+    >>> x[0, 0, 3:5] = 3.0, 4.0
+    >>> problem = csc.Problem(x, csc.Dictionary(atoms, "circular"), csc.L1(1.0))
+    >>> codes = csc.solve(problem, csc.ADMM(), tol=1e-6).codes
+    >>> float(codes.max().round(2)), int(codes.argmax())
+    (4.0, 3)
     """
 
     rho: float | None = None

@@ -36,6 +36,15 @@ class ConvOMP:
     ----------
     .. [1] Y. C. Pati, R. Rezaiifar, P. S. Krishnaprasad, "Orthogonal matching pursuit", Asilomar
        Conference, 1993.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> x, atoms = np.zeros((1, 1, 8)), np.array([[[0.6, 0.8]]])
+    >>> x[0, 0, 3:5] = 3.0, 4.0
+    >>> problem = csc.Problem(x, csc.Dictionary(atoms), csc.L0(1.0))
+    >>> csc.solve(problem, csc.ConvOMP()).codes.ravel().round(3)
+    array([0., 0., 0., 5., 0., 0., 0.])
     """
 
     n_nonzero: int | None = None

@@ -30,6 +30,14 @@ class CoordinateDescent:
     ----------
     .. [1] P. Tseng, "Convergence of a block coordinate descent method for nondifferentiable
        minimization", J. Optim. Theory Appl. 109, 2001.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> x, D = np.array([[[3.0, 4.0]]]), csc.Dictionary(np.eye(2)[:, None])
+    >>> problem = csc.Problem(x, D, csc.LogPenalty(0.5))
+    >>> csc.solve(problem, csc.CoordinateDescent()).codes.ravel().round(2)
+    array([2.67, 3.75])
     """
 
     tol: float = 1e-4

@@ -35,6 +35,14 @@ class FISTA:
        Imaging Sci. 2(1), 2009, eqs. (4.1)-(4.3).
     .. [2] B. O'Donoghue, E. Candes, "Adaptive restart for accelerated gradient schemes", Found.
        Comput. Math. 15, 2015, sec. 3.2.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> x, D = np.array([[[3.0, 4.0]]]), csc.Dictionary(np.eye(2)[:, None])
+    >>> problem = csc.Problem(x, D, csc.L1(1.0))
+    >>> csc.solve(problem, csc.FISTA()).codes.ravel().round(2)
+    array([2., 3.])
     """
 
     step_size: float | None = None

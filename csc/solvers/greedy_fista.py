@@ -36,6 +36,14 @@ class GreedyFISTA:
     ----------
     .. [1] J. Liang, T. Luo, C.-B. Schoenlieb, "Improving fast iterative shrinkage-thresholding
        algorithm: faster, smarter, and greedier", SIAM J. Sci. Comput. 44(3), 2022.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> x, D = np.array([[[3.0, 4.0]]]), csc.Dictionary(np.eye(2)[:, None])
+    >>> problem = csc.Problem(x, D, csc.L1(1.0))
+    >>> csc.solve(problem, csc.GreedyFISTA()).codes.ravel().round(2)
+    array([2., 3.])
     """
 
     stretch: float = 1.3

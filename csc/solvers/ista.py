@@ -26,6 +26,14 @@ class ISTA:
     ----------
     .. [1] I. Daubechies, M. Defrise, C. De Mol, "An iterative thresholding algorithm for
        linear inverse problems with a sparsity constraint", Comm. Pure Appl. Math. 57, 2004.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> x, D = np.array([[[3.0, 4.0]]]), csc.Dictionary(np.eye(2)[:, None])
+    >>> problem = csc.Problem(x, D, csc.L1(1.0))
+    >>> csc.solve(problem, csc.ISTA()).codes.ravel().round(2)
+    array([2., 3.])
     """
 
     step_size: float | None = None

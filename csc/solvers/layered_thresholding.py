@@ -28,6 +28,17 @@ class LayeredThresholding:
     ----------
     .. [1] V. Papyan, Y. Romano, M. Elad, "Convolutional neural networks analyzed via convolutional
        sparse coding", JMLR 18, 2017, Algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> D = [csc.Dictionary(np.eye(2)[:, None]), csc.Dictionary(np.eye(2)[:, :, None])]
+    >>> x = np.array([[[3.0, 4.0]]])
+    >>> D = csc.MultiLayerDictionary(D)
+    >>> problem = csc.MultiLayerProblem(x, D, [csc.L1(0.5), csc.L1(1.0)])
+    >>> solution = csc.solve(problem, csc.LayeredThresholding())
+    >>> [codes.ravel().round(2) for codes in solution.codes]
+    [array([2.5, 3.5]), array([1.5, 2.5])]
     """
 
     check_every = 1

@@ -43,6 +43,17 @@ class MLADMM:
     .. [1] S. Boyd et al., "Distributed optimization and statistical learning via the alternating
        direction method of multipliers", Found. Trends Mach. Learn. 3(1), 2011, (3.2)-(3.4), (3.13),
        sec. 3.4.3.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> D = [csc.Dictionary(np.eye(2)[:, None]), csc.Dictionary(np.eye(2)[:, :, None])]
+    >>> x = np.array([[[3.0, 4.0]]])
+    >>> D = csc.MultiLayerDictionary(D)
+    >>> problem = csc.MultiLayerProblem(x, D, [csc.L1(0.5), csc.L1(1.0)])
+    >>> solution = csc.solve(problem, csc.MLADMM())
+    >>> [codes.ravel().round(2) for codes in solution.codes]
+    [array([1.5, 2.5]), array([1.5, 2.5])]
     """
 
     rho: float | None = None

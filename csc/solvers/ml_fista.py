@@ -37,6 +37,17 @@ class MLFISTA(MLISTA):
        algorithms and convolutional neural networks", IEEE TPAMI 42(8), 2020, Algorithm 2.
     .. [2] B. O'Donoghue, E. Candes, "Adaptive restart for accelerated gradient schemes", Found.
        Comput. Math. 15, 2015, sec. 3.2.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> D = [csc.Dictionary(np.eye(2)[:, None]), csc.Dictionary(np.eye(2)[:, :, None])]
+    >>> x = np.array([[[3.0, 4.0]]])
+    >>> D = csc.MultiLayerDictionary(D)
+    >>> problem = csc.MultiLayerProblem(x, D, [csc.L1(0.5), csc.L1(1.0)])
+    >>> solution = csc.solve(problem, csc.MLFISTA(0.1))
+    >>> solution.codes[-1].ravel().round(1)
+    array([1.5, 2.5])
     """
 
     restart: bool = True

@@ -35,6 +35,17 @@ class MLISTA:
     ----------
     .. [1] J. Sulam, A. Aberdam, A. Beck, M. Elad, "On multi-layer basis pursuit, efficient
        algorithms and convolutional neural networks", IEEE TPAMI 42(8), 2020, Algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> D = [csc.Dictionary(np.eye(2)[:, None]), csc.Dictionary(np.eye(2)[:, :, None])]
+    >>> x = np.array([[[3.0, 4.0]]])
+    >>> D = csc.MultiLayerDictionary(D)
+    >>> problem = csc.MultiLayerProblem(x, D, [csc.L1(0.5), csc.L1(1.0)])
+    >>> solution = csc.solve(problem, csc.MLISTA(0.1))
+    >>> solution.codes[-1].ravel().round(1)
+    array([1.5, 2.5])
     """
 
     fraction: float = 1.0

@@ -32,6 +32,14 @@ class OMP:
     ----------
     .. [1] R. Rubinstein, M. Zibulevsky, M. Elad, "Efficient implementation of the K-SVD
        algorithm using batch orthogonal matching pursuit", Technion CS-2008-08, 2008.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> x, D = np.array([[[3.0, 4.0]]]), csc.Dictionary(np.eye(2)[:, None])
+    >>> problem = csc.Problem(x, D, csc.L0(1.0))
+    >>> csc.solve(problem, csc.OMP()).codes.ravel().round(2)
+    array([3., 4.])
     """
 
     n_nonzero: int | None = None

@@ -57,6 +57,14 @@ class WorkingSet:
     .. [2] T. Moreau, L. Oudre, N. Vayatis, "DICOD: distributed convolutional coordinate descent
        for convolutional sparse coding", ICML 2018 (locally greedy descent; here cyclic on an
        active set).
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> x, D = np.array([[[3.0, 4.0]]]), csc.Dictionary(np.eye(2)[:, None])
+    >>> problem = csc.Problem(x, D, csc.L1(1.0))
+    >>> csc.solve(problem, csc.WorkingSet()).codes.ravel().round(2)
+    array([2., 3.])
     """
 
     tol: float = 1e-4

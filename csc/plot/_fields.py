@@ -1,186 +1,13 @@
-"""Pictures: dictionaries, histories, receptive fields. Each draws on an axes and returns it.
+"""Pictures of receptive fields: Gabor fits, their statistics, sets of filters."""
 
-matplotlib is imported when a picture is asked for; colours are safe for colour-blind eyes.
-"""
-
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from csc.sheet import tile as tile
+from csc.plot._axes import ATOMS, NULL, axes_of, matplotlib
+from csc.plot._models import dictionary
+from csc.sheet import tile
 from csc.types import Array, Axes, Figure
-
-# Okabe and Ito's palette, yellow left out: it does not show on white.
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#56b4e9", "#cc79a7", "#000000")
-ATOMS, NULL = PALETTE[:2]
-
-
-def _axes(ax, **kwargs):
-    if ax is not None:
-        return ax
-    plt = _matplotlib("pyplot")
-    return plt.figure(layout="constrained").add_subplot(**kwargs)
-
-
-def _matplotlib(module):
-    try:
-        return import_module(f"matplotlib.{module}")
-    except ImportError as error:
-        raise ImportError("csc.plot needs matplotlib: pip install 'mlcsc[demos]'") from error
-
-
-def _check(name, thing, attribute, what):
-    if not hasattr(thing, attribute):
-        raise TypeError(f"{name} must be {what}, got {type(thing).__name__}")
-
-
-def dictionary(
-    atoms: Array, ax: Axes | None = None, *, n_columns: int | None = None, gap: int = 1
-) -> Axes:
-    """Show 2-D atoms as a sheet, each scaled to its own largest modulus; zero is mid-grey.
-
-    Parameters
-    ----------
-    atoms : array (K, 1, h, w) or (K, 3, h, w)
-        Grey or RGB atoms.
-    ax : matplotlib axes, optional
-        Where to draw; None makes a figure.
-    n_columns : int, optional
-        None makes the sheet about square.
-    gap : int
-        Pixels between atoms.
-
-    Returns
-    -------
-    ax
-    """
-    sheet = tile(atoms, n_columns, gap)
-    ax = _axes(ax)
-    ax.imshow(sheet, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
-    ax.set_axis_off()
-    return ax
-
-
-def history(learner: Any, ax: Axes | None = None, **line_style: Any) -> Axes:
-    """Draw the objective per signal against the signals that a learner has seen.
-
-    Parameters
-    ----------
-    learner : DictionaryLearning
-        A fitted one.
-    ax : matplotlib axes, optional
-    **line_style
-        Passed to ``ax.plot``.
-
-    Returns
-    -------
-    ax
-    """
-    _check("learner", learner, "history_", "a learner that has learned: learner.fit(X)")
-    ax = _axes(ax)
-    seen = [line.n_signals for line in learner.history_]
-    objective = [line.objective for line in learner.history_]
-    ax.plot(seen, objective, **({"color": ATOMS, "lw": 1} | line_style))
-    ax.set(xscale="log", xlabel="signals seen", ylabel="objective per signal")
-    return ax
-
-
-def convergence(solution: Any, ax: Axes | None = None, **line_style: Any) -> Axes:
-    """Draw the certified relative gap against seconds, a point a check.
-
-    Parameters
-    ----------
-    solution : Solution
-        Of a convex problem.
-    ax : matplotlib axes, optional
-    **line_style
-        Passed to ``ax.loglog``.
-
-    Returns
-    -------
-    ax
-
-    Raises
-    ------
-    ValueError
-        If there is no gap to draw: the penalty is not convex, or the solve was interrupted.
-    """
-    _check("solution", solution, "history", "what csc.solve returns")
-    checks = [(p.seconds, p.gap / p.objective) for p in solution.history if p.objective]
-    if not np.isfinite(checks).all() or not checks:
-        raise ValueError(f"solution has no gaps to draw; its status is {solution.status!r}")
-    ax = _axes(ax)
-    ax.loglog(*zip(*checks, strict=True), "o-", **({"color": ATOMS, "lw": 1, "ms": 4} | line_style))
-    ax.set(xlabel="seconds", ylabel="certified relative gap")
-    return ax
-
-
-def codes(solution: Any, ax: Axes | None = None, *, layer: int = -1, signal: int = 0) -> Axes:
-    """Draw how much each atom is used: the sum of its codes' moduli, the largest first.
-
-    Of 2-D signals, show where: the largest modulus of all codes at each position.
-
-    Parameters
-    ----------
-    solution : Solution
-    ax : matplotlib axes, optional
-    layer : int
-        Of a multi-layer solution; as an index of ``solution.codes``.
-    signal : int
-        Which of the signals.
-
-    Returns
-    -------
-    ax
-    """
-    _check("solution", solution, "codes", "what csc.solve returns")
-    z = solution.codes[layer] if isinstance(solution.codes, list) else solution.codes
-    sizes, ax = abs(z[signal]), _axes(ax)
-    if sizes.ndim == 3 and min(sizes.shape[1:]) > 1:  # noqa: PLR2004  atoms, rows, columns
-        ax.imshow(sizes.max(axis=0), cmap="gray_r", interpolation="nearest")
-        ax.set_axis_off()
-        return ax
-    uses = np.sort(sizes.reshape(len(sizes), -1).sum(axis=1))[::-1]
-    ax.bar(np.arange(len(uses)), uses, color=ATOMS)
-    ax.set(xlabel="atoms, the most used first", ylabel="sum of |codes|")
-    return ax
-
-
-def health(report: Any, ax: Axes | None = None) -> Axes:
-    """Draw every atom by how far it is off-centre and how much it is used; twins are joined.
-
-    Dead atoms lie on the lower edge; right of the dotted line an atom leaves its window. Vermilion
-    are the dead, the astray, and twins with the line between them.
-
-    Parameters
-    ----------
-    report : csc.learn.health.Health
-        What `DictionaryLearning.health` returns.
-    ax : matplotlib axes, optional
-
-    Returns
-    -------
-    ax
-    """
-    _check("report", report, "share", "what a learner's health() returns")
-    ax, used = _axes(ax), report.share > 0
-    low = report.share[used].min() / 3 if used.any() else 1e-6
-    places = np.stack([report.drift, np.where(used, report.share, low)], axis=1)
-    pairs = [(i, j) for i, j, _ in report.twins]
-    for pair in pairs:
-        ax.plot(*places[list(pair)].T, "-", color=NULL, lw=0.8, zorder=1)
-    ill = np.unique([*report.dead, *report.astray, *np.ravel(pairs)]).astype(int)
-    well = np.setdiff1d(np.arange(len(places)), ill)
-    for which, colour in ((well, ATOMS), (ill, NULL)):
-        ax.plot(*places[which].T, "o", ms=4, color=colour, alpha=0.8, mec="none", clip_on=False)
-    ax.axvline(report.ASTRAY, color="0.5", lw=0.8, ls=":", zorder=0)
-    ax.set(yscale="log", ylim=(low, 1), xlim=(0, max(0.5, places[:, 0].max())))
-    ax.set(xlabel="centre of energy off the middle, in extents", ylabel="share of the energy")
-    ax.set_title(
-        f"{len(report.dead)} dead, {len(pairs)} pairs of twins, {len(report.astray)} astray"
-    )
-    return ax
 
 
 def gabor_fits(atoms: Array, fit: Any, ax: Axes | None = None, *, n: int = 6) -> Axes:
@@ -197,6 +24,13 @@ def gabor_fits(atoms: Array, fit: Any, ax: Axes | None = None, *, n: int = 6) ->
     Returns
     -------
     ax
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> atoms = np.random.default_rng(0).standard_normal((3, 1, 7, 7))
+    >>> fit = csc.receptive_fields.fit_gabor(atoms, n_starts=1)
+    >>> ax = csc.plot.gabor_fits(atoms, fit, n=1)
     """
     order = np.argsort(fit.r2)[::-1]
     n = min(n, len(order))
@@ -206,7 +40,7 @@ def gabor_fits(atoms: Array, fit: Any, ax: Axes | None = None, *, n: int = 6) ->
     rows = np.concatenate([shown, rendered, shown - rendered])
     scale = np.tile(abs(shown).max(axis=(1, 2, 3)), 3)  # one for the column: rests look small
     sheet = tile(rows, n_columns=len(chosen), scale=scale)
-    ax = _axes(ax)
+    ax = axes_of(ax)
     ax.imshow(sheet, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
     h, w = np.array(atoms.shape[2:]) + 1
     ax.set_xticks(w * (np.arange(len(chosen)) + 0.5), [f"{r:.2f}" for r in fit.r2[chosen]])
@@ -229,10 +63,17 @@ def receptive_field_shapes(fit: Any, ax: Axes | None = None) -> Axes:
     Returns
     -------
     ax
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> atoms = np.random.default_rng(0).standard_normal((3, 1, 7, 7))
+    >>> fit = csc.receptive_fields.fit_gabor(atoms, n_starts=1)
+    >>> ax = csc.plot.receptive_field_shapes(fit)
     """
     from csc.receptive_fields import MACAQUE, MACAQUE_EDGES
 
-    ax, like = _axes(ax), fit[fit.gabor_like]
+    ax, like = axes_of(ax), fit[fit.gabor_like]
     cells = ax.pcolormesh(MACAQUE_EDGES, MACAQUE_EDGES, MACAQUE, cmap="Greys", alpha=0.7)
     ax.figure.colorbar(cells, ax=ax, label="macaque cells", shrink=0.8)
     low, high = 0.05, 3
@@ -262,8 +103,15 @@ def orientation_frequency(fit: Any, ax: Axes | None = None) -> Axes:
     Returns
     -------
     ax
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> atoms = np.random.default_rng(0).standard_normal((3, 1, 7, 7))
+    >>> fit = csc.receptive_fields.fit_gabor(atoms, n_starts=1)
+    >>> ax = csc.plot.orientation_frequency(fit)
     """
-    ax, like = _axes(ax, projection="polar"), fit[fit.gabor_like]
+    ax, like = axes_of(ax, projection="polar"), fit[fit.gabor_like]
     for half_turn in (0, np.pi):
         ax.plot(like.orientation + half_turn, like.frequency, "o", ms=3, color=ATOMS, alpha=0.7)
     ax.set_rlim(0, 0.5)
@@ -283,8 +131,14 @@ def fit_quality(report: Any, ax: Axes | None = None) -> Axes:
     Returns
     -------
     ax
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> atoms = np.random.default_rng(0).standard_normal((3, 1, 7, 7))
+    >>> ax = csc.plot.fit_quality(csc.receptive_fields.analyse(atoms, rng=0))
     """
-    ax = _axes(ax)
+    ax = axes_of(ax)
     lines = [
         (report.fit, "learned atoms", ATOMS, "-"),
         (report.null_phase, "phase-scrambled", NULL, "--"),
@@ -317,9 +171,16 @@ def filter_sets(sets: Any, figure: Figure | None = None, *, sheets: bool = True)
     Returns
     -------
     figure
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> atoms = np.random.default_rng(0).standard_normal((3, 1, 7, 7))
+    >>> filters = csc.describe_filters(atoms, name="noise", rng=0, n_bootstrap=100)
+    >>> figure = csc.plot.filter_sets([filters])
     """
     if figure is None:
-        figure = _matplotlib("figure").Figure(
+        figure = matplotlib("figure").Figure(
             figsize=(14, 11 if sheets else 7.5), layout="constrained"
         )
     if sheets:
@@ -358,7 +219,16 @@ _COLUMNS = [
 
 
 def shown(described: Any) -> Array:
-    """Filters as a sheet shows them, best Gabor fit first, red before blue where that is known."""
+    """Filters as a sheet shows them, best Gabor fit first, red before blue where that is known.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> atoms = np.random.default_rng(0).standard_normal((3, 1, 7, 7))
+    >>> filters = csc.describe_filters(atoms, name="noise", rng=0, n_bootstrap=100)
+    >>> csc.plot.shown(filters).shape
+    (3, 1, 7, 7)
+    """
     atoms = described.atoms[described.fit.r2.argsort()[::-1]]
     atoms = atoms[:, ::-1] if described.order == "BGR" else atoms
     return atoms if atoms.shape[1] in (1, 3) else atoms[:, :1]
