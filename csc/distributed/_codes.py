@@ -79,7 +79,8 @@ def read_codes(path: File) -> SparseCodes:
     Examples
     --------
     >>> import csc.distributed
-    >>> csc.distributed.read_codes("codes.zarr").shape  # doctest: +SKIP  (needs Zarr)
+    >>> # what to_zarr wrote; needs Zarr
+    >>> csc.distributed.read_codes("codes.zarr").shape  # doctest: +SKIP
     (500, 64, 249, 249)
     """
     group = _zarr().open_group(path, mode="r")
