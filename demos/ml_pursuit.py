@@ -66,8 +66,8 @@ def draw(layers, curves, zeros):
     for ax, case in zip(axes[:, 2], CASES, strict=True):
         own = [row for row in zeros if (row["n_nonzero"], row["snr_dB"]) == case]
         for name in ESTIMATES:
-            refitted, told = "," in name, {"support known": "k--", "support and zeros known": "k-."}
-            style = told.get(name, "s:" if refitted else "o-")
+            known = "k-." if "zeros" in name else "k--"
+            style = known if "known" in name else "s:" if "," in name else "o-"
             ax.plot([r["zeros"] for r in own], [r[name]["median_dB"] for r in own], style,
                     label=name)  # fmt: skip
         ax.set(

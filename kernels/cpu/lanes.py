@@ -93,7 +93,9 @@ def sum_products(buffer, terms, grid, out):
         Overwritten: flat memory of codes or signals.
     """
     terms, grid = Terms(*terms), Grid(*grid)
-    in_batches(_sum_products, _pieces(grid), buffer, terms, grid, out, least=_least(terms, grid))
+    in_batches(
+        _sum_products, _pieces(grid), buffer, terms, grid, out, least=_least(terms, _parts(grid))
+    )
 
 
 def shrink_products(buffer, terms, grid, point, prox, out):  # noqa: PLR0913
@@ -116,7 +118,7 @@ def shrink_products(buffer, terms, grid, point, prox, out):  # noqa: PLR0913
     number, uphill = out.dtype.type, np.zeros(_pieces(grid))
     rules = thresholds, number(momentum), number(factor), number(0 if positive else 1)
     arrays = buffer, terms, grid, z, z_old, rules, out, uphill
-    in_batches(_shrink_products, len(uphill), *arrays, least=_least(terms, grid))
+    in_batches(_shrink_products, len(uphill), *arrays, least=_least(terms, _parts(grid)))
     return float(uphill.sum())
 
 
@@ -135,7 +137,7 @@ def largest_products(buffer, terms, grid, worths, positive, out):  # noqa: PLR09
         Overwritten.
     """
     terms, grid, mirror = Terms(*terms), Grid(*grid), out.dtype.type(0 if positive else -1)
-    pieces, least = _pieces(grid) // _parts(grid), 1 + WORK // (len(terms.values) * BLOCK)
+    pieces, least = _pieces(grid) // _parts(grid), _least(terms, parts=1)
     in_batches(_largest_products, pieces, buffer, terms, grid, worths, mirror, out, least=least)
 
 
@@ -145,9 +147,9 @@ def _pieces(grid):
     return -(-n // b) * q0 * q1 * -(-q2 * b // BLOCK) * _parts(grid)
 
 
-def _least(terms, grid):
-    """Pieces that are worth a thread."""
-    return 1 + WORK * _parts(grid) // (len(terms.values) * BLOCK)
+def _least(terms, parts):
+    """Pieces that are worth a thread, each one of so many parts of the rows."""
+    return 1 + WORK * parts // (len(terms.values) * BLOCK)
 
 
 @njit(cache=True)
