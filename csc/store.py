@@ -4,7 +4,6 @@ import json
 import os
 import tempfile
 import zipfile
-import zlib
 from dataclasses import fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from csc.archive import Stored, all_stored, check_uncompressed, read
+from csc.saved import check_arrays, check_index
 from csc.types import File
 
 FORMAT = 1
@@ -70,6 +71,8 @@ def save(path: File, model: Any) -> None:
     TypeError
         If the model is none, or holds something that has no safe form (a class of your own);
         nothing is written.
+    ValueError
+        If arrays of the model do not go together, so that the file could not be loaded.
 
     Examples
     --------
@@ -99,6 +102,7 @@ def write_beside(path, model):
     """
     arrays, path = {}, Path(path)
     header = {"format": FORMAT, "model": _encode(model, "model", arrays)}
+    check_arrays(header["model"], {n: Stored(n, a.shape, a.dtype) for n, a in arrays.items()})
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=PART)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -120,7 +124,8 @@ def load(path: File) -> Any:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is damaged, not one of ours, or of a newer format.
+        If the file is damaged, not one of ours, or of a newer format. Every array is compared with
+        the model, in shape and kind of numbers, before it is read; NaN and inf are refused.
 
     Examples
     --------
@@ -130,22 +135,39 @@ def load(path: File) -> Any:
     ...     csc.load(f"{folder}/D.npz").atoms.shape
     (2, 1, 2)
     """
-    try:
-        with open(path, "rb") as file:
-            arrays = dict(np.load(file, allow_pickle=False))
-        header = json.loads(str(arrays[HEADER]))
-        header = {"format": header["format"], "model": header["model"]}
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, TypeError) as error:
-        raise ValueError(f"{path} is damaged, cut off, or not a csc file ({error})") from error
-    if header["format"] != FORMAT:
+    with open(path, "rb") as file:
+        try:
+            version, model = _read(file)
+        except Exception as error:  # there is no end to what parsers say of a damaged file
+            raise ValueError(f"{path} is damaged, or not a csc file ({error!r})") from error
+    if version != FORMAT:
         raise ValueError(
-            f"{path} has format {header['format']}, this csc reads format {FORMAT}; load it with "
-            "the csc that wrote it"
+            f"{path} has format {version}, this csc reads format {FORMAT}; load it with the csc "
+            "that wrote it"
         )
-    try:
-        return _decode(header["model"], arrays)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged, or not a csc file ({error!r})") from error
+    return model
+
+
+def _read(file):
+    """Format and model of an open file; no array is read before it is known to be the model's."""
+    with zipfile.ZipFile(file) as archive:
+        check_uncompressed(archive, file)
+        arrays = all_stored(archive)
+        del arrays[HEADER]
+        header = json.loads(str(read(archive, HEADER)))
+        version, form = header["format"], header["model"]
+        if version != FORMAT:
+            return version, None
+        check_arrays(form, arrays)
+        return version, _decode(form, {name: _finite(archive, name) for name in arrays})
+
+
+def _finite(archive, name):
+    """An array; what can be infinite, the weights of a penalty, their penalty looks at."""
+    array = read(archive, name)
+    if not (name.endswith(".weights") or np.isfinite(array).all()):
+        raise ValueError(f"{name} holds NaN or inf")
+    return array
 
 
 def _umask():
@@ -205,9 +227,14 @@ def _decode(form, arrays):
             return sequence(_decode(item, arrays) for item in form[sequence.__name__])
     cls = getattr(import_module(HOMES[form["type"]]), form["type"])
     contents = {key: _decode(value, arrays) for key, value in form["fields"].items()}
+    if form["type"] == "SparseCodes":
+        check_index(**contents)
     if not is_dataclass(cls):
         return cls(**contents)
     parameters = {f.name: contents.pop(f.name) for f in fields(cls)}
     model = cls(**parameters)
-    vars(model).update(contents)  # what fit learned
+    for name, value in contents.items():  # what fit learned
+        if not name.endswith("_") or name.startswith("_") or hasattr(cls, name):
+            raise ValueError(f"a {cls.__name__} learns no {name}")
+        setattr(model, name, value)
     return model

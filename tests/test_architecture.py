@@ -87,8 +87,10 @@ MAY_IMPORT = {
     "receptive_fields": {"_device", "_validate", "html", "kernels", "progress"},
     "comparison": {"_validate", "html", "matching", "plot", "receptive_fields"},
     "plot": {"receptive_fields", "sheet"},
-    "store": {"constraints", "dictionary", "learn", "penalties"},
-    "first_layer": {"_validate", "html"},
+    "archive": set(),
+    "saved": {"archive"},
+    "store": {"archive", "constraints", "dictionary", "learn", "penalties", "saved"},
+    "first_layer": {"_validate", "archive", "html"},
     "torch_layers": {"_validate", "dictionary", "geometry", "multilayer_dictionary"},
 }  # fmt: skip
 HEAVY = {"numba", "sklearn", "skimage", "matplotlib", "cupy", "torch", "onnx", "safetensors"}

@@ -75,11 +75,18 @@ def resume(path: File) -> Any:
     4
     """
     try:
-        learner = load(path)
+        learner = _learner(path)
     except (FileNotFoundError, ValueError) as error:
         before = Path(f"{path}{BEFORE}")
         if not before.exists():
             raise
         warnings.warn(f"{error}; going on from the checkpoint before it", stacklevel=2)
-        learner = load(before)
+        learner = _learner(before)
     return learner.set_params(warm_start=True)
+
+
+def _learner(path):
+    learner = load(path)
+    if not hasattr(learner, "set_params"):
+        raise ValueError(f"{path} holds a {type(learner).__name__}, no learner; use csc.load")
+    return learner
