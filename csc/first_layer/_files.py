@@ -1,32 +1,65 @@
 """The first layer in a file. Nothing is ever unpickled."""
 
+import zipfile
+from contextlib import contextmanager
 from pickle import UnpicklingError
-from zipfile import BadZipFile
 
 import numpy as np
 
-from csc.first_layer._arrays import bias_name, choose_unordered, from_state
-from csc.first_layer._layer import Found
+from csc.archive import Stored, all_stored, read, stored
+from csc.first_layer._arrays import from_state
+from csc.first_layer._layer import Norm
 from csc.first_layer._onnx import from_onnx
+from csc.first_layer._safetensors import from_safetensors
 
 CONVERT = "which could run any code, so it is not read; where you trust it, convert it: "
+IN_NUMPY = f", or holds pickled objects, {CONVERT}numpy.savez('weights.npz', W=weights, b=bias)"
+TORCH_PICKLE = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # before version 1.6
 
 
-def from_file(path, key=None):
-    """What the reader of the file's ending finds."""
-    if path.suffix.lower() not in READERS:
-        raise ValueError(
-            f"source {str(path)!r} is no file that can be read; known endings are "
-            f"{', '.join(READERS)}, and pickles are never opened: save the weights with "
-            "numpy.savez or safetensors"
-        )
+def from_file(path, key=None, layout=None):
+    """What the reader of the file's content finds; the ending tells where the content does not."""
+    known = path.suffix.lower() in READERS
     if not path.is_file():
         raise FileNotFoundError(f"source {str(path)!r} does not exist, or is no file")
-    found = READERS[path.suffix.lower()](path, key)
+    reader = _reader_of(path) or (READERS[path.suffix.lower()] if known else None)
+    if reader is None:
+        raise ValueError(
+            f"source {str(path)!r} is no file that can be read, or damaged; known are files of "
+            f"PyTorch, safetensors and NumPy of any name, and the endings {', '.join(READERS)}. "
+            "Pickles are never opened: save the weights with numpy.savez or safetensors, those of "
+            "Keras with layout='HWIO'"
+        )
+    found = from_onnx(path, key) if reader is from_onnx else reader(path, key, layout)
     return found._replace(name=": ".join(filter(None, (path.name, found.name))))
 
 
-def _from_torch(path, key):
+def _reader_of(path):
+    """The reader of what the file begins with, or None."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        start = file.read(len(TORCH_PICKLE))
+    if start.startswith(b"\x93NUMPY"):
+        return _from_npy
+    if start == TORCH_PICKLE:
+        return _from_torch
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size - 8:
+        return from_safetensors
+    return _reader_of_archive(path) if start.startswith(b"PK") else None
+
+
+def _reader_of_archive(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except Exception:  # damaged: the reader that the ending tells will say so
+        return None
+    if any(name.endswith("/data.pkl") for name in names):
+        return _from_torch
+    return _from_npz if any(name.endswith(".npy") for name in names) else None
+
+
+def _from_torch(path, key, layout):
     try:
         import torch
     except ImportError as error:
@@ -38,53 +71,51 @@ def _from_torch(path, key):
             f"source {path} holds pickled objects, {CONVERT}"
             "torch.save(network.state_dict(), 'weights.pt')"
         ) from error
-    except (RuntimeError, EOFError) as error:
+    except Exception as error:  # there is no end to what parsers say of a damaged file
         raise ValueError(
             f"source {path} is damaged, or a TorchScript archive; save the weights alone: "
             "torch.save(network.state_dict(), 'weights.pt')"
         ) from error
-    return from_state(state, key)
+    return from_state(state, key, layout)
 
 
-def _from_numpy(path, key):
+def _from_npy(path, key, layout):
+    with _refusing(path), open(path, "rb") as file:
+        stored(file, path.name, path.stat().st_size)
+        file.seek(0)
+        array = np.lib.format.read_array(file, allow_pickle=False)
+    return from_state(array, key, layout)
+
+
+def _from_npz(path, key, layout):
+    with _refusing(path):
+        archive = zipfile.ZipFile(path)
+    with archive:
+        with _refusing(path):
+            arrays = all_stored(archive)
+        found = from_state(arrays, key, layout)
+        with _refusing(path):  # of all arrays only those of the layer are read
+            weights, bias, *norm = (
+                read(archive, a.name) if isinstance(a, Stored) else a
+                for a in (found.weights, found.bias, *(found.norm or ()))
+            )
+    return found._replace(weights=weights, bias=bias, norm=Norm(*norm) if norm else None)
+
+
+@contextmanager
+def _refusing(path):
+    """One error for whatever NumPy and zip say of a file that is damaged, or dangerous."""
     try:
-        with open(path, "rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            arrays = loaded if isinstance(loaded, np.ndarray) else dict(loaded)
-    except (BadZipFile, EOFError) as error:
-        raise ValueError(f"source {path} is damaged ({error})") from error
-    except ValueError as error:
-        raise ValueError(
-            f"source {path} is damaged, or holds pickled objects, {CONVERT}"
-            "numpy.savez('weights.npz', W=weights, b=bias) of float arrays"
-        ) from error
-    return from_state(arrays, key)
-
-
-def _from_safetensors(path, key):
-    try:
-        from safetensors import SafetensorError, safe_open
-    except ImportError as error:
-        raise ImportError(f"{path.name} needs safetensors: pip install 'mlcsc[cnn]'") from error
-    try:
-        with safe_open(path, framework="np") as file:
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-            name = choose_unordered(shapes, key)
-            bias = bias_name(name)
-            found = [file.get_tensor(n) if n in shapes else None for n in (name, bias)]
-    except SafetensorError as error:
-        raise ValueError(f"source {path} is damaged ({error})") from error
-    except TypeError as error:  # NumPy has no such numbers
-        where = f"weights ({path.name}: {name})"
-        raise TypeError(f"{where}: {error}; convert them to float32") from error
-    return Found(*found, name)
+        yield
+    except Exception as error:
+        raise ValueError(f"source {path} is damaged ({error}){IN_NUMPY}") from error
 
 
 READERS = {
-    ".npy": _from_numpy,
-    ".npz": _from_numpy,
+    ".npy": _from_npy,
+    ".npz": _from_npz,
     ".onnx": from_onnx,
     ".pt": _from_torch,
     ".pth": _from_torch,
-    ".safetensors": _from_safetensors,
+    ".safetensors": from_safetensors,
 }

@@ -11,6 +11,8 @@ from csc.html import card
 COLOURS = ("RGB", "BGR")
 UNKNOWN = "unknown"
 CHANNELS = (*COLOURS, "grey", UNKNOWN)
+OIHW, HWIO = "OIHW", "HWIO"  # (K, C, h, w), as here and in PyTorch; (h, w, C, K), as in Keras
+LARGEST = 32  # extent of the filters of known networks
 EPS = 1e-5  # of a batch normalisation that does not say it: the default of PyTorch and of ONNX
 
 
@@ -77,16 +79,18 @@ class Found(NamedTuple):
     stride: tuple | None = None
     norm: Norm | None = None
     channels: str = UNKNOWN
+    layout: str | None = None  # of the axes of the weights, where it is known
 
 
 def finished(found, fold, channels, order):
     """Check what a reader found, and do with it what was asked for."""
-    weights = _weights(found.weights, found.name)
+    weights = _weights(found.weights, found.name, found.layout)
     bias = None if found.bias is None else _vector("bias", found.bias, found.name, len(weights))
     if fold:
         weights, bias = _folded(weights, bias, found)
     channels = _channels(found.channels if channels is None else channels, weights.shape[1])
-    layer = FirstLayer(_float32(weights), _float32(bias), found.stride, found.name, channels)
+    weights, bias = _float32("weights", weights, found.name), _float32("bias", bias, found.name)
+    layer = FirstLayer(weights, bias, found.stride, found.name, channels)
     return layer if order is None else _ordered(layer, order)
 
 
@@ -108,10 +112,22 @@ def host(name, values):
             f"{name} must be floating-point numbers, got {values.dtype}; convert them to float32 "
             "(quantised weights: multiply them by their scale)"
         )
-    return check_floats(name, values.astype(np.float64))
+    with np.errstate(invalid="ignore"):  # NaN, which is named below
+        values = values.astype(np.float64)
+    return check_floats(name, values)
 
 
-def _weights(values, source):
+def may_be_rows_first(shape):
+    """Whether an array of this shape may be (h, w, C, K), as TensorFlow, Keras and Flax have it."""
+    a, b, c, d = shape
+    if max(a, b) > LARGEST:
+        return False
+    if a == b:  # as many filters as channels, or a square filter
+        return not c == d < a
+    return max(c, d) > LARGEST and (c != d or b not in (1, 3))
+
+
+def _weights(values, source, layout):
     weights = host(f"weights ({source})", values)
     shape = weights.shape
     if weights.ndim != 4:
@@ -119,13 +135,12 @@ def _weights(values, source):
             f"weights ({source}) must be (K, C, h, w), got shape {shape}; filters without channels "
             "need them: weights[:, None]"
         )
-    # TensorFlow's layout: read as ours it would have as many filters as rows
-    if shape[0] == shape[1] and shape[2] in (1, 3) and shape[2] != shape[3]:
+    if layout is None and may_be_rows_first(shape):
         raise ValueError(
-            f"weights ({source}) must be (K, C, h, w), got shape {shape}, which looks like "
-            "(h, w, C, K); turn them: weights.transpose(3, 2, 0, 1)"
+            f"weights ({source}) of shape {shape} may be (K, C, h, w), or (h, w, C, K) as Keras "
+            "and Flax keep them; say which, layout='OIHW' or 'HWIO'"
         )
-    return weights
+    return weights.transpose(3, 2, 0, 1) if layout == HWIO else weights
 
 
 def _vector(what, values, source, K):
@@ -165,8 +180,12 @@ def _channels(channels, C):
     return channels
 
 
-def _float32(values):
-    return None if values is None else np.ascontiguousarray(values, dtype=np.float32)
+def _float32(what, values, source):
+    if values is None:
+        return None
+    if abs(values).max() > np.finfo(np.float32).max:
+        raise ValueError(f"{what} ({source}) has values too large for float32; rescale the weights")
+    return np.ascontiguousarray(values, dtype=np.float32)
 
 
 def _ordered(layer, order):

@@ -7,9 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from csc._validate import check_choice
 from csc.first_layer._arrays import from_state
 from csc.first_layer._files import from_file
-from csc.first_layer._layer import FirstLayer, finished
+from csc.first_layer._layer import HWIO, OIHW, FirstLayer, finished
 from csc.first_layer._modules import from_module, is_module
 from csc.first_layer._onnx import from_onnx
 
@@ -21,6 +22,7 @@ def load_first_layer(
     fold_batch_norm: bool = False,
     channels: str | None = None,
     order: str | None = None,
+    layout: str | None = None,
 ) -> FirstLayer:
     """Filters, bias and stride of the first convolution of a network.
 
@@ -32,9 +34,11 @@ def load_first_layer(
     source : str, path, torch.nn.Module or mapping
         A name: ``"resnet50_thin"``, which comes inside a package (see Notes), or ``"alexnet"``,
         ``"resnet18"``, ``"squeezenet1_0"``, ``"vgg16"`` of torchvision, which downloads their
-        weights the first time. A file: ``.pt`` or ``.pth`` (tensors only), ``.safetensors``,
-        ``.npz``, ``.npy``, ``.onnx``. A module: its first ``Conv2d``. A state dict, nested or not:
-        the array ``W`` or ``weight``, else the first with four axes.
+        weights the first time. A file of PyTorch (tensors only), of safetensors or of NumPy, known
+        by what is in it, whatever its name (``.pt``, ``.pth.tar``, ``.ckpt``, ``.bin``, ...); or
+        ``.onnx``. A module: its first ``Conv2d``. A state dict, nested or not: the array ``W`` or
+        ``weight``, else the first of those with four axes that are named as weights are and have
+        the channels of pictures, one or three; else the first that is named so.
     key : str, optional
         Name of another layer or of its weights, as the source spells it.
     fold_batch_norm : bool
@@ -45,6 +49,9 @@ def load_first_layer(
         What the channels are. By default what is known of ``source``.
     order : {"RGB", "BGR"}, optional
         Return the filters of colour pictures in this order. By default that of the network.
+    layout : {"OIHW", "HWIO"}, optional
+        Axes of the weights of a state dict or a file: ``(K, C, h, w)`` or, as Keras and Flax keep
+        them, ``(h, w, C, K)``. By default the first; needed where a shape may be either.
 
     Returns
     -------
@@ -61,9 +68,9 @@ def load_first_layer(
     TypeError
         If ``source`` is none of the above, or weights are not floating-point numbers.
     ValueError
-        If a file is damaged, of an unknown ending, or holds pickled objects; if there are no
-        such weights, they are not ``(K, C, h, w)`` or hold NaN; if there is no batch
-        normalisation to fold, or no known order to convert from.
+        If a file is damaged, of an unknown kind, or holds pickled objects; if there are no
+        such weights, they are not ``(K, C, h, w)``, may have another layout, or hold NaN; if
+        there is no batch normalisation to fold, or no known order to convert from.
 
     Notes
     -----
@@ -93,16 +100,23 @@ def load_first_layer(
     ...     csc.load_first_layer(path, channels="BGR", order="RGB")
     FirstLayer('layer.npz: W', 8 filters 5x5, RGB, stride unknown, with bias)
     """
-    return finished(_found(source, key), fold_batch_norm, channels, order)
+    if layout is not None:
+        check_choice("layout", layout, (OIHW, HWIO))
+    found = _found(source, key, layout)
+    if layout is not None and found.layout != layout:
+        raise ValueError(
+            f"layout={layout!r}, but the weights of {found.name} are {found.layout}; leave it out"
+        )
+    return finished(found, fold_batch_norm, channels, order)
 
 
-def _found(source, key):
+def _found(source, key, layout):
     if isinstance(source, str) and source in NAMED:
         return NAMED[source](key=key)._replace(name=source)
     if isinstance(source, str | os.PathLike):
-        return _from_path(Path(source), key)
+        return _from_path(Path(source), key, layout)
     if isinstance(source, Mapping):
-        return from_state(source, key)
+        return from_state(source, key, layout)
     if is_module(source):
         return from_module(source, key)
     raise TypeError(
@@ -111,13 +125,13 @@ def _found(source, key):
     )
 
 
-def _from_path(path, key):
-    if not path.suffix:
+def _from_path(path, key, layout):
+    if not path.suffix and not path.is_file():
         raise ValueError(
             f"source {str(path)!r} is no known network and no file with an ending; known are "
             f"{', '.join(NAMED)}"
         )
-    return from_file(path, key)
+    return from_file(path, key, layout)
 
 
 def _from_package(key):

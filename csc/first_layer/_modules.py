@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-from csc.first_layer._layer import UNKNOWN, Found, Norm, listed
+from csc.first_layer._layer import OIHW, UNKNOWN, Found, Norm, listed
 
 
 def is_module(source):
@@ -18,15 +18,15 @@ def from_module(module, key=None, *, channels=UNKNOWN):
     leaves = [
         (n, m)
         for n, m in module.named_modules()
-        if isinstance(m, nn.Conv2d) or next(m.children(), None) is None
+        if isinstance(m, nn.Conv2d) or _is_norm(m, nn) or next(m.children(), None) is None
     ]
     at = _place(leaves, key, nn)
     name, conv = leaves[at]
     _check(name, conv, nn)
     behind = leaves[at + 1][1] if at + 1 < len(leaves) else None
-    norm = _norm(behind) if isinstance(behind, nn.BatchNorm2d) else None
+    norm = _norm(behind) if _is_norm(behind, nn) else None
     title = ": ".join(filter(None, (type(module).__name__, name)))
-    return Found(conv.weight, conv.bias, title, tuple(conv.stride), norm, channels)
+    return Found(conv.weight, conv.bias, title, tuple(conv.stride), norm, channels, OIHW)
 
 
 def _place(leaves, key, nn):
@@ -52,9 +52,17 @@ def _check(name, conv, nn):
         )
 
 
+def _is_norm(module, nn):
+    """Whether it is a batch normalisation; some have an activation inside, which comes after."""
+    if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm):
+        return True
+    # those whose numbers are fixed have no common class
+    return type(module).__name__.startswith("FrozenBatchNorm") and hasattr(module, "running_var")
+
+
 def _norm(norm):
     if norm.running_mean is None:
         return None  # it normalises by the batch at hand: no fixed numbers to fold
-    ones = norm.running_var.new_ones(norm.num_features)
+    ones = norm.running_var.new_ones(norm.running_var.shape)
     scale, shift = (ones, 0 * ones) if norm.weight is None else (norm.weight, norm.bias)
     return Norm(scale, shift, norm.running_mean, norm.running_var, norm.eps)

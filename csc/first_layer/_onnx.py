@@ -1,6 +1,6 @@
 """The first layer of an ONNX graph."""
 
-from csc.first_layer._layer import EPS, UNKNOWN, Found, Norm, listed
+from csc.first_layer._layer import EPS, OIHW, UNKNOWN, Found, Norm, listed
 
 
 def from_onnx(path, key=None, *, channels=UNKNOWN):
@@ -30,7 +30,7 @@ def from_onnx(path, key=None, *, channels=UNKNOWN):
     norm = _norm_behind(conv, graph, array, onnx)
     bias = array(bias[0]) if bias and bias[0] else None
     stride = tuple(about.get("strides", (1, 1)))
-    return Found(array(weights), bias, weights, stride, norm, channels)
+    return Found(array(weights), bias, weights, stride, norm, channels, OIHW)
 
 
 def _convolution(graph, stored, key):
