@@ -194,9 +194,9 @@ def test_state_dicts_of_many_families_give_their_first_layer(shapes, first):
     state = {n: np.broadcast_to(np.float32(0.5), shape) for n, shape in shapes.items()}
     if first is None:
         with pytest.raises(ValueError, match="no array .* key=|are: conv.weight_g"):
-            csc.load_first_layer(state, layout="OIHW")
+            csc.load_first_layer(state)
     else:
-        assert csc.load_first_layer(state, layout="OIHW").name == list(shapes)[first]
+        assert csc.load_first_layer(state).name == list(shapes)[first]
 
 
 SPELLINGS = [
@@ -598,7 +598,9 @@ SOURCES = {
     "no such file of an ending": (lambda _: "w.pkl", FileNotFoundError, "'w.pkl' does not exist"),
     "no such file": (lambda _: "w.npz", FileNotFoundError, "'w.npz' does not exist"),
     "NaN": (lambda W: {"w": with_nan(W)}, ValueError, r"weights \(w\) holds NaN"),
-    "values too large": (lambda W: {"w": W.astype(float) * 1e300}, ValueError, r"weights \(w\) .* for float32"),
+    "values too large": (
+        lambda W: {"w": W.astype(float) * 1e300}, ValueError, r"weights \(w\) .* for float32",
+    ),
     "integers": (lambda W: {"w": W.astype(int)}, TypeError, r"weights \(w\) must be floating"),
     "empty": (lambda W: {"w": W[:0]}, ValueError, r"weights \(w\) is empty"),
     "three axes": (lambda W: {"w": W[:, 0]}, ValueError, r"W\[:, None\].*w \(5, 7, 6\)"),
@@ -651,6 +653,9 @@ MODULES = {
         lambda nn: nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU()), {"key": "1"}, "there are: 0",
     ),
     "groups": (lambda nn: nn.Conv2d(2, 2, 3, groups=2), {}, "has 2 groups"),
+    "standardised": (
+        lambda nn: type("StdConv2d", (nn.Conv2d,), {})(3, 2, 3), {}, "standardises its weights",
+    ),
     "lazy": (lambda nn: nn.LazyConv2d(2, 3), {}, "run the network once"),
 }  # fmt: skip
 

@@ -45,6 +45,11 @@ def _place(leaves, key, nn):
 def _check(name, conv, nn):
     if nn.parameter.is_lazy(conv.weight):
         raise ValueError(f"{name} ({conv}) has no weights yet; run the network once")
+    if "StdConv" in type(conv).__name__:
+        raise ValueError(
+            f"{name} ({conv}) standardises its weights in each pass, so those that it keeps are "
+            "not the filters; compute them and pass {'weight': W, 'bias': b}"
+        )
     if conv.groups != 1:
         raise ValueError(
             f"{name} ({conv}) has {conv.groups} groups: no filter of it sees all channels; "
