@@ -45,11 +45,20 @@ def device_of(a):
 
 
 def native(a):
-    """The array, or list of arrays, as NumPy's or CuPy's: what offers DLPack shares its memory."""
+    """The array, or list of arrays, as plain NumPy's or CuPy's; what is no array as it came.
+
+    What offers DLPack shares its memory. Arrays of the other byte order are copied into that of
+    this machine; a masked array stays one.
+    """
     if type(a) in (tuple, list):
         return type(a)(map(native, a))
     cp = sys.modules.get("cupy")
-    if not hasattr(a, "__dlpack__") or isinstance(a, (np.ndarray, *([cp.ndarray] if cp else []))):
+    if cp is not None and isinstance(a, cp.ndarray):
+        return a
+    if isinstance(a, np.ndarray):
+        plain = a if isinstance(a, np.ma.MaskedArray) else np.asarray(a)
+        return plain if a.dtype.isnative else plain.astype(a.dtype.newbyteorder("="))
+    if not hasattr(a, "__dlpack__"):
         return a
     kind, _ = a.__dlpack_device__()
     try:

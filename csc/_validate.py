@@ -4,9 +4,9 @@ import numbers
 
 import numpy as np
 
-from csc._device import check_same_device, namespace, native
+from csc._device import check_same_device, namespace
+from csc._inputs import check_mask, check_real
 
-FLOATS = (np.float32, np.float64)
 MASK = "pass a mask where values are missing, or clean it"
 CLEAN = "find out where such values come from; numpy.nan_to_num replaces them"
 
@@ -14,19 +14,11 @@ CLEAN = "find out where such values come from; numpy.nan_to_num replaces them"
 def check_floats(name, a, *, values=True, mend=CLEAN):
     """Return ``a`` if it is a non-empty float32 or float64 array without NaN or inf.
 
-    What offers DLPack comes back as a NumPy or CuPy array of the same memory.
+    What comes back is a plain NumPy or CuPy array (see `check_array`).
     ``values=False`` does not look at values: of arrays on a device, that would wait for it.
     ``mend`` says what to do about NaN and inf.
     """
-    a = native(a)
-    if not hasattr(a, "dtype") or not hasattr(a, "shape"):
-        mend = f"use {name}.pixels" if hasattr(a, "pixels") else "use numpy.asarray"
-        raise TypeError(f"{name} must be an array, got {type(a).__name__}; {mend}")
-    if a.dtype not in FLOATS:
-        raise TypeError(
-            f"{name} must be float32 or float64, got {a.dtype}; convert it with "
-            f"{name}.astype('float32'), or integer images with skimage.util.img_as_float32"
-        )
+    a = check_real(name, a)
     if 0 in a.shape:
         raise ValueError(f"{name} is empty: shape {a.shape}")
     xp = namespace(a)
@@ -86,14 +78,22 @@ def check_signals(x, atom_shape, name="x", *, fit=True, values=True):
     if x.shape[1] != channels:
         raise ValueError(
             f"{name} has {x.shape[1]} channels (axis 1) but the atoms have {channels}; "
-            f"{name} must be (N, C, *S), got shape {x.shape}"
+            f"{name} must be (N, C, *S), got shape {x.shape}{_channels_last(name, x, channels)}"
         )
     if fit and any(big < small for big, small in zip(x.shape[2:], extents, strict=True)):
         raise ValueError(
             f"atoms of extents {extents} are larger than {name} of extents {x.shape[2:]}; "
-            "use smaller atoms or larger signals"
+            f"use smaller atoms or larger signals{_channels_last(name, x)}"
         )
     return x
+
+
+def _channels_last(name, x, channels=None):
+    """What to do if the last axis looks like the channels."""
+    last = x.shape[-1]
+    if last == channels or (channels is None and last in (3, 4) and last < x.shape[1]):
+        return f"; if the channels are its last axis, pass numpy.moveaxis({name}, -1, 1)"
+    return ""
 
 
 def check_like_atoms(name, a, atoms):
@@ -107,7 +107,7 @@ def check_like_atoms(name, a, atoms):
 
 
 def check_weights(weights, x, code_shape):
-    """Refuse weights of a penalty that are not with the signals or do not fit their codes."""
+    """Refuse weights of a penalty that are not with ``x`` or do not broadcast to the codes."""
     check_same_device(x=x, weights=weights)
     try:
         fits = np.broadcast_shapes(weights.shape, code_shape) == code_shape
@@ -154,16 +154,10 @@ def check_choice(name, value, choices):
 
 
 def fill_missing(x, mask):
-    """Signals with zeros where nothing was observed; refuse a mask that does not fit them."""
-    xp = check_same_device(x=x, mask=mask)
-    values = xp.unique(mask)
-    if not xp.isin(values, xp.asarray([0, 1])).all():
-        raise ValueError(f"mask must hold only 0 (missing) and 1 (observed), got {values[:5]}")
-    try:
-        mask = xp.broadcast_to(mask, x.shape)
-    except ValueError:
-        raise ValueError(f"mask of shape {mask.shape} does not broadcast to x {x.shape}") from None
+    """Signals with zeros where nothing was observed, and the mask; refuse one that does not fit."""
+    x = check_real("x", x)
+    xp, mask = namespace(x), check_mask(mask, x)
     if not mask.any():
         raise ValueError("mask is 0 everywhere: nothing was observed")
     seen = xp.where(mask != 0, x, x.dtype.type(0))
-    return check_floats("x", seen, mend="set the mask to 0 there, or clean it")
+    return check_floats("x", seen, mend="set the mask to 0 there, or clean it"), mask

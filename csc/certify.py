@@ -6,7 +6,10 @@ is judged by the problem and not by its rounding.
 
 from typing import Any
 
-from csc._device import namespace, native
+import numpy as np
+
+from csc._device import namespace
+from csc._inputs import check_mask, check_real, split_masked
 from csc.types import Array
 
 BLOCK = 2**17  # codes certified at once: as float64 they stay in the second-level cache
@@ -71,8 +74,9 @@ def certificate(
     >>> [a.round(3) for a in csc.certify.certificate(x, D, z, csc.L1(1.0))]
     [array([6.]), array([0.])]
     """
-    (x, z, mask), weights = map(native, (x, z, mask)), getattr(penalty, "weights", None)
-    if mask is not None or (weights is not None and weights.ndim == z.ndim):
+    x, z, mask = _checked(x, z, mask)
+    weights = getattr(penalty, "weights", None)
+    if mask is not None or np.ndim(weights) == z.ndim:
         return _certify(x, dictionary, z, penalty, mask)
     size = max(1, BLOCK // z[0].size)
     blocks = [slice(i, i + size) for i in range(0, len(z), size)]
@@ -111,9 +115,15 @@ def kkt_violation(
     >>> kkt_violation(x, D, np.array([[[2.5], [0.0]]]), csc.L1(1.0))
     array([0.5])
     """
-    x, z, mask = map(native, (x, z, mask))
+    x, z, mask = _checked(x, z, mask)
     D, x, z = dictionary.as_double, x.astype("float64"), z.astype("float64")
     return penalty.violation(z, D.adjoint(_masked(x - D(z, x.shape[2:]), mask)))
+
+
+def _checked(x, z, mask):
+    x, mask = split_masked(x, mask)
+    x, z = check_real("x", x), check_real("z", z)
+    return x, z, None if mask is None else check_mask(mask, x)
 
 
 def _masked(a, mask):

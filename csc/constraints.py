@@ -5,7 +5,8 @@ from functools import reduce
 
 import numpy as np
 
-from csc._device import namespace, native
+from csc._device import namespace
+from csc._inputs import check_real
 from csc._validate import check_count, check_number
 from csc.types import Array
 
@@ -38,7 +39,7 @@ class Both(Constraint):
 
     def project(self, atoms: Array) -> Array:
         """Project onto ``first``, then onto ``second``."""
-        return reduce(lambda a, c: c.project(a), (self.first, self.second), native(atoms))
+        return reduce(lambda a, c: c.project(a), (self.first, self.second), atoms)
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class UnitBall(Constraint):
 
     def project(self, atoms: Array) -> Array:
         """Divide the atoms that are longer than 1 by their norm."""
-        atoms = native(atoms)
+        atoms = check_real("atoms", atoms)
         return atoms / namespace(atoms).maximum(_norms(atoms), 1)
 
 
@@ -73,7 +74,7 @@ class UnitSphere(Constraint):
 
     def project(self, atoms: Array) -> Array:
         """Divide every atom by its norm."""
-        atoms = native(atoms)
+        atoms = check_real("atoms", atoms)
         norms = _norms(atoms)
         return atoms / namespace(atoms).where(norms > 0, norms, 1)
 
@@ -91,7 +92,7 @@ class ZeroMean(Constraint):
 
     def project(self, atoms: Array) -> Array:
         """Subtract the mean of each channel."""
-        atoms = native(atoms)
+        atoms = check_real("atoms", atoms)
         return atoms - atoms.mean(axis=tuple(range(2, atoms.ndim)), keepdims=True)
 
 
@@ -108,7 +109,7 @@ class NonNegative(Constraint):
 
     def project(self, atoms: Array) -> Array:
         """Set negative samples to zero."""
-        atoms = native(atoms)
+        atoms = check_real("atoms", atoms)
         return namespace(atoms).maximum(atoms, 0)
 
 
@@ -136,7 +137,7 @@ class SparseAtoms(Constraint):
 
     def project(self, atoms: Array) -> Array:
         """Keep the largest samples in modulus; of equals the first."""
-        atoms = native(atoms)
+        atoms = check_real("atoms", atoms)
         xp, rows = namespace(atoms), atoms.reshape(len(atoms), -1)
         order = xp.argsort(-abs(rows), axis=1, kind="stable")
         kept = xp.zeros(rows.shape, bool)
@@ -167,7 +168,7 @@ class Separable(Constraint):
 
     def project(self, atoms: Array) -> Array:
         """Keep the largest singular value."""
-        atoms = native(atoms)
+        atoms = check_real("atoms", atoms)
         if atoms.ndim == 5:
             raise ValueError("Separable takes atoms with 1 or 2 spatial axes, got 3")
         u, s, v = namespace(atoms).linalg.svd(atoms, full_matrices=False)
@@ -201,7 +202,7 @@ class TaperedBall(Constraint):
 
     def project(self, atoms: Array) -> Array:
         """The nearest point of the ellipsoid: ``v w^2 / (w^2 + m)``, m by bisection."""
-        atoms = native(atoms)
+        atoms = check_real("atoms", atoms)
         xp = namespace(atoms)
         squares = xp.asarray(self._window(atoms.shape[2:]) ** 2).ravel()
         v = atoms.reshape(*atoms.shape[:2], -1)

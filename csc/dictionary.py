@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from csc import fourier
-from csc._device import given, kernels, namespace, native, to_host, volume
+from csc._device import given, kernels, namespace, to_host, volume
 from csc._validate import check_atoms, check_floats, check_like_atoms, check_signals
 from csc.geometry import Geometry
 from csc.html import Shown
@@ -211,8 +211,7 @@ class Dictionary(Shown):
         -------
         z : array (N, K, *V)
         """
-        x = native(x)
-        self.check_signals("x", x, values=self._looks)
+        x = self.check_signals("x", x, values=self._looks)
         extents = self.code_extents(x.shape[2:])
         n = x.shape[0]
         if lanes := self.lanes(x, x.shape[2:]):
@@ -245,7 +244,7 @@ class Dictionary(Shown):
         if lanes := self.lanes(r, r.shape[2:]):
             return lanes.shrink(r, (), point, step, prox)
         xp = namespace(z)
-        out, atoms = xp.empty_like(z), self.atoms * xp.asarray(step, dtype=self.dtype)
+        out, atoms = xp.empty(z.shape, z.dtype), self.atoms * xp.asarray(step, dtype=self.dtype)
         uphill = kernels(r, z).proximal_step(
             given(self.pad(r)), given(atoms), self._steps,
             (given(z), given(z_old), momentum), prox, volume(out),
@@ -267,8 +266,7 @@ class Dictionary(Shown):
         g : array (K, C, *s)
             ``g[k, c, l] = sum_{n, v} (E r)[n, c, t v + l] z[n, k, v]``; 0 behind smaller atoms.
         """
-        z, r = self._checked_codes(z), native(r)
-        self.check_signals("r", r, values=self._looks)
+        z, r = self._checked_codes(z), self.check_signals("r", r, values=self._looks)
         if (r.shape[0], *self.code_extents(r.shape[2:])) != (z.shape[0], *z.shape[2:]):
             raise ValueError(f"r of shape {r.shape} does not fit codes z of shape {z.shape}")
         n, padded = len(r), self.pad(r)
@@ -356,11 +354,13 @@ class Dictionary(Shown):
     def _patches(self):
         return PatchMatrix(self.matrix)
 
-    def check_signals(self, name: str, x: Array, *, values: bool = True) -> None:
-        """Refuse signals ``(N, C, *S)`` that this dictionary cannot explain."""
-        check_signals(x, self.atoms.shape[1:], name, fit=self.geometry.must_fit, values=values)
+    def check_signals(self, name: str, x: Array, *, values: bool = True) -> Array:
+        """Return signals ``(N, C, *S)`` that this dictionary can explain, or say why it cannot."""
+        fit = self.geometry.must_fit
+        x = check_signals(x, self.atoms.shape[1:], name, fit=fit, values=values)
         self.code_extents(x.shape[2:])
         check_like_atoms(name, x, self.atoms)
+        return x
 
     def __getstate__(self):
         return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -1,6 +1,6 @@
 """Step a solver until its certificate says that it is done."""
 
-from math import inf, isfinite
+from math import inf, isfinite, isnan
 from time import perf_counter
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ PURSUED = "done: the pursuit met its stopping rule; the gap is that of the probl
 EXHAUSTED = "stopped at max_iter = {n}: relative gap {gap:.1e} > tol {tol:.1e}; raise max_iter"
 UNSETTLED = "stopped at max_iter = {n} before the codes settled; raise max_iter"
 INTERRUPTED = "interrupted: the codes are those of the last step; pass them as init to go on"
+BROKEN = "stopped: the objective is NaN, for the codes overflowed or a penalty gave NaN"
 CALLED_OFF = "stopped by the callback"
 
 
@@ -96,6 +97,8 @@ def ratio(a, b):
 
 def _reason_to_stop(now, before, state, tol, solver):
     """The status to stop with, or None to go on."""
+    if isnan(now.objective):
+        return BROKEN
     if hasattr(state, "done"):  # a greedy or a layered pursuit
         verdict = PURSUED if isfinite(now.gap) else GREEDY
         return getattr(state, "verdict", verdict) if state.done else None

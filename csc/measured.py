@@ -105,8 +105,8 @@ class Measured(Shown):
 
     def __call__(self, z: Array, shape: Extents | None = None) -> Array:  # noqa: ARG002
         """Measure the signals of codes ``(N, K, *V)``: ``(N, m)``."""
-        rows = self.reconstruct(z).reshape(len(z), -1)
-        return self._as_rows(self.operator.matmat(rows.T))
+        signals = self.reconstruct(z)
+        return self._as_rows(self.operator.matmat(signals.reshape(len(signals), -1).T))
 
     def reconstruct(self, z: Array) -> Array:
         """The signals themselves, ``D z``: ``(N, C, *S)``."""
@@ -114,7 +114,7 @@ class Measured(Shown):
 
     def adjoint(self, y: Array) -> Array:
         """``D^T A^T y``: ``(N, K, *V)``."""
-        self.check_signals("y", y)
+        y = self.check_signals("y", y)
         rows = self._as_rows(self.operator.rmatmat(y.T))
         return self.dictionary.adjoint(rows.reshape(len(y), -1, *self.extents))
 
@@ -143,9 +143,9 @@ class Measured(Shown):
             return self
         return Measured(self.dictionary.as_double, self.operator, self.extents)
 
-    def check_signals(self, name: str, y: Array) -> None:
-        """Refuse what are not measurements ``(N, m)`` of the dictionary's precision."""
-        check_floats(name, y)
+    def check_signals(self, name: str, y: Array) -> Array:
+        """Return measurements ``(N, m)`` of the dictionary's precision, or say what is wrong."""
+        y = check_floats(name, y)
         if y.ndim != 2 or y.shape[1] != self.operator.shape[0]:
             raise ValueError(
                 f"{name} must be (N, m) with m = {self.operator.shape[0]} measurements, got "
@@ -155,6 +155,7 @@ class Measured(Shown):
             raise TypeError(
                 f"{name} is {y.dtype} but the atoms are {self.dtype}; use one precision"
             )
+        return y
 
     def _as_rows(self, columns):
         return np.ascontiguousarray(np.asarray(columns).T, dtype=self.dtype)

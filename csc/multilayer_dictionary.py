@@ -246,11 +246,12 @@ class MultiLayerDictionary(Shown):
         """The same in float64, for certificates."""
         return MultiLayerDictionary(D.as_double for D in self.layers)
 
-    def check_signals(self, name: str, x: Array) -> None:
-        """Refuse signals that the layers cannot explain."""
+    def check_signals(self, name: str, x: Array) -> Array:
+        """Return signals that the layers can explain, or say why they cannot."""
         x = check_floats(name, x, mend="clean it: problems of several layers know no masks")
-        self.layers[0].check_signals(name, x, values=False)
+        x = self.layers[0].check_signals(name, x, values=False)
         self.extents(x.shape[2:])
+        return x
 
     def check_one_each(self, name: str, values: Sequence[Any]) -> None:
         """Refuse a sequence that is not as long as there are layers."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from csc._device import namespace, native
+from csc._device import namespace
 from csc._validate import check_instance, check_scale
 from csc.html import card
 from csc.lanes import SIDE_BY_SIDE, batch_last
@@ -74,8 +74,7 @@ class MultiLayerProblem:
         D.check_one_each("penalties", penalties)
         for i, penalty in enumerate(penalties, 1):
             check_instance(f"penalty {i}", penalty, "prox", "csc.L1(0.1)")
-        object.__setattr__(self, "x", native(self.x))
-        D.check_signals("x", self.x)
+        object.__setattr__(self, "x", D.check_signals("x", self.x))
         check_scale("x", self.x)
         object.__setattr__(self, "penalties", self._resolved(penalties))
 

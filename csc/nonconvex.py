@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from csc._device import namespace, native
+from csc._device import namespace
+from csc._inputs import check_real
 from csc._validate import check_number
 from csc.html import Curved
 from csc.strengths import Relative, check_lmbda
@@ -29,7 +30,6 @@ class L0(Curved):
 
     lmbda: float | Relative
 
-    name = "l0"
     convex = False
 
     def __post_init__(self):
@@ -37,12 +37,12 @@ class L0(Curved):
 
     def value(self, z: Array) -> float:
         """Penalty of codes ``z``."""
-        z = native(z)
+        z = check_real("z", z)
         return float(self.lmbda) * int((z != 0).sum())
 
     def prox(self, z: Array, step: float) -> Array:
         """argmin_u  step lmbda ||u||_0 + 1/2 ||u - z||^2: hard-threshold at sqrt(2 step lmbda)."""
-        z = native(z)
+        z = check_real("z", z)
         return z * (z * z > 2 * step * self.lmbda)
 
     def lmbda_max(self, correlations: Array, energies: Array) -> float:
@@ -81,7 +81,6 @@ class LogPenalty(Curved):
     lmbda: float
     scale: float = 1.0
 
-    name = "log"
     convex = False
 
     def __post_init__(self):
@@ -92,7 +91,7 @@ class LogPenalty(Curved):
 
     def value(self, z: Array) -> float:
         """Penalty of codes ``z``, accumulated in float64."""
-        z = native(z)
+        z = check_real("z", z)
         scaled = z / z.dtype.type(self.scale)
         return float(self.lmbda) * float(namespace(z).log1p(scaled * scaled).sum(dtype="float64"))
 
@@ -102,7 +101,7 @@ class LogPenalty(Curved):
         Stationary points solve ``u^3 - a u^2 + (s^2 + 2 step lmbda) u - a s^2 = 0`` with
         a = |z|, s = scale; of its real roots, all in [0, a], the one of least cost is taken.
         """
-        z = native(z)
+        z = check_real("z", z)
         xp = namespace(z)
         a = abs(z).astype("float64")
         weight, s2 = step * self.lmbda, self.scale**2

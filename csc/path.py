@@ -14,7 +14,7 @@ from csc.measured import Measured
 from csc.penalties import L1
 from csc.problem import Problem
 from csc.progress import counted
-from csc.solving import Solution, solve
+from csc.solving import Solution, solve_quietly
 from csc.sparse import SparseCodes
 from csc.strengths import Relative
 from csc.types import Array, Penalty
@@ -76,7 +76,7 @@ def lmbda_path(  # noqa: PLR0913  the last four are those of every short form
     solutions, codes = [], None
     grid = _grid(lmbdas, ratio, problem.penalty.lmbda)
     for lmbda in counted(grid, "solve", verbose=verbose):
-        solutions.append(solve(_at(problem, lmbda), tol=tol, init=codes))
+        solutions.append(solve_quietly(_at(problem, lmbda), tol=tol, init=codes))
         codes = solutions[-1].z
     return solutions
 
@@ -145,9 +145,9 @@ def noise_constrained(
     if check_number("tol", tol, strict=True) >= 1:
         raise ValueError(f"tol must be < 1, a part of epsilon, got {tol}")
     problem = _at_lmbda_max(x, dictionary, penalty, mask)
-    if len(x) != 1:
+    if len(problem.x) != 1:
         raise ValueError(
-            f"x must be one signal (1, C, *S), got {len(x)}: each has its own lmbda; call "
+            f"x must be one signal (1, C, *S), got {len(problem.x)}: each has its own lmbda; call "
             "noise_constrained(x[i : i + 1], ...) for each"
         )
     aim = log(epsilon * (1 - tol / 2))
@@ -158,7 +158,7 @@ def noise_constrained(
     def fits(solution):
         return (1 - tol) * epsilon <= _residual_norm(solution) <= epsilon
 
-    first = solve(problem, tol=1)
+    first = solve_quietly(problem, tol=1)
     if _residual_norm(first) <= epsilon:
         return first
     solution = _search(first, (miss, fits), max(tol**2, 1e-10), verbose)
@@ -236,7 +236,7 @@ def lmbda_for_sparsity(  # noqa: PLR0913  the last two are those of every short 
     def fits(solution):
         return abs(_count(solution) - n_nonzero) <= max(accuracy * n_nonzero, 0.5)
 
-    solution = _search(solve(problem, tol=tol), (miss, fits), tol, verbose)
+    solution = _search(solve_quietly(problem, tol=tol), (miss, fits), tol, verbose)
     if miss(solution) > 0 and not fits(solution):
         raise ValueError(
             f"n_nonzero = {n_nonzero} is not reached at {LEAST:.0e} lmbda_max, where "
@@ -260,7 +260,7 @@ def _search(first, aim, tol, verbose):
         lmbda = _between(low[0], high) if low else high[0] - min(max(high[1], 0.1), log(10))
         if lmbda < log(top * LEAST):
             break
-        solution = solve(_at(first.problem, float(np.exp(lmbda))), tol=tol, init=solution.z)
+        solution = solve_quietly(_at(first.problem, float(np.exp(lmbda))), tol=tol, init=solution.z)
         if fits(solution):
             return solution
         if miss(solution) > 0:

@@ -8,8 +8,9 @@ which factor ``q`` leaves its domain, ``conjugate`` its value inside, and ``viol
 from dataclasses import dataclass
 from math import inf, prod
 
-from csc._device import namespace, native
-from csc._validate import check_count, check_floats, check_number
+from csc._device import namespace
+from csc._inputs import check_real
+from csc._validate import check_count, check_number, check_weights
 from csc.html import Curved
 from csc.strengths import Strength, check_lmbda
 from csc.types import Array, Extents
@@ -24,7 +25,9 @@ class L1(Curved):
     lmbda : float or Relative
         Strength, >= 0.
     weights : array, optional
-        ``w >= 0``, broadcastable to the codes ``(N, K, *V)``; None means ones.
+        ``w >= 0``, which NumPy broadcasts to the codes ``(N, K, *V)``: one weight an atom is
+        ``(K, 1)`` for signals with one spatial axis, ``(K, 1, 1)`` with two. None means ones.
+        Codes of weight 0 are free; those of weight inf are never used.
     positive : bool
         Ask for ``z >= 0`` (the value is infinite elsewhere).
 
@@ -39,7 +42,6 @@ class L1(Curved):
     weights: Array | None = None
     positive: bool = False
 
-    name = "l1"
     convex = True
     ridge = 0.0
 
@@ -50,9 +52,7 @@ class L1(Curved):
     def __post_init__(self):
         check_lmbda(self.lmbda)
         if self.weights is not None:
-            object.__setattr__(self, "weights", check_floats("weights", self.weights))
-            if (self.weights < 0).any():
-                raise ValueError(f"weights must be >= 0, got {self.weights.min()}")
+            object.__setattr__(self, "weights", _checked_weights(self.weights))
 
     def value(self, z: Array) -> float:
         """Penalty of codes ``z``, accumulated in float64."""
@@ -60,21 +60,26 @@ class L1(Curved):
 
     def values(self, z: Array) -> Array:
         """Penalty of each signal's codes ``(N,)``, in float64."""
-        z = native(z)
-        sizes = abs(z) if self.weights is None else abs(z) * self._weights(z)
-        rows = _rows(sizes)
-        values = float(self.lmbda) * rows.sum(axis=1, dtype="float64")
+        z = check_real("z", z)
+        sizes = abs(z) if self.weights is None else abs(z) * self._weights(z, where=z != 0)
+        values = _scaled(float(self.lmbda), _rows(sizes).sum(axis=1, dtype="float64"))
         if self.positive:
             values[_rows(z < 0).any(axis=1)] = inf
         return values
 
     def prox(self, z: Array, step: float) -> Array:
         """argmin_u  step * lmbda * sum(w |u|) + 1/2 ||u - z||^2: soft-threshold at step lmbda w."""
-        z = native(z)
-        return _soft_threshold(z, step * self.lmbda * self._weights(z), self.positive)
+        z = check_real("z", z)
+        if self.weights is None:
+            return _soft_threshold(z, step * self.lmbda, self.positive)
+        return _soft_threshold(z, _scaled(step * self.lmbda, self._weights(z)), self.positive)
 
     def lmbda_max(self, correlations: Array, energies: Array | None = None) -> float:  # noqa: ARG002
-        """Smallest ``lmbda`` whose codes are all zero: ``max |D^T x| / w``."""
+        """Smallest ``lmbda`` whose codes are all zero: ``max |D^T x| / w``.
+
+        Only codes of weight above 0 count. Where some are free, ``correlations`` are those of
+        the residual that the free codes leave, as `Problem.lmbda_max` gives them.
+        """
         q = correlations if self.positive else abs(correlations)
         if self.weights is None:
             return max(float(q.max()), 0.0)
@@ -102,11 +107,15 @@ class L1(Curved):
         return _from_subdifferential(z, q, self._prices(z), self.positive)
 
     def _prices(self, z):
-        weights = 1.0 if self.weights is None else self.weights.astype("float64")
-        return namespace(z).broadcast_to(float(self.lmbda) * weights, z.shape)
+        lmbda, xp = float(self.lmbda), namespace(z)
+        prices = lmbda if self.weights is None else _scaled(lmbda, self._weights(z, "float64"))
+        return xp.broadcast_to(xp.asarray(prices), z.shape)
 
-    def _weights(self, z):
-        return 1 if self.weights is None else self.weights.astype(z.dtype, copy=False)
+    def _weights(self, z, dtype=None, where=None):
+        """Weights that fit ``z``, in its dtype or another; 0 but ``where`` they count."""
+        check_weights(self.weights, z, z.shape)
+        weights = self.weights.astype(dtype or z.dtype, copy=False)
+        return weights if where is None else namespace(z).where(where, weights, 0)
 
 
 @dataclass(frozen=True)
@@ -141,7 +150,6 @@ class ElasticNet(Curved):
     ridge: float = 1.0
     positive: bool = False
 
-    name = "elastic net"
     convex = True
     weights = None
 
@@ -155,7 +163,7 @@ class ElasticNet(Curved):
 
     def values(self, z: Array) -> Array:
         """Penalty of each signal's codes ``(N,)``, in float64."""
-        z = native(z)
+        z = check_real("z", z)
         rows = _rows(z)
         squares = (rows * rows).sum(axis=1, dtype="float64")
         sizes = abs(rows).sum(axis=1, dtype="float64")
@@ -166,7 +174,7 @@ class ElasticNet(Curved):
 
     def prox(self, z: Array, step: float) -> Array:
         """argmin_u  step g(u) + 1/2 ||u - z||^2: soft-threshold, then shrink."""
-        z = native(z)
+        z = check_real("z", z)
         shrunk = _soft_threshold(z, step * self.lmbda, self.positive)
         return shrunk / namespace(z).asarray(1 + step * self.lmbda * self.ridge, dtype=z.dtype)
 
@@ -229,7 +237,6 @@ class GroupL21(Curved):
     lmbda: Strength
     group_size: int
 
-    name = "l21"
     convex = True
 
     def __post_init__(self):
@@ -250,13 +257,13 @@ class GroupL21(Curved):
 
     def values(self, z: Array) -> Array:
         """Penalty of each signal's codes ``(N,)``, in float64."""
-        z = native(z)
+        z = check_real("z", z)
         norms = self._norms(z).reshape(len(z), -1)
         return float(self.lmbda) * norms.sum(axis=1, dtype="float64")
 
     def prox(self, z: Array, step: float) -> Array:
         """argmin_u  step g(u) + 1/2 ||u - z||^2: shorten each group by ``step lmbda``."""
-        z = native(z)
+        z = check_real("z", z)
         xp, norms = namespace(z), self._norms(z)
         threshold = xp.asarray(step * self.lmbda, dtype=z.dtype)
         factor = xp.maximum(norms - threshold, 0) / xp.where(norms > 0, norms, 1)
@@ -292,6 +299,26 @@ class GroupL21(Curved):
         return namespace(z).sqrt((self._grouped(z) ** 2).sum(axis=2, keepdims=True))
 
 
+def _checked_weights(weights):
+    weights = check_real("weights", weights)
+    if 0 in weights.shape:
+        raise ValueError(f"weights is empty: shape {weights.shape}")
+    if not (weights >= 0).all():  # NaN compares false
+        raise ValueError(f"weights must be >= 0 and not NaN, got {weights.min()}")
+    if namespace(weights).isinf(weights).all():
+        raise ValueError("weights are all inf, so that no code could be used; give some a number")
+    return weights
+
+
+def _scaled(factor, a):
+    """``factor a``, and inf where ``a`` is, also for a factor of 0."""
+    xp = namespace(a)
+    infinite = xp.isinf(a)
+    if not infinite.any():
+        return factor * a
+    return xp.where(infinite, inf, factor * xp.where(infinite, 0, a))
+
+
 def _rows(a):
     """A row for each signal, also of none."""
     return a.reshape(len(a), prod(a.shape[1:]))
@@ -309,7 +336,7 @@ def _from_subdifferential(z, q, price, positive):
     """Largest distance from ``q`` to ``price`` times the subdifferential of ``|z|``."""
     xp = namespace(z)
     at_zero = xp.maximum((q if positive else abs(q)) - price, 0)
-    distances = xp.where(z == 0, at_zero, abs(q - price * xp.sign(z)))
+    distances = xp.where(z == 0, at_zero, abs(q - xp.where(z == 0, 0, price) * xp.sign(z)))
     if positive:
         distances = xp.where(z < 0, inf, distances)
     return distances.reshape(len(z), -1).max(axis=1)

@@ -11,13 +11,18 @@ from numpy.typing import ArrayLike
 
 from csc import certify
 from csc._device import kernels, namespace, native
+from csc._inputs import check_real, split_masked
 from csc._validate import check_instance, check_scale, check_weights, fill_missing
 from csc.active_set import ActiveSet
 from csc.cover import local_certificate
 from csc.dictionary import Dictionary
+from csc.free_codes import lmbda_max_beyond
 from csc.html import card
 from csc.layout import Layout
 from csc.measured import Measured
+from csc.nonconvex import L0, LogPenalty
+from csc.penalties import L1, ElasticNet
+from csc.prices import atom_weights, finite_prices
 from csc.ridge import Spectra
 from csc.sparse import SparseCodes
 from csc.strengths import resolved
@@ -41,6 +46,7 @@ class Problem:
     ----------
     x : array (N, C, *S), float32 or float64
         Signals. NaN is allowed only where ``mask`` is 0. Not copied: do not change it in place.
+        Of a masked array, masked entries are missing.
     dictionary : Dictionary or Measured
         D, of the same dtype.
     penalty : L1, ElasticNet, GroupL21, L0 or LogPenalty
@@ -84,12 +90,11 @@ class Problem:
                 f"dictionary must be a csc.Dictionary, got {type(D).__name__}; wrap the atoms: "
                 "csc.Dictionary(atoms)"
             )
-        x, mask = native(self.x), native(self.mask)
-        if mask is not None:
-            mask = mask if hasattr(mask, "dtype") else namespace(x).asarray(mask)
-            x = fill_missing(x, mask)
         check_instance("penalty", self.penalty, "prox", "csc.L1(0.1)")
-        D.check_signals("x", x)
+        x, mask = split_masked(native(self.x), self.mask)
+        if mask is not None:
+            x, mask = fill_missing(x, mask)
+        x = D.check_signals("x", x)
         check_scale("x", x)
         check_scale("atoms", D.atoms)
         object.__setattr__(self, "x", x)
@@ -99,9 +104,8 @@ class Problem:
     def _resolved(self, penalty):
         if hasattr(penalty, "check_codes"):
             penalty.check_codes(self.code_shape)
-        weights = getattr(penalty, "weights", None)
-        if weights is not None:
-            check_weights(weights, self.x, self.code_shape)
+        if type(penalty) is L1 and penalty.weights is not None:
+            check_weights(penalty.weights, self.x, self.code_shape)
         return resolved(penalty, lambda: self.lmbda_max(penalty))
 
     def __repr__(self):
@@ -142,6 +146,7 @@ class Problem:
 
     def value(self, z: Array | SparseCodes) -> float:
         """Objective at codes ``z``, computed in float64."""
+        z = self._checked(z)
         if isinstance(z, SparseCodes):
             fit = Layout(self.dictionary, self.x.shape, "float64").synthesize(z)
         else:
@@ -151,17 +156,17 @@ class Problem:
 
     def price(self, z: Array | SparseCodes) -> float:
         """Penalty of dense or sparse codes ``z``."""
-        penalty, weights = self.penalty, getattr(self.penalty, "weights", None)
+        z, penalty = self._checked(z), self.penalty
         if not isinstance(z, SparseCodes):
             return penalty.value(z)
-        if hasattr(penalty, "check_codes"):  # codes are priced in groups
-            return penalty.value(z.dense())
-        if weights is None:
-            return penalty.value(z.values)
+        if not self._is_l1 or penalty.weights is None:
+            separable = type(penalty) in (L1, ElasticNet, L0, LogPenalty)
+            return penalty.value(z.values if separable else z.dense())
         weights = self._atom_weights(penalty)
         if weights is None:
             return penalty.value(z.dense())
-        return replace(penalty, weights=None).value(weights[z.index % len(weights)] * z.values)
+        own = weights[z.index % len(weights)]
+        return replace(penalty, weights=own).value(z.values) if len(own) else 0.0
 
     def grad(self, z: Array | SparseCodes) -> Array:
         """Gradient of the data term: ``-D^T M (x - D z)``."""
@@ -242,25 +247,34 @@ class Problem:
     @cached_property
     def _is_soft(self):
         """Whether the prox is a soft threshold, one an atom, and a factor."""
-        if not hasattr(self.penalty, "ridge") or not self.dictionary.is_convolution:
+        if type(self.penalty) not in (L1, ElasticNet) or not self.dictionary.is_convolution:
             return False
         return self.atom_prices is not None
+
+    @property
+    def _is_l1(self):
+        """Whether the penalty is `L1` itself: a class of the user's may do otherwise."""
+        return type(self.penalty) is L1
 
     def lipschitz(self) -> float:
         """Certified upper bound of the Lipschitz constant of `grad`."""
         return self.dictionary.lipschitz(self.x.shape[2:])
 
     def lmbda_max(self, penalty: Any = None) -> float:
-        """Smallest ``lmbda`` at which codes of zeros are optimal (see the penalty)."""
+        """Smallest ``lmbda`` at which all codes that have a price are zero (see the penalty)."""
         penalty = self.penalty if penalty is None else penalty
         D = self.dictionary
-        if penalty.name == "l1" and D.is_convolution and not self.is_patch and self.on_host:
+        if type(penalty) is L1 and penalty.weights is not None:
+            free = namespace(self.x).broadcast_to(penalty.weights == 0, self.code_shape)
+            if free.any():
+                return lmbda_max_beyond(free, penalty, self)
+        if type(penalty) is L1 and D.is_convolution and not self.is_patch and self.on_host:
             weights = self._atom_weights(penalty)
-            if weights is not None and (weights > 0).all():  # no array of K x pixels
+            if weights is not None:  # no array of K x pixels
                 layout = Layout(D, self.x.shape, self.x.dtype)
                 x, _ = layout.observed(self.x, self.mask)
-                return float(layout.excess(x, 1 / weights, penalty.positive).max())
-        if penalty.name == "l0" and not D.is_convolution:
+                return max(float(layout.excess(x, 1 / weights, penalty.positive).max()), 0.0)
+        if type(penalty) is L0 and not D.is_convolution:
             raise ValueError(
                 "lmbda of an L0 penalty must be a number where signals are measured: the norms of "
                 "measured atoms are not known"
@@ -275,9 +289,10 @@ class Problem:
 
     def certificate(self, z: Array | SparseCodes) -> tuple[float, float]:
         """Objective and duality gap at ``z``, in float64; the gap is infinite if not convex."""
+        z = self._checked(z)
         if not self.penalty.convex:
             return self.value(z), inf
-        if self.is_patch and self.penalty.name == "l1" and self.atom_prices is not None:
+        if self.is_patch and self._is_l1 and self.atom_prices is not None:
             return self._patch_certificate(z)
         if self.has_local_dual:
             return self._local_certificate(z)
@@ -304,19 +319,19 @@ class Problem:
 
     @cached_property
     def atom_prices(self) -> Array | None:
-        """``lmbda w`` of each atom ``(K,)``, or None where the price changes with place."""
+        """``lmbda w`` of each atom ``(K,)``, or None where the price changes with place.
+
+        The price of a weight of inf is a number that no correlation reaches.
+        """
+        if type(self.penalty) not in (L1, ElasticNet):
+            return None
         weights = self._atom_weights(self.penalty)
-        return None if weights is None else self.x.dtype.type(self.penalty.lmbda) * weights
+        if weights is None:
+            return None
+        return finite_prices(self.penalty.lmbda, weights, self.dictionary.atoms, self.x)
 
     def _atom_weights(self, penalty):
-        weights = penalty.weights
-        if weights is None:
-            weights = namespace(self.x).ones(1, self.x.dtype)
-        if weights.size > 1 and weights.size != weights.shape[1 - self.x.ndim :][0]:
-            return None
-        out = namespace(self.x).empty(self.dictionary.n_atoms, self.x.dtype)
-        out[:] = weights.ravel()
-        return out
+        return atom_weights(penalty.weights, self.code_shape, self.x)
 
     @property
     def kernels(self) -> ModuleType:
@@ -375,7 +390,7 @@ class Problem:
 
     @cached_property
     def _has_prices(self):
-        if self.penalty.name != "l1" or not self.dictionary.is_convolution:
+        if not self._is_l1 or not self.dictionary.is_convolution:
             return False
         return self.atom_prices is not None and bool((self.atom_prices > 0).all())
 
@@ -387,6 +402,14 @@ class Problem:
         objective, gap = self.active_set(z, "float64").certificate()
         negative = self.penalty.positive and bool((_values(z) < 0).any())
         return inf if negative else float(objective.sum()), float(gap.sum())
+
+    def _checked(self, z):
+        """Codes of this problem, or an error."""
+        if not isinstance(z, SparseCodes):
+            z = check_real("z", z)
+        if z.shape != self.code_shape:
+            raise ValueError(f"z must be codes of shape {self.code_shape}, got {z.shape}")
+        return z
 
     def _masked(self, a):
         return a if self.mask is None else a * self.mask.astype(a.dtype)

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from csc._validate import FLOATS, check_count, check_number
+from csc._inputs import FLOATS
+from csc._validate import check_count, check_number
 from csc.dictionary import Dictionary
 from csc.multilayer_dictionary import MultiLayerDictionary
 from csc.types import Extents, Mode, Rng, Stride

@@ -23,13 +23,13 @@ def stack(groups):
     """
     if not groups:
         raise ValueError("atoms is an empty list; pass one array (K, C, *s) a size")
-    if not all(hasattr(group, "dtype") for group in groups):
+    if any(isinstance(group, list | tuple | float | int) for group in groups):
         raise TypeError(
             "atoms must be an array (K, C, *s), or a list of them, one a size; got a "
-            f"{type(groups).__name__} of {type(groups[0]).__name__}; use numpy.asarray"
+            f"{type(groups).__name__} of {type(groups[0]).__name__}; use numpy.array"
         )
+    groups = [check_atoms(group, f"atoms[{i}]") for i, group in enumerate(groups)]
     for i, group in enumerate(groups):
-        check_atoms(group, f"atoms[{i}]")
         first = groups[0]
         kinds = [(a.dtype, a.shape[1], a.ndim - 2) for a in (first, group)]
         if kinds[0] != kinds[1]:

@@ -17,12 +17,12 @@ from csc.html import card
 from csc.loop import Progress, is_sparse, iterate, ratio, start
 from csc.measured import Measured
 from csc.multilayer_problem import MultiLayerProblem
-from csc.penalties import L1
+from csc.penalties import L1, ElasticNet, GroupL21
 from csc.problem import Problem
 from csc.progress import watched
 from csc.solvers import fastest
 from csc.sparse import SparseCodes
-from csc.strengths import Relative
+from csc.strengths import Relative, warn_of_zero_codes
 from csc.types import Array, Codes, Mode, Solver, Stride
 
 ARRAYS = 10  # as large as the codes that a dense solver holds at once (signals: a sparse one)
@@ -157,6 +157,11 @@ def solve(
     Solution
         Also after Ctrl-C (see its ``status``).
 
+    Warns
+    -----
+    UserWarning
+        If all codes are zero because ``lmbda`` is above `lmbda_max`.
+
     Examples
     --------
     >>> import numpy as np, csc
@@ -164,6 +169,17 @@ def solve(
     >>> csc.solve(csc.Problem(np.array([[[3.0, 1.0, -2.0]]]), D, csc.L1(1.5))).codes.ravel()
     array([ 1.5,  0. , -0.5])
     """
+    solution = solve_quietly(
+        problem, solver, tol=tol, max_iter=max_iter, init=init, callback=callback, verbose=verbose
+    )
+    _warn_of_silence(solution)
+    return solution
+
+
+def solve_quietly(  # noqa: PLR0913  the arguments of `solve`
+    problem, solver=None, *, tol=1e-4, max_iter=10_000, init=None, callback=None, verbose=False
+):
+    """`solve` without its warning: for searches and learners, to which zero codes are news."""
     if not isinstance(problem, Problem | MultiLayerProblem):
         raise TypeError(
             "problem must be a csc.Problem or a csc.MultiLayerProblem, got "
@@ -191,6 +207,18 @@ def solve(
     return Solution(z, objective, gap, status, n_iter, history, problem)
 
 
+def _warn_of_silence(solution):
+    """Warn if all codes are zero and a smaller ``lmbda`` would change that."""
+    problem = solution.problem
+    if not isinstance(problem, Problem) or type(problem.penalty) not in (L1, ElasticNet, GroupL21):
+        return
+    z = solution.z.values if isinstance(solution.z, SparseCodes) else solution.z
+    lmbda = problem.penalty.lmbda
+    if lmbda == 0 or z.any() or not problem.x.any():
+        return
+    warn_of_zero_codes(lmbda, problem.lmbda_max(), stacklevel=3)
+
+
 def _bytes(problem, solver):
     """Memory that the solver and its certificate take, mostly arrays of the codes' size."""
     if is_sparse(problem, solver):
@@ -211,7 +239,8 @@ def _checked_start(problem, init):
             f"init must be codes of shape {problem.code_shape} and dtype {problem.x.dtype}, got "
             f"{init.shape} and {init.dtype}"
         )
-    return init
+    # kernels write into codes like these: a view of them as rows must be no copy
+    return init if isinstance(init, SparseCodes) else namespace(init).ascontiguousarray(init)
 
 
 def sparse_code(  # noqa: PLR0913  the short form of three calls
@@ -257,16 +286,22 @@ def sparse_code(  # noqa: PLR0913  the short form of three calls
     """
     dictionary = atoms if isinstance(atoms, Dictionary) else Dictionary(atoms, mode, stride)
     problem = Problem(x, dictionary, L1(lmbda, positive=positive), mask)
-    return solve(problem, tol=tol, verbose=verbose)
+    solution = solve_quietly(problem, tol=tol, verbose=verbose)
+    _warn_of_silence(solution)
+    return solution
 
 
-def lmbda_max(x: ArrayLike, dictionary: Dictionary | Measured) -> float:
+def lmbda_max(
+    x: ArrayLike, dictionary: Dictionary | Measured, mask: ArrayLike | None = None
+) -> float:
     """Smallest ``lmbda`` for which all codes are zero: ``max |D^T x|``.
 
     Parameters
     ----------
     x : array (N, C, *S)
     dictionary : Dictionary
+    mask : array, optional
+        1 = observed; broadcastable to ``x``.
 
     Returns
     -------
@@ -278,4 +313,4 @@ def lmbda_max(x: ArrayLike, dictionary: Dictionary | Measured) -> float:
     >>> csc.lmbda_max(np.array([[[3.0, -4.0]]]), csc.Dictionary(np.eye(2)[:, None]))
     4.0
     """
-    return Problem(x, dictionary, L1(0.0)).lmbda_max()
+    return Problem(x, dictionary, L1(0.0), mask).lmbda_max()

@@ -1,5 +1,7 @@
 """What alternating directions without a closed form share: an inner solver, a rule for rho."""
 
+from math import inf
+
 
 def conjugate_gradients(apply, b, x, n_steps, *, floor, share=0.0):
     """Some steps towards the solution of ``A x = b`` from ``x``, A symmetric [1]_.
@@ -39,6 +41,8 @@ def balance(primal, dual):
 
 
 def strength(penalty):
-    """Mean price of a code: ``lmbda`` may be but the unit of the weights."""
+    """Mean finite price of a code: ``lmbda`` may be but the unit of the weights."""
     weights = getattr(penalty, "weights", None)
-    return float(penalty.lmbda) * (1.0 if weights is None else float(weights.mean()))
+    if weights is None:
+        return float(penalty.lmbda)
+    return float(penalty.lmbda) * float(weights[weights < inf].mean())

@@ -1,5 +1,6 @@
 """Strengths of a penalty that are numbers only where the signals are known."""
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -74,6 +75,16 @@ def check_lmbda(lmbda):
     """Refuse a strength that is neither relative, nor a target, nor a finite number >= 0."""
     if not isinstance(lmbda, Relative | TargetSparsity):
         check_number("lmbda", lmbda)
+
+
+def warn_of_zero_codes(lmbda, lmbda_max, stacklevel):
+    """Warn, if ``lmbda`` is above `lmbda_max`, that this is why all codes are zero."""
+    if lmbda > lmbda_max > 0:
+        warnings.warn(
+            f"all codes are zero: lmbda = {lmbda:.3g} is above lmbda_max = {lmbda_max:.3g} of "
+            "these signals; choose a smaller one, for example csc.Relative(0.1)",
+            stacklevel=stacklevel + 1,
+        )
 
 
 def resolved(penalty, lmbda_max):

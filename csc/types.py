@@ -35,10 +35,6 @@ class Penalty(Protocol):
         """Strength: a number, or what a problem resolves to one."""
 
     @property
-    def name(self) -> str:
-        """By which solvers know it."""
-
-    @property
     def convex(self) -> bool:
         """Whether a duality gap can be given."""
 

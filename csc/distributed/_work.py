@@ -21,7 +21,7 @@ from csc.learn.replace import worst
 from csc.learn.signals import NONE_MISSING, floats_of, groups_of, row_of
 from csc.learn.windows import candidates
 from csc.problem import Problem
-from csc.solving import solve
+from csc.solving import solve_quietly
 from csc.sparse import SparseCodes
 
 
@@ -40,7 +40,7 @@ class Model(NamedTuple):
     def certified(self, groups):
         """Codes of each group, of a certified gap."""
         problems = [Problem(x, self.dictionary, self.penalty, mask) for x, mask in groups]
-        return [solve(problem, tol=self.tol).z for problem in problems]
+        return [solve_quietly(problem, tol=self.tol).z for problem in problems]
 
     def coded(self, groups, codes):
         """`Coded` of each group."""

@@ -9,7 +9,7 @@ from math import prod, sqrt
 import numpy as np
 from scipy.ndimage import correlate, uniform_filter
 
-from csc._device import native
+from csc._inputs import check_codes
 from csc._validate import check_count
 from csc.dictionary import Dictionary
 from csc.types import Array, Extents, Stride
@@ -210,7 +210,7 @@ def stripe_norm(codes: Array, dictionary: Dictionary) -> Array:
     >>> csc.guarantees.stripe_norm(np.array([[[1.0, 0, 2, 0, 0, 3]]]), D)
     array([2])
     """
-    codes = native(codes)
+    codes = check_codes("codes", codes)
     counts, sizes = _counts(codes, dictionary), [1]
     sizes += [2 * r - 1 for r in _reach(dictionary)]
     mode = "constant"
@@ -246,7 +246,7 @@ def patch_norm(codes: Array, extents: Extents) -> Array:
     >>> csc.guarantees.patch_norm(np.array([[[1.0, 0, 2, 0, 0, 3]]]), (2,))
     array([1])
     """
-    codes = native(codes)
+    codes = check_codes("codes", codes)
     counts = (codes != 0).sum(axis=1).astype("float64")
     sums = uniform_filter(counts, [1, *extents], mode="constant") * prod(extents)
     return np.rint(sums).astype(int).reshape(len(codes), -1).max(axis=1)
@@ -279,7 +279,7 @@ def stripe_coherence(codes: Array, dictionary: Dictionary) -> Array:
     >>> csc.guarantees.stripe_coherence(np.array([[[1.0, 0, 2, 0]]]), D).round(2)
     array([[0.  , 0.96, 0.  , 0.48]])
     """
-    counts, mu = _counts(native(codes), dictionary), shifted_coherence(dictionary)
+    counts, mu = _counts(check_codes("codes", codes), dictionary), shifted_coherence(dictionary)
     mode = "wrap" if dictionary.mode == "circular" else "constant"
     return correlate(counts, mu[None], mode=mode)
 

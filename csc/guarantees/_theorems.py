@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-from csc._device import native
+from csc._inputs import check_real
 from csc._validate import check_number
 from csc.guarantees._cases import Guarantee, Layer
 from csc.types import Array, Extents
@@ -36,7 +36,7 @@ def local_noise(noise: Array, extents: Extents) -> Array:
     >>> csc.guarantees.local_noise(np.array([[[3.0, 4.0, 0.0]]]), (2,))
     array([5.])
     """
-    noise = native(noise)
+    noise = check_real("noise", noise)
     energies = (noise.astype("float64") ** 2).sum(axis=1)
     sums = uniform_filter(energies, [1, *extents], mode="constant") * np.prod(extents)
     return np.sqrt(np.maximum(sums, 0)).reshape(len(noise), -1).max(axis=1)
@@ -342,6 +342,8 @@ def classification_margin(
     >>> csc.guarantees.classification_margin(np.eye(2), np.zeros(2), np.array([[2.0, 0.0]]), 1.0)
     (array([ True]), array([1.41421356]))
     """
+    weights, bias = check_real("weights", weights), check_real("bias", bias)
+    codes = check_real("codes", codes)
     rows = codes.reshape(len(codes), -1)
     scores = rows @ weights.T + bias
     label = scores.argmax(axis=1)

@@ -11,7 +11,7 @@ from csc.loop import start as begin
 from csc.path import lmbda_for_sparsity
 from csc.problem import Problem
 from csc.solvers import WorkingSet, fastest
-from csc.solving import solve
+from csc.solving import solve_quietly
 from csc.sparse import SparseCodes
 from csc.strengths import TargetSparsity
 
@@ -84,7 +84,7 @@ def _codes(problem, start, tol):
 
 def solved(problem, solver, start, limits):
     """`solve` whose codes are to be learned from: an interrupt ends more than the solve."""
-    solution = solve(problem, solver, init=start, **limits)
+    solution = solve_quietly(problem, solver, init=start, **limits)
     if solution.status == INTERRUPTED:
         raise KeyboardInterrupt
     return solution

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from csc._device import check_same_device, namespace, native, to_host
+from csc._device import check_same_device, namespace, to_host
 from csc._validate import check_atoms, check_count, check_instance, check_number
 from csc.constraints import UnitBall, UnitSphere
 from csc.dictionary import Dictionary
@@ -21,17 +21,18 @@ from csc.learn.learner import Learner, check_crop, seed_of
 from csc.learn.plan import Plan
 from csc.learn.signals import Signals
 from csc.learn.step import Rules, advance, begin
+from csc.nonconvex import L0
 from csc.penalties import L1
 from csc.problem import Problem
 from csc.progress import counted
-from csc.solving import solve
-from csc.strengths import Relative, Strength, TargetSparsity
+from csc.solving import solve_quietly
+from csc.strengths import Relative, Strength, TargetSparsity, warn_of_zero_codes
 from csc.types import Array, AtomSet, Codes, File, Mode, Penalty, SignalsLike, Stride
 
 FIRST = 2**16  # samples that a target of sparsity is first sought on, or one signal
 LOOSE = 0.1  # relative gap of the first codes of signals larger than the atoms,
 ONLINE = 0.02  # and where each step sees others
-SPARSE = {"l1", "l0"}  # penalties under which only codes that are not zero are stored
+SPARSE = (L1, L0)  # penalties under which only codes that are not zero are stored
 PASSES = 10  # over the atoms in an update from all signals; online, one
 
 
@@ -185,7 +186,8 @@ class DictionaryLearning(Learner):
     def score(self, X: SignalsLike, y: object = None, mask: SignalsLike | None = None) -> float:  # noqa: ARG002
         """Minus the mean objective per signal of ``X``: higher is better at equal penalty."""
         solutions, _ = self._solved(X, mask)
-        return -sum(solution.objective for solution in solutions) / len(X)
+        n = sum(len(solution.problem.x) for solution in solutions)
+        return -sum(solution.objective for solution in solutions) / n
 
     def health(self) -> Health:
         """`Health` of the atoms so far: idle ones, twins, and those that drift."""
@@ -200,7 +202,7 @@ class DictionaryLearning(Learner):
     def _planned(self, signals):
         stride = self._stride_of(signals)
         lags = () if stride is None else stats.lags_of(self.atom_shape, stride)
-        return signals.plan(self, lags, bool(lags) and self._asked().name not in SPARSE)
+        return signals.plan(self, lags, bool(lags) and type(self._asked()) not in SPARSE)
 
     @property
     def _geometry(self):
@@ -220,7 +222,7 @@ class DictionaryLearning(Learner):
         signals.check(D.atoms.shape[1:], D.geometry.must_fit)
         groups = signals.take(np.arange(len(signals))).groups
         solutions = [
-            solve(Problem(x, D, self.penalty_, seen), tol=self.coding_tol)
+            solve_quietly(Problem(x, D, self.penalty_, seen), tol=self.coding_tol)
             for x, seen in counted(groups, "group", verbose=self.verbose)
         ]
         if sum(len(solution.problem.x) for solution in solutions) < len(signals):
@@ -301,7 +303,7 @@ class DictionaryLearning(Learner):
 
     def _begin(self, signals):
         """Initial state: random or given atoms, nothing seen."""
-        atoms = native(self.init)
+        atoms = None if self.init is None else check_atoms(self.init, "init")
         xp = check_same_device(X=signals.first, init=atoms)
         if xp is np:
             self._planned(signals).check()
@@ -310,7 +312,7 @@ class DictionaryLearning(Learner):
         if atoms is None:
             noise = np.random.default_rng((self.seed_, 0)).standard_normal(shape)
             atoms = UnitSphere().project(xp.asarray(noise))
-        elif check_atoms(atoms, "init").shape != shape:
+        elif atoms.shape != shape:
             raise ValueError(f"init must have shape (K, C, *s) = {shape}, got {atoms.shape}")
         atoms = self.constraint.project(atoms).astype(signals.dtype)
         self.penalty_ = self._resolved(signals, atoms)
@@ -343,6 +345,15 @@ class DictionaryLearning(Learner):
             some = min(len(signals), 1 + FIRST // max(map(np.prod, signals.shapes)))
             which, window = self._order(0, len(signals), some), self._window(0)
         return signals.take(which, window).resolve(D, penalty)
+
+    def _conclude(self, signals):
+        """Warn if the last step used no code: no atom can learn from that."""
+        last = self.history_[-1] if self.history_ else None
+        if last is None or last.n_nonzero > 0 or last.objective == 0:
+            return
+        D, form = self._dictionary(self.state_.atoms), replace(self.penalty_, lmbda=Relative(1.0))
+        top = signals.take(np.arange(len(signals))).resolve(D, form).lmbda
+        warn_of_zero_codes(last.lmbda, top, stacklevel=3)
 
     def _dictionary(self, atoms):
         return Dictionary(atoms, self.mode, self.stride)

@@ -72,6 +72,7 @@ class Learner(TransformerMixin, BaseEstimator):
         with self._kept():
             self._prepare(signals)
             self._passes(signals, size)
+            self._conclude(signals)
         return self
 
     def _taken_up(self, X, mask, resume):
@@ -100,6 +101,9 @@ class Learner(TransformerMixin, BaseEstimator):
 
     def _prepare(self, signals):
         """What comes before the first pass, if anything."""
+
+    def _conclude(self, signals):
+        """What comes after the last pass, if anything."""
 
     def _passes(self, signals, size, keep=None):
         keep = self._keep if keep is None else keep

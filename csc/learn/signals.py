@@ -1,5 +1,6 @@
 """What a learner learns from: signals of one shape or of many, whole or in part."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from csc._device import check_same_device, namespace, native
+from csc._inputs import check_array, check_mask, check_real, split_masked
 from csc._validate import MASK, check_floats, check_signals
 from csc.learn.batch import Batch
 from csc.learn.coding import Group, code, in_numbers
@@ -63,7 +65,7 @@ class Signals:
     Parameters
     ----------
     X : array (N, C, *S) or sequence of arrays (C, *S)
-        NaN marks what is missing.
+        NaN marks what is missing, and so do the masked entries of masked arrays.
     mask : array or sequence of arrays, optional
         1 = observed; broadcastable to the signals.
     """
@@ -75,18 +77,13 @@ class Signals:
             raise TypeError(
                 f"X is a {type(X).__name__} of Dask; fit with csc.distributed.fit(learner, X)"
             )
-        X, mask = native(X), native(mask)
-        self.is_array = hasattr(X, "dtype")
-        self.x = X if self.is_array else list(X)
-        if not self.is_array and not self.x:
-            raise ValueError("X is an empty list; give at least one signal (C, *S)")
-        if mask is not None and self.is_array:
-            mask = _broadcast("mask", mask, X)
-        if mask is not None and not self.is_array:
-            mask = list(mask)
-            if len(mask) != len(self.x):
-                raise ValueError(f"mask has {len(mask)} arrays for {len(self.x)} signals in X")
-        self.mask = mask
+        self.is_array = isinstance(X, str) or not isinstance(X, Sequence)
+        if self.is_array:
+            x, mask = split_masked(native(X), mask, "X")
+            self.x = check_array("X", x)
+            self.mask = None if mask is None else check_mask(mask, self.x, like="X")
+        else:
+            self.x, self.mask = _lists([native(x) for x in X], mask)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -112,9 +109,6 @@ class Signals:
     def _named(self):
         if self.is_array:
             return [("X", self.x)]
-        for i, x in enumerate(self.x):
-            if not hasattr(x, "dtype"):
-                raise TypeError(f"X[{i}] must be an array (C, *S), got {type(x).__name__}")
         return [(f"X[{i}]", x[None]) for i, x in enumerate(self.x)]
 
     @property
@@ -242,6 +236,20 @@ class Rows:
         return row_of(self.groups[g], row)
 
 
+def _lists(X, mask):
+    """Signals of a list and, if any sample is missing, the mask of each."""
+    if not X:
+        raise ValueError("X is an empty list; give at least one signal (C, *S)")
+    masks = [None] * len(X) if mask is None else list(mask)
+    if len(masks) != len(X):
+        raise ValueError(f"mask has {len(masks)} arrays for {len(X)} signals in X")
+    pairs = [split_masked(x, m, f"X[{i}]") for i, (x, m) in enumerate(zip(X, masks, strict=True))]
+    signals = [check_array(f"X[{i}]", x) for i, (x, _) in enumerate(pairs)]
+    if all(m is None for _, m in pairs):
+        return signals, None
+    return signals, [True if m is None else m for _, m in pairs]
+
+
 def row_of(codes, row):
     """Codes of one signal of a group, dense: ``(K, *V)``."""
     if not isinstance(codes, SparseCodes):
@@ -264,7 +272,7 @@ def groups_of(signals, masks, parts):
     """
     xp, cuts = namespace(*signals), [(..., *part) for part in parts]
     if masks is not None:
-        masks = [_broadcast("mask", m, x) for m, x in zip(masks, signals, strict=True)]
+        masks = [check_mask(m, x) for m, x in zip(masks, signals, strict=True)]
         masks = xp.stack([mask[cut] for mask, cut in zip(masks, cuts, strict=True)])
     x = xp.stack([x[cut] for x, cut in zip(signals, cuts, strict=True)])
     return _split(x, masks)
@@ -297,7 +305,8 @@ def _split(x, mask):
 
 def floats_of(name, x):
     """Check that all but NaN is as it should be."""
-    if getattr(x, "dtype", None) in ("float32", "float64") and x.size:
+    x = check_real(name, x)
+    if x.size:
         xp = namespace(x)
         missing = xp.isnan(x)
         if missing.any():
@@ -305,16 +314,3 @@ def floats_of(name, x):
                 raise ValueError(f"{name} holds nothing but NaN; there is nothing to learn from")
             x = xp.where(missing, x.dtype.type(0), x)
     return check_floats(name, x, mend=MASK)
-
-
-def _broadcast(name, mask, x):
-    xp, shape = namespace(x), x.shape
-    if hasattr(mask, "dtype"):
-        check_same_device(X=x, **{name: mask})
-    mask = xp.asarray(mask)
-    if not ((mask == 0) | (mask == 1)).all():
-        raise ValueError(f"{name} must hold only 0 (missing) and 1 (observed)")
-    try:
-        return xp.broadcast_to(mask, shape)
-    except ValueError:
-        raise ValueError(f"{name} of shape {mask.shape} does not broadcast to {shape}") from None

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from csc.nonconvex import L0
 from csc.types import ProblemLike
 
 
@@ -67,7 +68,7 @@ class ConvOMP:
 
     def suits(self, problem: ProblemLike) -> bool:
         """Whether the problem is L0-penalised and every atom is seen whole."""
-        return problem.penalty.name == "l0" and problem.sees_whole_atoms
+        return type(problem.penalty) is L0 and problem.sees_whole_atoms
 
     def init(self, problem: ProblemLike, z0: Any) -> ConvOMPState:  # noqa: ARG002
         """State at codes ``z0``; the pursuit goes on from them."""

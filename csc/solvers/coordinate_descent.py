@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from csc.nonconvex import LogPenalty
 from csc.types import Array, ProblemLike
 
 
@@ -50,7 +51,7 @@ class CoordinateDescent:
         """Whether the problem is a log-penalised patch problem."""
         return (
             problem.is_patch
-            and problem.penalty.name == "log"
+            and type(problem.penalty) is LogPenalty
             and hasattr(problem.kernels, "log_gram")
         )
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from csc.nonconvex import L0
 from csc.types import Array, ProblemLike
 
 
@@ -60,7 +61,7 @@ class OMP:
         """Whether the problem is an L0-penalised patch problem."""
         return (
             problem.is_patch
-            and problem.penalty.name == "l0"
+            and type(problem.penalty) is L0
             and hasattr(problem.kernels, "omp_gram")
         )
 
@@ -68,9 +69,9 @@ class OMP:
         """State at codes ``z0``, which the pursuit ignores: it starts from nothing."""
         return OMPState(z0, done=False)
 
-    def step(self, problem: ProblemLike, state: OMPState) -> OMPState:
+    def step(self, problem: ProblemLike, state: OMPState) -> OMPState:  # noqa: ARG002
         """The whole pursuit."""
-        z = state.z * 0
+        z = problem.zeros()
         price, most = (
             float(problem.penalty.lmbda),
             z.shape[1] if self.n_nonzero is None else int(self.n_nonzero),

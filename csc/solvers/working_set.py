@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, NamedTuple
 
+from csc.penalties import L1
 from csc.types import ProblemLike
 
 ROUNDS = 1000  # of growing the active set of one patch, far above what was ever needed
@@ -75,7 +76,7 @@ class WorkingSet:
 
     def suits(self, problem: ProblemLike) -> bool:
         """Whether the problem is a lasso with a price for each atom."""
-        if problem.penalty.name != "l1" or problem.atom_prices is None:
+        if type(problem.penalty) is not L1 or problem.atom_prices is None:
             return False
         return problem.is_patch or problem.has_local_dual
 
