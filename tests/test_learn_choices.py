@@ -86,7 +86,9 @@ def test_signals_without_a_single_code_teach_nothing(rng):
     start = csc.UnitBall().project(rng.standard_normal((3, 1, 5)))
     for positive in (False, True):
         penalty = csc.L1(1e3, positive=positive)
-        model = learner(3, (5,), None, penalty=penalty, init=start, max_iter=2).fit(X)
+        model = learner(3, (5,), None, penalty=penalty, init=start, max_iter=2)
+        with pytest.warns(UserWarning, match="lmbda_max = "):
+            model.fit(X)
         assert model.history_[-1].objective == pytest.approx(0.5 * (X**2).sum() / 2)
         np.testing.assert_array_equal(model.atoms_, start)
 
