@@ -31,7 +31,7 @@ def tabled(described, beside, cnn):
 
 def said(described, beside, cnn):
     """What is alike and what is not, as far as the intervals carry."""
-    sentences = []
+    sentences = [f"{one.name}: {one.fit.caution}." for one in described if one.fit.caution]
     for name, found in beside.items():
         alike, unlike = [], []
         for quantity, (value, (_, high)) in found.distances.items():

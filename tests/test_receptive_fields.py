@@ -5,8 +5,10 @@ import sys
 import naive_gabor as naive
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from scipy.optimize import least_squares
 
+import csc
 from csc.kernels.cpu import gabor as kernel
 from csc.receptive_fields import (
     MACAQUE,
@@ -594,6 +596,22 @@ def test_report_shows_the_fits_side_by_side():
         ["null_phase", "0.700", "1.000", "0.000", "0.000", "0.000"],
         ["null_noise", "0.200", "0.000", "0.000", "0.000", "0.000"],
     ]
+
+
+@pytest.mark.parametrize(("shape", "few"), [((3, 3), True), ((3, 7), True), ((5, 5), False)])
+def test_too_few_pixels_for_the_numbers_of_a_gabor_are_said(shape, few, rng):
+    """On 3 x 3 pixels r2 is 1.00 for smooth filters and 0.9 for noise: it says nothing."""
+    filters = csc.describe_filters(rng.standard_normal((3, 1, *shape)), rng=0, n_bootstrap=2)
+    report = analyse(filters.atoms, rng=0)
+    fit = report.fit
+    caution = f"caution: {np.prod(shape)} pixels are too few for the 8 numbers" if few else ""
+    ax = Figure().subplots()
+    csc.plot.fit_quality(report, ax)
+    words = [fit.caution, str(report), repr(fit), repr(report.summary), repr(filters)]
+    words += [repr(csc.compare_filters(filters, filters, rng=0, n_bootstrap=2)), fit[:1].caution]
+    words += [report.to_dict()["atoms"]["caution"], filters.to_dict()["fit"]["caution"]]
+    words += [ax.get_title(), csc.plot.gabor_fits(filters.atoms, fit, ax).get_title()]
+    assert [caution in said and ("caution" in said) == few for said in words] == [True] * 11
 
 
 def test_imports_stay_light():

@@ -74,9 +74,10 @@ class Comparison:
     matching: Beside
 
     def __repr__(self):
-        titles = f"a  {self.a.title()}\nb  {self.b.title()}"
+        titles = "\n".join(f"{side}  {of.title()}" for side, of in self._sides())
         parts = [titles, table(self._measured()), table(self._apart()), table(self._together())]
-        return "\n\n".join(parts)
+        cautions = [f"{side}  {of.fit.caution}" for side, of in self._sides() if of.fit.caution]
+        return "\n\n".join([*parts, *cautions])
 
     def _repr_html_(self):
         return card(repr(self), self.a.atoms) + card(self.b.title(), self.b.atoms)
@@ -102,6 +103,9 @@ class Comparison:
         from csc.plot import filter_sets
 
         return filter_sets([self.a, self.b])
+
+    def _sides(self):
+        return ("a", self.a), ("b", self.b)
 
     def _measured(self):
         yield "", "a", "b", "a, b scrambled", "a, b noise"

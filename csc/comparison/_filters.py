@@ -70,7 +70,7 @@ class FilterSet(Shown):
     def __repr__(self):
         rows = [(name, *map(str, beside)) for name, beside in self.measures.items()]
         head = ("", "filters", "phase-scrambled", "band-pass noise")
-        return f"{self.title()}\n{table([head, *rows])}"
+        return f"{self.title()}\n{table([head, *rows])}\n{self.fit.caution}".rstrip()
 
     def title(self) -> str:
         """Name, number and size."""

@@ -47,6 +47,7 @@ def gabor_fits(atoms: Array, fit: Any, ax: Axes | None = None, *, n: int = 6) ->
     ax.set_yticks(h * (np.arange(3) + 0.5), ["atom", "Gabor", "rest"])
     ax.tick_params(length=0, labelsize=7)
     ax.set_xlabel("R² of the best and the worst fits")
+    _say(ax, fit.caution)
     return ax
 
 
@@ -150,6 +151,7 @@ def fit_quality(report: Any, ax: Axes | None = None) -> Axes:
     ax.axvline(0.8, color="0.7", lw=0.8, zorder=0)
     ax.set(xlabel="R² of the Gabor fit", ylabel="share at least as good", xlim=(0, 1), ylim=(0, 1))
     ax.legend(fontsize=7, loc="lower left")
+    _say(ax, report.fit.caution)
     return ax
 
 
@@ -234,11 +236,18 @@ def shown(described: Any) -> Array:
     return atoms if atoms.shape[1] in (1, 3) else atoms[:, :1]
 
 
+def _say(ax, caution):
+    """A caution above the picture, if there is one, in two lines."""
+    if caution:
+        ax.set_title(caution.replace(", ", ",\n", 1), fontsize=7)
+
+
 def _distributions(described, colour, axes):
     """One line a set on the first four axes, a dot a filter on the fifth."""
     for fit, width in ((described.fit, 1.6), (described.fit_phase, 0.6)):
         share = np.arange(len(fit), 0, -1) / len(fit)
-        label = described.name if fit is described.fit else None
+        label = described.name + " (too few pixels)" * bool(fit.caution)
+        label = label if fit is described.fit else None
         axes[0].step(np.sort(fit.r2), share, color=colour, lw=width, label=label)
     like = described.fit[described.fit.gabor_like]
     for ax, (column, _) in zip(axes[1:4], _COLUMNS, strict=True):

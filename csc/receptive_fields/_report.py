@@ -56,7 +56,7 @@ class Report:
             shares = [np.mean(fit.r2 >= level) for level in R2_LEVELS]
             cells = "".join(f"{share:9.3f}" for share in shares)
             lines.append(f"{name:12}{np.median(fit.r2):9.3f}{cells}{np.mean(fit.gabor_like):13.3f}")
-        return "\n".join(lines)
+        return "\n".join([*lines, self.fit.caution]).rstrip()
 
     __repr__ = __str__
 

@@ -41,8 +41,8 @@ for _array in (MACAQUE, MACAQUE_EDGES, FREQUENCY_EDGES):
 class Summary:
     """What a population of Gabor fits looks like; see `summarise`.
 
-    All but the first four speak of the Gabor-like atoms only: elsewhere the parameters of a Gabor
-    mean nothing. Without any such atom, quantiles, shares and distances are NaN.
+    All numbers but the first four speak of the Gabor-like atoms only: elsewhere the parameters of a
+    Gabor mean nothing. Without any such atom, quantiles, shares and distances are NaN.
 
     Parameters
     ----------
@@ -74,6 +74,8 @@ class Summary:
         Share with n_x and n_y both below 0.302: blobs without flanks; 0.24 in macaque.
     macaque_chi_squared, macaque_earth_mover : float
         Distances of ``shape_counts`` to `MACAQUE`: `chi_squared` and `earth_mover`.
+    caution : str
+        Why r2 says little, where the atoms have too few pixels (`GaborFit.caution`); else empty.
 
     Examples
     --------
@@ -101,11 +103,13 @@ class Summary:
     blob_corner: float
     macaque_chi_squared: float
     macaque_earth_mover: float
+    caution: str
 
     def __repr__(self):
         median = self.r2_quantiles[len(self.r2_quantiles) // 2]
         fit = f"{self.n_atoms} atoms, median r2 {median:.3f}, {self.n_gabor_like} Gabor-like"
-        return f"Summary({fit}, {self.macaque_earth_mover:.2f} bins from macaque shapes)"
+        shapes = f"{fit}, {self.macaque_earth_mover:.2f} bins from macaque shapes"
+        return f"Summary({'; '.join(filter(None, [shapes, self.caution]))})"
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold; None stands for NaN."""
@@ -157,6 +161,7 @@ def summarise(fit: GaborFit) -> Summary:
         blob_corner=_share(np.maximum(like.n_x, like.n_y) < MACAQUE_EDGES[2]),
         macaque_chi_squared=chi_squared(counts, MACAQUE),
         macaque_earth_mover=earth_mover(counts, MACAQUE),
+        caution=fit.caution,
     )
 
 
