@@ -7,7 +7,7 @@ from numbers import Real
 
 import numpy as np
 
-from csc.sheet import tile
+from csc.sheet import COLOURS, tile
 
 MOST = 64  # atoms in a thumbnail
 WIDTH = 240  # of a thumbnail, pixels
@@ -35,19 +35,19 @@ def card(text, atoms):
     ----------
     text : str
     atoms : array (K, C, *s)
-        Shown as pictures if they have two spatial axes (of more than three channels the first),
-        as curves if they have one.
+        Shown as curves if they have one spatial axis, as pictures if two, as rows of slices if
+        three; of more than three channels the first.
     """
     own = np.asarray(atoms.get() if hasattr(atoms, "get") else atoms)[:MOST]
-    draw = {3: _curves, 4: _sheet}.get(own.ndim, lambda _: "")
+    draw = _curves if own.ndim == 3 else _sheet  # noqa: PLR2004  (K, C, L)
     return f"<div><pre>{escape(text)}</pre>{draw(own)}</div>"
 
 
 def _sheet(atoms):
-    """2-D atoms as one PNG."""
+    """2-D and 3-D atoms as one PNG."""
     import imageio.v3 as imageio
 
-    shown = atoms if atoms.shape[1] in (1, 3) else atoms[:, :1]
+    shown = atoms if atoms.shape[1] <= max(COLOURS) else atoms[:, :1]
     sheet = tile(np.ascontiguousarray(shown))
     grey = (sheet + 1) / 2 if sheet.ndim == 2 else sheet  # noqa: PLR2004  rows and columns
     png = imageio.imwrite("<bytes>", (255 * grey).round().astype("uint8"), extension=".png")

@@ -91,7 +91,7 @@ MAY_IMPORT = {
     },
     "receptive_fields": {"_device", "_validate", "html", "kernels", "progress"},
     "comparison": {"_validate", "html", "matching", "plot", "receptive_fields"},
-    "plot": {"receptive_fields", "sheet"},
+    "plot": {"_validate", "receptive_fields", "sheet"},
     "archive": set(),
     "saved": {"archive"},
     "store": {"archive", "constraints", "dictionary", "learn", "penalties", "saved"},

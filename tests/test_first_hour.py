@@ -58,13 +58,72 @@ def test_a_dictionary_shows_its_atoms(rng, channels):
     assert seen["img"]["src"].startswith("data:image/png;base64,iVBOR")
 
 
-def test_a_series_shows_curves_and_a_volume_its_words(rng):
+def test_a_series_shows_curves_and_a_volume_its_slices(rng):
     curves = tags(csc.Dictionary(rng.standard_normal((5, 2, 7)))._repr_html_())
     assert sum(tag == "polyline" for tag, _ in curves) == 5
-    assert {tag for tag, _ in tags(csc.Dictionary(np.ones((1, 1, 2, 2, 2)))._repr_html_())} == {
-        "div",
-        "pre",
-    }
+    assert "img" in dict(tags(csc.Dictionary(np.ones((1, 1, 2, 2, 2)))._repr_html_()))
+
+
+def test_channels_and_slices_lie_side_by_side():
+    signed = np.zeros((2, 2, 1, 2))
+    signed[:, 0, 0, 0], signed[:, 1, 0, 1] = [4.0, 2.0], [-2.0, 2.0]
+    w = np.ones  # white
+    left = [w(4), [1, 1, 0, 1], w(4), [1, 1, 0, 1], w(4)]  # channel 0, a column of two atoms
+    right = [w(4), [1, 0, -0.5, 1], w(4), [1, 0, 1, 1], w(4)]
+    expected = np.hstack([left, w((5, 2)), right])
+    np.testing.assert_array_equal(csc.plot.tile(signed, n_columns=1), expected)
+    volumes = np.array([[[1.0, 0.5]], [[-1.0, 0.25]]])[..., None, None]  # two slices of one pixel
+    row = [1, 1, 1, 0.5, 1, 1, 1, -1, 1, 0.25, 1]
+    np.testing.assert_array_equal(csc.plot.tile(volumes, n_columns=2), [w(11), row, w(11)])
+    assert csc.plot.tile(np.repeat(volumes, 3, axis=1), n_columns=2).shape == (3, 11, 3)
+
+
+def test_series_are_curves_a_colour_a_channel():
+    atoms = np.array([[[0.0, 4.0], [2.0, 0.0]], [[-1.0, 0.0], [0.0, 0.5]]])
+    zero, *lines = csc.plot.dictionary(atoms, Figure().subplots(), n_columns=2).lines
+    assert [line.get_color() for line in lines] == list(csc.plot.PALETTE[:2])
+    for line, heights in zip(lines, ([0, 1, np.nan, -1, 0], [0.5, 0, np.nan, 0, 0.5]), strict=True):
+        np.testing.assert_allclose(line.get_ydata()[:5], heights)
+    np.testing.assert_array_equal(zero.get_xdata()[[0, 1, 3, 4]], [0, 1, 3, 4])
+    under = csc.plot.dictionary(atoms, Figure().subplots(), n_columns=1).lines[1]
+    assert under.get_ydata()[4] < under.get_ydata()[:2].min()
+    assert csc.plot.dictionary(atoms[..., :1], Figure().subplots()).lines[1].get_marker() == "."
+
+
+@pytest.mark.parametrize("shape", [(5, 1, 4, 4), (5, 7, 4, 4), (5, 2, 3, 4, 5), (5, 2, 9)])
+def test_all_atoms_can_be_drawn_and_what_holds_them(shape, rng):
+    D = csc.Dictionary(rng.standard_normal(shape))
+    kinds = D, D.atoms, csc.DictionaryLearning(5, shape[2:], 0.5, init=D.atoms, max_iter=1)
+    kinds[2].fit(rng.standard_normal((6, *shape[1:])))
+    drawn = [csc.plot.dictionary(kind, Figure().subplots()) for kind in kinds]
+    assert [bool(len(ax.images) + len(ax.lines)) for ax in drawn] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("atoms", "kwargs", "words"),
+    [
+        (np.ones((4, 5)), {}, r"atoms must be \(K, C, h, w\).*got shape \(4, 5\)"),
+        (np.ones((4, 1, 3, 3)), {"n_columns": 0}, "n_columns must be >= 1, got 0"),
+        (np.ones((4, 1, 3)), {"n_columns": 0}, "n_columns must be >= 1, got 0"),
+        (np.ones((4, 1, 3)), {"gap": -1}, "gap must be >= 0, got -1"),
+        (np.ones((4, 1, 3, 3)), {"gap": -1}, "gap must be >= 0, got -1"),
+        (csc.DictionaryLearning(4, (3,), 1.0), {}, "a learner that has learned"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_by_name(atoms, kwargs, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        csc.plot.dictionary(atoms, Figure().subplots(), **kwargs)
+
+
+def test_gabor_fits_show_the_plane_that_was_fitted(rng):
+    plane = rng.standard_normal((2, 1, 7, 7))
+    colour = plane * np.array([0.6, -0.8])[:, None, None]
+    fit = csc.receptive_fields.fit_gabor(colour, n_starts=1)
+    (image,) = csc.plot.gabor_fits(colour, fit, Figure().subplots(), n=1).images
+    first = plane[fit.r2.argmax(), 0]
+    np.testing.assert_allclose(image.get_array()[1:8, 1:8], -first / abs(first).max())
+    with pytest.raises(ValueError, match="fit must be of these atoms"):
+        csc.plot.gabor_fits(colour[:1], fit)
 
 
 def test_solutions_layers_and_learners_show_theirs(x, D, rng):

@@ -6,7 +6,8 @@ import numpy as np
 
 from csc.plot._axes import ATOMS, NULL, axes_of, matplotlib
 from csc.plot._models import dictionary
-from csc.sheet import tile
+from csc.receptive_fields._gabor import check_images, unit_planes
+from csc.sheet import COLOURS, tile
 from csc.types import Array, Axes, Figure
 
 
@@ -15,7 +16,8 @@ def gabor_fits(atoms: Array, fit: Any, ax: Axes | None = None, *, n: int = 6) ->
 
     Parameters
     ----------
-    atoms : array (K, 1, h, w)
+    atoms : array (K, C, h, w)
+        Of several channels the image that was fitted is shown, see `fit_gabor`.
     fit : GaborFit
         Of these atoms.
     ax : matplotlib axes, optional
@@ -32,23 +34,37 @@ def gabor_fits(atoms: Array, fit: Any, ax: Axes | None = None, *, n: int = 6) ->
     >>> fit = csc.receptive_fields.fit_gabor(atoms, n_starts=1)
     >>> ax = csc.plot.gabor_fits(atoms, fit, n=1)
     """
-    order = np.argsort(fit.r2)[::-1]
+    order, planes = np.argsort(fit.r2)[::-1], _fitted(atoms, fit)
     n = min(n, len(order))
     chosen = np.concatenate([order[:n], order[len(order) - n :]])
     rendered = fit.render()[chosen, None]
-    shown = atoms[chosen]
+    shown = planes[chosen]
     rows = np.concatenate([shown, rendered, shown - rendered])
     scale = np.tile(abs(shown).max(axis=(1, 2, 3)), 3)  # one for the column: rests look small
     sheet = tile(rows, n_columns=len(chosen), scale=scale)
     ax = axes_of(ax)
     ax.imshow(sheet, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
-    h, w = np.array(atoms.shape[2:]) + 1
+    h, w = np.array(fit.shape) + 1
     ax.set_xticks(w * (np.arange(len(chosen)) + 0.5), [f"{r:.2f}" for r in fit.r2[chosen]])
     ax.set_yticks(h * (np.arange(3) + 0.5), ["atom", "Gabor", "rest"])
     ax.tick_params(length=0, labelsize=7)
     ax.set_xlabel("R² of the best and the worst fits")
     _say(ax, fit.caution)
     return ax
+
+
+def _fitted(atoms, fit):
+    """What was fitted of the atoms, ``(K, 1, h, w)``."""
+    atoms = check_images(atoms)
+    if (len(atoms), *atoms.shape[2:]) != (len(fit), *fit.shape):
+        raise ValueError(
+            f"fit must be of these atoms, got a fit of {len(fit)} atoms {fit.shape} "
+            f"and atoms of shape {atoms.shape}"
+        )
+    if atoms.shape[1] == 1:
+        return atoms
+    planes, norms, _ = unit_planes(atoms)
+    return planes[:, None] * norms[:, None, None, None]
 
 
 def receptive_field_shapes(fit: Any, ax: Axes | None = None) -> Axes:
@@ -223,6 +239,8 @@ _COLUMNS = [
 def shown(described: Any) -> Array:
     """Filters as a sheet shows them, best Gabor fit first, red before blue where that is known.
 
+    Of more than three channels the first.
+
     Examples
     --------
     >>> import numpy as np, csc
@@ -233,7 +251,7 @@ def shown(described: Any) -> Array:
     """
     atoms = described.atoms[described.fit.r2.argsort()[::-1]]
     atoms = atoms[:, ::-1] if described.order == "BGR" else atoms
-    return atoms if atoms.shape[1] in (1, 3) else atoms[:, :1]
+    return atoms if atoms.shape[1] <= max(COLOURS) else atoms[:, :1]
 
 
 def _say(ax, caution):

@@ -1,29 +1,41 @@
 """Pictures of dictionaries, learners and solutions."""
 
+from math import ceil, sqrt
 from typing import Any
 
 import numpy as np
 
-from csc.plot._axes import ATOMS, NULL, axes_of, check
-from csc.sheet import tile
-from csc.types import Array, Axes
+from csc._validate import check_count, check_floats
+from csc.plot._axes import ATOMS, NULL, PALETTE, axes_of, check
+from csc.sheet import scaled, tile
+from csc.types import Axes
+
+SERIES = 3  # axes of (K, C, L)
+LONG = 4  # times its height, where a series fills a square with others
+HEIGHT = 2.2  # of the row of a series, whose curves lie in [-1, 1]
 
 
 def dictionary(
-    atoms: Array, ax: Axes | None = None, *, n_columns: int | None = None, gap: int = 1
+    atoms: Any, ax: Axes | None = None, *, n_columns: int | None = None, gap: int = 1
 ) -> Axes:
-    """Show 2-D atoms as a sheet, each scaled to its own largest modulus; zero is mid-grey.
+    """Show atoms side by side, each scaled to its own largest modulus.
+
+    Pictures and volumes are a sheet, zero is mid-grey. A volume is the row of its slices along the
+    first axis. One channel is grey, three are red, green and blue; of any other number each channel
+    has a sheet of its own (see `tile`). Series are curves on a grey line at zero, a colour a
+    channel.
 
     Parameters
     ----------
-    atoms : array (K, 1, h, w) or (K, 3, h, w)
-        Grey or RGB atoms.
+    atoms : array (K, C, *s), Dictionary or DictionaryLearning
+        With one, two or three spatial axes.
     ax : matplotlib axes, optional
         Where to draw; None makes a figure.
     n_columns : int, optional
-        None makes the sheet about square.
+        Atoms in a row; None makes a sheet about square, and rows of series four times as long as
+        high.
     gap : int
-        Pixels between atoms.
+        Pixels or samples between atoms.
 
     Returns
     -------
@@ -32,12 +44,44 @@ def dictionary(
     Examples
     --------
     >>> import numpy as np, csc
-    >>> atoms = np.random.default_rng(0).standard_normal((3, 1, 7, 7))
-    >>> ax = csc.plot.dictionary(atoms)
+    >>> rng = np.random.default_rng(0)
+    >>> ax = csc.plot.dictionary(rng.standard_normal((3, 1, 7, 7)))
+    >>> ax = csc.plot.dictionary(rng.standard_normal((3, 2, 20)))  # series of two channels
     """
+    atoms = check_floats("atoms", _held(atoms))
+    if atoms.ndim == SERIES:
+        return _curves(atoms, axes_of(ax), n_columns, gap)
     sheet = tile(atoms, n_columns, gap)
     ax = axes_of(ax)
     ax.imshow(sheet, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
+    ax.set_axis_off()
+    return ax
+
+
+def _held(atoms):
+    """The atoms of a dictionary or a learner; an array itself."""
+    if hasattr(atoms, "fit"):
+        check("atoms", atoms, "atoms_", "those of a learner that has learned: learner.fit(X)")
+        return atoms.atoms_
+    return getattr(atoms, "atoms", atoms)
+
+
+def _curves(atoms, ax, n_columns, gap):
+    """Series side by side, one line a channel, broken between atoms."""
+    n_atoms, _, length = atoms.shape
+    gap = check_count("gap", gap, low=0)
+    wanted = ceil(sqrt(n_atoms / LONG)) if n_columns is None else n_columns
+    columns = check_count("n_columns", wanted)
+    row, column = np.divmod(np.arange(n_atoms)[:, None], columns)
+    x = column * (length + gap) + np.arange(length)
+    broken = [(0, 0), (0, 1)]
+    x, row = np.pad(x, broken, constant_values=0).ravel(), np.repeat(row, length + 1)
+    zero = np.pad(np.zeros((n_atoms, length)), broken, constant_values=np.nan).ravel()
+    ax.plot(x, zero - HEIGHT * row, color="0.8", lw=0.6)
+    for c, channel in enumerate(np.moveaxis(scaled(atoms), 1, 0)):
+        y = np.pad(channel, broken, constant_values=np.nan).ravel() - HEIGHT * row
+        marker = "." if length == 1 else ""  # one sample makes no line
+        ax.plot(x, y, marker=marker, color=PALETTE[c % len(PALETTE)], lw=1)
     ax.set_axis_off()
     return ax
 

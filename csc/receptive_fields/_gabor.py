@@ -255,7 +255,7 @@ def fit_gabor(atoms: Array, *, n_starts: int = 32, verbose: bool = False) -> Gab
     atoms = check_images(atoms)
     check_count("n_starts", n_starts)
     gabor = import_module(f"{kernels(atoms).__name__}.gabor")  # of the device that owns the atoms
-    planes, norms, share = _unit_planes(atoms)
+    planes, norms, share = unit_planes(atoms)
     (h, w), parts = planes.shape[1:], []
     for block in counted(
         np.array_split(planes, -(-len(planes) // BLOCK)), "block", verbose=verbose
@@ -282,7 +282,7 @@ def check_images(atoms):
     return atoms
 
 
-def _unit_planes(atoms):
+def unit_planes(atoms):
     """First singular component over the channels, of unit norm; the norms; its share of energy."""
     k, c, h, w = atoms.shape
     flat = atoms.reshape(k, c, h * w).astype(np.float64)
