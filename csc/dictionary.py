@@ -7,7 +7,6 @@ from operator import add
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from csc import fourier
 from csc._device import given, kernels, namespace, to_host, volume
@@ -18,7 +17,7 @@ from csc.lanes import Lanes
 from csc.lipschitz import norm_bound, polyphase
 from csc.patches import PatchMatrix
 from csc.sizes import check_sizes, runs, stack
-from csc.types import Array, Extents, Mode, Stride
+from csc.types import Array, ArrayLike, Extents, Mode, Stride
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,12 +3,12 @@
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy.ndimage import zoom
 from scipy.optimize import linear_sum_assignment
 
 from csc._validate import check_atoms, check_choice
 from csc.dictionary import Dictionary
+from csc.types import ArrayLike
 
 TOGETHER = 2**24  # correlations held at once
 COLOURS = ("keep", "luminance")

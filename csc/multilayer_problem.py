@@ -7,7 +7,6 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from csc._device import namespace
 from csc._validate import check_instance, check_scale
@@ -16,7 +15,7 @@ from csc.lanes import SIDE_BY_SIDE, batch_last
 from csc.multilayer_dictionary import MultiLayerDictionary
 from csc.problem import Problem
 from csc.strengths import Relative, resolved
-from csc.types import Array, Extents, Penalty
+from csc.types import Array, ArrayLike, Extents, Penalty
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +29,7 @@ class MultiLayerProblem:
     x : array (N, C, *S)
         Signals.
     dictionary : MultiLayerDictionary
-    penalties : sequence of L1 or other penalties
+    penalties : sequence of L1, ElasticNet, GroupL21, L0 or LogPenalty
         One a layer; there is no gap unless all are convex. ``Relative(f)`` in layer i is a fraction
         of ``max |D_i^T ... D_1^T x|``.
 

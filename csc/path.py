@@ -5,7 +5,6 @@ from dataclasses import replace
 from math import log
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from csc._device import namespace
 from csc._validate import check_count, check_number
@@ -17,7 +16,7 @@ from csc.progress import counted
 from csc.solving import Solution, solve_quietly
 from csc.sparse import SparseCodes
 from csc.strengths import Relative
-from csc.types import Array, Penalty
+from csc.types import Array, ArrayLike, Penalty
 
 LEAST = 1e-6  # of lmbda_max: below, float32 codes are rounding
 SOLVES = 60  # at most, far above what was ever needed

@@ -7,7 +7,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from csc import certify
 from csc._device import kernels, namespace, native
@@ -27,7 +26,7 @@ from csc.ridge import Spectra
 from csc.sparse import SparseCodes
 from csc.strengths import resolved
 from csc.support import Support
-from csc.types import Array, Extents, Penalty
+from csc.types import Array, ArrayLike, Extents, Penalty
 
 
 class GramForm(NamedTuple):

@@ -5,19 +5,27 @@ from math import prod
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from csc._inputs import FLOATS
 from csc._validate import check_count, check_number
 from csc.dictionary import Dictionary
 from csc.multilayer_dictionary import MultiLayerDictionary
-from csc.types import Extents, Mode, Rng, Stride
+from csc.types import DTypeLike, Extents, Mode, Rng, Stride
 
 DRAWS = 100  # of supports and cosupports, before a request is given up
 
 
 class Sample(NamedTuple):
     """Signals of a multi-layer dictionary and all that is true of them.
+
+    Parameters
+    ----------
+    x : array (N, C, *S)
+        The signals.
+    codes : tuple of arrays
+        (g_1, ..., g_L), with g_{i-1} = D_i g_i.
+    cosupports : tuple of bool arrays
+        Of g_1, ..., g_{L-1}: True where a code is 0 by design.
 
     Examples
     --------
@@ -28,9 +36,9 @@ class Sample(NamedTuple):
     ((2, 1, 30), [(2, 4, 26), (2, 6, 24)])
     """
 
-    x: np.ndarray  # (N, C, *S)  signals
-    codes: tuple  # (g_1, ..., g_L), g_{i-1} = D_i g_i
-    cosupports: tuple  # of g_1, ..., g_{L-1}: boolean arrays, True where a code is 0 by design
+    x: np.ndarray
+    codes: tuple
+    cosupports: tuple
 
     def __repr__(self):
         codes = " and ".join(f"{(z != 0).sum()} of {z.size}" for z in self.codes)

@@ -7,7 +7,6 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from csc._device import check_same_device, namespace
 from csc._memory import check_memory
@@ -23,7 +22,7 @@ from csc.progress import watched
 from csc.solvers import fastest
 from csc.sparse import SparseCodes
 from csc.strengths import Relative, warn_of_zero_codes
-from csc.types import Array, Codes, Mode, Solver, Stride
+from csc.types import Array, ArrayLike, Codes, Mode, Solver, Stride
 
 ARRAYS = 10  # as large as the codes that a dense solver holds at once (signals: a sparse one)
 CERTIFICATE = 6  # the same in float64, while a solution is certified

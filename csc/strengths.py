@@ -18,6 +18,11 @@ class Relative:
     ``Relative(0.1)`` stands for ``0.1 * lmbda_max``, where ``lmbda_max`` belongs to the
     signals at hand (a whole batch shares one).
 
+    Parameters
+    ----------
+    fraction : float
+        Of ``lmbda_max``, at least 0; from 1 on all codes are zero.
+
     Examples
     --------
     >>> import numpy as np, csc

@@ -1,29 +1,57 @@
 """Words of the public signatures, for readers and type checkers.
 
 Of arrays a type says no shape: docstrings do.
+
+- ``Array``: an array of NumPy, or of CuPy where data lie on a device.
+- ``ArrayLike``: an array, or what NumPy makes one of.
+- ``SignalsLike``: signals ``(N, C, *S)`` in one array, or a list of ``(C, *S)`` of several sizes.
+- ``DTypeLike``: a precision, such as ``"float32"``.
+- ``Rng``: a `numpy.random.Generator`, a seed, or None for chance.
+- ``Codes``: an array; of layers, or of signals of several sizes, a list of arrays.
 """
 
 from collections.abc import Sequence
+from inspect import formatannotation
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes as Axes
     from matplotlib.figure import Figure as Figure
-else:  # matplotlib is imported when a picture is asked for
-    Axes = Figure = Any
+    from numpy.typing import ArrayLike as ArrayLike
+    from numpy.typing import DTypeLike as DTypeLike
+    from numpy.typing import NDArray
 
-Array: TypeAlias = NDArray[Any]  # NumPy's; where data lie on a device CuPy's, which has no types
+    Array: TypeAlias = NDArray[Any]  # CuPy has no types
+    Rng: TypeAlias = np.random.Generator | int | Sequence[int] | None
+    SignalsLike: TypeAlias = ArrayLike | Sequence[ArrayLike]
+else:
+
+    class _Word:
+        """Stands for a type of many lines, so that ``help`` prints its name."""
+
+        def __init__(self, name):
+            self.name = name
+
+        def __repr__(self):
+            return self.name
+
+        def __or__(self, other):
+            return _Word(f"{self} | {formatannotation(other)}")
+
+        def __ror__(self, other):
+            return _Word(f"{formatannotation(other)} | {self}")
+
+    Axes = Figure = Any  # matplotlib is imported when a picture is asked for
+    Array, ArrayLike, DTypeLike = _Word("Array"), _Word("ArrayLike"), _Word("DTypeLike")
+    Rng, SignalsLike = _Word("Rng"), _Word("SignalsLike")
+
 Codes: TypeAlias = Any  # an array; of layers, or of signals of several sizes, a list of arrays
 Extents: TypeAlias = tuple[int, ...]
 File: TypeAlias = str | PathLike[str]
 Mode: TypeAlias = Literal["full", "valid", "same", "circular"]
 ProblemLike: TypeAlias = Any  # solvers see a problem only through its methods, each its own
-Rng: TypeAlias = np.random.Generator | int | Sequence[int] | None
-SignalsLike: TypeAlias = ArrayLike | Sequence[ArrayLike]  # (N, C, *S), or a list of (C, *S)
 Stride: TypeAlias = int | tuple[int, ...]
 
 

@@ -6,6 +6,8 @@
 import ast
 import functools
 import inspect
+import pydoc
+import re
 from operator import attrgetter
 from pathlib import Path
 
@@ -67,6 +69,41 @@ def untyped(function):
 def test_signatures_are_typed(name, thing):
     without = {f.__qualname__: untyped(f) for f in functions_of(thing) if untyped(f)}
     assert without == {}, name
+
+
+def test_help_prints_types_by_their_short_names():
+    """NumPy's types stand for unions of many lines: one signature began with 1,196 characters."""
+    functions = {f for _, thing in public_things() for f in functions_of(thing)}
+    signatures = [inspect.signature(function) for function in functions]
+    kinds = [p.annotation for s in signatures for p in s.parameters.values()]
+    kinds += [signature.return_annotation for signature in signatures]
+    printed = {inspect.formatannotation(kind) for kind in kinds}
+    assert [t for t in printed if "numpy._typing" in t or len(t) > 100] == []
+    assert len(str(inspect.signature(csc.sparse_code))) < 400
+    assert "x: ArrayLike, atoms: ArrayLike | csc.dictionary.Dictionary" in pydoc.render_doc(
+        csc.sparse_code, renderer=pydoc.plaintext
+    )
+
+
+def unexplained(kind):
+    """Fields, or parameters of the constructor, that the docstring has no line for."""
+    heads = re.findall(r"^(\w[\w, ]*?)(?: :.*)?$", inspect.getdoc(kind), re.MULTILINE)
+    names = getattr(kind, "_fields", None) or inspect.signature(kind).parameters
+    named = {name for head in heads for name in head.split(", ")}
+    return [name for name in names if name not in named and not name.startswith("_")]
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(t, id=n) for n, t in public_things() if inspect.isclass(t)]
+)
+def test_every_field_is_explained(kind):
+    assert unexplained(kind) == []
+
+
+@pytest.mark.parametrize("kind", [csc.DictionaryLearning, csc.Problem, csc.MultiLayerProblem])
+def test_whatever_takes_penalties_names_all(kind):
+    own = {n for n, home in csc._HOME.items() if home in ("csc.penalties", "csc.nonconvex")}
+    assert [name for name in own if name not in inspect.getdoc(kind)] == []
 
 
 def test_a_missing_type_is_found():

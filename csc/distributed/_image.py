@@ -6,7 +6,6 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from csc._memory import check_memory
 from csc._validate import check_number, check_signals
@@ -31,7 +30,7 @@ from csc.loop import CONVERGED, FLOOR, STALLED, Progress, ratio
 from csc.penalties import L1
 from csc.progress import watched
 from csc.strengths import Relative
-from csc.types import Extents, Mode, Stride
+from csc.types import ArrayLike, Extents, Mode, Stride
 
 LOOSE = 0.01  # relative gap of blocks in the first round,
 TIGHTER = 10  # times less in each later one,

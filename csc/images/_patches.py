@@ -5,10 +5,9 @@ from math import prod
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import ArrayLike
 
 from csc._validate import check_count, check_floats
-from csc.types import Array, Extents, Rng, Stride
+from csc.types import Array, ArrayLike, Extents, Rng, Stride
 
 
 def extract_patches(

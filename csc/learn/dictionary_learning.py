@@ -66,8 +66,8 @@ class DictionaryLearning(Learner):
     lmbda : float, Relative or TargetSparsity, optional
         Strength of the L1 penalty. Give this or ``penalty``. A relative one is resolved once,
         on the first signals and the initial atoms; a target is pursued all along.
-    penalty : L1, L0 or LogPenalty, optional
-        Any other penalty.
+    penalty : L1, ElasticNet, GroupL21, L0 or LogPenalty, optional
+        In place of ``lmbda``: any penalty, also one of your own (docs/extending.md).
     constraint : Constraint
         Default `UnitBall`.
     batch_size : int, optional

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from csc.receptive_fields._gabor import GaborFit
 from csc.receptive_fields._json import plain
-from csc.types import Array
+from csc.types import Array, ArrayLike
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 R2_LEVELS = (0.7, 0.8, 0.9)
