@@ -18,16 +18,21 @@ import numpy as np
 import csc
 from csc.geometry import MODES
 from demos._common import blank, crop, high_pass, learn_atoms, write
+from demos._options import at_most, folder, real, shortest, whole
 
 
 def options(arguments):
     parser = argparse.ArgumentParser(prog="python -m demos.boundaries", description=__doc__)
-    parser.add_argument("--side", type=int, default=96, help="of the crop in pixels (96)")
-    parser.add_argument("--atoms", type=int, default=64, help="how many (64)")
-    parser.add_argument("--atom", type=int, default=12, help="side of an atom in pixels (12)")
-    parser.add_argument("--fraction", type=float, default=0.05, help="of lmbda_max (0.05)")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder to write to (out)")
-    return parser.parse_args(arguments)
+    parser.add_argument("--side", type=whole(16), default=96, help="of the crop in pixels (96)")
+    parser.add_argument("--atoms", type=whole(1), default=64, help="how many (64)")
+    parser.add_argument("--atom", type=whole(2), default=12, help="side of an atom in pixels (12)")
+    parser.add_argument("--fraction", type=real(0, 1), default=0.05, help="of lmbda_max (0.05)")
+    parser.add_argument("--out", type=folder, default=Path("out"), help="folder to write to (out)")
+    choices = parser.parse_args(arguments)
+    at_most(parser, choices, "atom", choices.side // 2, "half the side of the crop")
+    most = shortest() - 4 * choices.atom  # margins that are seen, on both sides, of two atoms
+    at_most(parser, choices, "side", most, "what all photographs hold beside two atoms a side")
+    return choices
 
 
 def distance(side):
@@ -49,7 +54,7 @@ def draw(x, errors, profiles, reach):
     for ax in axes[:5]:
         ax.set_axis_off()
     for (mode, profile), style in zip(profiles.items(), ("-", "--", ":", "-."), strict=True):
-        axes[5].plot(range(reach), profile[:reach], style, label=mode)
+        axes[5].plot(profile[:reach], style, label=mode)
     axes[5].set(xlabel="pixels from the border", ylabel="mean |error| over the untouched")
     axes[5].legend()
     return figure

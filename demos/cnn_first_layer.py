@@ -31,6 +31,7 @@ import csc
 from demos._common import draw, write
 from demos._filter_sets import learned, morlets, pretext
 from demos._filter_words import said, tabled
+from demos._options import at_most, file, folder, whole
 
 REFERENCE = "CNN (ResNet-50-thin)"
 
@@ -38,18 +39,24 @@ REFERENCE = "CNN (ResNet-50-thin)"
 def options(arguments):
     name = "python -m demos.cnn_first_layer"
     parser = argparse.ArgumentParser(prog=name, description=__doc__)
-    parser.add_argument("--atoms", type=int, default=100, help="learned, of each kind (100)")
-    parser.add_argument("--side", type=int, default=11, help="of learned atoms, in pixels (11)")
-    parser.add_argument("--patches", type=int, default=20_000, help="to learn from (20000)")
-    parser.add_argument("--epochs", type=int, default=6, help="passes over the patches (6)")
-    parser.add_argument("--window", type=int, default=128, help="side of those coded whole (128)")
-    parser.add_argument("--passes", type=int, default=50, help="over these windows (50)")
-    parser.add_argument("--steps", type=int, default=700, help="of the small network (700)")
-    parser.add_argument("--bootstrap", type=int, default=1000, help="resamples (1000)")
-    parser.add_argument("--layer", type=Path, help="file with another CNN's first layer, RGB")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder to write to (out)")
-    return parser.parse_args(arguments)
+    parser.add_argument("--atoms", type=whole(4), default=100, help="learned, of each kind (100)")
+    parser.add_argument(
+        "--side", type=whole(3), default=11, help="of learned atoms, in pixels (11)"
+    )
+    parser.add_argument("--patches", type=whole(1), default=20_000, help="to learn from (20000)")
+    parser.add_argument("--epochs", type=whole(1), default=6, help="passes over the patches (6)")
+    parser.add_argument(
+        "--window", type=whole(1), default=128, help="side of those coded whole (128)"
+    )
+    parser.add_argument("--passes", type=whole(1), default=50, help="over these windows (50)")
+    parser.add_argument("--steps", type=whole(1), default=700, help="of the small network (700)")
+    parser.add_argument("--bootstrap", type=whole(2), default=1000, help="resamples (1000)")
+    parser.add_argument("--layer", type=file, help="file with another CNN's first layer, RGB")
+    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=0)
+    parser.add_argument("--out", type=folder, default=Path("out"), help="folder to write to (out)")
+    choices = parser.parse_args(arguments)
+    at_most(parser, choices, "side", choices.window, "the side of the window")
+    return choices
 
 
 def first_layer(choices):

@@ -29,6 +29,7 @@ import numpy as np
 
 import csc
 from demos._common import blank, write
+from demos._options import at_most, folder, whole
 from demos._small_cnn import accuracy, balanced, digits, measure, refitted, trained
 
 EXACT, TOL = "minimum", 1e-3  # relative gap
@@ -36,12 +37,19 @@ EXACT, TOL = "minimum", 1e-3  # relative gap
 
 def options(arguments):
     parser = argparse.ArgumentParser("python -m demos.cnn_is_a_pursuit", description=__doc__)
-    parser.add_argument("--epochs", type=int, default=15, help="of the training (15)")
-    parser.add_argument("--steps", type=int, nargs="+", default=[1, 2, 5, 20, 100], help="of ISTA")
-    parser.add_argument("--digits", type=int, default=1797, help="of the bundled (1797, all)")
-    parser.add_argument("--test", type=int, default=397, help="of these held out (397)")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder to write to (out)")
-    return parser.parse_args(arguments)
+    parser.add_argument("--epochs", type=whole(1), default=15, help="of the training (15)")
+    parser.add_argument(
+        "--steps", type=whole(1), nargs="+", default=[1, 2, 5, 20, 100], help="of ISTA"
+    )
+    parser.add_argument(
+        "--digits", type=whole(100, 1797), default=1797, help="of the bundled (1797, all)"
+    )
+    parser.add_argument("--test", type=whole(1), default=397, help="of these held out (397)")
+    parser.add_argument("--out", type=folder, default=Path("out"), help="folder to write to (out)")
+    choices = parser.parse_args(arguments)
+    left = choices.digits - 50
+    at_most(parser, choices, "test", left, "to leave 50 digits to learn from")
+    return choices
 
 
 def pursue(x, D, thresholds, steps):

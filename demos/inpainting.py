@@ -22,21 +22,28 @@ from skimage.restoration import inpaint_biharmonic
 
 import csc
 from demos._common import blank, crop, learn_atoms, psnr, write
+from demos._options import at_most, folder, photograph, real, shortest, whole
 
 WIDE = 3.0  # pixels: the Gaussian that makes the light
 
 
 def options(arguments):
     parser = argparse.ArgumentParser(prog="python -m demos.inpainting", description=__doc__)
-    parser.add_argument("--side", type=int, default=192, help="of the crop in pixels (192)")
-    parser.add_argument("--photograph", type=int, default=1, help="which of the bundled (1)")
-    parser.add_argument("--missing", type=float, default=0.7, help="part of the pixels (0.7)")
-    parser.add_argument("--atoms", type=int, default=100, help="how many (100)")
-    parser.add_argument("--atom", type=int, default=12, help="side of an atom in pixels (12)")
-    parser.add_argument("--fraction", type=float, default=0.01, help="of lmbda_max (0.01)")
+    parser.add_argument("--side", type=whole(16), default=192, help="of the crop in pixels (192)")
+    parser.add_argument("--photograph", type=photograph, default=1, help="which of the bundled (1)")
+    parser.add_argument(
+        "--missing", type=real(0, 0.95), default=0.7, help="part of the pixels (0.7)"
+    )
+    parser.add_argument("--atoms", type=whole(1), default=100, help="how many (100)")
+    parser.add_argument("--atom", type=whole(2), default=12, help="side of an atom in pixels (12)")
+    parser.add_argument("--fraction", type=real(0, 1), default=0.01, help="of lmbda_max (0.01)")
     parser.add_argument("--sporco", action="store_true", help="run sporco's solver, too")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder to write to (out)")
-    return parser.parse_args(arguments)
+    parser.add_argument("--out", type=folder, default=Path("out"), help="folder to write to (out)")
+    choices = parser.parse_args(arguments)
+    most = shortest(choices.photograph)
+    at_most(parser, choices, "side", most, "what that photograph holds")
+    at_most(parser, choices, "atom", choices.side // 2, "half the side of the crop")
+    return choices
 
 
 def light_of(seen, mask):

@@ -20,6 +20,7 @@ import numpy as np
 import csc
 from csc.receptive_fields import band_pass_noise, fit_gabor, frequency_band
 from demos._common import blank, write
+from demos._options import at_most, folder, real, shortest, whole
 
 KINDS = ("edge", "grating", "centre-surround", "corner", "other")
 N_PATCHES = 50_000
@@ -28,22 +29,28 @@ ORIENTED, CYCLES, ROUND, COMPACT, MEAN, TWINS = 0.5, 0.4, 0.5, 0.6, 0.2, 0.8  # 
 
 def options(arguments):
     parser = argparse.ArgumentParser(prog="python -m demos.learn_conv", description=__doc__)
-    parser.add_argument("--atoms", type=int, default=64, help="of each set (64)")
-    parser.add_argument("--side", type=int, default=9, help="of an atom in pixels (9)")
-    parser.add_argument("--window", type=int, default=160, help="side, of each photograph (160)")
-    parser.add_argument("--passes", type=int, default=40, help="over the photographs (40)")
-    parser.add_argument("--lmbda", type=float, default=0.7, help="strength of the penalty (0.7)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder to write to (out)")
-    return parser.parse_args(arguments)
+    parser.add_argument("--atoms", type=whole(1), default=64, help="of each set (64)")
+    parser.add_argument("--side", type=whole(3), default=9, help="of an atom in pixels (9)")
+    parser.add_argument(
+        "--window", type=whole(1), default=160, help="side, of each photograph (160)"
+    )
+    parser.add_argument("--passes", type=whole(1), default=40, help="over the photographs (40)")
+    parser.add_argument("--lmbda", type=real(0), default=0.7, help="strength of the penalty (0.7)")
+    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=0)
+    parser.add_argument("--out", type=folder, default=Path("out"), help="folder to write to (out)")
+    choices = parser.parse_args(arguments)
+    at_most(parser, choices, "window", shortest(), "what all photographs hold")
+    at_most(parser, choices, "side", choices.window, "the side of the window")
+    return choices
 
 
 def learn(whitened, choices):
     """One set from the middles of the photographs, one from patches of them."""
-    shape, half = (choices.side, choices.side), choices.window // 2
+    shape = choices.side, choices.side
     common = {"lmbda": choices.lmbda, "tol": 0, "random_state": choices.seed}
-    middles = [(a, *(n // 2 for n in a.shape)) for a in whitened]
-    middles = [a[None, h - half : h + half, w - half : w + half] for a, h, w in middles]
+    n = choices.window
+    corners = [(a, *((m - n) // 2 for m in a.shape)) for a in whitened]
+    middles = [a[None, h : h + n, w : w + n] for a, h, w in corners]
     images = csc.DictionaryLearning(
         choices.atoms, shape, max_iter=choices.passes, recentre_every=5, **common
     )

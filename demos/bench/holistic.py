@@ -16,6 +16,7 @@ from math import exp, log
 import numpy as np
 from scipy.linalg import null_space
 
+from demos._options import real, whole
 from demos.bench.report import show
 
 N, M1, M2 = 50, 100, 50
@@ -91,10 +92,14 @@ def summary(trials):
 
 def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m demos.bench holistic", description=__doc__)
-    parser.add_argument("--trials", type=int, default=60, help="at each point (60)")
-    parser.add_argument("--snr", type=float, nargs="+", default=[25, 35, 45], help="in dB")
-    parser.add_argument("--zeros", type=int, nargs="+", default=[1, 4, 7, 10], help="of 100 codes")
-    parser.add_argument("--nonzero", type=int, default=11, help="deepest codes that are not 0 (11)")
+    parser.add_argument("--trials", type=whole(1), default=60, help="at each point (60)")
+    parser.add_argument("--snr", type=real(-50, 200), nargs="+", default=[25, 35, 45], help="in dB")
+    parser.add_argument(
+        "--zeros", type=whole(1, 99), nargs="+", default=[1, 4, 7, 10], help="of 100 codes"
+    )
+    parser.add_argument(
+        "--nonzero", type=whole(1), default=11, help="deepest codes that are not 0 (11)"
+    )
     choices = parser.parse_args(arguments)
     for snr in choices.snr:
         for zeros in choices.zeros:

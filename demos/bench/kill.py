@@ -17,6 +17,7 @@ from time import sleep
 import numpy as np
 
 import csc
+from demos._options import whole
 from demos.bench.report import show
 
 KINDS = {
@@ -97,8 +98,8 @@ def survive(kind, n_kills, longest, rng):
 
 def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m demos.bench kill", description=__doc__)
-    parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--kills", type=whole(1), default=50)
+    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=0, help="of the moments")
     choices = parser.parse_args(arguments)
     rng = np.random.default_rng(choices.seed)
     shares = {"online": choices.kills // 2, "batch": choices.kills - choices.kills // 2}

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 import csc
+from demos._options import whole
 from demos.bench import learning_series as series
 from demos.bench.peers import resident_peak
 from demos.bench.report import show
@@ -154,13 +155,13 @@ def compare(case, signals, ours, peers, judge):
 
 def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m demos.bench learning", description=__doc__)
-    parser.add_argument("--images", type=int, nargs="*", default=[5, 20])
-    parser.add_argument("--passes", type=int, default=25, help="of csc")
-    parser.add_argument("--iterations", type=int, default=100, help="of sporco in batch")
-    parser.add_argument("--epochs", type=int, default=10, help="of sporco online")
-    parser.add_argument("--series", type=int, default=1000, help="samples of a trial; 0: none")
-    parser.add_argument("--rounds", type=int, default=60, help="of alphacsc")
-    parser.add_argument("--many", type=int, help="pictures of 480 x 720: memory, ours alone")
+    parser.add_argument("--images", type=whole(1), nargs="*", default=[5, 20])
+    parser.add_argument("--passes", type=whole(1), default=25, help="of csc")
+    parser.add_argument("--iterations", type=whole(1), default=100, help="of sporco in batch")
+    parser.add_argument("--epochs", type=whole(1), default=10, help="of sporco online")
+    parser.add_argument("--series", type=whole(0), default=1000, help="samples of a trial; 0: none")
+    parser.add_argument("--rounds", type=whole(1), default=60, help="of alphacsc")
+    parser.add_argument("--many", type=whole(1), help="pictures of 480 x 720: memory, ours alone")
     choices = parser.parse_args(arguments)
     if choices.many:
         many = apart(learn_many, choices.many, 1)

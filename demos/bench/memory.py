@@ -10,15 +10,16 @@ import sys
 from time import perf_counter
 
 import csc
+from demos._options import real, whole
 from demos.bench.report import show
 from demos.bench.signals import learned_atoms, mosaic
 
 
 def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m demos.bench memory", description=__doc__)
-    parser.add_argument("--size", type=int, default=4096)
-    parser.add_argument("--fraction", type=float, default=0.1, help="of lmbda_max")
-    parser.add_argument("--tol", type=float, default=1e-3)
+    parser.add_argument("--size", type=whole(1), default=4096)
+    parser.add_argument("--fraction", type=real(0, 1), default=0.1, help="of lmbda_max")
+    parser.add_argument("--tol", type=real(0, 1), default=1e-3)
     choices = parser.parse_args(arguments)
     atoms, x = learned_atoms(64, 8, "float32"), mosaic(choices.size)
     began = perf_counter()

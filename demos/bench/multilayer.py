@@ -23,6 +23,7 @@ from numba import get_num_threads
 
 import csc
 from csc import lanes
+from demos._options import real, whole
 from demos.bench import peers
 from demos.bench.coding import Case, race
 from demos.bench.report import best_time, show
@@ -214,15 +215,15 @@ def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m demos.bench multilayer", description=__doc__)
     parts = "iteration", "layered", "crossover"
     parser.add_argument("--only", choices=parts, help="one part; without it the first two")
-    parser.add_argument("--steps", type=int, default=10, help="before the clock starts (10)")
-    parser.add_argument("--repeats", type=int, default=20, help="the best of them counts (20)")
-    parser.add_argument("--rounds", type=int, default=2, help="turns of each rival (2)")
-    parser.add_argument("--size", type=int, default=128, help="of the photograph (128)")
-    parser.add_argument("--atoms", type=int, default=32, help="of the first layer (32)")
-    parser.add_argument("--deep", type=int, default=32, help="atoms of the second layer (32)")
-    parser.add_argument("--fraction", type=float, default=0.1, help="of lmbda_max (0.1)")
-    parser.add_argument("--patience", type=float, default=100, help="sporco's time over ours")
-    parser.add_argument("--most", type=float, default=60, help="seconds of any solver (60)")
+    parser.add_argument("--steps", type=whole(1), default=10, help="before the clock starts (10)")
+    parser.add_argument("--repeats", type=whole(1), default=20, help="the best of them counts (20)")
+    parser.add_argument("--rounds", type=whole(1), default=2, help="turns of each rival (2)")
+    parser.add_argument("--size", type=whole(1), default=128, help="of the photograph (128)")
+    parser.add_argument("--atoms", type=whole(1), default=32, help="of the first layer (32)")
+    parser.add_argument("--deep", type=whole(1), default=32, help="atoms of the second layer (32)")
+    parser.add_argument("--fraction", type=real(0, 1), default=0.1, help="of lmbda_max (0.1)")
+    parser.add_argument("--patience", type=real(0), default=100, help="sporco's time over ours")
+    parser.add_argument("--most", type=real(0), default=60, help="seconds of any solver (60)")
     parser.add_argument("--peers", nargs="*", default=[""], help="parts of their names; all")
     choices, rng = parser.parse_args(arguments), np.random.default_rng(0)
     if choices.only == "crossover":

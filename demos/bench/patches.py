@@ -15,6 +15,7 @@ from time import perf_counter
 import numpy as np
 
 import csc
+from demos._options import real, whole
 from demos.bench.report import best_time, show
 
 K, SIDE, N, N_HELD_OUT = 192, 12, 20_000, 5_000
@@ -150,10 +151,10 @@ def learning(lmbda, dtype, peers, n_epochs):
 
 def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m demos.bench patches", description=__doc__)
-    lmbdas = {"type": float, "nargs": "+", "default": [0.5, 0.2]}
-    parser.add_argument("--lmbda", **lmbdas, help="coding at each, learning at the first")
+    lmbda = "coding at each, learning at the first"
+    parser.add_argument("--lmbda", type=real(0), nargs="+", default=[0.5, 0.2], help=lmbda)
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float32")
-    parser.add_argument("--epochs", type=int, default=3, help="of learning")
+    parser.add_argument("--epochs", type=whole(1), default=3, help="of learning")
     parser.add_argument("--only", choices=["coding", "learning"])
     choices = parser.parse_args(arguments)
     warnings.simplefilter("ignore")  # the peers' own deprecations
