@@ -23,7 +23,7 @@ def test_one_pass_is_the_step_in_its_parts(  # noqa: PLR0913
     rng = np.random.default_rng(seed)
     extents = {1: (402,), 2: (24, 36), 3: (6, 6, 12)}[axes]
     D = csc.Dictionary(rng.standard_normal((k, c, *(3, 2, 4)[:axes])).astype(dtype), mode, stride)
-    if weighted and penalty.name == "l1":
+    if weighted and type(penalty) is csc.L1:
         weights = rng.uniform(0.5, 2, (k, *(1,) * axes)).astype(dtype)
         penalty = csc.L1(0.2, weights, penalty.positive)
     x = rng.standard_normal((n, c, *extents)).astype(dtype)
