@@ -72,6 +72,8 @@ def lmbda_path(  # noqa: PLR0913  the last four are those of every short form
     [[1.0, 0.0], [2.5, 0.5]]
     """
     problem = _at_lmbda_max(x, dictionary, penalty, mask)
+    if np.ndim(lmbdas) == 0:
+        _refuse_zero_lmbda_max(problem)
     solutions, codes = [], None
     grid = _grid(lmbdas, ratio, problem.penalty.lmbda)
     for lmbda in counted(grid, "solve", verbose=verbose):
@@ -253,6 +255,7 @@ def _search(first, aim, tol, verbose):
     miss, fits = aim
     if fits(first):
         return first
+    _refuse_zero_lmbda_max(first.problem)
     top = first.problem.penalty.lmbda
     high, low, solution = (log(top), miss(first)), None, first
     for _ in counted(iter(range(SOLVES)), "solve", verbose=verbose):  # no one knows how many
@@ -279,10 +282,12 @@ def _between(low, high):
 
 def _at_lmbda_max(x, dictionary, penalty, mask):
     penalty = L1(0.0) if penalty is None else penalty
-    problem = Problem(x, dictionary, replace(penalty, lmbda=Relative(1.0)), mask)
+    return Problem(x, dictionary, replace(penalty, lmbda=Relative(1.0)), mask)
+
+
+def _refuse_zero_lmbda_max(problem):
     if not problem.penalty.lmbda > 0:
         raise ValueError("lmbda_max is 0: x is zero, or no atom correlates with it; check x")
-    return problem
 
 
 def _at(problem, lmbda):

@@ -13,7 +13,7 @@ from csc._memory import check_memory
 from csc._validate import check_count, check_floats, check_instance, check_number
 from csc.dictionary import Dictionary
 from csc.html import card
-from csc.loop import Progress, is_sparse, iterate, ratio, start
+from csc.loop import INTERRUPTED, Progress, is_sparse, iterate, ratio, start
 from csc.measured import Measured
 from csc.multilayer_problem import MultiLayerProblem
 from csc.penalties import L1, ElasticNet, GroupL21
@@ -168,17 +168,25 @@ def solve(
     >>> csc.solve(csc.Problem(np.array([[[3.0, 1.0, -2.0]]]), D, csc.L1(1.5))).codes.ravel()
     array([ 1.5,  0. , -0.5])
     """
-    solution = solve_quietly(
-        problem, solver, tol=tol, max_iter=max_iter, init=init, callback=callback, verbose=verbose
-    )
+    solution = _solve(problem, solver, (tol, max_iter), init, callback, verbose=verbose)
     _warn_of_silence(solution)
     return solution
 
 
-def solve_quietly(  # noqa: PLR0913  the arguments of `solve`
-    problem, solver=None, *, tol=1e-4, max_iter=10_000, init=None, callback=None, verbose=False
-):
-    """`solve` without its warning: for searches and learners, to which zero codes are news."""
+def solve_quietly(problem, solver=None, *, tol=1e-4, max_iter=10_000, init=None):
+    """`solve` for searches and learners: they go on with its codes, so an interrupt is raised.
+
+    Nor is there a warning of zero codes, which to them are news.
+    """
+    solution = _solve(problem, solver, (tol, max_iter), init)
+    if solution.status == INTERRUPTED:
+        raise KeyboardInterrupt
+    return solution
+
+
+def _solve(problem, solver, limits, init=None, callback=None, *, verbose=False):  # noqa: PLR0913
+    """`Solution` of a problem, after a check of all that comes with it."""
+    tol, max_iter = limits
     if not isinstance(problem, Problem | MultiLayerProblem):
         raise TypeError(
             "problem must be a csc.Problem or a csc.MultiLayerProblem, got "
@@ -201,7 +209,7 @@ def solve_quietly(  # noqa: PLR0913  the arguments of `solve`
         check_memory(what, _bytes(problem, solver), "solve fewer signals at a time, or crop them")
     z = start(problem, solver) if init is None else _checked_start(problem, init)
     with watched(callback, max_iter, verbose=verbose) as look:
-        z, n_iter, history, status = iterate(problem, solver, z, (tol, max_iter), look)
+        z, n_iter, history, status = iterate(problem, solver, z, limits, look)
     objective, gap = history[-1][1:3] if history else problem.certificate(z)
     return Solution(z, objective, gap, status, n_iter, history, problem)
 
@@ -275,6 +283,7 @@ def sparse_code(  # noqa: PLR0913  the short form of three calls
     Returns
     -------
     Solution
+        Also after Ctrl-C (see its ``status``).
 
     Examples
     --------
@@ -285,7 +294,7 @@ def sparse_code(  # noqa: PLR0913  the short form of three calls
     """
     dictionary = atoms if isinstance(atoms, Dictionary) else Dictionary(atoms, mode, stride)
     problem = Problem(x, dictionary, L1(lmbda, positive=positive), mask)
-    solution = solve_quietly(problem, tol=tol, verbose=verbose)
+    solution = _solve(problem, None, (tol, 10_000), verbose=verbose)
     _warn_of_silence(solution)
     return solution
 

@@ -137,3 +137,21 @@ def test_what_atoms_cannot_reach_is_an_error():
         csc.noise_constrained(x, D, 2.0)
     with pytest.raises(ValueError, match="where 1 codes of a signal"):
         csc.lmbda_for_sparsity(np.array([[[1.0, 0.0, 3.0]]]), D, 2)
+
+
+def test_signals_of_zeros_have_codes_of_zero():
+    D, x = orthonormal()
+    assert not csc.noise_constrained(0 * x, D, 1.0).codes.any()
+    assert not csc.lmbda_for_sparsity(0 * x, D, 0.4).codes.any()
+    path = csc.lmbda_path(0 * x, D, [1.0, 0.5])
+    assert [s.problem.penalty.lmbda for s in path] == [1.0, 0.5]
+    assert not any(s.codes.any() for s in path)
+    assert all(s.converged for s in path)
+
+
+def test_what_no_atom_correlates_with_is_an_error():
+    D, x = csc.Dictionary(np.eye(3)[:2, None]), np.array([[[0.0, 0.0, 3.0]]])
+    assert not csc.noise_constrained(x, D, 3.0).codes.any()
+    for call in (lambda: csc.noise_constrained(x, D, 2.0), lambda: csc.lmbda_for_sparsity(x, D, 1)):
+        with pytest.raises(ValueError, match="lmbda_max is 0"):
+            call()

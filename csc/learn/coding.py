@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from csc.learn.step import Coded
-from csc.loop import INTERRUPTED, is_sparse
+from csc.loop import is_sparse
 from csc.loop import start as begin
 from csc.path import lmbda_for_sparsity
 from csc.problem import Problem
@@ -71,7 +71,7 @@ def _codes(problem, start, tol):
     if not judges_itself:
         if isinstance(start, SparseCodes) and not is_sparse(problem, solver):
             start = start.dense()  # the penalty was another one
-        return solved(problem, solver, start, {"tol": tol}).z
+        return solve_quietly(problem, solver, tol=tol, init=start).z
     state = solver.init(problem, begin(problem, solver) if start is None else start)
     if problem.is_patch:
         return solver.step(problem, state).z
@@ -80,11 +80,3 @@ def _codes(problem, start, tol):
         if state is last or state.tol < last.tol:  # no more to gain, or as near as was asked
             break
     return state.z
-
-
-def solved(problem, solver, start, limits):
-    """`solve` whose codes are to be learned from: an interrupt ends more than the solve."""
-    solution = solve_quietly(problem, solver, init=start, **limits)
-    if solution.status == INTERRUPTED:
-        raise KeyboardInterrupt
-    return solution

@@ -7,11 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from csc._device import namespace, to_host
-from csc.learn.coding import code, solved
+from csc.learn.coding import code
 from csc.learn.step import Coded
 from csc.multilayer_dictionary import MultiLayerDictionary
 from csc.multilayer_problem import MultiLayerProblem
 from csc.problem import Problem
+from csc.solving import solve_quietly
 from csc.sparse import SparseCodes
 
 CODES = 2**24  # of all layers that a layered pursuit holds at once
@@ -92,7 +93,7 @@ def _coded(problem, pursuit, limits, start):
     """One group, coded by a layered pursuit."""
     tol, max_iter = limits
     init = None if start is None else problem.chain(start)[1:]
-    z = solved(problem, pursuit, init, {"tol": tol, "max_iter": max_iter}).z
+    z = solve_quietly(problem, pursuit, tol=tol, max_iter=max_iter, init=init).z
     if start is not None:
         worse = objectives(problem, z[-1]) > objectives(problem, start)
         xp = namespace(start)

@@ -123,7 +123,8 @@ class DictionaryLearning(Learner):
     All randomness of step t comes from ``(seed_, t)``, so learning saved by `csc.save`, loaded
     and resumed (``warm_start=True``) gives the atoms of an uninterrupted run, bit for bit (if the
     first run did not end by ``tol``).
-    Ctrl-C in `fit` warns and keeps the atoms so far.
+    Ctrl-C in `fit` warns and keeps the atoms so far; where scikit-learn calls it (a grid, a
+    pipeline, `fit_transform`), it also raises KeyboardInterrupt, so that these end too.
 
     References
     ----------

@@ -1,6 +1,7 @@
 """The loop that all learners share: passes over the signals that can stop and go on anywhere."""
 
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Iterable
@@ -83,7 +84,11 @@ class Learner(TransformerMixin, BaseEstimator):
 
     @contextmanager
     def _kept(self):
-        """Ctrl-C and SIGTERM leave the atoms so far, and a checkpoint if one is asked for."""
+        """Ctrl-C and SIGTERM leave the atoms so far, and a checkpoint if one is asked for.
+
+        What scikit-learn calls (a grid, a pipeline, `fit_transform`) would go on with these atoms
+        as if nothing had happened: there the interrupt is raised again.
+        """
         try:
             with _terminable():
                 yield
@@ -98,6 +103,8 @@ class Learner(TransformerMixin, BaseEstimator):
             )
             if isinstance(interrupt, Terminated):
                 raise SystemExit(128 + signal.SIGTERM) from None
+            if _called_by_scikit_learn():
+                raise
 
     def _prepare(self, signals):
         """What comes before the first pass, if anything."""
@@ -232,6 +239,15 @@ def check_crop(crop, extents, must_fit):
         raise ValueError(
             f"crop must be at least as large as the atoms, {tuple(extents)}, got {crop!r}"
         )
+
+
+def _called_by_scikit_learn():
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith("sklearn."):
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextmanager
