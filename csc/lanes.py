@@ -12,7 +12,6 @@ from math import prod
 import numpy as np
 
 from csc import fourier
-from csc._buffers import Buffers
 from csc._device import kernels, namespace
 
 SIDE_BY_SIDE = 16  # signals that are worth it
@@ -78,7 +77,7 @@ class Lanes:
         self.stride, self.low = (*ones, *geometry.stride), (*(0 for _ in ones), *geometry.low)
         self.signal, self.padded = shape[1:], (*ones, *geometry.padded_extents(shape[1:]))
         self.codes = geometry.code_extents(shape[1:])
-        self.ones, self.buffers, self._scaled = ones, Buffers(), None
+        self.ones, self._scaled = ones, None
 
     def correlate(self, x):
         """``D^T x``."""
@@ -294,7 +293,7 @@ class Lanes:
     def _laid_out(self, plan, x, fits=(), momentum=0):
         """The buffer of signals, or of residuals."""
         place, _, _, size = plan
-        buffer = self.buffers.empty(size + BLOCK, x.dtype)
+        buffer = np.empty(size + BLOCK, x.dtype)
         buffer[size:] = 0  # read, but never used: no NaN, no slow numbers
         none = np.empty(0, x.dtype)
         none.flags.writeable = False
@@ -305,8 +304,8 @@ class Lanes:
     def _empty(self, shape):
         n, k, *extents = shape
         if not self.side_by_side:
-            return self.buffers.empty(prod(shape), self.atoms.dtype).reshape(shape)
-        flat = self.buffers.empty(prod(shape), self.atoms.dtype)
+            return np.empty(prod(shape), self.atoms.dtype).reshape(shape)
+        flat = np.empty(prod(shape), self.atoms.dtype)
         return _signals_first(flat.reshape(k, *extents, n))
 
     def _flat(self, a, writes=False):  # noqa: FBT002
