@@ -3,6 +3,7 @@
 from base64 import b64encode
 from dataclasses import replace
 from html import escape
+from io import BytesIO
 from numbers import Real
 
 import numpy as np
@@ -45,13 +46,14 @@ def card(text, atoms):
 
 def _sheet(atoms):
     """2-D and 3-D atoms as one PNG."""
-    import imageio.v3 as imageio
+    from PIL import Image
 
     shown = atoms if atoms.shape[1] <= max(COLOURS) else atoms[:, :1]
     sheet = tile(np.ascontiguousarray(shown))
     grey = (sheet + 1) / 2 if sheet.ndim == 2 else sheet  # noqa: PLR2004  rows and columns
-    png = imageio.imwrite("<bytes>", (255 * grey).round().astype("uint8"), extension=".png")
-    data = b64encode(png).decode()
+    png = BytesIO()
+    Image.fromarray((255 * grey).round().astype("uint8")).save(png, "PNG")
+    data = b64encode(png.getvalue()).decode()
     style = f"width:{WIDTH}px;image-rendering:pixelated"
     return f'<img alt="atoms" style="{style}" src="data:image/png;base64,{data}">'
 

