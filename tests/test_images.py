@@ -324,6 +324,57 @@ def test_whiten_refuses_impossible_variances():
         whiten(planes, variance=0.1)
 
 
+FILTERS = [whiten, local_contrast_normalise]
+
+
+@pytest.mark.parametrize("f", FILTERS)
+@pytest.mark.parametrize(
+    ("shape", "advice"),
+    [
+        ((32, 32, 3), r"last axis looks like channels; pass numpy.moveaxis\(image, -1, -3\)"),
+        ((2, 32, 40, 4), r"numpy.moveaxis\(image, -1, -3\), or ndim=2 if images are 4 pixels wide"),
+        ((32, 32, 1), "looks like channels"),
+        ((5, 3, 100), r"looks like series \(N, C, T\); pass ndim=1 .* or ndim=2"),
+        ((100,), r"for a series \(..., T\) pass ndim=1"),
+    ],
+)
+def test_other_axes_than_those_of_images_are_refused_with_advice(f, shape, advice):
+    with pytest.raises(ValueError, match=advice):
+        f(noise(*shape))
+
+
+@pytest.mark.parametrize("f", FILTERS)
+def test_the_number_of_axes_may_be_said(f):
+    series = noise(5, 3, 100)
+    for i in np.ndindex(5, 3):
+        np.testing.assert_allclose(f(series, ndim=1)[i], f(series[i], ndim=1), atol=1e-12)
+    narrow = noise(2, 32, 3)
+    np.testing.assert_allclose(f(narrow, ndim=2)[1], f(narrow[1]), atol=1e-12)
+    flat = np.repeat(noise(9, 12)[:, None], 7, axis=1)  # a volume that is constant along an axis
+    np.testing.assert_allclose(f(flat, ndim=3)[:, 3], f(flat[:, 3]), atol=1e-12)
+    with pytest.raises(ValueError, match="ndim must be 1, 2 or 3"):
+        f(narrow, ndim=4)
+    with pytest.raises(ValueError, match=r"got shape \(32, 3\); ndim is 3"):
+        f(narrow[0], ndim=3)
+
+
+def test_whiten_multiplies_each_cosine_of_a_series_by_its_gain():
+    wave = np.cos(np.pi * 7 * (np.arange(50) + 0.5) / 50)
+    gain = 0.07 * np.exp(-((0.07 / 0.4) ** 4))
+    np.testing.assert_allclose(whiten(wave, ndim=1), gain * wave, atol=1e-12)
+
+
+@pytest.mark.parametrize("f", FILTERS)
+def test_missing_pixels_are_refused_with_advice(f):
+    image, holes = noise(20, 20), noise(20, 20) > 0.9
+    advice = "fill the gaps, for example with skimage.restoration.inpaint_biharmonic"
+    with pytest.raises(TypeError, match=f"image is a masked array .*{advice}"):
+        f(np.ma.masked_array(image, holes))
+    with pytest.raises(ValueError, match=f"image holds NaN; .*{advice}"):
+        f(np.where(holes, np.nan, image))
+    np.testing.assert_array_equal(f(np.ma.masked_array(image)), f(image))
+
+
 # ---- contrast normalisation --------------------------------------------------------------------
 
 

@@ -1,17 +1,29 @@
 """Make the power of natural images even: over frequencies, over components, over places."""
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
 from scipy import fft, ndimage
 
-from csc._validate import check_choice, check_floats, check_number
+from csc._validate import check_choice, check_count, check_floats, check_number
 from csc.types import Array
+
+FILL = (
+    "the filter needs a value everywhere: fill the gaps, for example with "
+    "skimage.restoration.inpaint_biharmonic, and give the mask to what codes or learns"
+)
+FEW = 4  # so many channels at most an axis may hold
 
 
 def whiten(
-    image: Array, f0: float = 0.4, order: float = 4, *, variance: float | None = None
+    image: Array,
+    f0: float = 0.4,
+    order: float = 4,
+    *,
+    variance: float | None = None,
+    ndim: int | None = None,
 ) -> Array:
     """Filter an image with the gain R(f) = f exp(-(f / f0)^order) of Olshausen & Field [1]_.
 
@@ -26,7 +38,8 @@ def whiten(
     Parameters
     ----------
     image : (..., H, W) float32 or float64 array
-        One image or a stack, of any extents; the last two axes are filtered.
+        One image or a stack, of any extents; the last two axes are filtered. No value may be
+        missing: neither NaN nor masked.
     f0 : float
         Cut-off in cycles per pixel. The published 200 cycles per picture of 512 pixels, in their
         code 0.4 times the width, are 0.4 cycles per pixel [1]_.
@@ -35,6 +48,10 @@ def whiten(
     variance : float, optional
         Scale the result, all of ``image`` by one factor, to this mean variance; 0.1 in the
         published recipe. By default it is not scaled, and the gain is R(f).
+    ndim : int, optional
+        How many axes, the last ones, are filtered: 1 for series ``(..., T)``, 2 for images, 3 for
+        volumes. By default 2, and stacks are refused that look like series, or like images whose
+        channels come last.
 
     Returns
     -------
@@ -44,10 +61,10 @@ def whiten(
     Raises
     ------
     TypeError
-        If ``image`` is no float array, or a parameter no number.
+        If ``image`` is no float array or has masked entries, or a parameter is no number.
     ValueError
-        If ``image`` has fewer than two axes or holds NaN, if a parameter is not positive, or if a
-        constant image shall have a variance.
+        If ``image`` has other axes than (..., H, W) or holds NaN, if a parameter is not positive,
+        or if a constant image shall have a variance.
 
     References
     ----------
@@ -64,25 +81,27 @@ def whiten(
     >>> bool(np.allclose(gain, 0.125 * np.exp(-((0.125 / 0.4) ** 4))))
     True
     """
-    image = _checked("image", image)
+    image, axes = _checked("image", image, ndim)
     check_number("f0", f0, strict=True)
     check_number("order", order, strict=True)
     if variance is not None:
         check_number("variance", variance, strict=True)
-        if not np.ptp(image, axis=(-2, -1)).any():
+        if not np.ptp(image, axis=axes).any():
             raise ValueError("image is constant: it cannot have a variance; leave it out")
-    H, W = image.shape[-2:]
     # the k-th cosine of n samples makes k / 2n cycles per pixel
-    f = np.hypot(np.arange(H)[:, None] / (2 * H), np.arange(W) / (2 * W))
+    along = [np.arange(image.shape[axis]) / (2 * image.shape[axis]) for axis in axes]
+    f = reduce(np.hypot, np.ix_(*along))
     R = (f * np.exp(-((f / f0) ** order))).astype(image.dtype)
-    whitened = fft.idctn(R * fft.dctn(image, axes=(-2, -1)), axes=(-2, -1))
+    whitened = fft.idctn(R * fft.dctn(image, axes=axes), axes=axes)
     if variance is not None:
         mean_variance = np.mean(whitened * whitened, dtype=np.float64)  # each has zero mean
         whitened *= whitened.dtype.type(np.sqrt(variance / mean_variance))
     return whitened
 
 
-def local_contrast_normalise(image: Array, sigma: float = 4.0, eps: float = 0.02) -> Array:
+def local_contrast_normalise(
+    image: Array, sigma: float = 4.0, eps: float = 0.02, *, ndim: int | None = None
+) -> Array:
     r"""Subtract the local mean, then divide by the local standard deviation (``eps`` or more).
 
     With the Gaussian average G of width ``sigma``
@@ -95,12 +114,17 @@ def local_contrast_normalise(image: Array, sigma: float = 4.0, eps: float = 0.02
     Parameters
     ----------
     image : (..., H, W) float32 or float64 array
-        One image or a stack; the last two axes are averaged over.
+        One image or a stack; the last two axes are averaged over. No value may be missing:
+        neither NaN nor masked.
     sigma : float
         Standard deviation of the Gaussian in pixels.
     eps : float
         Floor of the local standard deviation, in the image's units: weaker contrast counts as
         noise and is not raised to one.
+    ndim : int, optional
+        How many axes, the last ones, are averaged over: 1 for series ``(..., T)``, 2 for images, 3
+        for volumes. By default 2, and stacks are refused that look like series, or like images
+        whose channels come last.
 
     Returns
     -------
@@ -110,9 +134,10 @@ def local_contrast_normalise(image: Array, sigma: float = 4.0, eps: float = 0.02
     Raises
     ------
     TypeError
-        If ``image`` is no float array, or a parameter no number.
+        If ``image`` is no float array or has masked entries, or a parameter is no number.
     ValueError
-        If ``image`` has fewer than two axes or holds NaN, or if a parameter is not positive.
+        If ``image`` has other axes than (..., H, W) or holds NaN, or if a parameter is not
+        positive.
 
     References
     ----------
@@ -129,12 +154,12 @@ def local_contrast_normalise(image: Array, sigma: float = 4.0, eps: float = 0.02
     >>> bool(np.allclose(strong, weak))
     True
     """
-    image = _checked("image", image)
+    image, axes = _checked("image", image, ndim)
     check_number("sigma", sigma, strict=True)
     check_number("eps", eps, strict=True)
 
     def G(a):
-        return ndimage.gaussian_filter(a, sigma, mode="reflect", axes=(-2, -1))
+        return ndimage.gaussian_filter(a, sigma, mode="reflect", axes=axes)
 
     v = image - G(image)
     return v / np.maximum(np.sqrt(G(v * v)), image.dtype.type(eps))
@@ -259,8 +284,31 @@ def _covariance(X, mean):
     return covariance / (len(X) - 1)
 
 
-def _checked(name, image):
-    image = check_floats(name, image)
-    if image.ndim < 2:
-        raise ValueError(f"{name} must be (..., H, W), got shape {image.shape}")
-    return image
+def _checked(name, image, ndim):
+    """The image, and the axes of its pixels, from the end; say what looks like other axes."""
+    if np.ma.is_masked(image):
+        raise TypeError(f"{name} is a masked array with masked entries; {FILL}")
+    image = check_floats(name, image, mend=FILL)
+    if ndim is not None and check_count("ndim", ndim) > 3:
+        raise ValueError(f"ndim must be 1, 2 or 3, got {ndim}")
+    if image.ndim < (ndim or 2):
+        mend = "for a series (..., T) pass ndim=1" if ndim is None else f"ndim is {ndim}"
+        raise ValueError(f"{name} must be (..., H, W), got shape {image.shape}; {mend}")
+    if ndim is None and image.ndim > 2:  # a stack
+        _check_stack(name, image.shape)
+    return image, tuple(range(-(ndim or 2), 0))
+
+
+def _check_stack(name, shape):
+    """Refuse a stack of images with an axis that looks like channels."""
+    H, W = shape[-2:]
+    if W <= FEW < H:
+        raise ValueError(
+            f"{name} must be (..., H, W), got shape {shape}, whose last axis looks like channels; "
+            f"pass numpy.moveaxis({name}, -1, -3), or ndim=2 if images are {W} pixels wide"
+        )
+    if H <= FEW < W:
+        raise ValueError(
+            f"{name} must be (..., H, W), got shape {shape}, which looks like series (N, C, T); "
+            f"pass ndim=1 to filter their last axis, or ndim=2 if images are {H} pixels high"
+        )
