@@ -159,7 +159,9 @@ def _state(fields):
     _check(fields["variance"], (n_atoms,), DOUBLES)
     _check(fields["gain"], (n_atoms,), DOUBLES)
     _check_codes(fields["codes"], n_atoms, len(extents))
-    return "atoms", "statistics", "idle", "variance", "gain", "codes"
+    if fields["kept"] is not None:
+        _check(fields["kept"], fields["atoms"].shape, (fields["atoms"].dtype,))
+    return "atoms", "statistics", "idle", "variance", "gain", "codes", "kept"
 
 
 def _layers_state(fields):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from csc._device import namespace
 from csc.learn import statistics as stats
 from csc.learn.recentre import around, moved
 from csc.learn.replace import worst
@@ -23,6 +24,7 @@ class Summary(NamedTuple):
     n_signals: int
     n_positions: int  # of codes
     n_nonzero: int
+    energy: float  # sum of 1/2 ||x||^2 of what was observed: other signals have another
     used: np.ndarray  # (K,)  whether each atom is
 
 
@@ -34,14 +36,22 @@ def summarise(some):
         len(some.problem.x),
         prod(some.z.shape) // some.z.shape[1],
         int((some.values != 0).sum()),
+        energy_of(some.problem.x),
         some.used(),
     )
 
 
+def energy_of(x):
+    """``1/2 ||x||^2`` of signals, in float64."""
+    rows = x.reshape(len(x), -1)
+    return 0.5 * float(namespace(x).einsum("ni,ni->", rows, rows, dtype="float64"))
+
+
 def join(one, other):
     """`Summary` of both."""
-    counts = (a + b for a, b in zip(one[1:5], other[1:5], strict=True))
-    return Summary(stats.add(one.statistics, other.statistics), *counts, one.used | other.used)
+    (statistics, *counts, used), (others, *more, also_used) = one, other
+    counts = (a + b for a, b in zip(counts, more, strict=True))
+    return Summary(stats.add(statistics, others), *counts, used | also_used)
 
 
 def total(parts, join):

@@ -84,7 +84,7 @@ def advance_layers(state, batch, rules):
     line : Step
     """
     (batch, prices), strides, t = batch, rules.strides, state.n_steps + 1
-    new, price, n, positions, n_nonzero, used = batch.summary()
+    new, price, n, positions, n_nonzero, energy, used = batch.summary()
     objective = Objective(new, n, strides, prices).at(_doubled(state.atoms)).value + price / n
     keep = 0 if rules.forgetting == inf else (1 - 1 / t) ** rules.forgetting
     statistics = stats.blend(state.statistics, new, keep) if keep else new
@@ -99,7 +99,8 @@ def advance_layers(state, batch, rules):
         revive = partial(_revived, dead=dead, rules=rules)
         atoms, dead = at_home(revive, atoms, batch)
         statistics, idle = stats.forget_atoms(statistics, dead), np.where(dead, 0, idle)
-    line = Step(state.n_signals + n, objective, n_nonzero / n, int(dead.sum()), rules.lmbda)
+    counts = n_nonzero / n, int(dead.sum())
+    line = Step(state.n_signals + n, objective, *counts, rules.lmbda, energy=energy)
     state = state._replace(
         atoms=atoms, statistics=statistics, weight=weight, rates=rates, idle=idle, n_steps=t,
         n_signals=line.n_signals, codes=batch.codes,

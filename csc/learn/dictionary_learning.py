@@ -76,7 +76,8 @@ class DictionaryLearning(Learner):
         Passes over the signals in `fit`, counted from the first `fit`.
     tol : float
         `fit` stops early when a pass lowers the mean objective by less than this fraction;
-        0 never stops early.
+        0 never stops early. Only passes of one problem are compared: none in or before which
+        atoms were replaced or recentred, or ``lmbda`` still moved towards a target.
     coding_tol : float
         Relative duality gap of the codes. Signals larger than the atoms are coded to 0.1 at first
         (online 0.02), to the t-th part of it in step t, until this is reached.
@@ -103,7 +104,8 @@ class DictionaryLearning(Learner):
     recentre_every : int, optional
         After so many steps, atoms that were learned off-centre are moved to where their energy
         is, and of each pair of atoms that are one but for shift and sign the lesser is replaced
-        by the worst window. The objective may rise in such a step. Stride 1 only.
+        by the worst window. The objective may rise in such a step; until it is as low as before,
+        ``atoms_`` are those before the step. Stride 1 only.
     checkpoint : path, optional
         File that `fit` writes every ``checkpoint_every`` steps and when it ends or is interrupted;
         see `csc.resume`.
@@ -232,8 +234,12 @@ class DictionaryLearning(Learner):
 
     @property
     def atoms_(self) -> Array:
-        """Atoms learned so far, ``(K, C, *s)``."""
-        return self._fitted().atoms
+        """Atoms learned so far, ``(K, C, *s)``.
+
+        After a step that recentred some, those before it, until the new ones are as good.
+        """
+        state = self._fitted()
+        return state.atoms if state.kept is None else state.kept
 
     @property
     def dictionary_(self) -> Dictionary:
@@ -371,6 +377,7 @@ class DictionaryLearning(Learner):
         batch = groups.code(D, self.penalty_, self._precision(online), starts)
         if not batch.groups:
             raise ValueError("X holds nothing that was observed in this batch; drop such signals")
+        alike = not online and self.crop is None and self.homeostasis is None
         rules = Rules(
             self.constraint,
             self.homeostasis,
@@ -378,7 +385,8 @@ class DictionaryLearning(Learner):
             self.replace_after,
             n_passes=1 if online else PASSES,
             recentre_every=self.recentre_every,
-            relaxes=not online and self.crop is None and self.homeostasis is None,
+            relaxes=alike,
+            compares=alike and not isinstance(self._asked().lmbda, TargetSparsity),
         )
         state, line = advance(self.state_, batch, rules)
         codes = None if online else state.codes or batch.codes

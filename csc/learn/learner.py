@@ -18,6 +18,7 @@ from tqdm import tqdm
 from csc._validate import check_count
 from csc.html import card
 from csc.learn.checkpoints import write_checkpoint
+from csc.learn.step import ROUNDING
 from csc.types import SignalsLike
 
 
@@ -209,15 +210,28 @@ class Learner(TransformerMixin, BaseEstimator):
             write_checkpoint(self.checkpoint, self)
 
     def _settled(self, n_batches):
-        """Whether the last pass lowered the mean objective by less than ``tol`` > 0."""
-        if self.tol == 0:
+        """Whether the last pass lowered the mean objective by less than ``tol`` > 0.
+
+        Both passes must be of one problem. Where norms adapt (homeostasis), a rise settles nothing.
+        """
+        lines = self.history_[-2 * n_batches :]
+        if self.tol == 0 or len(lines) < 2 * n_batches or not self._is_one_problem(lines):
             return False
-        means = [
-            np.mean([line.objective for line in lines])
-            for lines in (self.history_[-2 * n_batches : -n_batches], self.history_[-n_batches:])
-            if lines
-        ]
-        return len(means) == 2 and means[0] - means[1] < self.tol * means[0]
+        before, after = np.reshape([line.objective for line in lines], (2, -1)).mean(axis=1)
+        fell = before - after
+        fell = fell if getattr(self, "homeostasis", None) is None else abs(fell)
+        return bool(fell < self.tol * before)
+
+    def _is_one_problem(self, lines):
+        """Whether two passes saw the same signals at the same strength, with no atom exchanged."""
+        if any(line.n_replaced or line.n_moved for line in lines):
+            return False
+        lmbdas = [line.lmbda for line in lines]
+        if max(lmbdas) - min(lmbdas) > self.tol * max(lmbdas):
+            return False
+        before, after = np.reshape([line.energy for line in lines], (2, -1)).sum(axis=1)
+        cropped = getattr(self, "crop", None) is not None  # each pass sees other windows
+        return cropped or abs(after - before) <= ROUNDING * before
 
 
 def seed_of(random_state):

@@ -73,7 +73,8 @@ class MultiLayerDictionaryLearning(Learner):
     max_iter : int
         Passes over the signals in the joint phase.
     tol : float
-        `fit` stops early when a pass lowers the mean objective by less than this fraction.
+        `fit` stops early when a pass lowers the mean objective by less than this fraction; not in
+        or after a pass that replaced atoms.
     coding_tol : float
         Relative duality gap of the codes.
     coding_iter : int

@@ -15,6 +15,8 @@ from csc.learn.replace import fill_places
 from csc.learn.update import descend, relax
 from csc.sparse import SparseCodes
 
+ROUNDING = 1e-9  # of energies of the same signals, summed in another order
+
 
 class Step(NamedTuple):
     """One line of a learner's history."""
@@ -24,6 +26,8 @@ class Step(NamedTuple):
     n_nonzero: float  # mean non-zero codes per signal
     n_replaced: int  # dead atoms replaced
     lmbda: float = nan  # at which the batch was coded
+    n_moved: int = 0  # atoms recentred
+    energy: float = nan  # of the batch: 1/2 ||x||^2 of what was observed
 
 
 class State(NamedTuple):
@@ -38,6 +42,8 @@ class State(NamedTuple):
     n_signals: int
     position: tuple  # passes of `fit` done, batches of the present pass done, batches a pass
     codes: list | None  # of each group of signals, in batch mode: the next pass starts from them
+    kept: np.ndarray | None = None  # better atoms than those, from before these were recentred,
+    kept_at: tuple = (0.0, 0.0)  # their objective, and the energy of the signals that it is of
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,7 @@ class Rules:
     n_passes: int
     recentre_every: int | None = None
     relaxes: bool = False  # updates: the codes of the same signals will move too
+    compares: bool = False  # objectives: each step is of the same signals, penalty and norms
 
 
 class Coded(NamedTuple):
@@ -109,21 +116,47 @@ def advance(state, batch, rules):
     if rules.homeostasis is not None:
         variance, gain = rules.homeostasis(variance, gain, to_host(new.squares) / positions)
         atoms = _with_norms(atoms, gain)
+    settled, n_moved, shaken = atoms, 0, False
     idle = np.where(of_batch.used, 0, idle + positions)
     dead, codes = idle >= (inf if rules.replace_after is None else rules.replace_after), None
     if recentres:
         atoms, codes, moved = at_home(recentre, atoms, batch)
+        n_moved, twins = int(moved.sum()), lesser_twins(to_host(atoms), to_host(new.squares))
+        shaken = bool(n_moved or twins.any())
         atoms, statistics = rules.constraint.project(atoms), stats.forget_atoms(statistics, moved)
-        dead |= lesser_twins(to_host(atoms), to_host(new.squares))
+        dead |= twins
     if dead.any():
         replace = partial(_replace, dead=dead, constraint=rules.constraint)
         atoms, dead = at_home(replace, atoms, batch)
         atoms = _with_norms(atoms, gain) if rules.homeostasis is not None else atoms
         statistics, idle = stats.forget_atoms(statistics, dead), np.where(dead, 0, idle)
-    n_nonzero = of_batch.n_nonzero / n
-    line = Step(state.n_signals + n, objective / n, n_nonzero, int(dead.sum()))
+    counts = of_batch.n_nonzero / n, int(dead.sum())
+    line = Step(
+        state.n_signals + n, objective / n, *counts, n_moved=n_moved, energy=of_batch.energy
+    )
+    kept = _still_better(state, line, rules)
+    if shaken:
+        value = (stats.data_term(new, settled, stride) + of_batch.price) / n
+        kept = _better(kept, (settled, (value, of_batch.energy)))
     new = (atoms, statistics, idle, variance, gain, t, line.n_signals)
-    return State(*new, state.position, codes), line
+    return State(*new, state.position, codes, *kept), line
+
+
+def _still_better(state, line, rules):
+    """The atoms kept and what they reach, unless the present ones of the same signals are as good.
+
+    Where objectives cannot be compared, atoms are kept for one step.
+    """
+    kept, (objective, energy) = state.kept, state.kept_at
+    same = abs(line.energy - energy) <= ROUNDING * energy
+    if kept is None or not rules.compares or not same or line.objective <= objective:
+        return None, (0.0, 0.0)
+    return kept, state.kept_at
+
+
+def _better(one, other):
+    """Of two atoms with what they reach, those of the lesser objective."""
+    return one if one[0] is not None and one[1][0] <= other[1][0] else other
 
 
 def _replace(atoms, batch, *, dead, constraint):
