@@ -29,7 +29,11 @@ N_PATCHES, BORDER = 50_000, 4
 
 def options(arguments):
     parser = argparse.ArgumentParser(prog="python -m demos.v1_filters", description=__doc__)
-    parser.add_argument("--images", metavar="FOLDER", help="your photographs (default: bundled)")
+    parser.add_argument(
+        "--images",
+        metavar="FOLDER",
+        help="your photographs, reduced to 640 pixels (default: bundled)",
+    )
     parser.add_argument("--atoms", type=whole(1), default=192, help="how many atoms (192)")
     parser.add_argument("--patch", type=whole(3), default=12, help="side of a patch in pixels (12)")
     parser.add_argument("--penalty", choices=LMBDA, default="l1", help="on the codes (l1)")
@@ -104,12 +108,17 @@ def record(photographs, learner, report, choices, seconds):
     }
 
 
+def from_folder(path):
+    """Photographs of one's own, reduced: at full size patches see blur and noise of the camera."""
+    return csc.images.load_folder(path, longest=640)
+
+
 def main(arguments=None):
     choices = options(arguments)
     began = perf_counter()
     bundled = choices.images is None
     try:
-        photographs = csc.images.natural() if bundled else csc.images.load_folder(choices.images)
+        photographs = csc.images.natural() if bundled else from_folder(choices.images)
         learner = learn(photographs, choices)
     except (OSError, ValueError) as error:  # they say what is wrong and what mends it
         sys.exit(f"{error}")

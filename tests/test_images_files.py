@@ -213,6 +213,57 @@ def test_content_of_other_formats_is_not_opened(tmp_path):
         load_folder(tmp_path)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of what it passes over
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_damaged_pictures_are_named_or_read(tmp_path, suffix):
+    rng = np.random.default_rng(6)
+    outcomes = set()
+    damaged = tmp_path / f"damaged.{suffix}"
+    for _, path in [*written(tmp_path, suffix)][:20]:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+        flipped = data.copy()
+        flipped[rng.integers(0, min(len(data), 300), 3)] ^= 0x55
+        for changed in (flipped, data[: rng.integers(1, len(data))]):
+            damaged.write_bytes(changed.tobytes())
+            try:
+                [photograph] = load_folder(damaged)
+            except ValueError as error:
+                assert str(damaged) in str(error)  # noqa: PT017  some can be read
+                outcomes.add("named")
+            else:
+                assert np.isfinite(photograph.pixels).all()
+                outcomes.add("read")
+    assert "named" in outcomes
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("data", [b"II*\0\0\0\0\0", b"MM\0*\0\0\0\x08", b"\x89PNG\r\n\x1a\n", b""])
+def test_files_without_a_picture_are_named(tmp_path, data):
+    (tmp_path / "a.tif").write_bytes(data)
+    with pytest.raises(ValueError, match=r"cannot read image '.*a\.tif': .*(damaged|content is)"):
+        load_folder(tmp_path)
+
+
+def test_a_picture_that_claims_a_vast_size_is_refused(tmp_path):
+    (tmp_path / "a.pgm").write_bytes(b"P5 2000000 2000000 255 abc")
+    with pytest.raises(ValueError, match=r"a\.pgm.*exceeds limit"):
+        load_folder(tmp_path)
+
+
+@pytest.mark.parametrize("extra", ["assocalpha", "unassalpha"])
+def test_grey_with_alpha_in_tiff(tmp_path, extra):
+    alpha = np.asarray(ALPHA)
+    grey = np.minimum(np.asarray(GREY), alpha)
+    tifffile.imwrite(
+        tmp_path / "a.tif", np.stack([grey, alpha], 2),
+        photometric="minisblack", planarconfig="contig", extrasamples=[extra],
+    )  # fmt: skip
+    [photograph] = load_folder(tmp_path)
+    grey, alpha = grey / 255, alpha / 255
+    expected = (grey if extra == "assocalpha" else alpha * grey) + 1 - alpha
+    np.testing.assert_allclose(photograph.pixels, expected, atol=2 / 255)
+
+
 # ---- which files -------------------------------------------------------------------------------
 
 

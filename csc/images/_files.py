@@ -97,6 +97,8 @@ def _by_tifffile(data):
     import tifffile
 
     with tifffile.TiffFile(BytesIO(data)) as file:
+        if not len(file.pages):
+            raise ValueError("it is damaged: no page is found in it")
         page = file.pages[0]
         colours = getattr(page.photometric, "name", page.photometric)
         if colours not in ("MINISWHITE", "MINISBLACK", "RGB"):

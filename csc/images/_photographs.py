@@ -173,7 +173,8 @@ def load_folder(
         intensities of a calibrated set; floats must lie in [0, 1] already. Transparent pictures
         are laid on white. Grey from colour as in `natural`. Colours are those of Pillow's
         conversion to RGB; colour profiles are not applied. Colour of 16 bits keeps all of them
-        in TIFF files that are not compressed or by deflate, and the first 8 in others.
+        in TIFF files that are not compressed or by deflate, and the first 8 in others. What
+        Pillow takes for a decompression bomb (`PIL.Image.MAX_IMAGE_PIXELS`, twice) is refused.
 
     Raises
     ------
