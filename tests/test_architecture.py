@@ -83,7 +83,7 @@ MAY_IMPORT = {
         "path", "penalties", "problem", "progress", "solvers", "solving", "sparse", "store",
         "strengths",
     },
-    "images": {"_validate", "html", "progress"},
+    "images": {"_inputs", "_validate", "html", "progress"},
     "distributed": {
         "_memory", "_validate", "dictionary", "dual", "geometry", "images", "layout", "learn",
         "loop", "penalties", "problem", "progress", "solving", "sparse", "strengths",

@@ -661,6 +661,44 @@ def test_reassemble_refuses(patches, image_shape, stride, error, message):
         reassemble(patches, image_shape, stride=stride)
 
 
+@pytest.mark.parametrize(("border", "stride"), [(0, 1), (2, 1), (1, 3)])
+@pytest.mark.parametrize(
+    ("space", "shape"), [((14, 17), (3, 4)), ((40,), (5,)), ((8, 7, 9), (2, 3, 2))]
+)
+def test_patches_that_touch_a_masked_pixel_are_left_out(space, shape, border, stride):
+    images = [noise(2, *space), noise(2, *(S + 2 for S in space), seed=1)]
+    holes = noise(2, *space, seed=2) > 0.97
+    dirty = np.where(holes, np.nan, images[0])
+    masked = [np.ma.masked_invalid(dirty), images[1]]
+    how = {"stride": stride, "border": border}
+    every = np.concatenate(
+        [naive_patches(one, shape, stride, border) for one in [dirty, images[1]]]
+    )
+    whole = every[np.isfinite(every).all(axis=tuple(range(1, every.ndim)))]
+    assert 0 < len(whole) < len(every)
+    np.testing.assert_array_equal(extract_patches(masked, shape, **how), whole)
+    drawn = extract_patches(masked, shape, 40 * len(whole), rng=0, **how)
+    counts = [(drawn == one).all(axis=tuple(range(1, drawn.ndim))).sum() for one in whole]
+    assert sum(counts) == len(drawn)
+    assert 5 < min(counts) <= max(counts) < 90  # of 40
+
+
+def test_images_with_missing_pixels_say_what_to_do():
+    image = np.where(noise(9, 9) > 0.8, np.nan, 0.5)
+    with pytest.raises(ValueError, match=r"images\[1\] holds NaN; numpy.ma.masked_invalid\(images"):
+        extract_patches([noise(9, 9), image], (2, 2))
+    nothing = np.ma.masked_array(noise(9, 9), True)
+    with pytest.raises(ValueError, match="images hold no patch without a masked pixel"):
+        extract_patches(nothing, (2, 2), 5)
+    both = extract_patches([nothing, noise(9, 9), nothing], (2, 2), 50, rng=0)
+    np.testing.assert_array_equal(both, extract_patches(noise(9, 9), (2, 2), 50, rng=0))
+    patches = np.ma.masked_less(noise(36, 1, 4, 4), 0.1)
+    fitted = ZCA().fit(noise(5, 1, 4, 4))
+    for call in (lambda p: reassemble(p, (9, 9)), ZCA().fit, fitted.transform):
+        with pytest.raises(TypeError, match="is a masked array with"):
+            call(patches)
+
+
 def test_a_photograph_held_sideways_is_turned_upright(tmp_path):
     picture = Image.fromarray(np.repeat(np.uint8([[0, 255]]), 8, axis=0).repeat(8, axis=1))
     exif = Image.Exif()

@@ -6,8 +6,11 @@ from math import prod
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from csc._inputs import split_masked
 from csc._validate import check_count, check_floats
 from csc.types import Array, ArrayLike, Extents, Rng, Stride
+
+MASK = "numpy.ma.masked_invalid({}) leaves out the patches that touch it"
 
 
 def extract_patches(
@@ -23,13 +26,15 @@ def extract_patches(
 
     A patch is at home at every position whose pixels keep ``border`` away from the edge of the
     image, on every ``stride``-th position per axis. Random patches are drawn independently and
-    uniformly over the positions of *all* images, so a large image gives more of them.
+    uniformly over the positions of *all* images, so a large image gives more of them. Patches that
+    touch a masked pixel of a masked array are left out.
 
     Parameters
     ----------
     images : array or list of arrays, float32 or float64
         Each ``(*S)`` with one channel or ``(C, *S)``, with ``len(shape)`` axes *S*. In a list
-        extents may differ, C and dtype may not. For a batch ``(N, C, *S)`` pass ``list(batch)``.
+        extents may differ, C and dtype may not. Masked arrays, too. For a batch ``(N, C, *S)``
+        pass ``list(batch)``.
     shape : tuple of int
         Extents of a patch in pixels along 1 to 3 axes.
     n : int, optional
@@ -53,7 +58,7 @@ def extract_patches(
         differ, or a count is no integer.
     ValueError
         If an image holds NaN, has a wrong number of axes or is smaller than a patch with its
-        borders, if channels differ, or a count is too small.
+        borders, if channels differ, a count is too small, or every patch touches a masked pixel.
 
     See Also
     --------
@@ -74,10 +79,13 @@ def extract_patches(
     check_count("border", border, low=0)
     if n is not None:
         check_count("n", n)
-    windows = [
-        _windows(image, shape, stride, border) for image in _check_images(images, shape, border)
+    cut = [
+        (_windows(image, shape, stride, border), _whole(seen, shape, stride, border))
+        for image, seen in _check_images(images, shape, border)
     ]
-    return _all_of(windows, len(shape)) if n is None else _draw(windows, len(shape), n, rng)
+    if not sum(_count(view, at) for view, at in cut):
+        raise ValueError("images hold no patch without a masked pixel; use smaller patches")
+    return _all_of(cut, len(shape)) if n is None else _draw(cut, len(shape), n, rng)
 
 
 def reassemble(patches: Array, image_shape: Extents, *, stride: Stride = 1) -> Array:
@@ -146,25 +154,45 @@ def _windows(image, shape, stride, border):
     return np.moveaxis(view[:, *(slice(None, None, stride),) * len(shape)], 0, len(shape))
 
 
-def _all_of(windows, d):
+def _whole(seen, shape, stride, border):
+    """Return the numbers of the positions whose patches touch no masked pixel, or None for all."""
+    if seen is None:
+        return None
+    whole = seen.all(axis=0)[*(slice(border, extent - border) for extent in seen.shape[1:])]
+    for axis, s in enumerate(shape):
+        whole = sliding_window_view(whole, s, axis=axis).all(axis=-1)
+    return np.flatnonzero(whole[*(slice(None, None, stride),) * len(shape)])
+
+
+def _count(view, at):
+    """Number of the patches in a view ``(*V, C, *s)``, or of those at some positions."""
+    return prod(view.shape[: view.ndim // 2]) if at is None else len(at)
+
+
+def _all_of(cut, d):
     """Return the patches ``(N, C, *shape)`` at all positions of views ``(*V, C, *shape)``."""
-    ends = np.cumsum([prod(view.shape[:d]) for view in windows])
-    patches = np.empty((ends[-1], *windows[0].shape[d:]), dtype=windows[0].dtype)
-    for rows, view in zip(np.split(patches, ends[:-1]), windows, strict=True):
-        rows.reshape(view.shape)[...] = view
+    ends = np.cumsum([_count(*one) for one in cut])
+    patches = np.empty((ends[-1], *cut[0][0].shape[d:]), dtype=cut[0][0].dtype)
+    for rows, (view, at) in zip(np.split(patches, ends[:-1]), cut, strict=True):
+        if at is None:
+            rows.reshape(view.shape)[...] = view
+        else:
+            rows[...] = view[np.unravel_index(at, view.shape[:d])]
     return patches
 
 
-def _draw(windows, d, n, rng):
+def _draw(cut, d, n, rng):
     """Return n patches at random positions: one draw over the positions of all images."""
-    counts = [prod(view.shape[:d]) for view in windows]
+    counts = [_count(*one) for one in cut]
     starts = np.cumsum([0, *counts[:-1]])
     drawn = np.random.default_rng(rng).integers(sum(counts), size=n)
     owner = np.searchsorted(starts, drawn, side="right") - 1
-    patches = np.empty((n, *windows[0].shape[d:]), dtype=windows[0].dtype)
-    for i, view in enumerate(windows):
+    patches = np.empty((n, *cut[0][0].shape[d:]), dtype=cut[0][0].dtype)
+    for i, (view, at) in enumerate(cut):
         mine = np.flatnonzero(owner == i)
-        patches[mine] = view[np.unravel_index(drawn[mine] - starts[i], view.shape[:d])]
+        places = drawn[mine] - starts[i]
+        places = places if at is None else at[places]
+        patches[mine] = view[np.unravel_index(places, view.shape[:d])]
     return patches
 
 
@@ -220,7 +248,7 @@ def _check_image_shape(image_shape, channels, d):
 
 
 def _check_images(images, shape, border):
-    """Return the images as a list of ``(C, *S)`` arrays alike in C and dtype."""
+    """Return the images ``(C, *S)``, alike in C and dtype, and where each was seen, or None."""
     named = (
         {f"images[{i}]": image for i, image in enumerate(images)}
         if isinstance(images, list | tuple)
@@ -229,16 +257,20 @@ def _check_images(images, shape, border):
     if not named:
         raise ValueError("images is an empty list; pass at least one image")
     checked = [_check_image(name, image, shape, border) for name, image in named.items()]
-    for name, image in zip(named, checked, strict=True):
-        if image.dtype != checked[0].dtype:
-            raise TypeError(f"{name} is {image.dtype}, images[0] {checked[0].dtype}; convert one")
-        if len(image) != len(checked[0]):
-            raise ValueError(f"{name} has {len(image)} channels, images[0] has {len(checked[0])}")
+    first = checked[0][0]
+    for name, (image, _) in zip(named, checked, strict=True):
+        if image.dtype != first.dtype:
+            raise TypeError(f"{name} is {image.dtype}, images[0] {first.dtype}; convert one")
+        if len(image) != len(first):
+            raise ValueError(f"{name} has {len(image)} channels, images[0] has {len(first)}")
     return checked
 
 
 def _check_image(name, image, shape, border):
-    image = check_floats(name, image)
+    image, seen = split_masked(image, None, name)
+    if seen is not None:
+        image = np.where(seen, image, image.dtype.type(0))  # what is masked may be NaN
+    image = check_floats(name, image, mend=MASK.format(name))
     d = len(shape)
     if image.ndim not in (d, d + 1):
         raise ValueError(
@@ -246,7 +278,7 @@ def _check_image(name, image, shape, border):
             f"shape {image.shape}; for a batch (N, C, *S) pass list({name})"
         )
     if image.ndim == d:
-        image = image[None]
+        image, seen = image[None], None if seen is None else seen[None]
     if not _fits(shape, border, image.shape[1:]):
         mend = "use smaller patches or leave that image out"
         if _fits(shape, border, image.shape[:-1]):  # (H, W, C)
@@ -255,7 +287,7 @@ def _check_image(name, image, shape, border):
             f"shape {shape} with a border of {border} is larger than {name} of extents "
             f"{image.shape[1:]}; {mend}"
         )
-    return image
+    return image, seen
 
 
 def _fits(shape, border, extents):
