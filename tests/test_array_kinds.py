@@ -17,6 +17,9 @@ IMAGES = rng.standard_normal((3, 12, 12))
 FILTERS = rng.standard_normal((3, 1, 6, 6))
 D = csc.Dictionary(ATOMS)
 DEEP = csc.MultiLayerDictionary([D, csc.Dictionary(rng.standard_normal((5, 4, 2)))])
+SPIKES = csc.Dictionary(np.where(ATOMS < 1, 0, ATOMS))
+PATCHES = X[:, :, :3].copy()
+MANY = rng.standard_normal((17, 2, 6))  # signals that lie side by side
 SEEN = csc.Measured(D, rng.standard_normal((5, 12)), (6,))
 L1 = csc.L1(0.5)
 PENALTIES = L1, csc.ElasticNet(0.5), csc.GroupL21(0.5, 2), csc.L0(0.5), csc.LogPenalty(0.5)
@@ -32,6 +35,14 @@ def problem(x=X, **given):
 
 def learner(**given):
     return csc.DictionaryLearning(4, (3,), 0.5, max_iter=1, random_state=0, **given)
+
+
+def coded(x, penalty, solver, dictionary=D):
+    return csc.solve(csc.Problem(x, dictionary, penalty), solver, max_iter=5).codes
+
+
+def deeply_coded(x):
+    return csc.solve(csc.MultiLayerProblem(x, DEEP, [L1, L1]), csc.MLFISTA(), max_iter=5).codes[-1]
 
 
 def taught(method, *args):
@@ -72,6 +83,15 @@ CALLS = {
     "sparse_code x": (X, lambda x: csc.sparse_code(x, ATOMS, 0.5).codes),
     "sparse_code atoms": (ATOMS, lambda a: csc.sparse_code(X, a, 0.5).codes),
     "solve init": (Z, lambda z: csc.solve(problem(), csc.FISTA(), init=z, max_iter=1).codes),
+    "solve FISTA of spikes": (X, lambda x: coded(x, L1, csc.FISTA(), SPIKES)),
+    "solve WorkingSet of spikes": (X, lambda x: coded(x, L1, csc.WorkingSet(), SPIKES)),
+    "solve ConvOMP": (X, lambda x: coded(x, csc.L0(0.1), csc.ConvOMP())),
+    "solve patches": (PATCHES, lambda x: csc.sparse_code(x, ATOMS, 0.5).codes),
+    "solve OMP": (PATCHES, lambda x: coded(x, csc.L0(0.1), csc.OMP())),
+    "solve CoordinateDescent": (
+        PATCHES, lambda x: coded(x, csc.LogPenalty(0.1), csc.CoordinateDescent())
+    ),
+    "solve MLFISTA": (MANY, deeply_coded),
     "lmbda_max": (X, lambda x: csc.lmbda_max(x, D)),
     "lmbda_path": (X, lambda x: csc.lmbda_path(x, D, [0.9, 0.5])[-1].codes),
     "noise_constrained": (X[:1], lambda x: csc.noise_constrained(x, D, 3.0).codes),
@@ -85,6 +105,7 @@ CALLS = {
     "duality_gap": (X, lambda x: csc.certify.duality_gap(x, D, Z, L1)),
     "kkt_violation": (Z, lambda z: csc.certify.kkt_violation(X, D, z, L1)),
     "fit": (X, lambda x: learner().fit(x).atoms_),
+    "fit patches": (PATCHES, lambda x: learner().fit(x).atoms_),
     "fit init": (ATOMS, lambda a: learner(init=a).fit(X).atoms_),
     "partial_fit": (X, lambda x: learner().partial_fit(x).atoms_),
     "fit list": (X[0], lambda x: learner().fit([x, X[1]]).atoms_),

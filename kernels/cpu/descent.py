@@ -2,9 +2,12 @@
 
 from math import log1p
 
-from numba import njit, prange
+from numba import njit
+
+from csc.kernels.cpu.threads import in_batches
 
 NEWTON_STEPS = 50  # a bound: three to six are used
+LEAST = 8  # signals that a thread takes at once, at least
 
 
 @njit(cache=True)
@@ -65,9 +68,8 @@ def _descend(gram, q, rules, z):
             break
 
 
-@njit(cache=True, parallel=True)
 def log_gram(gram, correlations, rules, z):
-    """Codes of all signals under ``weight * log(1 + (z / scale)^2)``, a signal a thread.
+    """Codes of all signals under ``weight * log(1 + (z / scale)^2)``.
 
     Parameters
     ----------
@@ -75,5 +77,10 @@ def log_gram(gram, correlations, rules, z):
     rules : (weight, scale, tol, max_sweeps)
     z : (N, K) array, the start and then the answer
     """
-    for i in prange(len(z)):
+    in_batches(_log, len(z), gram, correlations, rules, z, least=LEAST)
+
+
+@njit(cache=True, nogil=True)
+def _log(start, stop, gram, correlations, rules, z):
+    for i in range(start, stop):
         _descend(gram, correlations[i].copy(), rules, z[i])

@@ -8,7 +8,9 @@ linearly: they are solved for at every p, so that only these six numbers are sea
 from math import cos, exp, pi, sin, sqrt
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
+
+from csc.kernels.cpu.threads import in_batches
 
 NYQUIST = 0.5  # cycles per pixel along either axis
 RIDGE = 1e-10  # keeps the Gram matrix regular when the sine or the cosine wave vanishes
@@ -175,14 +177,20 @@ def descend(p, atom, width, box, n_trials, best_amplitude):
     return least
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
 def fit_gabors(atoms, width, box, n_trials, points, amplitudes, misfits):
     """Descend from points[k, s], in place, for every atom k and start s.
 
     The atoms are flat, ``width`` pixels a row, and have unit norm or are zero; ``box`` holds the
     lowest and the highest point; amplitudes[k, s] belong to the cosine and the sine.
     """
+    in_batches(
+        _fit, misfits.size, atoms, width, box, n_trials, points, amplitudes, misfits, least=1
+    )
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fit(start, stop, atoms, width, box, n_trials, points, amplitudes, misfits):  # noqa: PLR0913
     n_starts = points.shape[1]
-    for t in prange(atoms.shape[0] * n_starts):
+    for t in range(start, stop):
         k, s = t // n_starts, t % n_starts
         misfits[k, s] = descend(points[k, s], atoms[k], width, box, n_trials, amplitudes[k, s])

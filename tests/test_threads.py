@@ -1,0 +1,43 @@
+"""Kernels run in forked processes and from several threads, on every threading layer of Numba."""
+
+import json
+import os
+import subprocess
+import sys
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from test_array_kinds import CALLS
+
+POOLS = {"workqueue": ["workqueue"], "omp": ["omppool"], "tbb": ["tbbpool", "tbb"]}
+PLACES = ["in a forked process", "from two threads"]
+
+
+def is_installed(layer):
+    """Whether Numba has the layer, and what it needs."""
+    own, *others = POOLS[layer]
+    return all(map(find_spec, [f"numba.np.ufunc.{own}", *others]))
+
+
+@cache
+def report(layer):
+    """What went wrong at which call and place, ``{(name, place): trouble}``."""
+    settings = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "2"}
+    ran = subprocess.run(
+        [sys.executable, Path(__file__).parent / "in_forks.py"],
+        capture_output=True, text=True, timeout=120, env=os.environ | settings, check=False,
+    )  # fmt: skip
+    lines = [json.loads(line) for line in ran.stdout.splitlines()]
+    return {(name, place): trouble for name, place, trouble in lines} | {"error": ran.stderr}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("layer", list(filter(is_installed, POOLS)))
+@pytest.mark.parametrize("name", CALLS)
+def test_calls_run_in_forked_processes_and_from_two_threads(name, layer):
+    reports = report(layer)
+    assert reports["", "layer"] == layer
+    troubles = {place: reports.get((name, place), "not reached") for place in PLACES}
+    assert set(troubles.values()) == {""}, reports["error"]
