@@ -59,7 +59,7 @@ def iterate(problem, solver, z, limits, callback=None):
     judge = getattr(solver, "certificate", lambda problem, state: problem.certificate(state.z))
     try:
         for n in range(1, max_iter + 1):
-            before, state = state.z, solver.step(problem, state)
+            before, state = state, solver.step(problem, state)
             if n % solver.check_every and n < max_iter:
                 continue
             now = Progress(n, *judge(problem, state), perf_counter() - began)
@@ -107,10 +107,30 @@ def _reason_to_stop(now, before, state, tol, solver):
         if gap <= tol:
             return CONVERGED.format(gap=gap, tol=tol)
         precision = state.z[-1].dtype if isinstance(state.z, tuple) else state.z.dtype
-        still = _movement(before, state.z) <= np.finfo(precision).eps
         floor = getattr(solver, "floor", FLOOR)
+        still = _is_still(before, state, np.finfo(precision).eps)
         return STALLED.format(gap=gap, tol=tol, floor=floor) if still else None
-    return SETTLED if _movement(before, state.z) <= tol else None
+    return SETTLED if _is_still(before, state, tol) else None
+
+
+def _is_still(before, state, tol):
+    """Whether a step moved the codes by at most ``tol``.
+
+    Codes that are all zero say nothing: duals may grow until they are not. Then all arrays count.
+    """
+    if _movement(before.z, state.z) > tol:
+        return False
+    layers = state.z if isinstance(state.z, tuple) else (state.z,)
+    if any((z.values if isinstance(z, SparseCodes) else z).any() for z in layers):
+        return True
+    return all(_movement(a, b) <= tol for a, b in zip(before, state, strict=True) if _moves(b))
+
+
+def _moves(part):
+    """Whether a part of a state is an array, no single number, or several of them."""
+    if isinstance(part, tuple):
+        return len(part) > 0 and all(map(_moves, part))
+    return getattr(part, "ndim", 0) > 0
 
 
 def _movement(before, after):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from csc.splitting import energy, even
 from csc.types import Array, ProblemLike
 
 
@@ -83,25 +84,10 @@ class ADMM:
         y = problem.penalty.prox(relaxed + u, 1 / rho)  # (3.6)
         u = u + relaxed - y  # (3.7)
         if n < BALANCED:
-            factor = _balance(_norm(x - y), _norm(y - y_old), max(_norm(x), _norm(y)), _norm(u))
+            sizes = max(energy(x), energy(y)), energy(u)
+            factor = even(energy(x - y), energy(y - y_old), *sizes)
             rho, u = rho * factor, u / u.dtype.type(factor)
         return ADMMState(y, u, rho, n + 1)
 
 
 BALANCED = 100  # steps in which rho may change
-MOST = 2.0  # factor by which it may
-EVEN = 1.2  # ratio of residuals that is balanced
-
-
-def _balance(primal, dual, codes, multiplier):
-    """Factor of rho: the root of the ratio of relative residuals, both without unit."""
-    if min(primal, dual, codes, multiplier) == 0:
-        return 1.0
-    ratio = (primal / codes) / (dual / multiplier)
-    if 1 / EVEN <= ratio <= EVEN:
-        return 1.0
-    return min(max(ratio**0.5, 1 / MOST), MOST)
-
-
-def _norm(a):
-    return float((a * a).sum()) ** 0.5

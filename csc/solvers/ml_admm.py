@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from csc.splitting import balance, conjugate_gradients, strength
+from csc.splitting import conjugate_gradients, energy, even, layer_scales, strength
 from csc.types import Array, ProblemLike
 
 
@@ -15,23 +15,35 @@ class MLADMMState(NamedTuple):
     gamma: object  # deepest codes of the quadratic problem
     rho: float
     count: int
+    scales: tuple  # of the layers, see `layer_scales`
+
+    @property
+    def duals(self):
+        """``rho_i w_i`` of the layers i < L."""
+        number = self.gamma.dtype.type
+        pairs = zip(self.w[:-1], self.scales, strict=False)
+        return [number(self.rho * scale) * w for w, scale in pairs]
 
 
 @dataclass(frozen=True)
 class MLADMM:
     """Multi-layer basis pursuit to its true minimum, by splitting off the codes of all layers [1]_.
 
-        gamma = argmin 1/2 ||x - K_0 gamma||^2 + rho/2 sum_i ||s_i - K_i gamma - w_i||^2
-        s_i = prox_{p_i / rho}( K_i gamma + w_i ),   w_i += K_i gamma - s_i
+        gamma = argmin 1/2 ||x - K_0 gamma||^2 + sum_i rho_i/2 ||s_i - K_i gamma - w_i||^2
+        s_i = prox_{p_i / rho_i}( K_i gamma + w_i ),   w_i += K_i gamma - s_i
 
-    where ``K_i = D_{i+1} ... D_L``, with over-relaxation and a residual-balanced rho [1]_. gamma
-    comes from some warm-started steps of conjugate gradients. ``rho w_i`` are the dual variables,
-    so the gap goes to zero.
+    where ``K_i = D_{i+1} ... D_L`` and ``rho_i = rho ||D_1||^2 ... ||D_i||^2``, ``||D||^2`` the
+    mean squared norm of the atoms: the scales of signals and atoms change no step but for the
+    scale. With over-relaxation and a rho that balances the residuals for some hundred
+    sweeps, then stays [1]_. gamma comes from some
+    warm-started steps of conjugate gradients. ``rho_i w_i`` are the dual variables, so the gap
+    goes to zero.
 
     Parameters
     ----------
     rho : float, optional
-        Penalty parameter to start from; None takes the largest strength of the penalties.
+        Penalty parameter to start from; None takes the largest strength of the penalties over the
+        size of the signals, both without unit.
     relax : float
         Over-relaxation, 1 to 1.8.
     cg_steps : int
@@ -78,48 +90,59 @@ class MLADMM:
 
     def init(self, problem: ProblemLike, z0: tuple[Array, ...]) -> MLADMMState:
         """State at codes ``z0``, of all layers, with duals of zero."""
-        rho = self.rho or max(map(strength, problem.penalties)) or 1.0
+        scales = layer_scales(problem.dictionary)
         s = problem.chain(z0[-1])[1:]
-        return MLADMMState(s, tuple(0 * a for a in s), s[-1], rho, 0)
+        rho = self.rho or _first_rho(problem, scales)
+        return MLADMMState(s, tuple(0 * a for a in s), s[-1], rho, 0, scales)
 
     def step(self, problem: ProblemLike, state: MLADMMState) -> MLADMMState:
-        """One sweep; every tenth sweep rho is balanced."""
-        s_old, w, gamma, rho, count = state
-        gamma = self._least_squares(problem, s_old, w, gamma, rho)
+        """One sweep; at first, every tenth sweep balances rho."""
+        s_old, w, gamma, rho, count, scales = state
+        rhos = [rho * scale for scale in scales]
+        gamma = self._least_squares(problem, s_old, w, gamma, rhos)
         _, *codes = problem.chain(gamma)
         number = gamma.dtype.type
         h = [a + number(self.relax - 1) * (a - b) for a, b in zip(codes, s_old, strict=True)]
-        s = problem.prox(tuple(a + b for a, b in zip(h, w, strict=True)), 1 / rho)
+        points = (a + b for a, b in zip(h, w, strict=True))
+        pairs = zip(problem.penalties, points, rhos, strict=True)
+        s = tuple(p.prox(v, 1 / rho_i) for p, v, rho_i in pairs)
         w = tuple(b + (a - c) for a, b, c in zip(h, w, s, strict=True))
-        if count % 10 == 9:
-            factor = _balance(codes, s, s_old, rho)
+        if count % 10 == 9 and count < BALANCED:
+            factor = _balance((codes, s, s_old, w), scales)
             rho, w = rho * factor, tuple(a / number(factor) for a in w)
-        return MLADMMState(s, w, gamma, rho, count + 1)
+        return MLADMMState(s, w, gamma, rho, count + 1, scales)
 
     def certificate(self, problem: ProblemLike, state: MLADMMState) -> tuple[float, float]:
         """Objective and gap, with the duals that the sweeps have found."""
-        number = state.gamma.dtype.type
-        duals = [number(state.rho) * w for w in state.w[:-1]]
-        return problem.certificate(state.z, duals)
+        return problem.certificate(state.z, state.duals)
 
-    def _least_squares(self, problem, s, w, gamma, rho):
-        """Conjugate gradients on ``(A^T A + rho sum_i K_i^T K_i) gamma = b`` from ``gamma``."""
-        rho = gamma.dtype.type(rho)
-        b = problem.gather((problem.x, *(rho * (a - c) for a, c in zip(s, w, strict=True))))
+    def _least_squares(self, problem, s, w, gamma, rhos):
+        """Conjugate gradients on ``(A^T A + sum_i rho_i K_i^T K_i) gamma = b`` from ``gamma``."""
+        rhos = [gamma.dtype.type(rho) for rho in rhos]
+        wanted = (rho * (a - c) for rho, a, c in zip(rhos, s, w, strict=True))
+        b = problem.gather((problem.x, *wanted))
 
         def normal(gamma):
             fit, *codes = problem.chain(gamma)
-            return problem.gather((fit, *(rho * a for a in codes)))
+            return problem.gather((fit, *(rho * a for rho, a in zip(rhos, codes, strict=True))))
 
         return conjugate_gradients(normal, b, gamma, self.cg_steps, floor=1e-15)
 
 
-def _dot(a, b):
-    return (a * b).sum()
+BALANCED = 300  # sweeps in which rho may change
 
 
-def _balance(codes, s, s_old, rho):
+def _first_rho(problem, scales):
+    """Strength of the penalties over the size of the signals, in units of the first atoms."""
+    size = float((problem.x**2).mean()) ** 0.5
+    prices = [strength(p) / c**0.5 for p, c in zip(problem.penalties, scales, strict=True)]
+    return max(prices) / (size or 1.0) or 1.0
+
+
+def _balance(iterates, scales):
     """Factor on rho that brings primal and dual residuals nearer to each other."""
-    primal = sum(float(_dot(a - b, a - b)) for a, b in zip(codes, s, strict=True))
-    dual = rho**2 * sum(float(_dot(a - b, a - b)) for a, b in zip(s, s_old, strict=True))
-    return balance(primal, dual)
+    sums = [0.0] * 4
+    for a, s, s_old, w, scale in zip(*iterates, scales, strict=True):
+        parts = energy(a - s), energy(s - s_old), max(energy(a), energy(s)), energy(w)
+        sums = [total + scale * part for total, part in zip(sums, parts, strict=True)]
+    return even(*sums)

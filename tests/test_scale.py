@@ -1,0 +1,70 @@
+"""Scales of signals and atoms change codes by their scale, and the number of steps not at all."""
+
+import numpy as np
+import pytest
+
+import csc
+
+
+def unit_atoms(rng, *shape):
+    return csc.UnitSphere().project(rng.standard_normal(shape))
+
+
+def layered(units, x_scale=1.0, atom_scales=(1.0, 1.0)):
+    """A problem of two layers, with strengths in these units."""
+    rng = np.random.default_rng(0)
+    atoms = unit_atoms(rng, 3, 1, 4), unit_atoms(rng, 4, 3, 3)
+    x = x_scale * rng.standard_normal((1, 1, 12))
+    D = [csc.Dictionary(a * c) for a, c in zip(atoms, atom_scales, strict=True)]
+    penalties = [csc.L1(float(lmbda * unit)) for lmbda, unit in zip((0.3, 0.2), units, strict=True)]
+    return csc.MultiLayerProblem(x, csc.MultiLayerDictionary(D), penalties)
+
+
+JOINT = {  # what: (units of the strengths, unit of the deepest codes), for a scale c
+    "signals": lambda c: ((c, c), c),
+    "first": lambda c: ((c, c), 1 / c),
+    "second": lambda c: ((1, c), 1 / c),
+}
+ONE_BY_ONE = {**JOINT, "first": lambda c: ((c, 1 / c), 1 / c)}  # codes are the next one's signals
+FORWARD = {  # codes are correlations
+    **JOINT, "first": lambda c: ((c, c), c), "second": lambda c: ((1, c), c)
+}  # fmt: skip
+LAYERED = [
+    (csc.MLISTA(), JOINT),
+    (csc.MLFISTA(), JOINT),
+    (csc.MLADMM(), JOINT),
+    (csc.HolisticPursuit(4), JOINT),
+    (csc.ProjectionPursuit([None, 3], n_nonzero=4), JOINT),
+    (csc.LayeredBasisPursuit(csc.FISTA()), ONE_BY_ONE),
+    (csc.LayeredThresholding(), FORWARD),
+]
+
+
+@pytest.mark.parametrize(("solver", "units"), LAYERED, ids=lambda a: type(a).__name__)
+@pytest.mark.parametrize("what", ["signals", "first", "second"])
+def test_pursuits_of_layers_know_no_scale(solver, units, what):
+    if isinstance(solver, csc.HolisticPursuit) and what == "second":
+        pytest.skip("its zeros weigh against its codes by a number that has the atoms' unit")
+    expected = csc.solve(layered((1, 1)), solver, max_iter=50)
+    assert expected.codes[-1].any()
+    for c in (1e-6, 1e3, 1e6) if what == "signals" else (1e-6, 1e6):
+        scales = {"signals": (c,), "first": (1.0, (c, 1.0)), "second": (1.0, (1.0, c))}[what]
+        strengths, unit = units[what](c)
+        found = csc.solve(layered(strengths, *scales), solver, max_iter=50)
+        assert found.status[:6] == expected.status[:6]
+        assert abs(found.n_iter - expected.n_iter) <= 10
+        theirs = expected.codes[-1]
+        atol = 0.01 * abs(theirs).max()
+        np.testing.assert_allclose(found.codes[-1] / unit, theirs, atol=atol)
+
+
+def test_zero_codes_are_no_stall_while_duals_move():
+    D = [csc.Dictionary(np.eye(2)[:, None]), csc.Dictionary(np.eye(2)[:, :, None])]
+    x = np.array([[[3.0, 4.0]]])
+    problem = csc.MultiLayerProblem(x, csc.MultiLayerDictionary(D), [csc.L1(0.5), csc.L1(1.0)])
+    solution = csc.solve(problem, csc.MLADMM(rho=1e-6))
+    assert solution.converged
+    assert not solution.history[0].objective < 12.5  # zero at the first look
+    circular = csc.Dictionary(np.eye(2)[:, None], "circular")
+    single = csc.Problem(x, circular, csc.L1(1.0))
+    assert csc.solve(single, csc.ADMM(rho=1e-6)).converged
