@@ -8,7 +8,9 @@ which factor ``q`` leaves its domain, ``conjugate`` its value inside, and ``viol
 from dataclasses import dataclass
 from math import inf, prod
 
-from csc._device import namespace
+import numpy as np
+
+from csc._device import namespace, to_host
 from csc._inputs import check_real
 from csc._validate import check_count, check_number, check_weights
 from csc.html import Curved
@@ -53,6 +55,20 @@ class L1(Curved):
         check_lmbda(self.lmbda)
         if self.weights is not None:
             object.__setattr__(self, "weights", _checked_weights(self.weights))
+
+    def __eq__(self, other):
+        if not isinstance(other, L1):
+            return NotImplemented
+        if (self.lmbda, self.positive) != (other.lmbda, other.positive):
+            return False
+        mine, its = self.weights, other.weights
+        if mine is None or its is None:
+            return mine is its
+        mine, its = to_host(mine), to_host(its)
+        return mine.dtype == its.dtype and np.array_equal(mine, its)
+
+    def __hash__(self):
+        return hash((self.lmbda, self.positive, getattr(self.weights, "shape", None)))
 
     def value(self, z: Array) -> float:
         """Penalty of codes ``z``, accumulated in float64."""

@@ -27,7 +27,7 @@ from csc.problem import Problem
 from csc.progress import counted
 from csc.solving import solve_quietly
 from csc.strengths import Relative, Strength, TargetSparsity, warn_of_zero_codes
-from csc.types import Array, AtomSet, Codes, File, Mode, Penalty, SignalsLike, Stride
+from csc.types import Array, AtomSet, Codes, Extents, File, Mode, Penalty, SignalsLike, Stride
 
 FIRST = 2**16  # samples that a target of sparsity is first sought on, or one signal
 LOOSE = 0.1  # relative gap of the first codes of signals larger than the atoms,
@@ -180,11 +180,23 @@ class DictionaryLearning(Learner):
             return [z for some in codes for z in some]
         return namespace(*codes).concatenate(codes)
 
-    def inverse_transform(self, codes: Codes) -> Codes:
-        """Signals ``(N, C, *S)`` synthesised from codes, or a list of them."""
+    def inverse_transform(
+        self, codes: Codes, shape: Extents | Sequence[Extents] | None = None
+    ) -> Codes:
+        """Signals ``(N, C, *S)`` synthesised from codes, or a list of them.
+
+        Parameters
+        ----------
+        codes : array (N, K, *V) or list of arrays (K, *V)
+        shape : tuple, or a list of them, optional
+            Extents *S* of the signals, which a stride leaves open. By default those of the signals
+            that `transform` or `fit` saw last, if they have codes like these; else the smallest.
+        """
+        D = self.dictionary_
         if isinstance(codes, list):
-            return [self.dictionary_(z[None])[0] for z in codes]
-        return self.dictionary_(codes)
+            shapes = self._extents([z.shape[1:] for z in codes], shape, D.code_extents)
+            return [D(z[None], s)[0] for z, s in zip(codes, shapes, strict=True)]
+        return D(codes, *self._extents([np.shape(codes)[2:]], shape, D.code_extents))
 
     def score(self, X: SignalsLike, y: object = None, mask: SignalsLike | None = None) -> float:  # noqa: ARG002
         """Minus the mean objective per signal of ``X``: higher is better at equal penalty."""
@@ -223,6 +235,7 @@ class DictionaryLearning(Learner):
         D, signals = self.dictionary_, Signals(X, mask)
         check_same_device(X=signals.first, atoms_=D.atoms)
         signals.check(D.atoms.shape[1:], D.geometry.must_fit)
+        self._remember(signals)
         groups = signals.take(np.arange(len(signals))).groups
         solutions = [
             solve_quietly(Problem(x, D, self.penalty_, seen), tol=self.coding_tol)

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable
 from contextlib import contextmanager
 from itertools import islice
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -18,8 +18,9 @@ from tqdm import tqdm
 from csc._validate import check_count
 from csc.html import card
 from csc.learn.checkpoints import write_checkpoint
+from csc.learn.nested import parts_of, with_part
 from csc.learn.step import ROUNDING
-from csc.types import SignalsLike
+from csc.types import Array, SignalsLike
 
 
 class Terminated(KeyboardInterrupt):
@@ -31,6 +32,34 @@ class Learner(TransformerMixin, BaseEstimator):
 
     A step that is interrupted changes nothing; its randomness comes from its number and a seed.
     """
+
+    def __init_subclass__(cls, **more):
+        super().__init_subclass__(auto_wrap_output_keys=None, **more)  # codes are no table
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters by name; ``deep``: also those of parts, as ``penalty__lmbda``."""
+        params = super().get_params(deep)
+        if deep:
+            own = super().get_params(deep=False)
+            params |= {key: item for name in own for key, item in parts_of(name, own[name]).items()}
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, also those of parts: ``set_params(penalty__lmbda=0.1)``."""
+        nested = {key: params.pop(key) for key in list(params) if "__" in key}
+        super().set_params(**params)
+        for key, new in nested.items():
+            name, _, path = key.partition("__")
+            if name not in self._get_param_names():
+                super().set_params(**{key: new})  # says what is wrong with it
+            setattr(self, name, with_part(getattr(self, name), path, new, name))
+        return self
+
+    def get_feature_names_out(self, input_features: object = None) -> Array:  # noqa: ARG002
+        """A name for the codes of each atom, of layers of each deepest: ``(K,)``."""
+        atoms = self.atoms_
+        kind, n = type(self).__name__.lower(), len(atoms[-1] if isinstance(atoms, list) else atoms)
+        return np.array([f"{kind}{k}" for k in range(n)], dtype=object)
 
     def __sklearn_tags__(self):
         """Tell scikit-learn what X is: ``(N, C, *S)``, never the rows of a matrix."""
@@ -81,7 +110,26 @@ class Learner(TransformerMixin, BaseEstimator):
         """The signals, checked, once the present state or a new one is ready for them."""
         signals = self._checked(X, mask, resume)
         (self._resume if resume else self._begin)(signals)
+        self.extents_ = sorted({tuple(shape[1:]) for shape in signals.shapes})
         return signals
+
+    def _remember(self, signals):
+        """Keep the extents of signals, which strides leave open, for `inverse_transform`."""
+        own = [tuple(shape[1:]) for shape in signals.shapes]
+        self.extents_ = own[:1] if signals.is_array else own
+
+    def _extents(self, codes, shape, code_extents):
+        """Extents of the signals behind codes of extents *V*: given, remembered or None."""
+        if shape is not None:
+            shapes = list(shape) if np.ndim(shape[0]) else [shape] * len(codes)
+            if len(shapes) != len(codes):
+                raise ValueError(f"shape has {len(shapes)} entries for {len(codes)} codes")
+            return shapes
+        known = getattr(self, "extents_", [])
+        fits = {extents: tuple(code_extents(extents)) for extents in set(known)}
+        if [fits[extents] for extents in known] == codes:
+            return known
+        return [next((s for s in reversed(known) if fits[s] == v), None) for v in codes]
 
     @contextmanager
     def _kept(self):

@@ -22,7 +22,7 @@ from csc.learn.windows import windows_of
 from csc.multilayer_dictionary import MultiLayerDictionary
 from csc.progress import counted
 from csc.strengths import Relative, Strength
-from csc.types import Array, Codes, File, SignalsLike, Solver
+from csc.types import Array, Codes, Extents, File, SignalsLike, Solver
 
 LOOSE = 0.02  # relative gap of the first codes
 PASSES = 5  # over the layers in an update from all signals; online, one
@@ -160,6 +160,7 @@ class MultiLayerDictionaryLearning(Learner):
         """
         depth = self._depth(layer)
         signals, D, codes = self._seen(Signals(X)), self.dictionary_, []
+        self._remember(signals)
         coded = self._coded(signals.take(np.arange(len(signals))))
         for some in counted(coded, "group", verbose=self.verbose):
             if some.codes is not None:
@@ -172,12 +173,30 @@ class MultiLayerDictionaryLearning(Learner):
             return namespace(*codes).concatenate(codes)
         return [z for some in codes for z in some]
 
-    def inverse_transform(self, codes: Codes, layer: int | None = None) -> Codes:
-        """Signals ``(N, C, *S)`` synthesised from codes of a layer, or a list of them."""
+    def inverse_transform(
+        self,
+        codes: Codes,
+        layer: int | None = None,
+        shape: Extents | Sequence[Extents] | None = None,
+    ) -> Codes:
+        """Signals ``(N, C, *S)`` synthesised from codes of a layer, or a list of them.
+
+        Parameters
+        ----------
+        codes : array (N, K_i, *V_i) or list of arrays (K_i, *V_i)
+        layer : int, optional
+            i, 1 to L; the deepest by default.
+        shape : tuple, or a list of them, optional
+            Extents *S* of the signals, as in `DictionaryLearning.inverse_transform`.
+        """
         depth, D = self._depth(layer), self.dictionary_
+        of_codes = lambda extents: D.extents(extents)[depth]  # noqa: E731
         if isinstance(codes, list):
-            return [D.synthesize(z[None], depth)[0] for z in codes]
-        return D.synthesize(codes, depth)
+            shapes = self._extents([z.shape[1:] for z in codes], shape, of_codes)
+            return [
+                D.synthesize(z[None], depth, 0, s)[0] for z, s in zip(codes, shapes, strict=True)
+            ]
+        return D.synthesize(codes, depth, 0, *self._extents([np.shape(codes)[2:]], shape, of_codes))
 
     def score(self, X: SignalsLike, y: object = None) -> float:  # noqa: ARG002
         """Minus the mean objective per signal of ``X``: higher is better at equal penalties."""
