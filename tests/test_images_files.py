@@ -73,7 +73,7 @@ def written(folder, suffix):
             path = folder / f"{name.replace(';', '-')}-{i}.{suffix}"
             try:
                 image.save(path, **besides, **ways)
-            except (OSError, ValueError, KeyError, RuntimeError, TypeError, SystemError):
+            except (OSError, ValueError, KeyError, RuntimeError, TypeError, SystemError, Warning):
                 path.unlink(missing_ok=True)
                 continue
             yield name, path
@@ -108,7 +108,12 @@ def test_files_are_read_as_pillow_converts_them(tmp_path, suffix):
             with pytest.raises(ValueError, match=rf"{path.name}.*CIE L\*a\*b\*"):
                 load_folder(path)
             continue
-        expected = by_pillow(path)
+        try:
+            expected = by_pillow(path)
+        except OSError:  # Pillow 11 writes YCbCr that it cannot read
+            with pytest.raises(ValueError, match=f"cannot read image '.*{path.name}'"):
+                load_folder(path)
+            continue
         grey = expected if expected.ndim == 2 else expected @ LUMA
         [photograph] = load_folder(path)
         assert photograph.pixels.shape == (H, W), path.name

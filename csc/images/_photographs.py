@@ -191,10 +191,10 @@ def load_folder(
 
     Notes
     -----
-    Atoms of some pixels see only the finest detail of a large photograph, which in those of
-    cameras is blur, noise and traces of compression, and random patches come mostly from the
-    largest picture. One photograph of 12 megapixels among small ones left 76 % of the learned
-    atoms similar to Gabor functions (13 % in noise); reduced with ``longest=640``, 98 %.
+    Atoms of a few pixels see only the finest detail of a large photograph, which in those of
+    cameras and phones is blur, noise and traces of compression; and random patches come mostly
+    from the largest picture. Reduced to some 640 pixels, photographs look to atoms like the
+    bundled ones, and more of the learned atoms are similar to Gabor functions.
 
     References
     ----------
