@@ -9,6 +9,7 @@ from csc.dual import best_dual, scaled_dual
 from csc.layout import Columns, Layout
 from csc.sparse import SparseCodes
 
+EVEN = 1e-15  # relative rise of the objective that is rounding
 BLOCK = 2**16  # positions whose correlations are looked at together
 
 
@@ -99,8 +100,8 @@ class ActiveSet:
     def refine(self, n_steps):
         """Conjugate gradients on the non-zero codes, as if their signs were fixed [1]_.
 
-        Codes that would change sign become zero; a move that does not lower the objective is
-        halved, and in the end not made.
+        Codes that would change sign become zero; a move that raises the objective by more than
+        rounding is halved, and in the end not made.
 
         References
         ----------
@@ -122,12 +123,12 @@ class ActiveSet:
             r -= step * Ap
             before, rr = rr, np.vdot(r, r)
             p = r + (rr / before) * p
-        before = self._objective(self.r, z, price)
+        before = self._objective(self.r, z, price) * (1 + EVEN)
         for length in (1, 0.5, 0.25):
             new = z + z.dtype.type(length) * move
             new[np.sign(new) != np.sign(z)] = 0
             residual = self.r - support.add(new - z, self.layout.buffer())
-            if self._objective(residual, new, price) < before:
+            if self._objective(residual, new, price) <= before:
                 index = self.codes.index[kept]
                 self._take(SparseCodes(self.codes.shape, index, new), support)
                 self._refresh()

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from csc._device import namespace
+from csc._device import namespace, to_device
 from csc._inputs import check_mask, check_real, split_masked
+from csc.free_codes import dual_beyond_free_codes
 from csc.types import Array
 
 BLOCK = 2**17  # codes certified at once: as float64 they stay in the second-level cache
+ORTHOGONAL = 1e-10  # of the largest correlation with the signals: below, rounding
 
 
 def duality_gap(
@@ -21,7 +23,8 @@ def duality_gap(
     """Duality gap of ``1/2 ||M (x - D z)||^2 + g(z)`` at codes ``z``, for a convex penalty g.
 
     With the residual ``r = M (x - D z)`` of each signal and ``theta = s r``, where s <= 1 is the
-    largest factor that brings ``s D^T r`` into the domain of the conjugate ``g*``,
+    largest factor that brings ``s D^T r`` into the domain of the conjugate ``g*`` (where codes
+    have no price, r is first made orthogonal to their atoms),
 
         gap = 1/2 ||r||^2 + g(z) - (<M x, theta> - 1/2 ||theta||^2 - g*(D^T theta)),
 
@@ -87,12 +90,37 @@ def certificate(
 def _certify(x, dictionary, z, penalty, mask):
     D, x, z = dictionary.as_double, x.astype("float64"), z.astype("float64")
     r = _masked(x - D(z, x.shape[2:]), mask)
-    q = D.adjoint(r)
+    free = penalty.free(z) if hasattr(penalty, "free") else None
+    theta = r if free is None else _orthogonal(r, D, z, free, penalty, mask)
+    q = D.adjoint(theta)
+    if free is not None:
+        q = _without_rounding(q, free, D.adjoint(_masked(x, mask)))
     s = 1 / namespace(z).maximum(penalty.excess(q), 1)
     half_energy, cost = 0.5 * _inner(r, r), penalty.values(z)
-    # <M x, r> = ||r||^2 + <z, D^T r> turns the gap into a sum without cancellation
-    gap = half_energy * (1 - s) ** 2 + cost - s * _inner(z, q) + penalty.conjugate(q, s)
+    # <M x, theta> = <r, theta> + <z, D^T theta> turns the gap into a sum without cancellation
+    apart = half_energy * (1 - s) ** 2 if theta is r else _half_distance(r, theta, s)
+    gap = apart + cost - s * _inner(z, q) + penalty.conjugate(q, s)
     return half_energy + cost, namespace(z).maximum(gap, 0)  # below 0 only by rounding
+
+
+def _orthogonal(r, D, z, free, penalty, mask):  # noqa: PLR0913
+    """`dual_beyond_free_codes`, computed on the host."""
+    on_host = (to_device(a, "cpu") for a in (r, D, z, free))
+    return namespace(r).asarray(
+        dual_beyond_free_codes(*on_host, penalty.positive, to_device(mask, "cpu"))
+    )
+
+
+def _without_rounding(q, free, correlations):
+    """Correlations q, zero for free codes where only rounding is left of the signals'."""
+    xp = namespace(q)
+    rounding = ORTHOGONAL * abs(correlations).max()
+    return xp.where(free & (abs(q) <= rounding), 0, q)
+
+
+def _half_distance(r, theta, s):
+    apart = r - s.reshape(-1, *(1,) * (r.ndim - 1)) * theta
+    return 0.5 * _inner(apart, apart)
 
 
 def kkt_violation(

@@ -9,6 +9,7 @@ from csc._device import to_device
 NO_MORE = 1e-12  # of the correlations: below, only rounding is left of them
 ACCURACY = 1e-14  # of the regression, relative
 MOST_STEPS = 10_000
+FEW_STEPS = 300  # for a certificate
 
 
 def lmbda_max_beyond(free, penalty, problem):
@@ -32,7 +33,9 @@ def lmbda_max_beyond(free, penalty, problem):
     return largest if largest > rounding else 0.0
 
 
-def residual_of_free_codes(x, dictionary, free, positive, mask=None):
+def residual_of_free_codes(  # noqa: PLR0913
+    x, dictionary, free, positive, mask=None, most_steps=MOST_STEPS
+):
     """``M (x - D z)`` in float64, z the least-squares codes that are zero but where free.
 
     Parameters
@@ -43,6 +46,8 @@ def residual_of_free_codes(x, dictionary, free, positive, mask=None):
     positive : bool
         Whether ``z >= 0``.
     mask : array, optional
+    most_steps : int
+        Of the iteration for signals larger than patches.
 
     Returns
     -------
@@ -66,14 +71,43 @@ def residual_of_free_codes(x, dictionary, free, positive, mask=None):
     if positive:
         values = lsq_linear(A, x.ravel(), (0, np.inf), tol=ACCURACY, lsmr_tol="auto").x
     else:
-        values = lsmr(A, x.ravel(), atol=ACCURACY, btol=ACCURACY, maxiter=MOST_STEPS)[0]
+        values = lsmr(A, x.ravel(), atol=ACCURACY, btol=ACCURACY, maxiter=most_steps)[0]
     return x - synthesize(values).reshape(x.shape)
 
 
 def _of_patches(x, matrix, free, positive):
     """The same of patches, a regression each; ``matrix`` ``(K, C prod(s))`` holds the atoms."""
     residual = x.reshape(len(x), -1).copy()
+    if not positive and (free == free[:1]).all():  # one regression for all
+        atoms = matrix[free[0]].T
+        return (residual - (atoms @ np.linalg.lstsq(atoms, residual.T)[0]).T).reshape(x.shape)
     for n in np.flatnonzero(free.any(axis=1)):
         atoms, r = matrix[free[n]].T, residual[n]
         residual[n] -= atoms @ (nnls(atoms, r)[0] if positive else np.linalg.lstsq(atoms, r)[0])
     return residual.reshape(x.shape)
+
+
+def dual_beyond_free_codes(r, dictionary, z, free, positive, mask=None):  # noqa: PLR0913
+    """The residual made a dual point: no free code may lower the objective along it.
+
+    It is made orthogonal to the atoms of the free codes; where ``z >= 0``, of those above zero
+    and of those that still correlate above rounding with what is left.
+
+    Parameters
+    ----------
+    r : array (N, C, *S)
+        Residuals, 0 where nothing was observed.
+    dictionary : Dictionary or Measured
+    z : array (N, K, *V)
+    free : array of bool, of the codes' shape
+    positive : bool
+    mask : array, optional
+    """
+    held = free & (z > 0) if positive else free
+    rounding = NO_MORE * np.abs(dictionary.adjoint(r)).max()
+    while True:
+        rest = residual_of_free_codes(r, dictionary, held, False, mask, FEW_STEPS)
+        more = free & ~held & (dictionary.adjoint(rest) > rounding)
+        if not positive or not more.any():
+            return rest
+        held |= more

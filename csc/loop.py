@@ -9,6 +9,7 @@ import numpy as np
 from csc.sparse import SparseCodes
 
 CONVERGED = "converged: relative gap {gap:.1e} <= tol {tol:.1e}"
+EXPLAINED = "converged: the objective is within the rounding error of the signals"
 SETTLED = "settled: codes moved by less than tol; no gap, for the penalty is not convex"
 STALLED = "stalled at relative gap {gap:.1e} > tol {tol:.1e}: the codes move no more; {floor}"
 FLOOR = "the precision of the signals, or codes without a price, allow no smaller gap"
@@ -66,7 +67,7 @@ def iterate(problem, solver, z, limits, callback=None):
             history.append(now)
             if callback is not None:
                 callback(now)
-            reason = _reason_to_stop(now, before, state, tol, solver)
+            reason = _reason_to_stop(now, before, state, (tol, problem.rounding), solver)
             if reason:
                 return Run(state.z, n, history, reason)
         gap = ratio(now.gap, now.objective)
@@ -95,8 +96,9 @@ def ratio(a, b):
     return 0.0 if a == 0 else (a / b if b else inf)
 
 
-def _reason_to_stop(now, before, state, tol, solver):
+def _reason_to_stop(now, before, state, limits, solver):
     """The status to stop with, or None to go on."""
+    tol, rounding = limits
     if isnan(now.objective):
         return BROKEN
     if hasattr(state, "done"):  # a greedy or a layered pursuit
@@ -106,6 +108,8 @@ def _reason_to_stop(now, before, state, tol, solver):
         gap = ratio(now.gap, now.objective)
         if gap <= tol:
             return CONVERGED.format(gap=gap, tol=tol)
+        if now.objective <= rounding:
+            return EXPLAINED
         precision = state.z[-1].dtype if isinstance(state.z, tuple) else state.z.dtype
         floor = getattr(solver, "floor", FLOOR)
         still = _is_still(before, state, np.finfo(precision).eps)

@@ -244,6 +244,11 @@ class MultiLayerProblem:
         return float(value.sum()), float(gap.sum())
 
     @property
+    def rounding(self) -> float:
+        """As `Problem.rounding`."""
+        return self.layers[0].rounding
+
+    @property
     def on_host(self) -> bool:
         """Whether arrays are NumPy's."""
         return namespace(self.x) is np

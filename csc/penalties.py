@@ -108,11 +108,17 @@ class L1(Curved):
         xp = namespace(q)
         if self.weights is None and self.lmbda > 0:
             return _largest(q, self.positive) / float(self.lmbda)
-        price = self._prices(q)
+        price = self.prices(q)
         free = price == 0  # an unpenalised code must be orthogonal to the residual: only 0 is sure
         forbidden = xp.where(q > 0, inf, xp.where(q < 0, -inf, 0))
         ratio = xp.where(free, forbidden, q / xp.where(free, 1, price))
         return _largest(ratio, self.positive)
+
+    def free(self, z: Array) -> Array | None:
+        """Which codes have no price, or None if all have one."""
+        if self.lmbda > 0 and (self.weights is None or bool((self.weights > 0).all())):
+            return None
+        return self.prices(z) == 0
 
     def conjugate(self, q: Array, scale: Array) -> Array:  # noqa: ARG002  one signature for all
         """``g*(scale q)`` of each signal ``(N,)``: 0 inside the domain."""
@@ -120,9 +126,10 @@ class L1(Curved):
 
     def violation(self, z: Array, q: Array) -> Array:
         """Largest distance of ``q`` from the subdifferential at ``z``, ``(N,)``."""
-        return _from_subdifferential(z, q, self._prices(z), self.positive)
+        return _from_subdifferential(z, q, self.prices(z), self.positive)
 
-    def _prices(self, z):
+    def prices(self, z: Array) -> Array:
+        """``lmbda w`` of each code, of the shape of ``z``."""
         lmbda, xp = float(self.lmbda), namespace(z)
         prices = lmbda if self.weights is None else _scaled(lmbda, self._weights(z, "float64"))
         return xp.broadcast_to(xp.asarray(prices), z.shape)

@@ -291,7 +291,7 @@ class Problem:
         z = self._checked(z)
         if not self.penalty.convex:
             return self.value(z), inf
-        if self.is_patch and self._is_l1 and self.atom_prices is not None:
+        if self.is_patch and self._has_prices:
             return self._patch_certificate(z)
         if self.has_local_dual:
             return self._local_certificate(z)
@@ -311,10 +311,26 @@ class Problem:
     @cached_property
     def gram_form(self) -> GramForm:
         """Gram matrix, correlations and energies of a patch problem."""
-        D, n = self.dictionary, len(self.x)
-        energies, rows = namespace(self.x).empty(n), self.x.reshape(n, -1)
+        return self._gram_form(self.x, self.dictionary)
+
+    @cached_property
+    def gram_form_double(self) -> GramForm:
+        """`gram_form` in float64: coherent atoms lose digits that float32 does not have."""
+        if self.x.dtype == "float64":
+            return self.gram_form
+        return self._gram_form(self.x.astype("float64"), self.dictionary.as_double)
+
+    def _gram_form(self, x, D):
+        energies, rows = namespace(x).empty(len(x)), x.reshape(len(x), -1)
         self.kernels.inner_products(rows, rows, energies)
-        return GramForm(D.patch_gram, D.adjoint(self.x).reshape(n, -1), energies)
+        return GramForm(D.patch_gram, D.adjoint(x).reshape(len(x), -1), energies)
+
+    @cached_property
+    def rounding(self) -> float:
+        """Objective that the rounding of the signals alone may leave."""
+        eps = 128 * np.finfo(self.x.dtype).eps
+        x = self._masked(self.x.astype("float64"))
+        return 0.5 * eps**2 * float((x * x).sum())
 
     @cached_property
     def atom_prices(self) -> Array | None:

@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "penalties": {"_device", "_inputs", "_validate", "html", "strengths"},
     "nonconvex": {"_device", "_inputs", "_validate", "html", "strengths"},
     "constraints": {"_device", "_inputs", "_validate"},
-    "certify": {"_device", "_inputs", "dictionary"},
+    "certify": {"_device", "_inputs", "dictionary", "free_codes"},
     "guarantees": {"_device", "_inputs", "_validate", "dictionary"},
     "testing": {"_device", "dictionary"},
     "problem": {
@@ -67,7 +67,7 @@ MAY_IMPORT = {
     "samplers": {"_inputs", "_validate", "dictionary", "multilayer_dictionary"},
     "loop": {"sparse"},
     "splitting": set(),
-    "solvers": {"_validate", "cascade", "loop", "nonconvex", "penalties", "splitting"},
+    "solvers": {"_device", "_validate", "cascade", "loop", "nonconvex", "penalties", "splitting"},
     "_memory": set(),
     "solving": {
         "_device", "_memory", "_validate", "dictionary", "html", "loop", "measured",

@@ -165,7 +165,7 @@ def test_an_impossible_tolerance_ends_in_words_not_in_endless_steps(tol, rng):
 def test_codes_without_a_price_end_with_an_honest_status(rng):
     x, D = rng.standard_normal((3, 1, 6)), csc.Dictionary(rng.standard_normal((9, 1, 6)))
     solution = csc.solve(csc.Problem(x, D, csc.L1(0.0)))
-    assert solution.status.startswith("stalled")
+    assert solution.status.startswith(("stalled", "converged: the objective is within"))
     assert solution.objective < 1e-12
     assert solution.gap >= solution.objective * 0.99  # true: the minimum is 0
 

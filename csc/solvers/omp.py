@@ -3,8 +3,17 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
+from csc.loop import GREEDY
 from csc.nonconvex import L0
 from csc.types import Array, ProblemLike
+
+DEPENDENT = 1  # end of a pursuit, as the kernel says it
+STALLED = (
+    "stalled in {stalled} of {n} signals: the atom that fits best depends on those already taken; "
+    "the atoms are too coherent for more"
+)
 
 
 class OMPState(NamedTuple):
@@ -12,6 +21,7 @@ class OMPState(NamedTuple):
 
     z: object  # codes
     done: bool  # whether the pursuit has run
+    verdict: str = GREEDY  # what the status says
 
 
 @dataclass(frozen=True)
@@ -20,7 +30,9 @@ class OMP:
 
     Batch OMP [1]_: it works on the Gram matrix with a Cholesky factor that grows by a row a
     step. A signal stops when the next atom would lower ``1/2 ||r||^2`` by no more than its
-    price ``lmbda``, at ``n_nonzero`` atoms, or when ``||r||^2 <= energy``.
+    price ``lmbda``, at ``n_nonzero`` atoms, or when ``||r||^2 <= energy``. The status says so where
+    it stopped before, because the next atom depends on those taken. Signals in float32 that
+    rounding stops are pursued again in float64.
 
     Parameters
     ----------
@@ -72,10 +84,23 @@ class OMP:
     def step(self, problem: ProblemLike, state: OMPState) -> OMPState:  # noqa: ARG002
         """The whole pursuit."""
         z = problem.zeros()
-        price, most = (
-            float(problem.penalty.lmbda),
-            z.shape[1] if self.n_nonzero is None else int(self.n_nonzero),
-        )
         rows = z.reshape(len(z), -1)
-        problem.kernels.omp_gram(*problem.gram_form, price, most, float(self.energy), rows)
-        return OMPState(z, done=True)
+        ends = self._pursue(problem, problem.gram_form, rows)
+        unsure = np.flatnonzero(ends)
+        if len(unsure) and z.dtype != "float64":  # float64 tells rounding from atoms that help
+            form = problem.gram_form_double
+            form = form._replace(
+                correlations=form.correlations[unsure], energies=form.energies[unsure]
+            )
+            again = np.empty((len(unsure), z.shape[1]))
+            ends[unsure] = self._pursue(problem, form, again)
+            rows[unsure] = again
+        stalled = int((ends == DEPENDENT).sum())
+        verdict = STALLED.format(stalled=stalled, n=len(z)) if stalled else GREEDY
+        return OMPState(z, done=True, verdict=verdict)
+
+    def _pursue(self, problem, form, z):
+        """Write codes into ``z``; returns what ended the pursuit of each signal."""
+        most = z.shape[1] if self.n_nonzero is None else int(self.n_nonzero)
+        price = float(problem.penalty.lmbda)
+        return problem.kernels.omp_gram(*form, price, most, float(self.energy), z)

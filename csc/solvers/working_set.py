@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, NamedTuple
 
+from csc._device import namespace
 from csc.penalties import L1
 from csc.types import ProblemLike
 
-ROUNDS = 1000  # of growing the active set of one patch, far above what was ever needed
+ROUNDS = 1000  # of growing the active set of one patch, far above what was ever needed,
+ROUGH_ROUNDS = 30  # and in float32, where rounding may call the same atoms for ever
 SHARE = 0.4  # of the worst violation nearby: less, and a code is not called yet
 SWEEPS = 5  # over the active codes at a time
 PATIENCE = 2  # times that a round sweeps, at most
@@ -15,7 +17,9 @@ SETTLED = 0.3  # part of new codes below which conjugate gradients pay
 NEAR = 20  # times the gap asked for: below, the sharper bound is worth its correlations,
 HOPE = 1.2  # and after it was once computed, times what it gained then
 A_STEP = 10  # rounds
-ROUNDING = 1e-14  # relative fall of the objective that is no progress
+ROUNDING = 1e-14  # relative fall of the objective that is no progress,
+FALL = 0.5  # factor of the gap of patches that a step in float64 gains at least
+MISSES = 3  # and after how many steps without any the codes stay
 STEPS = 10  # of conjugate gradients
 FINE = 1e-5  # relative gap below which float32 descent would only stir up rounding
 
@@ -27,6 +31,8 @@ class WorkingSetState(NamedTuple):
     tol: float  # relative gap that the next step asks for
     objective: float = inf  # after the last step
     gap: float = inf
+    misses: int = 0  # steps on signals that brought no progress
+    exact: bool = False  # patches: whether correlations are taken in float64
 
 
 @dataclass(frozen=True)
@@ -43,8 +49,8 @@ class WorkingSet:
     the non-zero ones do what descent does slowly; look again. Pieces of the signal that share no
     sample are swept in parallel. Memory grows with the signal and the non-zero codes only.
 
-    A step on patches asks for a hundredfold smaller gap than the step before; one on signals is
-    ten rounds.
+    A step on patches asks for a hundredfold smaller gap than the step before, from the second on
+    in float64; one on signals is ten rounds.
 
     Parameters
     ----------
@@ -90,12 +96,21 @@ class WorkingSet:
 
 
 def _code_patches(problem, state):
-    z, gram_form = problem.empty(), problem.gram_form
+    form = problem.gram_form_double if state.exact else problem.gram_form
+    prices = problem.atom_prices.astype(form.gram.dtype)
+    start = state.z.reshape(len(state.z), -1).astype(form.gram.dtype)
+    z = namespace(start).empty_like(start)
+    rounds = ROUNDS if form.gram.dtype == "float64" else ROUGH_ROUNDS
+    gaps = form.energies.copy()
     problem.kernels.lasso_gram(
-        *gram_form, problem.atom_prices, problem.penalty.positive, state.tol, ROUNDS,
-        state.z.reshape(len(z), -1), z.reshape(len(z), -1), gram_form.energies.copy(),
-    )  # fmt: skip
-    return WorkingSetState(z, state.tol / 100)
+        *form, prices, problem.penalty.positive, state.tol, rounds, start, z, gaps
+    )
+    gap = float(gaps.sum())
+    if state.exact and gap > FALL * state.gap:
+        return state  # only rounding is left: codes that stay tell the caller
+    z = z.reshape(state.z.shape).astype(state.z.dtype, copy=False)
+    gap = gap if form.gram.dtype == "float64" else inf
+    return WorkingSetState(z, state.tol / 100, gap=gap, exact=True)
 
 
 def _code_signals(problem, state):
@@ -118,6 +133,10 @@ def _code_signals(problem, state):
                 break
         if new < SETTLED:
             active.refine(STEPS)
+    misses = 0
     if gap > 0.9 * state.gap and objective >= state.objective * (1 - ROUNDING):
+        misses = state.misses + 1
+    if misses == MISSES:
         return state  # only rounding is left: codes that stay tell the caller
-    return WorkingSetState(active.codes.astype(problem.x.dtype), state.tol, objective, gap)
+    codes = active.codes.astype(problem.x.dtype)
+    return WorkingSetState(codes, state.tol, objective, min(gap, state.gap), misses)

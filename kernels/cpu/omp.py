@@ -17,6 +17,7 @@ from csc.kernels.cpu.factor import OPTIONS, largest
 from csc.kernels.cpu.threads import in_batches
 
 C, WORTHS, GAINS, FOLD = range(4)  # rows of ``lists``: vectors over all atoms
+RULE, DEPENDENT, ROUNDING = range(3)  # what ended the pursuit of a signal
 
 
 def omp_gram(gram, correlations, energies, price, n_nonzero, energy, z):
@@ -39,13 +40,21 @@ def omp_gram(gram, correlations, energies, price, n_nonzero, energy, z):
         0 for none.
     z : array (N, K)
         Codes, the answer.
+
+    Returns
+    -------
+    ends : array (N,) of int8
+        What ended each pursuit: 0 one of the rules; 1 the best atom depends on those taken; 2 only
+        rounding is left of the correlations.
     """
+    ends = np.empty(len(z), np.int8)
     rules = float(price), max(float(energy), 0.0), min(n_nonzero, len(gram))
-    in_batches(_omp, len(z), gram, correlations, energies, rules, z)
+    in_batches(_omp, len(z), gram, correlations, energies, rules, z, ends)
+    return ends
 
 
 @njit(**OPTIONS)
-def _omp(start, stop, gram, correlations, energies, rules, z):
+def _omp(start, stop, gram, correlations, energies, rules, z, ends):  # noqa: PLR0913
     n_atoms, most = len(gram), rules[2]
     lists = np.empty((4, n_atoms), gram.dtype)
     directions = np.empty((most, n_atoms), gram.dtype)
@@ -53,7 +62,7 @@ def _omp(start, stop, gram, correlations, energies, rules, z):
     taken = np.empty(most, np.intp)
     for i in range(start, stop):
         _start(gram, correlations, i, lists)
-        m = _pursue(gram, energies[i], rules, lists, directions, triangle, taken)
+        m, ends[i] = _pursue(gram, energies[i], rules, lists, directions, triangle, taken)
         _refit(m, i, z, triangle, taken)
 
 
@@ -67,7 +76,7 @@ def _start(gram, correlations, i, lists):
 
 @njit(**OPTIONS)
 def _pursue(gram, residual, rules, lists, directions, triangle, taken):
-    """Take atoms until a rule applies; returns how many."""
+    """Take atoms until a rule applies; returns how many, and what ended it."""
     price, enough, most = rules
     eps = np.finfo(gram.dtype).eps
     noise = (16 * eps) ** 2 * residual
@@ -75,14 +84,16 @@ def _pursue(gram, residual, rules, lists, directions, triangle, taken):
     while m < most and residual > enough:
         k = _best(len(gram), noise, lists)
         if k < 0:
-            break
+            return m, ROUNDING
         schur = np.float64(gram[k, k])
         for a in range(m):
             triangle[m, a] = directions[a, k]
             schur -= triangle[m, a] * triangle[m, a]
         gain = lists[C, k] * lists[C, k] / max(schur, eps * gram[k, k])
-        if schur <= 64 * eps * gram[k, k] or gain <= 2 * price:
+        if gain <= 2 * price:
             break
+        if schur <= 64 * eps * gram[k, k]:
+            return m, DEPENDENT
         triangle[m, m] = np.sqrt(schur)
         triangle[most, m] = lists[C, k] / triangle[m, m]
         residual -= gain
@@ -90,7 +101,7 @@ def _pursue(gram, residual, rules, lists, directions, triangle, taken):
         lists[WORTHS, k] = 0
         taken[m] = k
         m += 1
-    return m
+    return m, RULE
 
 
 @njit(**OPTIONS)
