@@ -186,7 +186,7 @@ def test_no_escape_hatches():
 def test_every_kernel_has_a_test():
     tests = "\n".join(p.read_text() for p in ROOT.glob("tests/*.py"))
     for path in ROOT.glob("kernels/cpu/__init__.py"):
-        for node in ast.parse(path.read_text()).body:
+        for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom):
                 for alias in node.names:
                     assert alias.name in tests, f"kernel {alias.name} is not named in any test"

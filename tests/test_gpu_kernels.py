@@ -225,7 +225,7 @@ def kernels_of(folder):
     """Public functions of a package of kernels by name, with their arguments."""
     tree = ast.parse((ROOT / "kernels" / folder / "__init__.py").read_text())
     found = {}
-    for node in tree.body:
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             path = ROOT / "kernels" / folder / f"{node.module.split('.')[-1]}.py"
             wanted = {alias.name for alias in node.names}

@@ -1,0 +1,58 @@
+"""Where Numba keeps what it has compiled, also where nothing beside the package can be written."""
+
+import os
+import tempfile
+import warnings
+from contextlib import contextmanager
+
+from numba import config
+from numba.core.caching import FunctionCache
+from numba.core.dispatcher import Dispatcher
+
+ADVICE = "set NUMBA_CACHE_DIR to a folder that can be written"
+
+
+@contextmanager
+def usable_cache():
+    """Kernels defined inside keep their code where Numba can, in a temporary folder, or nowhere.
+
+    Numba refuses to define a function whose code it cannot keep. Which of the three it is, is
+    decided once; other functions of Numba keep their own ways.
+    """
+    if _can_keep():
+        yield
+        return
+    config.CACHE_DIR, before = _temporary_folder(), config.CACHE_DIR
+    enable = Dispatcher.enable_caching
+    try:
+        if config.CACHE_DIR and _can_keep():
+            where = f"in {config.CACHE_DIR}"
+        else:
+            where = "by no process, and compiled anew in each, which takes seconds"
+            Dispatcher.enable_caching = lambda _: None
+        message = f"compiled kernels are kept {where}: no other folder can be written; {ADVICE}"
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
+        yield
+    finally:
+        config.CACHE_DIR, Dispatcher.enable_caching = before, enable
+
+
+def _can_keep():
+    try:
+        FunctionCache(_can_keep)
+    except RuntimeError:  # no locator available
+        return False
+    return True
+
+
+def _temporary_folder():
+    """A folder of this user alone, for code is run that is read from there; else ""."""
+    try:
+        user = os.getuid() if hasattr(os, "getuid") else os.getlogin()
+        folder = os.path.join(tempfile.gettempdir(), f"csc-kernels-{user}")
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        found = os.lstat(folder)
+    except OSError:
+        return ""
+    own = not hasattr(os, "getuid") or (found.st_uid == user and not found.st_mode & 0o077)
+    return folder if own and not os.path.islink(folder) else ""
