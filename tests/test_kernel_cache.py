@@ -1,4 +1,4 @@
-"""Where compiled kernels are kept if nothing beside the package, and no home, can be written."""
+"""`usable_cache`: where compiled kernels are kept if neither package nor home can be written."""
 
 import os
 import shutil
