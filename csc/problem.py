@@ -323,7 +323,8 @@ class Problem:
     def _gram_form(self, x, D):
         energies, rows = namespace(x).empty(len(x)), x.reshape(len(x), -1)
         self.kernels.inner_products(rows, rows, energies)
-        return GramForm(D.patch_gram, D.adjoint(x).reshape(len(x), -1), energies)
+        correlations = namespace(x).ascontiguousarray(D.adjoint(x).reshape(len(x), -1))
+        return GramForm(D.patch_gram, correlations, energies)
 
     @cached_property
     def rounding(self) -> float:

@@ -1,10 +1,12 @@
 """Every public function that takes an array takes all kinds of arrays, or says what to do."""
 
 import inspect
+import sys
 import warnings
 
 import numpy as np
 import pytest
+from numba.core.dispatcher import Dispatcher
 from scipy.sparse import csr_array
 
 import csc
@@ -18,7 +20,8 @@ FILTERS = rng.standard_normal((3, 1, 6, 6))
 D = csc.Dictionary(ATOMS)
 DEEP = csc.MultiLayerDictionary([D, csc.Dictionary(rng.standard_normal((5, 4, 2)))])
 SPIKES = csc.Dictionary(np.where(ATOMS < 1, 0, ATOMS))
-PATCHES = X[:, :, :3].copy()
+PATCHES, ROWS = rng.standard_normal((9, 1, 3)), rng.standard_normal((4, 1, 3))
+P = csc.Dictionary(ROWS)
 MANY = rng.standard_normal((17, 2, 6))  # signals that lie side by side
 SEEN = csc.Measured(D, rng.standard_normal((5, 12)), (6,))
 L1 = csc.L1(0.5)
@@ -86,10 +89,18 @@ CALLS = {
     "solve FISTA of spikes": (X, lambda x: coded(x, L1, csc.FISTA(), SPIKES)),
     "solve WorkingSet of spikes": (X, lambda x: coded(x, L1, csc.WorkingSet(), SPIKES)),
     "solve ConvOMP": (X, lambda x: coded(x, csc.L0(0.1), csc.ConvOMP())),
-    "solve patches": (PATCHES, lambda x: csc.sparse_code(x, ATOMS, 0.5).codes),
-    "solve OMP": (PATCHES, lambda x: coded(x, csc.L0(0.1), csc.OMP())),
+    "solve patches": (PATCHES, lambda x: csc.sparse_code(x, ROWS, 0.5).codes),
+    "solve patches atoms": (ROWS, lambda a: csc.sparse_code(PATCHES, a, 0.5).codes),
+    "solve patches init": (
+        abs(rng.standard_normal((9, 4, 1))),
+        lambda z: csc.solve(csc.Problem(PATCHES, P, L1), init=z).codes,
+    ),
+    "solve patches weights": (
+        abs(ROWS[:, :, 0]), lambda w: csc.solve(csc.Problem(PATCHES, P, csc.L1(0.5, w))).codes
+    ),
+    "solve OMP": (PATCHES, lambda x: coded(x, csc.L0(0.1), csc.OMP(), P)),
     "solve CoordinateDescent": (
-        PATCHES, lambda x: coded(x, csc.LogPenalty(0.1), csc.CoordinateDescent())
+        PATCHES, lambda x: coded(x, csc.LogPenalty(0.1), csc.CoordinateDescent(), P)
     ),
     "solve MLFISTA": (MANY, deeply_coded),
     "lmbda_max": (X, lambda x: csc.lmbda_max(x, D)),
@@ -210,16 +221,25 @@ def numbers(result):
     return np.asarray(result if not isinstance(result, list) else np.concatenate(result))
 
 
+def compiled():
+    """Number of signatures that the kernels were compiled for."""
+    modules = [m for name, m in sys.modules.items() if name.startswith("csc.kernels.cpu.")]
+    ours = {f for m in modules for f in vars(m).values() if isinstance(f, Dispatcher)}
+    return sum(len(f.signatures) for f in ours)
+
+
 @pytest.mark.parametrize("name", CALLS)
-def test_arrays_of_all_kinds_give_the_same_result(name, tmp_path):
+def test_arrays_of_all_kinds_give_the_same_result_and_compile_nothing(name, tmp_path):
     array, call = CALLS[name]
     expected = numbers(call(array))
+    before = compiled()
     for kind, same in kinds(array, tmp_path).items():
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             result = numbers(call(same))
         assert not isinstance(result, np.ma.MaskedArray), kind
         np.testing.assert_allclose(result, expected, rtol=1e-10, atol=1e-12, err_msg=kind)
+        assert compiled() == before, kind
 
 
 @pytest.mark.parametrize("kind", REFUSED)

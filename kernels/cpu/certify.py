@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from csc.kernels.cpu.factor import OPTIONS, largest, list_active
-from csc.kernels.cpu.threads import in_batches
+from csc.kernels.cpu.threads import in_batches, inputs
 
 Q, EXCESS, FOLD = range(3)  # rows of ``lists``: vectors over all atoms
 FIT, R = range(2)  # rows of ``work``: vectors over the samples of a patch
@@ -37,7 +37,7 @@ def certify_patches(x, atoms, gram, correlations, weights, positive, z, objectiv
         The answers.
     """
     norm = float(np.sqrt(np.einsum("kn,kn->k", atoms, atoms, dtype="float64").max()))
-    problem = x, atoms, gram, correlations, weights
+    *problem, z = inputs(x, atoms, gram, correlations, weights, z)
     in_batches(_certify, len(z), *problem, norm, not positive, z, objective, gap)
 
 

@@ -9,7 +9,7 @@ from numba import njit
 
 from csc.kernels.cpu.conv import LANES, TILE, _multiply
 from csc.kernels.cpu.factor import list_active
-from csc.kernels.cpu.threads import in_batches
+from csc.kernels.cpu.threads import in_batches, inputs
 
 
 def correlate_patches(x, atoms, out):
@@ -37,7 +37,7 @@ def correlate_patches(x, atoms, out):
     for i, tile in enumerate(columns):
         some = atoms[i * TILE : (i + 1) * TILE]
         tile[:n, : len(some)] = some.T
-    in_batches(_correlate, len(x), x, columns.reshape(len(columns), -1), out)
+    in_batches(_correlate, len(x), *inputs(x, columns.reshape(len(columns), -1)), out)
 
 
 @njit(cache=True, nogil=True)
@@ -60,7 +60,7 @@ def _correlate(start, stop, x, columns, out):
 
 def inner_products(a, b, out):
     """Products of the rows of ``a`` and ``b`` ``(N, n)`` in float64, ``out[n] = <a_n, b_n>``."""
-    in_batches(_inner_products, len(a), a, b, out)
+    in_batches(_inner_products, len(a), *inputs(a, b), out)
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
@@ -97,7 +97,7 @@ def statistics(x, z, phi, psi):
     """
     phi[...] = 0
     psi[...] = 0
-    _statistics(x, z, phi, psi)
+    _statistics(*inputs(x, z), phi, psi)
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})

@@ -8,10 +8,22 @@ import os
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 
+import numpy as np
 from numba import get_num_threads
 
 BATCH = 128  # signals, at least: enough to hide the cost of a call
 SHARES = 8  # batches a thread, at most: enough to share work evenly
+
+
+def inputs(*arrays):
+    """Views in C order, which cannot be written: one type for all inputs, so kernels compile once.
+
+    Numba compiles a kernel anew for arrays in another order and for those that are read-only.
+    """
+    views = [np.ascontiguousarray(a).view() for a in arrays]
+    for view in views:
+        view.flags.writeable = False
+    return views
 
 
 def in_batches(kernel, n, *arguments, least=BATCH):
