@@ -91,6 +91,17 @@ def split_masked(x, mask, name="x"):
     return data, seen
 
 
+def split_missing(x, mask, name="x"):
+    """Signals and the mask of all that is missing: masked entries, NaN, and where ``mask`` is 0."""
+    x, mask = split_masked(native(x), mask, name)
+    x = check_real(name, x)
+    xp = namespace(x)
+    if x.size and bool(xp.isnan(x.min())):  # no array of the size of x is made without need
+        seen = ~xp.isnan(x)
+        mask = seen if mask is None else seen & (check_mask(mask, x, like=name) != 0)
+    return x, mask
+
+
 def check_mask(mask, x, name="mask", like="x"):
     """The mask, an array or nested lists, broadcast to ``x``; refuse all but 0 and 1."""
     if isinstance(mask, list | tuple | bool | int):

@@ -158,6 +158,6 @@ def fill_missing(x, mask):
     x = check_real("x", x)
     xp, mask = namespace(x), check_mask(mask, x)
     if not mask.any():
-        raise ValueError("mask is 0 everywhere: nothing was observed")
+        raise ValueError("nothing was observed: everywhere mask is 0 or x is NaN")
     seen = xp.where(mask != 0, x, x.dtype.type(0))
     return check_floats("x", seen, mend="set the mask to 0 there, or clean it"), mask

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from csc._device import namespace, to_device
-from csc._inputs import check_mask, check_real, split_masked
+from csc._inputs import check_mask, check_real, split_missing
 from csc.free_codes import dual_beyond_free_codes
 from csc.types import Array
 
@@ -149,7 +149,7 @@ def kkt_violation(
 
 
 def _checked(x, z, mask):
-    x, mask = split_masked(x, mask)
+    x, mask = split_missing(x, mask)
     x, z = check_real("x", x), check_real("z", z)
     return x, z, None if mask is None else check_mask(mask, x)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from csc._device import namespace
+from csc._inputs import check_real
 from csc._validate import check_instance, check_scale
 from csc.html import card
 from csc.lanes import SIDE_BY_SIDE, batch_last
@@ -73,6 +74,7 @@ class MultiLayerProblem:
         D.check_one_each("penalties", penalties)
         for i, penalty in enumerate(penalties, 1):
             check_instance(f"penalty {i}", penalty, "prox", "csc.L1(0.1)")
+        _refuse_missing(self.x)
         object.__setattr__(self, "x", D.check_signals("x", self.x))
         check_scale("x", self.x)
         object.__setattr__(self, "penalties", self._resolved(penalties))
@@ -301,3 +303,13 @@ def _gap(x, r, chain, slopes, penalties):
     s = xp.clip(inner / xp.where(energy > 0, energy, 1), 0, most)
     dual = s * inner - 0.5 * s * s * energy - sum(p.conjugate(u, s) for p, _, u in pairs)
     return value, xp.maximum(value - dual, 0)
+
+
+def _refuse_missing(x):
+    """Refuse NaN, which elsewhere marks missing samples."""
+    x = check_real("x", x)
+    if x.size and namespace(x).isnan(x.min()):
+        raise ValueError(
+            "x holds NaN: multi-layer problems know no missing samples; fill them in, for example "
+            "by csc.sparse_code(...).reconstruction()"
+        )

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from csc import certify
-from csc._device import kernels, namespace, native
-from csc._inputs import check_real, split_masked
+from csc._device import kernels, namespace
+from csc._inputs import check_real, split_missing
 from csc._validate import check_instance, check_scale, check_weights, fill_missing
 from csc.active_set import ActiveSet
 from csc.cover import local_certificate
@@ -44,8 +44,8 @@ class Problem:
     Parameters
     ----------
     x : array (N, C, *S), float32 or float64
-        Signals. NaN is allowed only where ``mask`` is 0. Not copied: do not change it in place.
-        Of a masked array, masked entries are missing.
+        Signals. NaN marks what is missing, and so do masked entries of masked arrays. Not copied:
+        do not change it in place.
     dictionary : Dictionary or Measured
         D, of the same dtype.
     penalty : L1, ElasticNet, GroupL21, L0 or LogPenalty
@@ -90,7 +90,7 @@ class Problem:
                 "csc.Dictionary(atoms)"
             )
         check_instance("penalty", self.penalty, "prox", "csc.L1(0.1)")
-        x, mask = split_masked(native(self.x), self.mask)
+        x, mask = split_missing(self.x, self.mask)
         if mask is not None:
             x, mask = fill_missing(x, mask)
         x = D.check_signals("x", x)

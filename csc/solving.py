@@ -267,6 +267,7 @@ def sparse_code(  # noqa: PLR0913  the short form of three calls
     Parameters
     ----------
     x : array (N, C, *S), float32 or float64
+        NaN marks what is missing.
     atoms : array (K, C, *s), same dtype, or Dictionary
     lmbda : float or Relative
     mode, stride

@@ -61,7 +61,8 @@ MAY_IMPORT = {
     },
     "multilayer_dictionary": {"_device", "_validate", "dictionary", "html"},
     "multilayer_problem": {
-        "_device", "_validate", "html", "lanes", "multilayer_dictionary", "problem", "strengths",
+        "_device", "_inputs", "_validate", "html", "lanes", "multilayer_dictionary", "problem",
+        "strengths",
     },
     "cascade": {"guarantees", "nonconvex", "problem"},
     "samplers": {"_inputs", "_validate", "dictionary", "multilayer_dictionary"},

@@ -136,8 +136,8 @@ def test_what_lies_under_the_mask_means_nothing(solver, rng):
         answers.append(csc.solve(q, solver, tol=1e-6, max_iter=20_000).codes)
     for other in answers[1:]:
         np.testing.assert_array_equal(answers[0], other)
-    with pytest.raises(ValueError, match=r"x holds (NaN|inf)"):
-        csc.Problem(np.where(mask, p.x, np.nan), p.dictionary, csc.L1(0.3))
+    with pytest.raises(ValueError, match="x holds inf"):
+        csc.Problem(np.where(mask, p.x, np.inf), p.dictionary, csc.L1(0.3))
 
 
 def test_the_local_dual_is_that_of_its_dense_transcription(rng):
