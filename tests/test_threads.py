@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -29,7 +30,16 @@ def is_installed(layer):
     return True
 
 
+LAYERS = list(filter(is_installed, POOLS))
+
+
 @cache
+def reports():
+    """Of every layer; all run at once."""
+    with ThreadPoolExecutor() as threads:
+        return dict(zip(LAYERS, threads.map(report, LAYERS), strict=True))
+
+
 def report(layer):
     """What went wrong at which call and place, ``{(name, place): trouble}``."""
     settings = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "2"}
@@ -42,10 +52,10 @@ def report(layer):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-@pytest.mark.parametrize("layer", list(filter(is_installed, POOLS)))
+@pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("name", CALLS)
 def test_calls_run_in_forked_processes_and_from_two_threads(name, layer):
-    reports = report(layer)
-    assert reports["", "layer"] == layer
-    troubles = {place: reports.get((name, place), "not reached") for place in PLACES}
-    assert set(troubles.values()) == {""}, reports["error"]
+    found = reports()[layer]
+    assert found.get(("", "layer")) == layer, found["error"]
+    troubles = {place: found.get((name, place), "not reached") for place in PLACES}
+    assert set(troubles.values()) == {""}, found["error"]
