@@ -14,7 +14,7 @@ from csc._validate import check_instance, check_scale
 from csc.html import card
 from csc.lanes import SIDE_BY_SIDE, batch_last
 from csc.multilayer_dictionary import MultiLayerDictionary
-from csc.problem import Problem
+from csc.problem import Problem, check_penalty
 from csc.strengths import Relative, resolved
 from csc.types import Array, ArrayLike, Extents, Penalty
 
@@ -24,6 +24,13 @@ class MultiLayerProblem:
     """Multi-layer basis pursuit [1]_.
 
         minimise over g_L   1/2 ||x - D_1 ... D_L g_L||^2 + sum_i p_i(g_i),   g_{i-1} = D_i g_i
+
+    Where a layer above the deepest asks for codes >= 0 (``positive=True``, the layers of a network
+    with ReLU [2]_), the codes g_i that a pursuit returns are >= 0, but ``D_{i+1} ... D_L g_L`` of
+    its last step may still lie below zero somewhere, by as much as the pursuit is from its limit.
+    If all penalties are convex, the objective is finite then: what lies below zero costs an exact
+    penalty, twice the largest dual a unit, and the minimum stays that of the problem with the
+    constraint. Otherwise, where there are no duals, it is infinite.
 
     Parameters
     ----------
@@ -52,6 +59,8 @@ class MultiLayerProblem:
     ----------
     .. [1] J. Sulam, A. Aberdam, A. Beck, M. Elad, "On multi-layer basis pursuit, efficient
        algorithms and convolutional neural networks", IEEE TPAMI 42(8), 2020, eq. (3).
+    .. [2] V. Papyan, Y. Romano, M. Elad, "Convolutional neural networks analyzed via convolutional
+       sparse coding", JMLR 18, 2017, sec. 4 (non-negative codes).
     """
 
     x: Array
@@ -77,7 +86,14 @@ class MultiLayerProblem:
         _refuse_missing(self.x)
         object.__setattr__(self, "x", D.check_signals("x", self.x))
         check_scale("x", self.x)
+        for i, (penalty, shape) in enumerate(zip(penalties, self._shapes(), strict=True), 1):
+            _check_codes(i, penalty, self.x, shape)
         object.__setattr__(self, "penalties", self._resolved(penalties))
+
+    def _shapes(self):
+        """Shapes of the codes of every layer, known before the penalties are."""
+        pairs = zip(self.dictionary.layers, self.extents[1:], strict=True)
+        return [(len(self.x), D.n_atoms, *extents) for D, extents in pairs]
 
     def _resolved(self, penalties):
         """Penalties whose strengths are numbers."""
@@ -291,12 +307,20 @@ class MultiLayerProblem:
         return duals
 
 
+def _check_codes(i, penalty, x, shape):
+    """Refuse a penalty whose weights or groups do not fit the codes of layer i."""
+    try:
+        check_penalty(penalty, x, shape)
+    except ValueError as error:
+        raise ValueError(f"penalty {i}: {error}") from None
+
+
 def _gap(x, r, chain, slopes, penalties):
     """Objective and gap of each signal, ``(N,)`` each."""
     xp, pairs = namespace(x), list(zip(penalties, chain, slopes, strict=True))
     rows, samples = r.reshape(len(r), -1), x.reshape(len(x), -1)
     energy, inner = xp.einsum("ni,ni->n", rows, rows), xp.einsum("ni,ni->n", samples, rows)
-    value = 0.5 * energy + sum(p.values(g) for p, g, _ in pairs)
+    value = 0.5 * energy + sum(_prices(penalties, chain, slopes[:-1]))
     most = 1.0
     for p, _, u in pairs:
         most = xp.minimum(most, 1 / xp.maximum(p.excess(u), np.finfo("float64").tiny))
@@ -313,3 +337,26 @@ def _refuse_missing(x):
             "x holds NaN: multi-layer problems know no missing samples; fill them in, for example "
             "by csc.sparse_code(...).reconstruction()"
         )
+
+
+def _prices(penalties, chain, duals):
+    """Penalty of the codes of each layer, ``(N,)`` each; below zero see `MultiLayerProblem`."""
+    prices = []
+    for i, (penalty, g) in enumerate(zip(penalties, chain, strict=True)):
+        if i < len(duals) and getattr(penalty, "positive", False):
+            prices.append(_relaxed(penalty, g, duals[i]))
+        else:
+            prices.append(penalty.values(g))
+    return prices
+
+
+def _relaxed(penalty, g, dual):
+    """Penalty of codes >= 0, and for what lies below zero an exact penalty.
+
+    Its price is twice the largest dual, which no dual point of the gap exceeds: relaxed like this,
+    the problem has the minimum, and the duals, of the one with the constraint.
+    """
+    xp, n = namespace(g), len(g)
+    below = xp.maximum(-g, 0).reshape(n, -1).sum(axis=1)
+    price = xp.maximum(2 * xp.maximum(-dual, 0).reshape(n, -1).max(axis=1), float(penalty.lmbda))
+    return penalty.values(xp.maximum(g, 0)) + price * below

@@ -101,10 +101,7 @@ class Problem:
         object.__setattr__(self, "penalty", self._resolved(self.penalty))
 
     def _resolved(self, penalty):
-        if hasattr(penalty, "check_codes"):
-            penalty.check_codes(self.code_shape)
-        if type(penalty) is L1 and penalty.weights is not None:
-            check_weights(penalty.weights, self.x, self.code_shape)
+        check_penalty(penalty, self.x, self.code_shape)
         return resolved(penalty, lambda: self.lmbda_max(penalty))
 
     def __repr__(self):
@@ -433,3 +430,11 @@ class Problem:
 
 def _values(z):
     return z.values if isinstance(z, SparseCodes) else z
+
+
+def check_penalty(penalty, x, code_shape):
+    """Refuse a penalty whose groups or weights do not fit codes of this shape."""
+    if hasattr(penalty, "check_codes"):
+        penalty.check_codes(code_shape)
+    if type(penalty) is L1 and penalty.weights is not None:
+        check_weights(penalty.weights, x, code_shape)

@@ -89,7 +89,10 @@ class HolisticPursuit:
 
     check_every = 1
     layered = True
-    needs = "needs a csc.MultiLayerProblem of two or more layers, and NumPy arrays"
+    needs = (
+        "needs a csc.MultiLayerProblem of two or more layers, NumPy arrays, and no positive=True "
+        "in a mid layer: their penalties play no part"
+    )
 
     def __post_init__(self):
         given = self.cosparsity
@@ -107,7 +110,10 @@ class HolisticPursuit:
 
     def suits(self, problem: ProblemLike) -> bool:
         """Whether the problem has layers, and one between the signal and the deepest."""
-        return hasattr(problem, "layers") and len(problem.layers) > 1 and problem.on_host
+        if not hasattr(problem, "layers") or len(problem.layers) < 2:
+            return False
+        mids = problem.penalties[:-1]
+        return problem.on_host and not any(getattr(p, "positive", False) for p in mids)
 
     def init(self, problem: ProblemLike, z0: tuple[Array, ...]) -> HolisticPursuitState:
         """State at codes ``z0``, of all layers, with empty cosupports."""

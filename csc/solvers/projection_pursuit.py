@@ -64,8 +64,8 @@ class ProjectionPursuit:
     check_every = 20
     layered = True
     needs = (
-        "needs a csc.MultiLayerProblem whose layers all have mode 'full', or all 'circular', and "
-        "NumPy arrays"
+        "needs a csc.MultiLayerProblem whose layers all have mode 'full', or all 'circular', NumPy "
+        "arrays, and no penalty with positive=True: least squares gives codes of both signs"
     )
 
     def __post_init__(self):
@@ -86,7 +86,8 @@ class ProjectionPursuit:
         if not hasattr(problem, "layers"):
             return False
         modes = {D.mode for D in problem.dictionary.layers}
-        return modes in ({"full"}, {"circular"}) and problem.on_host
+        positive = any(getattr(p, "positive", False) for p in problem.penalties)
+        return modes in ({"full"}, {"circular"}) and problem.on_host and not positive
 
     def init(self, problem: ProblemLike, z0: tuple[Array, ...]) -> ProjectionPursuitState:
         """State at codes ``z0``, of all layers; the pursuit goes on from the deepest."""
