@@ -68,3 +68,59 @@ def test_zero_codes_are_no_stall_while_duals_move():
     circular = csc.Dictionary(np.eye(2)[:, None], "circular")
     single = csc.Problem(x, circular, csc.L1(1.0))
     assert csc.solve(single, csc.ADMM(rho=1e-6)).converged
+
+
+SERIES = [  # solver, whether of patches
+    (csc.ISTA(), False), (csc.FISTA(), False), (csc.GreedyFISTA(), False), (csc.ADMM(), False),
+    (csc.WorkingSet(), False), (csc.ConvOMP(), False), (csc.WorkingSet(), True),
+    (csc.OMP(n_nonzero=2), True), (csc.CoordinateDescent(), True),
+]  # fmt: skip
+
+
+def single(solver, patches, x_scale, atom_scale):
+    rng = np.random.default_rng(0)
+    n, mode = (8, "full") if patches else (24, "circular")
+    atoms = unit_atoms(rng, 5 if patches else 3, 1, n if patches else 5)
+    x = rng.standard_normal((2, 1, n))
+    penalty = csc.L1(0.3 * x_scale * atom_scale)
+    if isinstance(solver, csc.OMP | csc.ConvOMP):
+        penalty = csc.L0(0.05 * x_scale**2)
+    if isinstance(solver, csc.CoordinateDescent):  # LogPenalty's scale is one of codes
+        penalty = csc.LogPenalty(0.1 * x_scale**2, 0.3 * x_scale / atom_scale)
+    return csc.Problem(x_scale * x, csc.Dictionary(atom_scale * atoms, mode), penalty)
+
+
+@pytest.mark.parametrize(("solver", "patches"), SERIES, ids=lambda a: type(a).__name__)
+@pytest.mark.parametrize("what", ["signals", "atoms"])
+def test_solvers_of_one_layer_know_no_scale(solver, patches, what):
+    expected = csc.solve(single(solver, patches, 1, 1), solver, max_iter=60)
+    assert expected.codes.any()
+    for c in (1e-6, 1e-3, 1e3, 1e6):
+        scales = (c, 1) if what == "signals" else (1, c)
+        found = csc.solve(single(solver, patches, *scales), solver, max_iter=60)
+        assert abs(found.n_iter - expected.n_iter) <= 10
+        assert found.status[:6] == expected.status[:6]
+        codes = found.codes * scales[1] / scales[0]
+        np.testing.assert_allclose(codes, expected.codes, atol=1e-6)
+
+
+SEARCHES = {
+    "path": lambda x, D, c: csc.lmbda_path(x, D, 3, ratio=0.1)[-1],  # noqa: ARG005
+    "noise": lambda x, D, c: csc.noise_constrained(x, D, 2.0 * c),
+    "sparsity": lambda x, D, c: csc.lmbda_for_sparsity(x, D, 5),  # noqa: ARG005
+}
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize("what", ["signals", "atoms"])
+def test_searches_know_no_scale(search, what):
+    rng = np.random.default_rng(0)
+    x, atoms = rng.standard_normal((1, 1, 24)), unit_atoms(rng, 3, 1, 5)
+    expected = SEARCHES[search](x, csc.Dictionary(atoms), 1.0)
+    for c in (1e-6, 1e-3, 1e3, 1e6):
+        on, of = (c, 1) if what == "signals" else (1, c)
+        found = SEARCHES[search](on * x, csc.Dictionary(of * atoms), on)
+        assert found.problem.penalty.lmbda == pytest.approx(
+            expected.problem.penalty.lmbda * on * of, rel=1e-6
+        )
+        np.testing.assert_allclose(found.codes * of / on, expected.codes, atol=1e-6)
