@@ -16,7 +16,13 @@ class Relative:
     """A penalty strength given as a fraction of the smallest one that silences all codes.
 
     ``Relative(0.1)`` stands for ``0.1 * lmbda_max``, where ``lmbda_max`` belongs to the
-    signals at hand (a whole batch shares one).
+    signals at hand (a whole batch shares one) and to the atoms they meet.
+
+    A learner resolves it once, with its initial atoms, which correlate less with the signals than
+    learned ones will: of these, the strength is a smaller fraction (on a series, 0.2 was 0.03 of
+    theirs). Where the fraction should be that of learned atoms, learn twice: ``fit``, then set
+    ``lmbda`` to ``0.1 * csc.lmbda_max(X, learner.dictionary_)`` and go on with ``warm_start=True``;
+    or ask for a number of codes by `TargetSparsity`.
 
     Parameters
     ----------

@@ -318,6 +318,12 @@ class DictionaryLearning(Learner):
         check_instance("constraint", self.constraint, "project", "csc.UnitBall()")
         if self.penalty is not None:
             check_instance("penalty", self.penalty, "prox", "csc.L1(0.1)")
+        weights = getattr(self.penalty, "weights", None)
+        if np.ndim(weights) == 2 + len(self.atom_shape) and len(weights) > 1:
+            raise ValueError(
+                f"penalty weights of shape {weights.shape} differ between signals, but batches "
+                "change; give one weight an atom, (K, 1, ...)"
+            )
         if self.homeostasis is not None:
             check_instance("homeostasis", self.homeostasis, "goal", "csc.HomeostaticGain()")
 
@@ -353,12 +359,6 @@ class DictionaryLearning(Learner):
     def _resolved(self, signals, atoms):
         """The penalty with its strength in numbers, after a check that it suits any batch."""
         penalty = self._asked()
-        weights = getattr(penalty, "weights", None)
-        if weights is not None and weights.ndim == atoms.ndim and len(weights) > 1:
-            raise ValueError(
-                f"penalty weights of shape {weights.shape} differ between signals, but batches "
-                "change; give one weight an atom, (K, 1, ...)"
-            )
         D = self._dictionary(atoms)
         which, window = np.arange(len(signals)), None
         if isinstance(penalty.lmbda, TargetSparsity):
