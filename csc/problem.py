@@ -341,6 +341,8 @@ class Problem:
         weights = self._atom_weights(self.penalty)
         if weights is None:
             return None
+        if self.penalty.weights is None:
+            return weights.dtype.type(self.penalty.lmbda) * weights
         return finite_prices(self.penalty.lmbda, weights, self.dictionary.atoms, self.x)
 
     def _atom_weights(self, penalty):

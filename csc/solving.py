@@ -24,7 +24,7 @@ from csc.sparse import SparseCodes
 from csc.strengths import Relative, warn_of_zero_codes
 from csc.types import Array, ArrayLike, Codes, Mode, Solver, Stride
 
-ARRAYS = 10  # as large as the codes that a dense solver holds at once (signals: a sparse one)
+ARRAYS = 11  # as large as the codes that a dense solver holds at once (signals: a sparse one)
 CERTIFICATE = 6  # the same in float64, while a solution is certified
 
 

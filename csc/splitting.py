@@ -86,5 +86,6 @@ def layer_scales(dictionary):
 
 
 def energy(a):
-    """``||a||^2``, summed in float64."""
-    return float((a * a).sum(dtype="float64"))
+    """``||a||^2``, without an array of squares."""
+    flat = a.reshape(-1)
+    return float(flat @ flat)

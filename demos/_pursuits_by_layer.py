@@ -1,5 +1,6 @@
 """Which pursuit finds the codes of all layers of a convolutional cascade, at several noises."""
 
+import warnings
 from time import perf_counter
 
 import numpy as np
@@ -20,9 +21,11 @@ def thresholding(D, x, strengths):
 
 def layered_basis_pursuit(D, x, strengths):
     codes = []
-    for layer, lmbda in zip(D.layers, strengths, strict=True):
-        x = csc.solve(csc.Problem(x, layer, csc.L1(lmbda)), tol=1e-4).codes
-        codes.append(x)
+    with warnings.catch_warnings():  # a strength that leaves no codes is one of those tried
+        warnings.filterwarnings("ignore", "all codes are zero")
+        for layer, lmbda in zip(D.layers, strengths, strict=True):
+            x = csc.solve(csc.Problem(x, layer, csc.L1(lmbda)), tol=1e-4).codes
+            codes.append(x)
     return codes
 
 

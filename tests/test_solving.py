@@ -190,8 +190,8 @@ X, D = np.ones((1, 1, 5)), csc.Dictionary(np.ones((2, 1, 3)))
     [
         (lambda: csc.Problem(X, np.ones((2, 1, 3)), csc.L1(1.0)), TypeError, "csc.Dictionary"),
         (lambda: csc.Problem(X.astype("f4"), D, csc.L1(1.0)), TypeError, "one precision"),
-        (lambda: csc.Problem(X * np.nan, D, csc.L1(1.0)), ValueError, "pass a mask"),
-        (lambda: csc.Problem(X * np.nan, D, csc.L1(1.0), X), ValueError, "mask to 0 there"),
+        (lambda: csc.Problem(X * np.nan, D, csc.L1(1.0)), ValueError, "x is NaN"),
+        (lambda: csc.Problem(X * np.nan, D, csc.L1(1.0), X), ValueError, "mask is 0 or x is NaN"),
         (lambda: csc.Dictionary(D.atoms * np.nan), ValueError, "atoms holds NaN; find out"),
         (
             lambda: csc.MultiLayerProblem(X * np.inf, csc.MultiLayerDictionary([D]), [csc.L1(1.0)]),
@@ -199,7 +199,7 @@ X, D = np.ones((1, 1, 5)), csc.Dictionary(np.ones((2, 1, 3)))
             "x holds inf; clean it: problems of several layers know no masks",
         ),
         (lambda: csc.Problem(X, D, csc.L1(1.0), 2 * X), ValueError, "mask must hold only 0"),
-        (lambda: csc.Problem(X, D, csc.L1(1.0), 0 * X), ValueError, "0 everywhere"),
+        (lambda: csc.Problem(X, D, csc.L1(1.0), 0 * X), ValueError, "everywhere mask is 0"),
         (lambda: csc.Problem(X, D, csc.L1(1.0), np.ones(4)), ValueError, "does not broadcast"),
         (lambda: csc.Problem(X, D, csc.L1(1.0, np.ones((3, 1)))), ValueError, "weights of shape"),
         (lambda: csc.solve(X), TypeError, "csc.Problem"),
