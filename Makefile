@@ -35,7 +35,7 @@ packages: $(BIN)/python
 	  (cd build && clean/bin/python -c "$(USE)") || exit 1; \
 	done
 	build/clean/bin/python -m pip install --quiet --disable-pip-version-check mypy
-	cd build && clean/bin/python -m mypy --strict ../tests/typed_use.py
+	cd build && clean/bin/python -m mypy --strict ../tests/project/typed_use.py
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .

@@ -5,10 +5,10 @@ from functools import reduce
 
 import numpy as np
 
-from csc._device import namespace
-from csc._inputs import check_real
-from csc._validate import check_count, check_number
-from csc.types import Array
+from csc._arrays import check_real
+from csc._backend import namespace
+from csc._typing import Array
+from csc._validation import check_count, check_number
 
 BISECTIONS = 60  # of the multiplier of an ellipsoid: more than float64 can tell apart
 
@@ -22,12 +22,12 @@ def _norms(atoms):
 class Constraint:
     """A closed set of atoms; ``project`` maps atoms ``(K, C, *s)`` to the nearest in it."""
 
-    def __and__(self, other: "Constraint") -> "Both":
-        return Both(self, other)
+    def __and__(self, other: "Constraint") -> "Intersection":
+        return Intersection(self, other)
 
 
 @dataclass(frozen=True)
-class Both(Constraint):
+class Intersection(Constraint):
     """``first & second``: projects onto the one, then onto the other.
 
     That is the projection onto the intersection for a subspace (``ZeroMean``) followed by a
@@ -49,7 +49,7 @@ class UnitBall(Constraint):
     Examples
     --------
     >>> import numpy as np, csc
-    >>> csc.UnitBall().project(np.array([[[3.0, 4.0]], [[0.3, 0.4]]]))
+    >>> csc.constraints.UnitBall().project(np.array([[[3.0, 4.0]], [[0.3, 0.4]]]))
     array([[[0.6, 0.8]],
            [[0.3, 0.4]]])
     """
@@ -67,7 +67,7 @@ class UnitSphere(Constraint):
     Examples
     --------
     >>> import numpy as np, csc
-    >>> csc.UnitSphere().project(np.array([[[0.3, 0.4]], [[0.0, 0.0]]]))
+    >>> csc.constraints.UnitSphere().project(np.array([[[0.3, 0.4]], [[0.0, 0.0]]]))
     array([[[0.6, 0.8]],
            [[0. , 0. ]]])
     """
@@ -86,7 +86,7 @@ class ZeroMean(Constraint):
     Examples
     --------
     >>> import numpy as np, csc
-    >>> (csc.ZeroMean() & csc.UnitBall()).project(np.array([[[1.0, 3.0]]])).round(3)
+    >>> (csc.constraints.ZeroMean() & csc.constraints.UnitBall()).project(np.array([[[1.0, 3.0]]])).round(3)
     array([[[-0.707,  0.707]]])
     """
 
@@ -103,7 +103,7 @@ class NonNegative(Constraint):
     Examples
     --------
     >>> import numpy as np, csc
-    >>> (csc.NonNegative() & csc.UnitBall()).project(np.array([[[-1.0, 3.0, 4.0]]]))
+    >>> (csc.constraints.NonNegative() & csc.constraints.UnitBall()).project(np.array([[[-1.0, 3.0, 4.0]]]))
     array([[[0. , 0.6, 0.8]]])
     """
 
@@ -126,7 +126,7 @@ class SparseAtoms(Constraint):
     Examples
     --------
     >>> import numpy as np, csc
-    >>> csc.SparseAtoms(2).project(np.array([[[1.0, -3.0, 2.0]]]))
+    >>> csc.constraints.SparseAtoms(2).project(np.array([[[1.0, -3.0, 2.0]]]))
     array([[[ 0., -3.,  2.]]])
     """
 
@@ -161,7 +161,7 @@ class Separable(Constraint):
     Examples
     --------
     >>> import numpy as np, csc
-    >>> csc.Separable().project(np.array([[[[2.0, 0.0], [0.0, 1.0]]]]))
+    >>> csc.constraints.Separable().project(np.array([[[[2.0, 0.0], [0.0, 1.0]]]]))
     array([[[[2., 0.],
              [0., 0.]]]])
     """
@@ -190,7 +190,7 @@ class TaperedBall(Constraint):
     Examples
     --------
     >>> import numpy as np, csc
-    >>> csc.TaperedBall(1.0).project(np.full((1, 1, 5), 4.0)).round(2)
+    >>> csc.constraints.TaperedBall(1.0).project(np.full((1, 1, 5), 4.0)).round(2)
     array([[[0.  , 0.23, 0.77, 0.23, 0.  ]]])
     """
 

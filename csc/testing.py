@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from csc._device import namespace
-from csc.types import Array, Extents, Penalty, Rng
+from csc._backend import namespace
+from csc._typing import Array, Extents, Penalty, Rng
 
 
 def dot_test(dictionary: Any, signal_extents: Extents, n_signals: int = 2, rng: Rng = None) -> None:

@@ -32,7 +32,7 @@ def learn_atoms(n_atoms, side, sigma, *, without=None, lmbda=1.0):
     X = csc.images.extract_patches(details, (side, side), n=20_000, rng=0)
     X = (X / X.std()).astype("float32")
     learner = csc.DictionaryLearning(n_atoms, (side, side), lmbda, max_iter=5, random_state=0)
-    return csc.UnitSphere().project(learner.fit(X).atoms_)
+    return csc.constraints.UnitSphere().project(learner.fit(X).atoms_)
 
 
 def psnr(truth, estimate):

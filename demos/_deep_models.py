@@ -41,7 +41,10 @@ def learn(x, layers, n_nonzero, lmbda, seed, batch, passes):
 
 def layered(atoms, D, n_nonzero):
     """Layers like those of D, of other atoms made sparse."""
-    rules = [csc.UnitSphere(), *(csc.SparseAtoms(n) & csc.UnitSphere() for n in n_nonzero)]
+    rules = [
+        csc.constraints.UnitSphere(),
+        *(csc.constraints.SparseAtoms(n) & csc.constraints.UnitSphere() for n in n_nonzero),
+    ]
     return csc.MultiLayerDictionary(
         csc.Dictionary(rule.project(d).astype(old.dtype), "full", old.stride)
         for rule, d, old in zip(rules, atoms, D.layers, strict=True)
@@ -64,7 +67,7 @@ def models_of(x, layers, n_nonzero, seed, passes):
         "one layer": flat.atoms_,
         "one layer, random": rng.standard_normal(flat.atoms_.shape).astype("float32"),
     }
-    norm = csc.UnitSphere().project  # or a code of long atoms would be cheaper
+    norm = csc.constraints.UnitSphere().project  # or a code of long atoms would be cheaper
     return model, {key: csc.Dictionary(norm(d), "full", whole.stride) for key, d in atoms.items()}
 
 
@@ -72,7 +75,7 @@ def terms(x, D, counts):
     """Relative error of M greedily found codes, for these M."""
     problem, curve, z = csc.Problem(x, D, csc.L0(0.0)), [], None
     for m in counts:
-        solver = csc.OMP(m) if problem.is_patch else csc.ConvOMP(m)
+        solver = csc.solvers.OMP(m) if problem.is_patch else csc.solvers.ConvOMP(m)
         z = csc.solve(problem, solver, init=None if problem.is_patch else z).z
         curve.append(float((problem.residual(z) ** 2).sum() / (x * x).sum()))
     return curve

@@ -30,10 +30,10 @@ def models(train, choices, seed):
     yield "pixels", classified(train, [lambda x: x.flatten(1)])
     cnn = network(train, choices.atoms, side, stride)
     yield "CNN, trained on labels", Model(cnn)
-    filters = csc.UnitSphere().project(cnn[0].weight.detach().numpy())
+    filters = csc.constraints.UnitSphere().project(cnn[0].weight.detach().numpy())
     noise = np.random.default_rng(seed).standard_normal(filters.shape)
     sources = {
-        "random": csc.UnitSphere().project(noise),
+        "random": csc.constraints.UnitSphere().project(noise),
         "from photographs": from_photographs(choices.atoms, side, seed),
         "from the digits": from_signals(x, choices.atoms, side, seed),
         "of the CNN": filters,
@@ -147,7 +147,7 @@ def from_signals(x, n_atoms, side, seed, n=200):
     learner = csc.DictionaryLearning(
         n_atoms, (side, side), penalty=penalty, batch_size=50, max_iter=4, random_state=seed
     )
-    return csc.UnitSphere().project(learner.fit(x[:n]).atoms_)
+    return csc.constraints.UnitSphere().project(learner.fit(x[:n]).atoms_)
 
 
 def second_layer(x, atoms, choices, stride, seed):

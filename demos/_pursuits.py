@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from csc.samplers import sparse_cascade
+from csc.datasets import sparse_cascade
 
 
 def noisy(x, snr, rng):

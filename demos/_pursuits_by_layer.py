@@ -6,7 +6,7 @@ from time import perf_counter
 import numpy as np
 
 import csc
-from csc.samplers import sparse_cascade, sparse_signals
+from csc.datasets import sparse_cascade, sparse_signals
 from demos._pursuits import dB, errors, noisy
 
 EXTENT, CODES = 80, 4  # samples of a signal, and its deepest codes
@@ -31,14 +31,14 @@ def layered_basis_pursuit(D, x, strengths):
 
 def projection(D, x, strengths):  # noqa: ARG001  no strength
     problem = csc.MultiLayerProblem(x, D, [csc.L1(0.0)] * 2)
-    return csc.solve(problem, csc.ProjectionPursuit((None, None), n_nonzero=CODES)).codes
+    return csc.solve(problem, csc.solvers.ProjectionPursuit((None, None), n_nonzero=CODES)).codes
 
 
 def basis_pursuit(solver, most):
     def run(D, x, strengths):
         problem = csc.MultiLayerProblem(x, D, [csc.L1(lmbda) for lmbda in strengths])
         codes = csc.solve(problem, solver, tol=1e-2, max_iter=most).codes
-        return problem.chain(codes[-1])[1:]  # of ML-FISTA they are not a chain yet
+        return problem.synthesize_all(codes[-1])[1:]  # of ML-FISTA they are not a chain yet
 
     return run
 
@@ -47,7 +47,7 @@ def holistic(D, x, strengths):
     problem = csc.MultiLayerProblem(x, D, [csc.L1(0.0), csc.L1(strengths[1])])
     size = int(np.prod(problem.code_shapes[0][1:]))
     zeros = size - CODES * int((D.layers[1].atoms != 0).sum(axis=(1, 2)).max())
-    solver = csc.HolisticPursuit(zeros, per_round=-(-zeros // 4), tol=1e-2, max_sweeps=40)
+    solver = csc.solvers.HolisticPursuit(zeros, per_round=-(-zeros // 4), tol=1e-2, max_sweeps=40)
     return csc.solve(problem, solver).codes
 
 
@@ -55,8 +55,8 @@ METHODS = {  # and whether the layers have strengths of their own, tuned one aft
     "layered thresholding": (thresholding, True),
     "layered basis pursuit": (layered_basis_pursuit, True),
     "projection pursuit": (projection, None),
-    "ML-FISTA": (basis_pursuit(csc.MLFISTA(0.1), 400), False),
-    "ML-ADMM": (basis_pursuit(csc.MLADMM(cg_steps=6), 100), False),
+    "ML-FISTA": (basis_pursuit(csc.solvers.MLFISTA(0.1), 400), False),
+    "ML-ADMM": (basis_pursuit(csc.solvers.MLADMM(cg_steps=6), 100), False),
     "holistic pursuit": (holistic, False),
 }
 

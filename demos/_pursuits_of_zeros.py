@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 import csc
-from csc.samplers import cosparse_signals, sparse_signals
+from csc.datasets import cosparse_signals, sparse_signals
 from demos._pursuits import dB, errors, matrices, noisy
 
 FRACTIONS = (1.0, 0.1, 0.01)
@@ -18,10 +18,10 @@ def convergence(steps, rng):
     x, _ = noisy(sparse_signals(D, 8, (50,), amplitudes=(0.2, 1.0), rng=rng).x, 20, rng)
     problem = csc.MultiLayerProblem(x, D, [csc.L1(0.05)] * 2)
     best = csc.solve(problem, tol=1e-12)
-    runs = {f"ML-ISTA {f:g}": csc.MLISTA(f) for f in FRACTIONS}
-    runs |= {f"ML-FISTA {f:g}": csc.MLFISTA(f) for f in FRACTIONS}
+    runs = {f"ML-ISTA {f:g}": csc.solvers.MLISTA(f) for f in FRACTIONS}
+    runs |= {f"ML-FISTA {f:g}": csc.solvers.MLFISTA(f) for f in FRACTIONS}
     curves = {}
-    for name, solver in {**runs, "ML-ADMM": csc.MLADMM()}.items():
+    for name, solver in {**runs, "ML-ADMM": csc.solvers.MLADMM()}.items():
         most = steps if name in runs else 200
         history = csc.solve(problem, solver, tol=0.0, max_iter=most).history
         curves[name] = [[p.n_iter, p.seconds, (p.objective - best.objective) / best.objective]
@@ -41,7 +41,9 @@ def at_noise_level(x, D, zeros, sigma, rounds=6):
         lmbda = np.exp((low + high) / 2)
         penalty = csc.L1(1.0, lmbda[:, None, None])
         problem = csc.MultiLayerProblem(x, D, [csc.L1(0.0), penalty])
-        solver = csc.HolisticPursuit(zeros, rho=float(np.median(lmbda)), tol=1e-3, max_sweeps=400)
+        solver = csc.solvers.HolisticPursuit(
+            zeros, rho=float(np.median(lmbda)), tol=1e-3, max_sweeps=400
+        )
         mid, codes = csc.solve(problem, solver).codes
         fits = ((x - D(codes)) ** 2).sum(axis=(1, 2)) < target
         low, high = np.where(fits, (low + high) / 2, low), np.where(fits, high, (low + high) / 2)

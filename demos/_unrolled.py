@@ -1,6 +1,6 @@
 """The pursuits of `csc` as PyTorch programs of fixed length, for gradients through the solver.
 
-Every step is one of `csc.FISTA` or `csc.MLFISTA` without restarts, from zero, with the same step
+Every step is one of `csc.solvers.FISTA` or `csc.solvers.MLFISTA` without restarts, from zero, with the same step
 sizes; the tests hold them together. Codes are not negative, so one step is a layer with ReLU.
 """
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import csc
-from csc.geometry import MODES
+from csc.operators import MODES
 from demos._common import blank, crop, high_pass, learn_atoms, write
 from demos._options import at_most, folder, real, shortest, whole
 

@@ -62,8 +62,10 @@ def options(arguments):
 def first_layer(choices):
     """Filters of a trained network, red first."""
     if choices.layer is None:
-        return {REFERENCE: csc.load_first_layer("resnet50_thin", order="RGB")}
-    return {f"CNN ({choices.layer.stem})": csc.load_first_layer(choices.layer, channels="RGB")}
+        return {REFERENCE: csc.interop.load_first_layer("resnet50_thin", order="RGB")}
+    return {
+        f"CNN ({choices.layer.stem})": csc.interop.load_first_layer(choices.layer, channels="RGB")
+    }
 
 
 def gathered(choices):
@@ -115,12 +117,12 @@ def main(arguments=None):
         print(f"left out: {sentence}")
     rng, n = np.random.default_rng(choices.seed), choices.bootstrap
     described = [
-        csc.describe_filters(found, name=name, n_bootstrap=n, rng=rng)
+        csc.analysis.describe_filters(found, name=name, n_bootstrap=n, rng=rng)
         for name, found in sets.items()
     ]
     cnn = next((d for d in described if d.name.startswith("CNN")), described[-1])
     beside = {
-        one.name: csc.compare_filters(one, cnn, n_bootstrap=n, rng=rng)
+        one.name: csc.analysis.compare_filters(one, cnn, n_bootstrap=n, rng=rng)
         for one in described
         if one is not cnn
     }

@@ -1,7 +1,7 @@
 """A CNN's forward pass is one step of a pursuit: its weights as a multi-layer dictionary.
 
 A small network (three convolutions with ReLU, a linear head) learns to tell handwritten digits.
-Its weights, read by `csc.from_torch`, are a multi-layer dictionary D and thresholds beta, and its
+Its weights, read by `csc.interop.from_torch`, are a multi-layer dictionary D and thresholds beta, and its
 forward pass is layered thresholding ``z = max(D^T x - beta, 0)`` [1]: one proximal-gradient step
 from zero, of length 1, on the lasso of each layer
 
@@ -79,7 +79,7 @@ def draw(x, found, D, rows):
     for row, steps in zip(axes, (1, EXACT), strict=False):
         for i, (ax, z) in enumerate(zip(row[1:], found[steps], strict=True), 1):
             sheet = z[0][:, None] if z[0].size > len(z[0]) else z[0].reshape(1, 1, 8, -1)
-            ax.imshow(csc.plot.tile(sheet, scale=np.full(len(sheet), z[0].max())), cmap="gray")
+            ax.imshow(csc.plot.montage(sheet, scale=np.full(len(sheet), z[0].max())), cmap="gray")
             title = f"codes of layer {i}, {'one step' if steps == 1 else EXACT}"
             ax.set(title=title, xticks=[], yticks=[])
     for i, ax in enumerate(axes[2, 1:], 1):
@@ -132,7 +132,7 @@ def main(arguments=None):
     free = trained(x, labels, choices.epochs, bounded=False)
     with torch.inference_mode():
         theirs, of_free = (net(torch.tensor(x_test)).numpy() for net in (body, free[0]))
-    D, thresholds = csc.from_torch(body)
+    D, thresholds = csc.interop.from_torch(body)
     ours = D.forward(x_test, thresholds, rule="relu")[-1]
     D, thresholds, factors = balanced(D, thresholds, x.shape[2:])
     codes = D.forward(x_test, thresholds, rule="relu")

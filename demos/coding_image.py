@@ -67,7 +67,7 @@ def main(arguments=None):
     D = csc.Dictionary(atoms)
     problem = csc.Problem(x[None, None], D, csc.L1(csc.Relative(choices.fraction)))
     curves, solutions = {}, {}
-    solvers = {"working set": csc.WorkingSet(0.1), "FISTA": csc.FISTA()}
+    solvers = {"working set": csc.solvers.WorkingSet(0.1), "FISTA": csc.solvers.FISTA()}
     for name, solver in solvers.items():
         curves[name], solutions[name] = gap_curve(problem, solver, 1e-5)
         seconds, gap = curves[name][-1]

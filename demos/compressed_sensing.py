@@ -49,9 +49,9 @@ def recovered(n, m, k, draws, rng):
     spikes = np.zeros((draws, n, 1))
     for z in spikes:
         z[rng.choice(n, k, replace=False), 0] = rng.standard_normal(k)
-    D = csc.Measured(csc.Dictionary(np.eye(n)[:, None]), gaussian(m, n, rng), (n,))
+    D = csc.MeasuredDictionary(csc.Dictionary(np.eye(n)[:, None]), gaussian(m, n, rng), (n,))
     problem = csc.Problem(D(spikes), D, csc.L1(csc.Relative(1e-4)))
-    codes = csc.solve(problem, csc.GreedyFISTA(), tol=1e-4, max_iter=1500).codes
+    codes = csc.solve(problem, csc.solvers.GreedyFISTA(), tol=1e-4, max_iter=1500).codes
     errors = np.linalg.norm(codes - spikes, axis=1) / np.linalg.norm(spikes, axis=1)
     return float((errors < FOUND).mean())
 
@@ -76,8 +76,10 @@ def photograph(side, fractions, rng):
     for fraction in fractions:
         A = gaussian(int(fraction * side**2), side**2, rng)
         y = (A @ truth.ravel())[None]
-        problem = csc.Problem(y, csc.Measured(D, A, truth.shape), csc.L1(csc.Relative(1e-4)))
-        sparse = csc.solve(problem, csc.GreedyFISTA(), tol=1e-3, max_iter=500)
+        problem = csc.Problem(
+            y, csc.MeasuredDictionary(D, A, truth.shape), csc.L1(csc.Relative(1e-4))
+        )
+        sparse = csc.solve(problem, csc.solvers.GreedyFISTA(), tol=1e-3, max_iter=500)
         sparse = sparse.reconstruction()[0, 0]
         plain = np.linalg.lstsq(A, y[0], rcond=None)[0].reshape(truth.shape)
         pictures[fraction] = sparse

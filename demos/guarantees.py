@@ -2,10 +2,10 @@
 
 For random dictionaries, and for atoms learned from photographs, in convolution and as patches: the
 mutual coherence, the least one that such a dictionary can have (Welch), and below how many codes
-that meet in a stripe the theorems of `csc.guarantees` hold. A limit of 2 or less allows single
+that meet in a stripe the theorems of `csc.theory` hold. A limit of 2 or less allows single
 atoms without a neighbour. Then the codes of a photograph on the learned atoms: their stripe norm.
 
-Writes ``guarantees.png`` and ``guarantees.json``.
+Writes ``theory.png`` and ``theory.json``.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 import csc
-from csc import guarantees
+from csc import theory
 from demos._common import blank, crop, high_pass, learn_atoms, write
 from demos._options import at_most, folder, shortest, whole
 
@@ -23,7 +23,7 @@ def dictionaries(rng):
     """Names and dictionaries, those of least coherence first."""
 
     def random(*shape, stride=1):
-        atoms = csc.UnitSphere().project(rng.standard_normal(shape))
+        atoms = csc.constraints.UnitSphere().project(rng.standard_normal(shape))
         return csc.Dictionary(atoms, stride=stride)
 
     learned = learn_atoms(64, 8, 3.0).astype("float64")
@@ -40,12 +40,12 @@ def dictionaries(rng):
 
 def limits(D):
     """Coherence, and what it allows."""
-    mu = guarantees.mutual_coherence(D)
-    least = guarantees.welch_bound(D.n_atoms, D.extents, D.atoms.shape[1], D.stride)
+    mu = theory.mutual_coherence(D)
+    least = theory.welch_bound(D.n_atoms, D.extents, D.atoms.shape[1], D.stride)
     return {
         "coherence": mu, "welch_bound": least,
-        "uniqueness": guarantees.uniqueness(mu, 1).limit,
-        "basis_pursuit": guarantees.basis_pursuit_stability(mu, 1, 0.0).limit,
+        "uniqueness": theory.uniqueness(mu, 1).limit,
+        "basis_pursuit": theory.basis_pursuit_stability(mu, 1, 0.0).limit,
     }  # fmt: skip
 
 
@@ -77,7 +77,7 @@ def main(arguments=None):
     x = high_pass(crop(choices.side).astype("float64"), 3.0)[None, None]
     for fraction in (0.5, 0.3, 0.1):
         z = csc.solve(csc.Problem(x, D, csc.L1(csc.Relative(fraction)))).codes
-        stripes[fraction] = int(guarantees.stripe_norm(z, D)[0])
+        stripes[fraction] = int(theory.stripe_norm(z, D)[0])
         print(f"a photograph at {fraction} lmbda_max: {stripes[fraction]} codes in a stripe")
     numbers = {"dictionaries": rows, "stripe_norm_of_a_photograph": stripes}
     write(draw(rows), numbers, choices.out, "guarantees")

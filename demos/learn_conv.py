@@ -18,7 +18,7 @@ from time import perf_counter
 import numpy as np
 
 import csc
-from csc.receptive_fields import band_pass_noise, fit_gabor, frequency_band
+from csc.analysis.receptive_fields import band_pass_noise, fit_gabor, frequency_band
 from demos._common import blank, write
 from demos._options import at_most, folder, real, shortest, whole
 
@@ -107,7 +107,7 @@ def sort_out(atoms):
 
 def twins(atoms):
     """Part of the atoms that have a shifted double among the others."""
-    unit = csc.UnitSphere().project(atoms.astype("float64"))
+    unit = csc.constraints.UnitSphere().project(atoms.astype("float64"))
     cosines = abs(csc.Dictionary(unit).gram()).max(axis=(2, 3))
     np.fill_diagonal(cosines, 0)
     return float((cosines.max(axis=1) > TWINS).mean())

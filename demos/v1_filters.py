@@ -123,7 +123,7 @@ def main(arguments=None):
     except (OSError, ValueError) as error:  # they say what is wrong and what mends it
         sys.exit(f"{error}")
     learned = perf_counter()
-    report = csc.receptive_fields.analyse(learner.atoms_, rng=choices.seed)
+    report = csc.analysis.receptive_fields.analyse(learner.atoms_, rng=choices.seed)
     choices.out.mkdir(parents=True, exist_ok=True)
     picture, numbers = choices.out / "v1_filters.png", choices.out / "v1_filters.json"
     figure(learner, report).savefig(picture, dpi=110)

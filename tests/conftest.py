@@ -3,12 +3,11 @@
 import sys
 from functools import cache
 
-import fake_cupy
-import host_cuda
 import numpy as np
 import pytest
 
 import csc
+from doubles import fake_cupy, host_cuda
 
 RTOL = {"float32": 2e-5, "float64": 1e-12}  # of results whose sums are short
 

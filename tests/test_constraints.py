@@ -4,11 +4,11 @@ import pytest
 import csc
 
 CONSTRAINTS = [
-    csc.UnitBall(),
-    csc.UnitSphere(),
-    csc.ZeroMean(),
-    csc.ZeroMean() & csc.UnitBall(),
-    csc.ZeroMean() & csc.UnitSphere(),
+    csc.constraints.UnitBall(),
+    csc.constraints.UnitSphere(),
+    csc.constraints.ZeroMean(),
+    csc.constraints.ZeroMean() & csc.constraints.UnitBall(),
+    csc.constraints.ZeroMean() & csc.constraints.UnitSphere(),
 ]
 
 
@@ -32,8 +32,8 @@ def test_projecting_twice_changes_nothing_and_keeps_precision(constraint, dtype,
 
 def test_sets_are_what_they_say(rng):
     atoms = 3 * rng.standard_normal((6, 2, 4, 4))
-    flat = (csc.ZeroMean() & csc.UnitSphere()).project(atoms)
+    flat = (csc.constraints.ZeroMean() & csc.constraints.UnitSphere()).project(atoms)
     np.testing.assert_allclose(flat.sum(axis=(2, 3)), 0, atol=1e-12)
     np.testing.assert_allclose((flat**2).sum(axis=(1, 2, 3)), 1)
     inside = 0.1 * atoms / 30
-    np.testing.assert_array_equal(csc.UnitBall().project(inside), inside)
+    np.testing.assert_array_equal(csc.constraints.UnitBall().project(inside), inside)

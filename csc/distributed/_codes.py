@@ -8,10 +8,10 @@ from uuid import uuid4
 
 import numpy as np
 
-from csc.distributed._boxes import together
-from csc.distributed._cluster import Keys, each, submit
-from csc.sparse import SparseCodes
-from csc.types import File
+from csc._typing import File
+from csc.distributed._client import Keys, each, submit
+from csc.distributed._partition import together
+from csc.operators import SparseCodes
 
 
 @dataclass(frozen=True, eq=False)

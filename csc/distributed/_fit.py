@@ -2,13 +2,11 @@
 
 from typing import Any
 
-from csc.distributed import _work
-from csc.distributed._cluster import each, submit, task
+from csc.distributed import _tasks as _work
+from csc.distributed._client import each, submit, task
 from csc.distributed._codes import DaskCodes
-from csc.distributed._signals import DaskSignals
-from csc.learn.dictionary_learning import DictionaryLearning
-from csc.learn.multilayer import MultiLayerDictionaryLearning
-from csc.learn.plan import Plan
+from csc.distributed._dask_data import DaskSignals
+from csc.learning import DictionaryLearning, MemoryPlan, MultiLayerDictionaryLearning
 
 
 def fit(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> Any:
@@ -26,7 +24,7 @@ def fit(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> Any:
     asks for them; each step of an update then asks the workers for their slope.
 
     Signals stay in the memory of the workers if there is room for them and their codes (see
-    `plan`); else they are read from their source in each pass.
+    `memory_plan`); else they are read from their source in each pass.
 
     Parameters
     ----------
@@ -71,12 +69,12 @@ def fit(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> Any:
     deep = isinstance(learner, MultiLayerDictionaryLearning) and learner.pretrain
     learners = [learner, *learner.layers[:1]] if deep else [learner]
     whole = all(_looks_at_all(own, signals) for own in learners)
-    signals.settle(learner.plan(signals), whole)
+    signals.settle(learner.memory_plan(signals), whole)
     return learner.fit(signals)
 
 
-def plan(learner: Any, X: Any, *, client: Any = None) -> Plan:
-    """`Plan` of the memory that ``fit(learner, X)`` takes on each worker; nothing is learned.
+def memory_plan(learner: Any, X: Any, *, client: Any = None) -> MemoryPlan:
+    """`MemoryPlan` of the memory that ``fit(learner, X)`` takes on each worker; nothing is learned.
 
     Parameters as in `fit`.
 
@@ -87,12 +85,12 @@ def plan(learner: Any, X: Any, *, client: Any = None) -> Plan:
     >>> from dask.distributed import Client
     >>> learner = csc.DictionaryLearning(64, (8, 8), lmbda=0.1)
     >>> with Client(processes=False, dashboard_address=":0", memory_limit="2GB") as client:
-    ...     plan = csc.distributed.plan(learner, da.zeros((500, 1, 512, 512), dtype="float32"))
+    ...     plan = csc.distributed.memory_plan(learner, da.zeros((500, 1, 512, 512), dtype="float32"))
     >>> plan.signals, plan.fits
     (524288000, False)
     """
     _check(learner)
-    return learner.plan(DaskSignals(X, None, client))
+    return learner.memory_plan(DaskSignals(X, None, client))
 
 
 def transform(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> DaskCodes:

@@ -7,10 +7,23 @@ The road from pictures to the signals ``(N, C, *S)`` that the rest of `csc` work
 >>> whitened = [whiten(photograph.pixels, variance=0.1) for photograph in photographs]
 >>> extract_patches(whitened, (12, 12), n=1000, border=4, rng=0).shape
 (1000, 1, 12, 12)
+
+Here: reading (``_files.py``, ``_photographs.py``), patches, whitening and contrast.
+
+May import: the modules of `csc` whose names begin with ``_``.
+
+A new preprocessing step: a function on ``(N, C, H, W)`` in a file of its own.
 """
 
 from csc.images._patches import extract_patches, reassemble
-from csc.images._photographs import Photograph, load_folder, natural, stream_folder
+from csc.images._photographs import (
+    Photograph,
+    load_folder,
+    natural,
+    picture_files,
+    read_picture,
+    stream_folder,
+)
 from csc.images._whitening import ZCA, local_contrast_normalise, whiten
 
 __all__ = [

@@ -6,9 +6,9 @@ from math import prod
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from csc._inputs import split_masked
-from csc._validate import check_count, check_floats
-from csc.types import Array, ArrayLike, Extents, Rng, Stride
+from csc._arrays import split_masked
+from csc._typing import Array, ArrayLike, Extents, Rng, Stride
+from csc._validation import check_count, check_floats
 
 MASK = "numpy.ma.masked_invalid({}) leaves out the patches that touch it"
 

@@ -10,11 +10,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from csc._validate import check_choice, check_count
-from csc.html import WIDTH, card
+from csc._progress import counted
+from csc._repr_html import WIDTH, card
+from csc._typing import Array, File, Rng
+from csc._validation import check_choice, check_count
 from csc.images._files import SUFFIXES, decoded
-from csc.progress import counted
-from csc.types import Array, File, Rng
 
 _PACKAGES = {"scikit-image": "skimage", "scikit-learn": "sklearn"}
 # name: (shipped by, file inside that package, licence it states, is in colour)

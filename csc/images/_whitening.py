@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from scipy import fft, ndimage
 
-from csc._validate import check_choice, check_count, check_floats, check_number
-from csc.types import Array
+from csc._typing import Array
+from csc._validation import check_choice, check_count, check_floats, check_number
 
 FILL = (
     "the filter needs a value everywhere: fill the gaps, for example with "

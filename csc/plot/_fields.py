@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from csc._montage import COLOURS, montage
+from csc._typing import Array, Axes, Figure
+from csc.analysis.receptive_fields import check_images, unit_planes
 from csc.plot._axes import ATOMS, NULL, axes_of, matplotlib
 from csc.plot._models import dictionary
-from csc.receptive_fields._gabor import check_images, unit_planes
-from csc.sheet import COLOURS, tile
-from csc.types import Array, Axes, Figure
 
 
 def gabor_fits(atoms: Array, fit: Any, ax: Axes | None = None, *, n: int = 6) -> Axes:
@@ -31,7 +31,7 @@ def gabor_fits(atoms: Array, fit: Any, ax: Axes | None = None, *, n: int = 6) ->
     --------
     >>> import numpy as np, csc
     >>> atoms = np.random.default_rng(0).standard_normal((3, 1, 7, 7))
-    >>> fit = csc.receptive_fields.fit_gabor(atoms, n_starts=1)
+    >>> fit = csc.analysis.receptive_fields.fit_gabor(atoms, n_starts=1)
     >>> ax = csc.plot.gabor_fits(atoms, fit, n=1)
     """
     order, planes = np.argsort(fit.r2)[::-1], _fitted(atoms, fit)
@@ -41,7 +41,7 @@ def gabor_fits(atoms: Array, fit: Any, ax: Axes | None = None, *, n: int = 6) ->
     shown = planes[chosen]
     rows = np.concatenate([shown, rendered, shown - rendered])
     scale = np.tile(abs(shown).max(axis=(1, 2, 3)), 3)  # one for the column: rests look small
-    sheet = tile(rows, n_columns=len(chosen), scale=scale)
+    sheet = montage(rows, n_columns=len(chosen), scale=scale)
     ax = axes_of(ax)
     ax.imshow(sheet, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
     h, w = np.array(fit.shape) + 1
@@ -85,10 +85,10 @@ def receptive_field_shapes(fit: Any, ax: Axes | None = None) -> Axes:
     --------
     >>> import numpy as np, csc
     >>> atoms = np.random.default_rng(0).standard_normal((3, 1, 7, 7))
-    >>> fit = csc.receptive_fields.fit_gabor(atoms, n_starts=1)
+    >>> fit = csc.analysis.receptive_fields.fit_gabor(atoms, n_starts=1)
     >>> ax = csc.plot.receptive_field_shapes(fit)
     """
-    from csc.receptive_fields import MACAQUE, MACAQUE_EDGES
+    from csc.analysis.receptive_fields import MACAQUE, MACAQUE_EDGES
 
     ax, like = axes_of(ax), fit[fit.gabor_like]
     cells = ax.pcolormesh(MACAQUE_EDGES, MACAQUE_EDGES, MACAQUE, cmap="Greys", alpha=0.7)
@@ -125,7 +125,7 @@ def orientation_frequency(fit: Any, ax: Axes | None = None) -> Axes:
     --------
     >>> import numpy as np, csc
     >>> atoms = np.random.default_rng(0).standard_normal((3, 1, 7, 7))
-    >>> fit = csc.receptive_fields.fit_gabor(atoms, n_starts=1)
+    >>> fit = csc.analysis.receptive_fields.fit_gabor(atoms, n_starts=1)
     >>> ax = csc.plot.orientation_frequency(fit)
     """
     ax, like = axes_of(ax, projection="polar"), fit[fit.gabor_like]
@@ -142,7 +142,7 @@ def fit_quality(report: Any, ax: Axes | None = None) -> Axes:
 
     Parameters
     ----------
-    report : csc.receptive_fields.Report
+    report : csc.analysis.receptive_fields.Report
     ax : matplotlib axes, optional
 
     Returns
@@ -153,7 +153,7 @@ def fit_quality(report: Any, ax: Axes | None = None) -> Axes:
     --------
     >>> import numpy as np, csc
     >>> atoms = np.random.default_rng(0).standard_normal((3, 1, 7, 7))
-    >>> ax = csc.plot.fit_quality(csc.receptive_fields.analyse(atoms, rng=0))
+    >>> ax = csc.plot.fit_quality(csc.analysis.receptive_fields.analyse(atoms, rng=0))
     """
     ax = axes_of(ax)
     lines = [
@@ -180,7 +180,7 @@ def filter_sets(sets: Any, figure: Figure | None = None, *, sheets: bool = True)
     Parameters
     ----------
     sets : list of FilterSet
-        Of `csc.describe_filters`; three-channel ones are shown as red, green and blue.
+        Of `csc.analysis.describe_filters`; three-channel ones are shown as red, green and blue.
     figure : matplotlib figure, optional
         Where to draw; None makes one.
     sheets : bool
@@ -194,7 +194,7 @@ def filter_sets(sets: Any, figure: Figure | None = None, *, sheets: bool = True)
     --------
     >>> import numpy as np, csc
     >>> atoms = np.random.default_rng(0).standard_normal((3, 1, 7, 7))
-    >>> filters = csc.describe_filters(atoms, name="noise", rng=0, n_bootstrap=100)
+    >>> filters = csc.analysis.describe_filters(atoms, name="noise", rng=0, n_bootstrap=100)
     >>> figure = csc.plot.filter_sets([filters])
     """
     if figure is None:
@@ -245,7 +245,7 @@ def shown(described: Any) -> Array:
     --------
     >>> import numpy as np, csc
     >>> atoms = np.random.default_rng(0).standard_normal((3, 1, 7, 7))
-    >>> filters = csc.describe_filters(atoms, name="noise", rng=0, n_bootstrap=100)
+    >>> filters = csc.analysis.describe_filters(atoms, name="noise", rng=0, n_bootstrap=100)
     >>> csc.plot.shown(filters).shape
     (3, 1, 7, 7)
     """

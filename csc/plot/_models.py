@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from csc._validate import check_count, check_floats
+from csc._montage import montage, scaled
+from csc._typing import Axes
+from csc._validation import check_count, check_floats
 from csc.plot._axes import ATOMS, NULL, PALETTE, axes_of, check
-from csc.sheet import scaled, tile
-from csc.types import Axes
 
 SERIES = 3  # axes of (K, C, L)
 LONG = 4  # times its height, where a series fills a square with others
@@ -22,7 +22,7 @@ def dictionary(
 
     Pictures and volumes are a sheet, zero is mid-grey. A volume is the row of its slices along the
     first axis. One channel is grey, three are red, green and blue; of any other number each channel
-    has a sheet of its own (see `tile`). Series are curves on a grey line at zero, a colour a
+    has a sheet of its own (see `montage`). Series are curves on a grey line at zero, a colour a
     channel.
 
     Parameters
@@ -51,7 +51,7 @@ def dictionary(
     atoms = check_floats("atoms", _held(atoms))
     if atoms.ndim == SERIES:
         return _curves(atoms, axes_of(ax), n_columns, gap)
-    sheet = tile(atoms, n_columns, gap)
+    sheet = montage(atoms, n_columns, gap)
     ax = axes_of(ax)
     ax.imshow(sheet, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
     ax.set_axis_off()
@@ -194,7 +194,7 @@ def codes(solution: Any, ax: Axes | None = None, *, layer: int = -1, signal: int
     return ax
 
 
-def health(report: Any, ax: Axes | None = None) -> Axes:
+def diagnostics(report: Any, ax: Axes | None = None) -> Axes:
     """Draw every atom by how far it is off-centre and how much it is used; twins are joined.
 
     Dead atoms lie on the lower edge; right of the dotted line an atom leaves its window. Vermilion
@@ -202,8 +202,8 @@ def health(report: Any, ax: Axes | None = None) -> Axes:
 
     Parameters
     ----------
-    report : csc.learn.health.Health
-        What `DictionaryLearning.health` returns.
+    report : csc.learning._diagnostics.Health
+        What `DictionaryLearning.diagnostics` returns.
     ax : matplotlib axes, optional
 
     Returns
@@ -215,7 +215,7 @@ def health(report: Any, ax: Axes | None = None) -> Axes:
     >>> import numpy as np, csc
     >>> X = np.random.default_rng(0).laplace(size=(60, 1, 8))
     >>> learner = csc.DictionaryLearning(5, (8,), lmbda=0.5, max_iter=2).fit(X)
-    >>> ax = csc.plot.health(learner.health())
+    >>> ax = csc.plot.diagnostics(learner.diagnostics())
     """
     check("report", report, "share", "what a learner's health() returns")
     ax, used = axes_of(ax), report.share > 0

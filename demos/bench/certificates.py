@@ -15,7 +15,7 @@ import argparse
 import numpy as np
 
 import csc
-from csc.dual import best_dual
+from csc.certificates import best_dual
 from demos._options import real, whole
 from demos.bench.report import show
 from demos.bench.signals import learned_atoms, photograph
@@ -45,8 +45,8 @@ def rounds(fraction, size, n_rounds):
     least = csc.solve(problem, tol=1e-7).objective
     active, residuals = problem.active_set(problem.zeros(), "float32"), []
     for n in range(n_rounds):
-        excess = active.excess()
-        objective, gap = (float(a.sum()) for a in active.certificate(excess))
+        dual_infeasibility = active.dual_infeasibility()
+        objective, gap = (float(a.sum()) for a in active.certificate(dual_infeasibility))
         residuals = [*residuals[-MEMORY:], active.r.copy()]
         line = {"relative_gap": gap / objective, "relative_excess": objective / least - 1}
         if len(residuals) > MEMORY:
@@ -55,7 +55,7 @@ def rounds(fraction, size, n_rounds):
             line["extrapolated_gap"] = 1 - float(dual.sum()) / objective
         show(bench="certificates", case=f"{size}x{size}, {fraction} lmbda_max", round=n, **line,
              screened=screened(problem, active, gap))  # fmt: skip
-        active.admit(excess, 0.4)
+        active.admit(dual_infeasibility, 0.4)
         active.descend(5)
         active.refine(10)
 

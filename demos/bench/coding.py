@@ -137,8 +137,8 @@ def picture(curves):
         axes.set_axis_off()
     for axes, (name, lines) in zip(panels, curves.items(), strict=False):
         for solver, points in lines.items():
-            seconds, excess = np.array(points).T
-            axes.loglog(seconds, np.maximum(excess, 1e-8), "o-", ms=3, label=solver)
+            seconds, dual_infeasibility = np.array(points).T
+            axes.loglog(seconds, np.maximum(dual_infeasibility, 1e-8), "o-", ms=3, label=solver)
         axes.axhline(GOAL, color="0.7", lw=1)
         axes.set(title=name, xlabel="seconds", ylabel="relative excess of the objective")
         axes.legend()

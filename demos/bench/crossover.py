@@ -1,6 +1,6 @@
 """Where the Fourier domain begins to pay: direct and transformed correlation, side by side.
 
-Fits the two constants of `csc.fourier`: least time lost where the rule picks the slower way.
+Fits the two constants of `csc.operators._fft_conv`: least time lost where the rule picks the slower way.
 """
 
 import argparse
@@ -10,7 +10,7 @@ from math import log
 import numpy as np
 
 import csc
-from csc import fourier
+from csc.operators import _fft_conv as fourier
 from demos._options import whole
 from demos.bench.report import best_time, show
 

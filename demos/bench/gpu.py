@@ -64,7 +64,7 @@ def roofline(problem, speed):
 
 def iteration(xp, problem, steps):
     """Seconds of a FISTA iteration."""
-    solver = csc.FISTA()
+    solver = csc.solvers.FISTA()
     state = solver.init(problem, problem.zeros())
 
     def run():
@@ -136,7 +136,7 @@ def case(xp, size, choices, speed):
     solved = {}
 
     def solve():
-        solved["gap"] = csc.solve(problem, csc.FISTA(), tol=GOAL).relative_gap
+        solved["gap"] = csc.solve(problem, csc.solvers.FISTA(), tol=GOAL).relative_gap
 
     peers = {
         "torch": torch_iteration(problem, choices.steps),

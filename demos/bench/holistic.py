@@ -5,7 +5,7 @@ unit norm, drawn anew in each trial; deepest codes with some non-zeros, Gaussian
 of some rows of the second. A lasso on codes in the null space of the rows picked so far, its lmbda
 by bisection such that the residual has the energy of the noise; then the smallest mid-layer code
 not picked yet is picked, until all are (Aberdam, Sulam, Elad, SIAM J. Math. Data Sci. 1(1), 2019,
-as in their code; it shares no line with `csc.HolisticPursuit`). Before the first row is picked, the
+as in their code; it shares no line with `csc.solvers.HolisticPursuit`). Before the first row is picked, the
 codes are those of the projection; with the true rows, those of who knows the zeros. Errors are
 means over the trials, relative to the energy of the codes.
 """

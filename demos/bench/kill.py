@@ -76,7 +76,7 @@ def survive(kind, n_kills, longest, rng):
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if "forkserver" in methods:
-        context.set_forkserver_preload(["demos.bench.kill", "csc.learn"])
+        context.set_forkserver_preload(["demos.bench.kill", "csc.learning"])
     kills, whole, cut, identical, litter = 0, 0, 0, [], set()
     with tempfile.TemporaryDirectory() as folder:
         run(context, Path(folder, "alone.npz"), kind)

@@ -110,7 +110,7 @@ def _start():
 
 def judge(atoms, X):
     """Mean objective of certified codes of ``X``."""
-    D = csc.Dictionary(csc.UnitBall().project(np.ascontiguousarray(atoms, "float32")))
+    D = csc.Dictionary(csc.constraints.UnitBall().project(np.ascontiguousarray(atoms, "float32")))
     return csc.solve(csc.Problem(X, D, csc.L1(LMBDA)), tol=1e-4).objective / len(X)
 
 

@@ -22,7 +22,7 @@ def trials(length):
     """Trials to learn from ``(TRIALS, 1, length)``, and 3 others."""
     rng, n, positions = np.random.default_rng(0), TRIALS + 3, length - WIDTH + 1
     smooth = rng.standard_normal((N_ATOMS, 1, WIDTH)).cumsum(axis=2) * np.hanning(WIDTH)
-    D = csc.Dictionary(csc.UnitSphere().project(smooth))
+    D = csc.Dictionary(csc.constraints.UnitSphere().project(smooth))
     spikes = rng.random((n, N_ATOMS, positions)) < 2e-3
     z = rng.uniform(1, 3, spikes.shape) * spikes
     X = D(z) + 0.1 * rng.standard_normal((n, 1, length))
@@ -69,5 +69,5 @@ def learn_alphacsc(X, kind, n_iter):
 
 def judge(atoms, X):
     """Mean objective of certified codes of ``X``."""
-    D = csc.Dictionary(csc.UnitBall().project(np.ascontiguousarray(atoms)))
+    D = csc.Dictionary(csc.constraints.UnitBall().project(np.ascontiguousarray(atoms)))
     return csc.solve(csc.Problem(X, D, penalty()), tol=1e-6).objective / len(X)

@@ -22,7 +22,7 @@ import numpy as np
 from numba import get_num_threads
 
 import csc
-from csc import lanes
+from csc.operators import _batch_last_conv as lanes
 from demos._options import real, whole
 from demos.bench import peers
 from demos.bench.coding import Case, race
@@ -91,7 +91,7 @@ def layers(rng, shapes, strides, densities=(1.0, 1.0, 1.0)):
     atoms = []
     for shape, density in zip(shapes, densities, strict=False):
         some = rng.standard_normal(shape) * (rng.random(shape) < density)
-        atoms.append(csc.UnitSphere().project(some))
+        atoms.append(csc.constraints.UnitSphere().project(some))
     return csc.MultiLayerDictionary(
         csc.Dictionary(a.astype("float32"), "full", t) for a, t in zip(atoms, strides, strict=True)
     )
@@ -118,8 +118,8 @@ def one_image(rng, size=256):
 
 
 def steps_of_csc(problem, choices):
-    """Seconds of a step of `csc.MLFISTA`, and the codes it starts from."""
-    solver = csc.MLFISTA()
+    """Seconds of a step of `csc.solvers.MLFISTA`, and the codes it starts from."""
+    solver = csc.solvers.MLFISTA()
     state = solver.init(problem, problem.zeros())
     for _ in range(choices.steps):
         state = solver.step(problem, state)
@@ -205,7 +205,7 @@ def layered(choices, rng):
     codes = csc.sparse_code(x, atoms, lmbda, mode="circular", tol=SAME).codes
     shape = choices.deep, choices.atoms, 5, 5
     deeper = rng.standard_normal(shape) * (rng.random(shape) < 0.05)
-    deeper = csc.UnitSphere().project(deeper).astype("float32")
+    deeper = csc.constraints.UnitSphere().project(deeper).astype("float32")
     lmbda = fraction * csc.lmbda_max(codes, csc.Dictionary(deeper, "circular"))
     name = name.format(2, f"{choices.deep} atoms 5x5 of {choices.atoms} channels")
     race(Case(name, codes, deeper, lmbda, solvers, True), choices)

@@ -125,10 +125,10 @@ def learn_csc(X, init, lmbda, n_epochs):
 
 def learning(lmbda, dtype, peers, n_epochs):
     X, held_out = patches(dtype)
-    init = csc.UnitSphere().project(X[np.random.default_rng(0).permutation(N)[:K]])
+    init = csc.constraints.UnitSphere().project(X[np.random.default_rng(0).permutation(N)[:K]])
 
     def judge(atoms):
-        atoms = csc.UnitBall().project(atoms.astype(dtype))
+        atoms = csc.constraints.UnitBall().project(atoms.astype(dtype))
         codes = csc.sparse_code(held_out, atoms, lmbda, tol=1e-6).codes
         return objective(held_out, atoms, codes, lmbda)
 

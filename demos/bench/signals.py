@@ -43,12 +43,12 @@ def learned_atoms(n_atoms, side, dtype="float32", *, colour=False):
     X = csc.images.extract_patches(pictures(colour=colour), (side, side), n=10_000, rng=0)
     X = (X / X.std()).astype("float32")
     model = csc.DictionaryLearning(n_atoms, (side, side), 1.0, max_iter=5, random_state=0)
-    return csc.UnitSphere().project(model.fit(X).atoms_).astype(dtype)
+    return csc.constraints.UnitSphere().project(model.fit(X).atoms_).astype(dtype)
 
 
 def series(length):
     """A 1-D signal of sparse codes and noise, and its ten atoms of 64 samples; float64."""
     rng = np.random.default_rng(0)
-    atoms = csc.UnitSphere().project(rng.standard_normal((10, 1, 64)).cumsum(axis=2))
+    atoms = csc.constraints.UnitSphere().project(rng.standard_normal((10, 1, 64)).cumsum(axis=2))
     z = rng.standard_normal((1, 10, length - 63)) * (rng.random((1, 10, length - 63)) < 2e-3)
     return csc.Dictionary(atoms)(z) + 0.05 * rng.standard_normal((1, 1, length)), atoms

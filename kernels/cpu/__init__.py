@@ -3,28 +3,33 @@
 from csc.kernels.cpu.cache import usable_cache
 
 with usable_cache():
-    from csc.kernels.cpu.active import (
+    from csc.kernels.cpu.active_set import (
         add_active,
         correlate_active,
         correlate_at,
         descend_active,
-        violators,
+        violating_indices,
     )
-    from csc.kernels.cpu.certify import certify_patches
-    from csc.kernels.cpu.conv import correlate, correlate_atoms, excess, synthesize
-    from csc.kernels.cpu.descent import log_gram
-    from csc.kernels.cpu.gabor import fit_gabors
-    from csc.kernels.cpu.lanes import largest_products, lay_out, shrink_products, sum_products
+    from csc.kernels.cpu.batch_last_conv import (
+        largest_products,
+        lay_out,
+        shrink_products,
+        sum_products,
+    )
+    from csc.kernels.cpu.conv import correlate, correlate_atoms, dual_infeasibility, synthesize
+    from csc.kernels.cpu.fused_prox import proximal_step
+    from csc.kernels.cpu.gabor_fit import fit_gabors
+    from csc.kernels.cpu.gram_products import correlate_patches, inner_products, statistics
+    from csc.kernels.cpu.lasso_gram import lasso_gram
+    from csc.kernels.cpu.log_cd import log_gram
     from csc.kernels.cpu.moments import moments
-    from csc.kernels.cpu.omp import omp_gram
-    from csc.kernels.cpu.patch import lasso_gram
-    from csc.kernels.cpu.products import correlate_patches, inner_products, statistics
-    from csc.kernels.cpu.proximal import proximal_step
+    from csc.kernels.cpu.omp_gram import omp_gram
+    from csc.kernels.cpu.patch_certificate import certify_patches
 
 __all__ = [
     "add_active", "certify_patches", "correlate", "correlate_active", "correlate_at",
-    "correlate_atoms", "correlate_patches", "descend_active", "excess", "fit_gabors",
+    "correlate_atoms", "correlate_patches", "descend_active", "dual_infeasibility", "fit_gabors",
     "inner_products", "largest_products", "lasso_gram", "lay_out", "log_gram", "moments",
     "omp_gram", "proximal_step", "shrink_products", "statistics", "sum_products", "synthesize",
-    "violators",
+    "violating_indices",
 ]  # fmt: skip

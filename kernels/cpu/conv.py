@@ -66,7 +66,7 @@ def correlate(x, atoms, stride, out):
     in_batches(_correlate, tiles, *arrays, least=1 + WORK // (matrix.size * TILE))
 
 
-def excess(x, atoms, worths, stride, positive, out):
+def dual_infeasibility(x, atoms, worths, stride, positive, out):
     """How far correlations exceed their prices, ``out[n, v] = max_k w_k |<d_k, x[n] at v>|``.
 
     Like `correlate`, but never keeps the correlations: memory does not grow with K.

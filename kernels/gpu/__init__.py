@@ -3,18 +3,18 @@
 The same names and arguments, CuPy arrays for NumPy's. No call waits for the device.
 """
 
-from csc.kernels.gpu.conv import correlate, correlate_atoms, excess, synthesize
-from csc.kernels.gpu.moments import moments
-from csc.kernels.gpu.patch import (
+from csc.kernels.gpu.conv import correlate, correlate_atoms, dual_infeasibility, synthesize
+from csc.kernels.gpu.fused_prox import proximal_step
+from csc.kernels.gpu.lasso_gram import (
     certify_patches,
     correlate_patches,
     inner_products,
     lasso_gram,
     statistics,
 )
-from csc.kernels.gpu.proximal import proximal_step
+from csc.kernels.gpu.moments import moments
 
 __all__ = [
-    "certify_patches", "correlate", "correlate_atoms", "correlate_patches", "excess",
+    "certify_patches", "correlate", "correlate_atoms", "correlate_patches", "dual_infeasibility",
     "inner_products", "lasso_gram", "moments", "proximal_step", "statistics", "synthesize",
 ]  # fmt: skip

@@ -5,16 +5,7 @@ from math import prod
 import cupy as cp
 import numpy as np
 
-from csc.kernels.gpu.launch import (
-    REACH,
-    THREADS,
-    THREE,
-    c_name,
-    launch,
-    rows_for,
-    shape_of,
-    up,
-)
+from csc.kernels.gpu.launch import REACH, THREADS, THREE, c_name, launch, rows_for, shape_of, up
 
 PARTS = 256  # partial sums of `correlate_atoms`, at most
 TOGETHER = 1024  # as in atoms.cu
@@ -38,7 +29,7 @@ def correlate(x, atoms, stride, out):
     launch("correlate", f"correlate<{c_name(x)}, {rows}>", grid, x, atoms, shape, out)
 
 
-def excess(x, atoms, worths, stride, positive, out):
+def dual_infeasibility(x, atoms, worths, stride, positive, out):
     """How far correlations exceed their prices, ``out[n, v] = max_k w_k |<d_k, x[n] at v>|``.
 
     Arguments as in `csc.kernels.cpu.excess`, CuPy arrays.

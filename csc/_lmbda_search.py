@@ -1,0 +1,314 @@
+"""Choosing lmbda: paths, a wanted residual, a wanted sparsity. Each solve starts from the last."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import log
+
+import numpy as np
+
+from csc._backend import namespace
+from csc._progress import counted
+from csc._solve import Solution, solve_quietly
+from csc._typing import Array, ArrayLike, Penalty
+from csc._validation import check_count, check_number
+from csc.operators import Dictionary, MeasuredDictionary, SparseCodes
+from csc.penalties import L1, Relative
+from csc.problems import Problem
+
+LEAST = 1e-6  # of lmbda_max: below, float32 codes are rounding
+SOLVES = 60  # at most, far above what was ever needed
+SAFE = 0.1  # of a bracket that a secant must leave at either end
+
+
+def lmbda_path(  # noqa: PLR0913  the last four are those of every short form
+    x: ArrayLike,
+    dictionary: Dictionary | MeasuredDictionary,
+    lmbdas: int | Sequence[float] | Array = 20,
+    *,
+    ratio: float = 1e-2,
+    tol: float = 1e-4,
+    penalty: Penalty | None = None,
+    mask: ArrayLike | None = None,
+    verbose: bool = False,
+) -> list[Solution]:
+    """Solutions along falling ``lmbda``, each started from the codes of the one before.
+
+    Parameters
+    ----------
+    x : array (N, C, *S), float32 or float64
+    dictionary : Dictionary
+    lmbdas : int or sequence of floats
+        How many, spaced evenly in ``log lmbda`` from ``lmbda_max`` to ``ratio * lmbda_max``; or
+        the values themselves, falling.
+    ratio : float
+        Smallest ``lmbda`` over the largest, where ``lmbdas`` is a number.
+    tol : float
+        Relative duality gap of each solution.
+    penalty : penalty, optional
+        Its ``lmbda`` is replaced; ``L1`` by default.
+    mask : array, optional
+        1 = observed; broadcastable to ``x``.
+    verbose : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    list of Solution
+
+    Raises
+    ------
+    ValueError
+        If ``lmbdas`` do not fall, or their number is asked for and ``lmbda_max`` is 0.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> x, D = np.array([[[3.0, 1.0]]]), csc.Dictionary(np.eye(2)[:, None])
+    >>> path = csc.lmbda_path(x, D, [2, 0.5])
+    >>> [solution.codes.ravel().tolist() for solution in path]
+    [[1.0, 0.0], [2.5, 0.5]]
+    """
+    problem = _at_lmbda_max(x, dictionary, penalty, mask)
+    if np.ndim(lmbdas) == 0:
+        _refuse_zero_lmbda_max(problem)
+    solutions, codes = [], None
+    grid = _grid(lmbdas, ratio, problem.penalty.lmbda)
+    for lmbda in counted(grid, "solve", verbose=verbose):
+        solutions.append(solve_quietly(_at(problem, lmbda), tol=tol, init=codes))
+        codes = solutions[-1].z
+    return solutions
+
+
+def noise_constrained(
+    x: ArrayLike,
+    dictionary: Dictionary | MeasuredDictionary,
+    epsilon: float,
+    *,
+    penalty: Penalty | None = None,
+    mask: ArrayLike | None = None,
+    tol: float = 1e-3,
+    verbose: bool = False,
+) -> Solution:
+    """Codes of least penalty that explain a signal up to its noise.
+
+        minimise over z  ``P(z)``  subject to  ``||M (x - D z)|| <= epsilon``
+
+    where P is the penalty with ``lmbda = 1``. Its Lagrangian form is the `Problem` at one
+    ``lmbda``, found by a safeguarded secant search in ``log lmbda``, along which the residual
+    grows. With g the gap of the solution, no codes within the ball have a penalty
+    ``lmbda P`` lower than this one's by more than ``g + (epsilon^2 - ||r||^2) / 2``, by weak
+    duality.
+
+    Parameters
+    ----------
+    x : array (1, C, *S), float32 or float64
+        One signal: each has a ``lmbda`` of its own.
+    dictionary : Dictionary
+    epsilon : float
+        Norm of the noise: ``sigma * sqrt(n)`` for n observed samples of deviation sigma.
+    penalty : penalty, optional
+        Its ``lmbda`` is replaced; ``L1`` by default.
+    mask : array, optional
+        1 = observed; broadcastable to ``x``.
+    tol : float
+        The residual's norm ends in ``[(1 - tol) epsilon, epsilon]``, unless zeros are feasible; or
+        below, where a step of ``lmbda`` by its last digit leaps over that (float32).
+    verbose : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Solution
+        ``solution.problem.penalty.lmbda`` is the ``lmbda`` found.
+
+    Raises
+    ------
+    ValueError
+        If there is more than one signal, or the dictionary cannot come that close.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> D = csc.Dictionary(np.eye(2)[:, None])
+    >>> solution = csc.noise_constrained(np.array([[[3.0, 1.0]]]), D, 2**0.5, tol=1e-6)
+    >>> solution.codes.ravel().round(3)
+    array([2., 0.])
+
+    References
+    ----------
+    .. [1] E. van den Berg, M. P. Friedlander, "Probing the Pareto frontier for basis pursuit
+       solutions", SIAM J. Sci. Comput. 31(2), 2008 (the residual as a function of the price).
+    """
+    check_number("epsilon", epsilon, strict=True)
+    if check_number("tol", tol, strict=True) >= 1:
+        raise ValueError(f"tol must be < 1, a part of epsilon, got {tol}")
+    problem = _at_lmbda_max(x, dictionary, penalty, mask)
+    if len(problem.x) != 1:
+        raise ValueError(
+            f"x must be one signal (1, C, *S), got {len(problem.x)}: each has its own lmbda; call "
+            "noise_constrained(x[i : i + 1], ...) for each"
+        )
+    aim = log(epsilon * (1 - tol / 2))
+
+    def miss(solution):
+        return log(max(_residual_norm(solution), 1e-300)) - aim
+
+    def fits(solution):
+        return (1 - tol) * epsilon <= _residual_norm(solution) <= epsilon
+
+    first = solve_quietly(problem, tol=1)
+    if _residual_norm(first) <= epsilon:
+        return first
+    solution = _search(first, (miss, fits), max(tol**2, 1e-10), verbose)
+    if _residual_norm(solution) > epsilon:
+        raise ValueError(
+            f"epsilon = {epsilon:.3g} is not reached at {LEAST:.0e} lmbda_max, where the residual "
+            f"has norm {_residual_norm(solution):.3g}: these atoms cannot come so close to x; "
+            "raise epsilon or use a richer dictionary"
+        )
+    return solution
+
+
+def lmbda_for_sparsity(  # noqa: PLR0913  the last two are those of every short form
+    x: ArrayLike,
+    dictionary: Dictionary | MeasuredDictionary,
+    n_nonzero: float,
+    *,
+    accuracy: float = 0.05,
+    tol: float = 1e-4,
+    penalty: Penalty | None = None,
+    mask: ArrayLike | None = None,
+    verbose: bool = False,
+) -> Solution:
+    """Solution with a wanted number of non-zero codes.
+
+    The number falls as ``lmbda`` grows, if not at every step; the search halves a bracket of
+    ``log lmbda`` until the number is right.
+
+    Parameters
+    ----------
+    x : array (N, C, *S), float32 or float64
+    dictionary : Dictionary
+    n_nonzero : float
+        Non-zero codes of a signal, in the mean over signals.
+    accuracy : float
+        How far the number may be from it, as a part of it (one code is always allowed).
+    tol : float
+        Relative duality gap.
+    penalty : penalty, optional
+        Its ``lmbda`` is replaced; ``L1`` by default.
+    mask : array, optional
+        1 = observed; broadcastable to ``x``.
+    verbose : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Solution
+        ``solution.problem.penalty.lmbda`` is the ``lmbda`` found. Where no ``lmbda`` has such a
+        number (ties), the one below.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many codes, or not as many are ever non-zero.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> x, D = np.array([[[4.0, 3.0, 2.0]]]), csc.Dictionary(np.eye(3)[:, None])
+    >>> (csc.lmbda_for_sparsity(x, D, 2).codes != 0).sum()
+    np.int64(2)
+    """
+    check_number("n_nonzero", n_nonzero, strict=True)
+    check_number("accuracy", accuracy)
+    problem = _at_lmbda_max(x, dictionary, penalty, mask)
+    per_signal = int(np.prod(problem.code_shape[1:]))
+    if n_nonzero > per_signal:
+        raise ValueError(f"n_nonzero must be <= {per_signal}, the codes of one signal, "
+                         f"got {n_nonzero}")  # fmt: skip
+
+    def miss(solution):
+        return log(n_nonzero / (0.5 + _count(solution)))
+
+    def fits(solution):
+        return abs(_count(solution) - n_nonzero) <= max(accuracy * n_nonzero, 0.5)
+
+    solution = _search(solve_quietly(problem, tol=tol), (miss, fits), tol, verbose)
+    if miss(solution) > 0 and not fits(solution):
+        raise ValueError(
+            f"n_nonzero = {n_nonzero} is not reached at {LEAST:.0e} lmbda_max, where "
+            f"{_count(solution):g} codes of a signal are not zero; ask for fewer"
+        )
+    return solution
+
+
+def _search(first, aim, tol, verbose):
+    """The first solution that fits, by a bracketed secant on ``miss``, which rises with lmbda.
+
+    The last one if ``miss`` is still > 0 near the least lmbda; the lower end of the bracket if no
+    solution fits before it closes.
+    """
+    miss, fits = aim
+    if fits(first):
+        return first
+    _refuse_zero_lmbda_max(first.problem)
+    top = first.problem.penalty.lmbda
+    high, low, solution = (log(top), miss(first)), None, first
+    for _ in counted(iter(range(SOLVES)), "solve", verbose=verbose):  # no one knows how many
+        lmbda = _between(low[0], high) if low else high[0] - min(max(high[1], 0.1), log(10))
+        if lmbda < log(top * LEAST):
+            break
+        solution = solve_quietly(_at(first.problem, float(np.exp(lmbda))), tol=tol, init=solution.z)
+        if fits(solution):
+            return solution
+        if miss(solution) > 0:
+            high = lmbda, miss(solution)
+        else:
+            low = (lmbda, miss(solution)), solution
+        if low and high[0] - low[0][0] < np.finfo("float32").eps:
+            break
+    return low[1] if low else solution
+
+
+def _between(low, high):
+    """Where the line through both ends is zero, kept away from them."""
+    part = -low[1] / (high[1] - low[1])
+    return low[0] + min(max(part, SAFE), 1 - SAFE) * (high[0] - low[0])
+
+
+def _at_lmbda_max(x, dictionary, penalty, mask):
+    penalty = L1(0.0) if penalty is None else penalty
+    return Problem(x, dictionary, replace(penalty, lmbda=Relative(1.0)), mask)
+
+
+def _refuse_zero_lmbda_max(problem):
+    if not problem.penalty.lmbda > 0:
+        raise ValueError("lmbda_max is 0: x is zero, or no atom correlates with it; check x")
+
+
+def _at(problem, lmbda):
+    return replace(problem, penalty=replace(problem.penalty, lmbda=lmbda))
+
+
+def _grid(lmbdas, ratio, top):
+    if np.ndim(lmbdas) == 0:
+        check_number("ratio", ratio, strict=True)
+        if ratio >= 1:
+            raise ValueError(f"ratio must be < 1, got {ratio}")
+        return np.geomspace(top, ratio * top, check_count("lmbdas", lmbdas)).tolist()
+    lmbdas = [float(check_number("lmbdas", float(a))) for a in lmbdas]
+    if any(b >= a for a, b in zip(lmbdas, lmbdas[1:], strict=False)):
+        raise ValueError("lmbdas must fall, for each solve starts from the one before; sort them")
+    return lmbdas
+
+
+def _residual_norm(solution):
+    r = solution.problem.residual(solution.z).astype("float64")
+    return float(namespace(r).sqrt((r * r).sum()))
+
+
+def _count(solution):
+    z = solution.z
+    values = z.values if isinstance(z, SparseCodes) else z
+    return int((values != 0).sum()) / len(solution.problem.x)

@@ -1,0 +1,90 @@
+"""What notebooks show of an object: its repr, and a thumbnail of its atoms."""
+
+from base64 import b64encode
+from dataclasses import replace
+from html import escape
+from io import BytesIO
+from numbers import Real
+
+import numpy as np
+
+from csc._montage import COLOURS, montage
+
+MOST = 64  # atoms in a thumbnail
+WIDTH = 240  # of a thumbnail, pixels
+
+
+class AtomsReprMixin:
+    """Has atoms and a repr: notebooks show both."""
+
+    def _repr_html_(self):
+        return card(repr(self), self.atoms)
+
+
+class PenaltyReprMixin:
+    """Has a strength and a prox: notebooks show what the prox does to one number."""
+
+    def _repr_html_(self):
+        drawn = _prox_curve(self) if isinstance(self.lmbda, Real) else ""  # else no number yet
+        return f"<div><pre>{escape(repr(self))}</pre>{drawn}</div>"
+
+
+def card(text, atoms):
+    """HTML of a repr with the first atoms beside it.
+
+    Parameters
+    ----------
+    text : str
+    atoms : array (K, C, *s)
+        Shown as curves if they have one spatial axis, as pictures if two, as rows of slices if
+        three; of more than three channels the first.
+    """
+    own = np.asarray(atoms.get() if hasattr(atoms, "get") else atoms)[:MOST]
+    draw = _curves if own.ndim == 3 else _sheet  # noqa: PLR2004  (K, C, L)
+    return f"<div><pre>{escape(text)}</pre>{draw(own)}</div>"
+
+
+def _sheet(atoms):
+    """2-D and 3-D atoms as one PNG."""
+    from PIL import Image
+
+    shown = atoms if atoms.shape[1] <= max(COLOURS) else atoms[:, :1]
+    sheet = montage(np.ascontiguousarray(shown))
+    grey = (sheet + 1) / 2 if sheet.ndim == 2 else sheet  # noqa: PLR2004  rows and columns
+    png = BytesIO()
+    Image.fromarray((255 * grey).round().astype("uint8")).save(png, "PNG")
+    data = b64encode(png.getvalue()).decode()
+    style = f"width:{WIDTH}px;image-rendering:pixelated"
+    return f'<img alt="atoms" style="{style}" src="data:image/png;base64,{data}">'
+
+
+def _curves(atoms):
+    """The first channel of 1-D atoms as one SVG, a row an atom."""
+    height, lines = 14, []
+    for i, atom in enumerate(atoms[:, 0]):
+        top = max(float(abs(atom).max()), np.finfo(atom.dtype).tiny)
+        x = np.linspace(1, WIDTH - 1, len(atom))
+        y = height * (i + 0.5 - 0.45 * atom / top)
+        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
+        lines.append(f'<polyline fill="none" stroke="#0072b2" points="{points}"/>')
+    size = f'width="{WIDTH}" height="{height * len(atoms)}"'
+    return f'<svg role="img" aria-label="atoms" {size}>{"".join(lines)}</svg>'
+
+
+def _prox_curve(penalty):
+    """The prox with step and weights 1, of equal entries of a group, as one SVG with both axes."""
+    side, lmbda = 80, float(penalty.lmbda)
+    if getattr(penalty, "weights", None) is not None:
+        penalty = replace(penalty, weights=None)
+    reach = 3 * max(lmbda, (2 * lmbda) ** 0.5) or 1.0
+    z = np.linspace(-reach, reach, 161)
+    groups = np.repeat(z[:, None, None], getattr(penalty, "group_size", 1), axis=1)
+    shrunk = penalty.prox(groups, 1.0)[:, 0, 0]
+    points = " ".join(
+        f"{side * (a / reach + 1) / 2:.1f},{side * (1 - b / reach) / 2:.1f}"
+        for a, b in zip(z, shrunk, strict=True)
+    )
+    cross = f'<path stroke="#888" d="M0 {side / 2}H{side}M{side / 2} 0V{side}"/>'
+    curve = f'<polyline fill="none" stroke="#0072b2" stroke-width="2" points="{points}"/>'
+    size = f'width="{side}" height="{side}"'
+    return f'<svg role="img" aria-label="prox" {size}>{cross}{curve}</svg>'

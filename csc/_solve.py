@@ -1,0 +1,320 @@
+"""Solve a problem: the front door to all solvers, and what comes out of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from csc._backend import check_same_device, namespace
+from csc._memory import check_memory
+from csc._progress import watched
+from csc._repr_html import card
+from csc._typing import Array, ArrayLike, Codes, Mode, Solver, Stride
+from csc._validation import check_count, check_floats, check_instance, check_number
+from csc.operators import Dictionary, MeasuredDictionary, SparseCodes
+from csc.penalties import L1, ElasticNet, GroupL21, Relative, warn_of_zero_codes
+from csc.problems import MultiLayerProblem, Problem
+from csc.solvers import INTERRUPTED, Progress, fastest, is_sparse, iterate, ratio, start
+
+ARRAYS = 11  # as large as the codes that a dense solver holds at once (signals: a sparse one)
+CERTIFICATE = 6  # the same in float64, while a solution is certified
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """Codes with their certificate.
+
+    Attributes
+    ----------
+    z : array (N, K, *V) or SparseCodes, or a tuple of arrays
+        Codes as the solver left them; of a `MultiLayerProblem`, those of all layers.
+    codes : array (N, K, *V), or a list of them
+        Codes with all their zeros, made when asked; of all layers, ``[g_1, ..., g_L]``. Objective
+        and gap of a multi-layer solution are those of ``codes[-1]``.
+    objective : float
+        Of the whole batch, in float64 at ``codes``.
+    gap : float
+        Duality gap: the objective is at most this far above its minimum. Infinite where the
+        penalty is not convex.
+    status : str
+        Why the solver stopped, and what to change if that is not what you wanted.
+    n_iter : int
+    history : list of Progress
+        One entry a check: n_iter, objective, gap, seconds.
+    problem : Problem
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> x, D = np.array([[[3.0, 4.0]]]), csc.Dictionary(np.eye(2)[:, None])
+    >>> solution = csc.solve(csc.Problem(x, D, csc.L1(1.0)))
+    >>> solution.codes.ravel(), solution.converged, solution.sparse_codes.nnz
+    (array([2., 3.]), True, 2)
+    """
+
+    z: Any
+    objective: float
+    gap: float
+    status: str
+    n_iter: int
+    history: list[Progress]
+    problem: Problem | MultiLayerProblem
+
+    @property
+    def relative_gap(self) -> float:
+        """``gap / objective``; 0 where both are 0."""
+        return ratio(self.gap, self.objective)
+
+    @property
+    def converged(self) -> bool:
+        """Whether the tolerance was reached (a greedy pursuit: whether it ended)."""
+        return self.status.startswith(("converged", "settled", "done"))
+
+    @cached_property
+    def codes(self) -> Codes:
+        """Dense codes ``(N, K, *V)``, or a list of them."""
+        if isinstance(self.z, tuple):
+            return list(self.z)
+        n_bytes = prod(self.z.shape) * self.z.dtype.itemsize
+        check_memory(f"an array of codes {self.z.shape}", n_bytes, "use sparse_codes")
+        return self.z.dense() if isinstance(self.z, SparseCodes) else self.z
+
+    @cached_property
+    def sparse_codes(self) -> Any:
+        """Codes as a `scipy.sparse.coo_array` of the same shape, or a list of them."""
+        if isinstance(self.z, tuple):
+            return [_coo(z) for z in self.z]
+        return _coo(self.z)
+
+    def reconstruction(self) -> Array:
+        """``D z``, of the extents of the signals."""
+        return self.problem.reconstruct(self.z)
+
+    def __repr__(self):
+        layers = self.z if isinstance(self.z, tuple) else (self.z,)
+        values = [z.values if isinstance(z, SparseCodes) else z for z in layers]
+        counts = [
+            f"{int((a != 0).sum())} of {prod(z.shape)}" for a, z in zip(values, layers, strict=True)
+        ]
+        return (
+            f"Solution(objective={self.objective:.6g}, relative_gap={self.relative_gap:.2g}, "
+            f"{' and '.join(counts)} codes non-zero, n_iter={self.n_iter}, "
+            f"status={self.status!r})"
+        )
+
+    def _repr_html_(self):
+        return card(repr(self), self.problem.dictionary.atoms)
+
+
+def _coo(z):
+    from scipy.sparse import coo_array
+
+    if isinstance(z, SparseCodes):
+        return coo_array((z.values, z.coordinates), shape=z.shape)
+    return coo_array(z.get() if namespace(z) is not np else z)
+
+
+def solve(
+    problem: Problem | MultiLayerProblem,
+    solver: Solver | None = None,
+    *,
+    tol: float = 1e-4,
+    max_iter: int = 10_000,
+    init: Any = None,
+    callback: Callable[[Progress], object] | None = None,
+    verbose: bool = False,
+) -> Solution:
+    """Solve a sparse coding problem to a certified tolerance.
+
+    Parameters
+    ----------
+    problem : Problem or MultiLayerProblem
+    solver : solver, optional
+        For example ``csc.solvers.FISTA()``; None picks the fastest that suits the problem.
+    tol : float
+        Stop when ``gap <= tol * objective``. Without convexity: when a step moves the codes
+        by at most ``tol`` of their norm.
+    max_iter : int
+        Most steps.
+    init : array (N, K, *V), optional
+        Codes to start from; zeros by default. Of a multi-layer problem, those of all layers.
+    callback : callable, optional
+        Called with a `Progress` at every check; raising StopIteration ends the solve.
+    verbose : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Solution
+        Also after Ctrl-C (see its ``status``).
+
+    Warns
+    -----
+    UserWarning
+        If all codes are zero because ``lmbda`` is above `lmbda_max`.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> D = csc.Dictionary(np.eye(3)[:, None])
+    >>> csc.solve(csc.Problem(np.array([[[3.0, 1.0, -2.0]]]), D, csc.L1(1.5))).codes.ravel()
+    array([ 1.5,  0. , -0.5])
+    """
+    solution = _solve(problem, solver, (tol, max_iter), init, callback, verbose=verbose)
+    _warn_of_silence(solution)
+    return solution
+
+
+def solve_quietly(problem, solver=None, *, tol=1e-4, max_iter=10_000, init=None):
+    """`solve` for searches and learners: they go on with its codes, so an interrupt is raised.
+
+    Nor is there a warning of zero codes, which to them are news.
+    """
+    solution = _solve(problem, solver, (tol, max_iter), init)
+    if solution.status == INTERRUPTED:
+        raise KeyboardInterrupt
+    return solution
+
+
+def _solve(problem, solver, limits, init=None, callback=None, *, verbose=False):  # noqa: PLR0913
+    """`Solution` of a problem, after a check of all that comes with it."""
+    tol, max_iter = limits
+    if not isinstance(problem, Problem | MultiLayerProblem):
+        raise TypeError(
+            "problem must be a csc.Problem or a csc.MultiLayerProblem, got "
+            f"{type(problem).__name__}"
+        )
+    check_number("tol", tol)
+    check_count("max_iter", max_iter)
+    solver = fastest(problem, tol) if solver is None else solver
+    check_instance("solver", solver, "supports", "csc.solvers.FISTA()")
+    layered = isinstance(problem, MultiLayerProblem), hasattr(solver, "layered")
+    if layered == (True, False):
+        raise ValueError(
+            f"{type(solver).__name__} solves a csc.Problem, of one layer; for several take "
+            "csc.solvers.MLADMM(), csc.solvers.MLFISTA() or csc.solvers.MLISTA()"
+        )
+    if not solver.supports(problem):
+        raise ValueError(f"{type(solver).__name__} cannot solve this problem: it {solver.needs}")
+    what = f"{type(solver).__name__} on codes {problem.code_shape}"
+    if problem.on_host:  # CuPy itself says when a device is full
+        check_memory(what, _bytes(problem, solver), "solve fewer signals at a time, or crop them")
+    z = start(problem, solver) if init is None else _checked_start(problem, init)
+    with watched(callback, max_iter, verbose=verbose) as look:
+        z, n_iter, history, status = iterate(problem, solver, z, limits, look)
+    objective, gap = history[-1][1:3] if history else problem.certificate(z)
+    return Solution(z, objective, gap, status, n_iter, history, problem)
+
+
+def _warn_of_silence(solution):
+    """Warn if all codes are zero and a smaller ``lmbda`` would change that."""
+    problem = solution.problem
+    if not isinstance(problem, Problem) or type(problem.penalty) not in (L1, ElasticNet, GroupL21):
+        return
+    z = solution.z.values if isinstance(solution.z, SparseCodes) else solution.z
+    lmbda = problem.penalty.lmbda
+    if lmbda == 0 or z.any() or not problem.x.any():
+        return
+    warn_of_zero_codes(lmbda, problem.lmbda_max(), stacklevel=3)
+
+
+def _bytes(problem, solver):
+    """Memory that the solver and its certificate take, mostly arrays of the codes' size."""
+    if is_sparse(problem, solver):
+        positions = prod(problem.code_shape) // problem.code_shape[1]
+        return ARRAYS * 8 * (problem.x.size + positions)
+    size = sum(map(prod, getattr(problem, "code_shapes", [problem.code_shape])))
+    return size * max(ARRAYS * problem.x.dtype.itemsize, CERTIFICATE * 8)
+
+
+def _checked_start(problem, init):
+    if isinstance(problem, MultiLayerProblem):
+        return tuple(_checked_start(p, z) for p, z in zip(problem.layers, init, strict=True))
+    if not isinstance(init, SparseCodes):
+        init = check_floats("init", init)
+        check_same_device(x=problem.x, init=init)
+    if init.shape != problem.code_shape or init.dtype != problem.x.dtype:
+        raise ValueError(
+            f"init must be codes of shape {problem.code_shape} and dtype {problem.x.dtype}, got "
+            f"{init.shape} and {init.dtype}"
+        )
+    # kernels write into codes like these: a view of them as rows must be no copy
+    return init if isinstance(init, SparseCodes) else namespace(init).ascontiguousarray(init)
+
+
+def sparse_code(  # noqa: PLR0913  the short form of three calls
+    x: ArrayLike,
+    atoms: ArrayLike | Dictionary,
+    lmbda: float | Relative,
+    *,
+    mode: Mode = "full",
+    stride: Stride = 1,
+    mask: ArrayLike | None = None,
+    positive: bool = False,
+    tol: float = 1e-4,
+    verbose: bool = False,
+) -> Solution:
+    """Sparse codes of signals: the lasso ``1/2 ||x - D z||^2 + lmbda ||z||_1``.
+
+    Parameters
+    ----------
+    x : array (N, C, *S), float32 or float64
+        NaN marks what is missing.
+    atoms : array (K, C, *s), same dtype, or Dictionary
+    lmbda : float or Relative
+    mode, stride
+        Where atoms may lie; see `Dictionary`.
+    mask : array, optional
+        1 = observed; broadcastable to ``x``.
+    positive : bool
+        Ask for ``z >= 0``.
+    tol : float
+        Relative duality gap to reach.
+    verbose : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Solution
+        Also after Ctrl-C (see its ``status``).
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> solution = csc.sparse_code(np.array([[[3.0, 1.0]]]), np.eye(2)[:, None], 1.0)
+    >>> solution.codes.ravel(), solution.gap
+    (array([2., 0.]), 0.0)
+    """
+    dictionary = atoms if isinstance(atoms, Dictionary) else Dictionary(atoms, mode, stride)
+    problem = Problem(x, dictionary, L1(lmbda, positive=positive), mask)
+    solution = _solve(problem, None, (tol, 10_000), verbose=verbose)
+    _warn_of_silence(solution)
+    return solution
+
+
+def lmbda_max(
+    x: ArrayLike, dictionary: Dictionary | MeasuredDictionary, mask: ArrayLike | None = None
+) -> float:
+    """Smallest ``lmbda`` for which all codes are zero: ``max |D^T x|``.
+
+    Parameters
+    ----------
+    x : array (N, C, *S)
+    dictionary : Dictionary
+    mask : array, optional
+        1 = observed; broadcastable to ``x``.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> csc.lmbda_max(np.array([[[3.0, -4.0]]]), csc.Dictionary(np.eye(2)[:, None]))
+    4.0
+    """
+    return Problem(x, dictionary, L1(0.0), mask).lmbda_max()

@@ -1,0 +1,101 @@
+"""Words of the public signatures, for readers and type checkers.
+
+Of arrays a type says no shape: docstrings do.
+
+- ``Array``: an array of NumPy, or of CuPy where data lie on a device.
+- ``ArrayLike``: an array, or what NumPy makes one of.
+- ``SignalsLike``: signals ``(N, C, *S)`` in one array, or a list of ``(C, *S)`` of several sizes.
+- ``DTypeLike``: a precision, such as ``"float32"``.
+- ``Rng``: a `numpy.random.Generator`, a seed, or None for chance.
+- ``Codes``: an array; of layers, or of signals of several sizes, a list of arrays.
+"""
+
+from collections.abc import Sequence
+from inspect import formatannotation
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes as Axes
+    from matplotlib.figure import Figure as Figure
+    from numpy.typing import ArrayLike as ArrayLike
+    from numpy.typing import DTypeLike as DTypeLike
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[Any]  # CuPy has no types
+    Rng: TypeAlias = np.random.Generator | int | Sequence[int] | None
+    SignalsLike: TypeAlias = ArrayLike | Sequence[ArrayLike]
+else:
+
+    class _Word:
+        """Stands for a type of many lines, so that ``help`` prints its name."""
+
+        def __init__(self, name):
+            self.name = name
+
+        def __repr__(self):
+            return self.name
+
+        def __or__(self, other):
+            return _Word(f"{self} | {formatannotation(other)}")
+
+        def __ror__(self, other):
+            return _Word(f"{formatannotation(other)} | {self}")
+
+    Axes = Figure = Any  # matplotlib is imported when a picture is asked for
+    Array, ArrayLike, DTypeLike = _Word("Array"), _Word("ArrayLike"), _Word("DTypeLike")
+    Rng, SignalsLike = _Word("Rng"), _Word("SignalsLike")
+
+Codes: TypeAlias = Any  # an array; of layers, or of signals of several sizes, a list of arrays
+Extents: TypeAlias = tuple[int, ...]
+File: TypeAlias = str | PathLike[str]
+Mode: TypeAlias = Literal["full", "valid", "same", "circular"]
+ProblemLike: TypeAlias = Any  # solvers see a problem only through its methods, each its own
+Stride: TypeAlias = int | tuple[int, ...]
+
+
+class Penalty(Protocol):
+    """What every problem asks of a penalty; `csc.L1` and its like give more."""
+
+    @property
+    def lmbda(self) -> Any:
+        """Strength: a number, or what a problem resolves to one."""
+
+    @property
+    def convex(self) -> bool:
+        """Whether a duality gap can be given."""
+
+    def value(self, z: Array) -> float:
+        """Penalty of codes ``z``."""
+
+    def prox(self, z: Array, step: float) -> Array:
+        """argmin_u  ``step penalty(u) + 1/2 ||u - z||^2``."""
+
+
+class Solver(Protocol):
+    """What `csc.solve` asks of a solver; docs/extending.md shows one."""
+
+    @property
+    def requirements(self) -> str:
+        """For the error where it does not suit."""
+
+    @property
+    def check_every(self) -> int:
+        """Steps between certificates."""
+
+    def supports(self, problem: ProblemLike) -> bool:
+        """Whether it can solve the problem."""
+
+    def init(self, problem: ProblemLike, z0: Any) -> Any:
+        """State at codes ``z0``."""
+
+    def step(self, problem: ProblemLike, state: Any) -> Any:
+        """The next state."""
+
+
+class AtomSet(Protocol):
+    """What learners ask of a constraint on atoms."""
+
+    def project(self, atoms: Array) -> Array:
+        """The nearest atoms that obey it."""

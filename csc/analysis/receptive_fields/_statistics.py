@@ -1,0 +1,263 @@
+"""Statistics of a population of Gabor fits, and its distance to macaque V1."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from csc._typing import Array, ArrayLike
+from csc.analysis.receptive_fields._gabor import GaborFit
+from csc.analysis.receptive_fields._json import plain
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+R2_LEVELS = (0.7, 0.8, 0.9)
+ORIENTATION_BINS = 8  # of 22.5 degrees
+FREQUENCY_EDGES = np.array([0, 1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1])  # cycles / pixel
+PARITY_BINS = 4  # of 22.5 degrees
+
+MACAQUE_EDGES = 10.0 ** np.linspace(-1, 0.2, 6)
+MACAQUE = np.array(
+    [
+        [2, 0, 1, 0, 0],
+        [8, 9, 4, 1, 0],
+        [1, 2, 19, 17, 3],
+        [0, 0, 1, 7, 4],
+        [0, 0, 0, 0, 0],
+    ]
+)
+"""Simple cells of macaque V1 by their receptive field's shape: rows n_x, columns n_y.
+
+Counts of 79 cells between `MACAQUE_EDGES` (0.1, 0.174, 0.302, 0.525, 0.912, 1.585), after
+D. L. Ringach, "Spatial structure and symmetry of simple-cell receptive fields in macaque primary
+visual cortex", J. Neurophysiol. 88, 2002. A secondary source: taken from the table in the code of
+VOneNet (Dapello et al., NeurIPS 2020), not from the paper.
+"""
+for _array in (MACAQUE, MACAQUE_EDGES, FREQUENCY_EDGES):
+    _array.setflags(write=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """What a population of Gabor fits looks like; see `summarise`.
+
+    All numbers but the first four speak of the Gabor-like atoms only: elsewhere the parameters of a
+    Gabor mean nothing. Without any such atom, quantiles, shares and distances are NaN.
+
+    Parameters
+    ----------
+    n_atoms, n_gabor_like : int
+        How many were fitted, and how many fit (`GaborFit.gabor_like`).
+    r2_quantiles : (5,) array
+        Of r2 over all atoms: 0.05, 0.25, 0.5, 0.75, 0.95.
+    r2_at_least : (3,) array
+        Share of all atoms with r2 of at least 0.7, 0.8, 0.9.
+    cut_off : float
+        Share that the border of the patch cuts (`GaborFit.cut_off`).
+    low_pass : float
+        Share whose bandwidth is infinite: the response to a uniform field is above half the peak.
+    orientation_counts : (8,) array
+        In bins of 22.5 degrees, the first centred on horizontal bars, anticlockwise.
+    frequency_counts : (7,) array
+        In octaves: between 0, 1/64, 1/32, 1/16, 1/8, 1/4, 1/2 and 1 cycle per pixel.
+    parity_counts : (4,) array
+        In bins of 22.5 degrees of `GaborFit.parity`, from even to odd.
+    bandwidth_quantiles : (5,) array
+        Of the finite spatial-frequency bandwidths, in octaves.
+    aspect_quantiles : (5,) array
+        Of sigma_y / sigma_x.
+    shape_counts : (5, 5) array
+        Histogram of (n_x, n_y), rows n_x, as `MACAQUE`.
+    shape_clipped : int
+        How many of those lay outside `MACAQUE_EDGES` and count in the outermost bins.
+    blob_corner : float
+        Share with n_x and n_y both below 0.302: blobs without flanks; 0.24 in macaque.
+    macaque_chi_squared, macaque_earth_mover : float
+        Distances of ``shape_counts`` to `MACAQUE`: `chi_squared` and `earth_mover`.
+    caution : str
+        Why r2 says little, where the atoms have too few pixels (`GaborFit.caution`); else empty.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> atoms = np.random.default_rng(0).standard_normal((3, 1, 7, 7))
+    >>> fit = csc.analysis.receptive_fields.fit_gabor(atoms, n_starts=1)
+    >>> summary = csc.analysis.receptive_fields.summarise(fit)
+    >>> len(summary.orientation_counts)
+    8
+    """
+
+    n_atoms: int
+    n_gabor_like: int
+    r2_quantiles: np.ndarray
+    r2_at_least: np.ndarray
+    cut_off: float
+    low_pass: float
+    orientation_counts: np.ndarray
+    frequency_counts: np.ndarray
+    parity_counts: np.ndarray
+    bandwidth_quantiles: np.ndarray
+    aspect_quantiles: np.ndarray
+    shape_counts: np.ndarray
+    shape_clipped: int
+    blob_corner: float
+    macaque_chi_squared: float
+    macaque_earth_mover: float
+    caution: str
+
+    def __repr__(self):
+        median = self.r2_quantiles[len(self.r2_quantiles) // 2]
+        fit = f"{self.n_atoms} atoms, median r2 {median:.3f}, {self.n_gabor_like} Gabor-like"
+        shapes = f"{fit}, {self.macaque_earth_mover:.2f} bins from macaque shapes"
+        return f"Summary({'; '.join(filter(None, [shapes, self.caution]))})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold; None stands for NaN."""
+        return plain(self)
+
+
+def summarise(fit: GaborFit) -> Summary:
+    """Describe a population of receptive fields.
+
+    Parameters
+    ----------
+    fit : GaborFit
+        From `fit_gabor`. Take a part of it, as in ``summarise(fit[~fit.cut_off])``, to see whether
+        a finding hangs on atoms that the border cuts.
+
+    Returns
+    -------
+    summary : Summary
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from csc.analysis.receptive_fields import fit_gabor
+    >>> row, column = np.indices((12, 12)) - 5.5
+    >>> even = np.exp(-(row**2 + column**2) / 8) * np.cos(2 * np.pi * column / 4)
+    >>> summary = summarise(fit_gabor(np.stack([even, even.T])[:, None]))
+    >>> summary.orientation_counts
+    array([1, 0, 0, 0, 1, 0, 0, 0])
+    >>> summary.bandwidth_quantiles.round(2)
+    array([1.14, 1.14, 1.14, 1.14, 1.14])
+    """
+    like = fit[fit.gabor_like]
+    counts, clipped = shape_histogram(like.n_x, like.n_y)
+    finite = np.isfinite(like.bandwidth)
+    return Summary(
+        n_atoms=len(fit),
+        n_gabor_like=len(like),
+        r2_quantiles=_quantiles(fit.r2),
+        r2_at_least=np.array([_share(fit.r2 >= level) for level in R2_LEVELS]),
+        cut_off=_share(like.cut_off),
+        low_pass=_share(~finite),
+        orientation_counts=_cyclic_counts(like.orientation / np.pi),
+        frequency_counts=np.histogram(like.frequency, FREQUENCY_EDGES)[0],
+        parity_counts=np.histogram(like.parity, PARITY_BINS, (0, np.pi / 2))[0],
+        bandwidth_quantiles=_quantiles(like.bandwidth[finite]),
+        aspect_quantiles=_quantiles(like.aspect),
+        shape_counts=counts,
+        shape_clipped=clipped,
+        blob_corner=_share(np.maximum(like.n_x, like.n_y) < MACAQUE_EDGES[2]),
+        macaque_chi_squared=chi_squared(counts, MACAQUE),
+        macaque_earth_mover=earth_mover(counts, MACAQUE),
+        caution=fit.caution,
+    )
+
+
+def shape_histogram(n_x: ArrayLike, n_y: ArrayLike) -> tuple[Array, int]:
+    """Count receptive-field shapes in the bins of `MACAQUE`.
+
+    Parameters
+    ----------
+    n_x, n_y : (K,) array
+        Envelope in cycles of the wave, across and along the bars.
+
+    Returns
+    -------
+    counts : (5, 5) int array
+        Rows n_x, columns n_y. Shapes outside `MACAQUE_EDGES` count in the nearest bin.
+    clipped : int
+        How many those are.
+
+    Examples
+    --------
+    >>> counts, clipped = shape_histogram(np.array([0.2, 0.2, 0.01]), np.array([0.4, 0.5, 0.2]))
+    >>> counts[1, 2], counts[0, 1], clipped
+    (np.int64(2), np.int64(1), 1)
+    """
+    low, high = MACAQUE_EDGES[0], MACAQUE_EDGES[-1]
+    outside = (np.minimum(n_x, n_y) < low) | (np.maximum(n_x, n_y) > high)
+    clipped = [np.clip(n, low, high) for n in (n_x, n_y)]
+    counts, _, _ = np.histogram2d(*clipped, bins=[MACAQUE_EDGES, MACAQUE_EDGES])
+    return counts.astype(int), int(outside.sum())
+
+
+def chi_squared(p: ArrayLike, q: ArrayLike) -> float:
+    """Half of sum (p - q)^2 / (p + q) between two histograms, each scaled to sum 1.
+
+    Parameters
+    ----------
+    p, q : array of one shape
+        Counts; of their bins, those empty in both add nothing.
+
+    Returns
+    -------
+    distance : float
+        From 0 (equal) to 1 (no bin in common); NaN if a histogram is empty.
+
+    Examples
+    --------
+    >>> chi_squared([2, 2], [1, 0])
+    0.3333333333333333
+    """
+    p, q = np.asarray(p, dtype=float), np.asarray(q, dtype=float)
+    if not p.sum() or not q.sum():
+        return np.nan
+    p, q = p / p.sum(), q / q.sum()
+    used = p + q > 0
+    return float(0.5 * ((p - q)[used] ** 2 / (p + q)[used]).sum())
+
+
+def earth_mover(p: ArrayLike, q: ArrayLike) -> float:
+    """Least mean distance over which one histogram's mass must move to become the other.
+
+    Distances are Euclidean, one bin being the unit: between the bins of `MACAQUE` that is a factor
+    of 1.74 in n_x or n_y.
+
+    Parameters
+    ----------
+    p, q : array of one shape
+        Counts, each scaled to sum 1.
+
+    Returns
+    -------
+    distance : float
+        In bins; NaN if a histogram is empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> round(earth_mover(np.array([[4, 0], [0, 0]]), np.array([[0, 0], [3, 1]])), 6)
+    1.103553
+    """
+    from scipy.stats import wasserstein_distance_nd
+
+    p, q = np.asarray(p, dtype=float), np.asarray(q, dtype=float)
+    if not p.sum() or not q.sum():
+        return np.nan
+    places = np.argwhere(p), np.argwhere(q)
+    return float(wasserstein_distance_nd(*places, p[p > 0], q[q > 0]))
+
+
+def _quantiles(values):
+    return np.quantile(values, QUANTILES) if len(values) else np.full(len(QUANTILES), np.nan)
+
+
+def _share(which):
+    return float(np.mean(which)) if len(which) else np.nan
+
+
+def _cyclic_counts(turns):
+    """Counts of ``turns`` in [0, 1) in bins of which the first is centred on 0."""
+    bins = np.round(turns * ORIENTATION_BINS).astype(int) % ORIENTATION_BINS
+    return np.bincount(bins, minlength=ORIENTATION_BINS)

@@ -1,0 +1,163 @@
+"""Certificates of optimality: they see arrays, dictionaries and penalties, never a solver.
+
+All are computed in float64 whatever the precision of the codes, so that a float32 solution
+is judged by the problem and not by its rounding.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from csc._arrays import check_mask, check_real, split_missing
+from csc._backend import namespace, to_device
+from csc._typing import Array
+from csc.certificates._free_codes import dual_beyond_free_codes
+
+BLOCK = 2**17  # codes certified at once: as float64 they stay in the second-level cache
+ORTHOGONAL = 1e-10  # of the largest correlation with the signals: below, rounding
+
+
+def duality_gap(
+    x: Array, dictionary: Any, z: Array, penalty: Any, mask: Array | None = None
+) -> Array:
+    """Duality gap of ``1/2 ||M (x - D z)||^2 + g(z)`` at codes ``z``, for a convex penalty g.
+
+    With the residual ``r = M (x - D z)`` of each signal and ``theta = s r``, where s <= 1 is the
+    largest factor that brings ``s D^T r`` into the domain of the conjugate ``g*`` (where codes
+    have no price, r is first made orthogonal to their atoms),
+
+        gap = 1/2 ||r||^2 + g(z) - (<M x, theta> - 1/2 ||theta||^2 - g*(D^T theta)),
+
+    which bounds the excess of the objective over its minimum (Fenchel duality; for the lasso
+    [1]_).
+
+    Parameters
+    ----------
+    x : array (N, C, *S)
+        Signals.
+    dictionary : Dictionary
+    z : array (N, K, *V)
+        Codes.
+    penalty : L1, ElasticNet or GroupL21
+    mask : array, optional
+        1 where ``x`` was observed, broadcastable to ``x``.
+
+    Returns
+    -------
+    gap : array (N,), float64
+        One gap a signal, in units of the objective; their sum certifies the batch.
+
+    References
+    ----------
+    .. [1] S.-J. Kim et al., "An interior-point method for large-scale l1-regularized least
+       squares", IEEE J. Sel. Topics Signal Process. 1(4), 2007.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> from csc.certificates import duality_gap
+    >>> x, D = np.array([[[3.0, 1.0]]]), csc.Dictionary(np.eye(2)[:, None])
+    >>> z = np.array([[[2.0], [0.0]]])  # soft-thresholded: optimal
+    >>> duality_gap(x, D, z, csc.L1(1.0))
+    array([0.])
+    """
+    return certificate(x, dictionary, z, penalty, mask)[1]
+
+
+def certificate(
+    x: Array, dictionary: Any, z: Array, penalty: Any, mask: Array | None = None
+) -> tuple[Array, Array]:
+    """Objective and duality gap of each signal, ``(N,)`` each: `duality_gap` with its primal.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> x, D = np.array([[[3.0, 4.0]]]), csc.Dictionary(np.eye(2)[:, None])
+    >>> z = np.array([[[2.0], [3.0]]])
+    >>> [a.round(3) for a in csc.certificates.certificate(x, D, z, csc.L1(1.0))]
+    [array([6.]), array([0.])]
+    """
+    x, z, mask = _checked(x, z, mask)
+    weights = getattr(penalty, "weights", None)
+    if mask is not None or np.ndim(weights) == z.ndim:
+        return _certify(x, dictionary, z, penalty, mask)
+    size = max(1, BLOCK // z[0].size)
+    blocks = [slice(i, i + size) for i in range(0, len(z), size)]
+    parts = [_certify(x[b], dictionary, z[b], penalty, None) for b in blocks]
+    return tuple(namespace(z).concatenate(column) for column in zip(*parts, strict=True))
+
+
+def _certify(x, dictionary, z, penalty, mask):
+    D, x, z = dictionary.as_double, x.astype("float64"), z.astype("float64")
+    r = _masked(x - D(z, x.shape[2:]), mask)
+    free = penalty.free(z) if hasattr(penalty, "free") else None
+    theta = r if free is None else _orthogonal(r, D, z, free, penalty, mask)
+    q = D.adjoint(theta)
+    if free is not None:
+        q = _without_rounding(q, free, D.adjoint(_masked(x, mask)))
+    s = 1 / namespace(z).maximum(penalty.dual_norm(q), 1)
+    half_energy, cost = 0.5 * _inner(r, r), penalty.values(z)
+    # <M x, theta> = <r, theta> + <z, D^T theta> turns the gap into a sum without cancellation
+    apart = half_energy * (1 - s) ** 2 if theta is r else _half_distance(r, theta, s)
+    gap = apart + cost - s * _inner(z, q) + penalty.conjugate(q, s)
+    return half_energy + cost, namespace(z).maximum(gap, 0)  # below 0 only by rounding
+
+
+def _orthogonal(r, D, z, free, penalty, mask):  # noqa: PLR0913
+    """`dual_beyond_free_codes`, computed on the host."""
+    on_host = (to_device(a, "cpu") for a in (r, D, z, free))
+    return namespace(r).asarray(
+        dual_beyond_free_codes(*on_host, penalty.positive, to_device(mask, "cpu"))
+    )
+
+
+def _without_rounding(q, free, correlations):
+    """Correlations q, zero for free codes where only rounding is left of the signals'."""
+    xp = namespace(q)
+    rounding = ORTHOGONAL * abs(correlations).max()
+    return xp.where(free & (abs(q) <= rounding), 0, q)
+
+
+def _half_distance(r, theta, s):
+    apart = r - s.reshape(-1, *(1,) * (r.ndim - 1)) * theta
+    return 0.5 * _inner(apart, apart)
+
+
+def kkt_violation(
+    x: Array, dictionary: Any, z: Array, penalty: Any, mask: Array | None = None
+) -> Array:
+    """Largest distance from ``D^T r`` to the subdifferential of the penalty at ``z``.
+
+    Zero exactly at a minimiser; in the units of ``lmbda``. Parameters as in `duality_gap`.
+
+    Returns
+    -------
+    violation : array (N,), float64
+        Infinite for a signal with negative codes where the penalty asks for ``z >= 0``.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> from csc.certificates import kkt_violation
+    >>> x, D = np.array([[[3.0, 1.0]]]), csc.Dictionary(np.eye(2)[:, None])
+    >>> kkt_violation(x, D, np.array([[[2.5], [0.0]]]), csc.L1(1.0))
+    array([0.5])
+    """
+    x, z, mask = _checked(x, z, mask)
+    D, x, z = dictionary.as_double, x.astype("float64"), z.astype("float64")
+    return penalty.subdiff_distance(z, D.adjoint(_masked(x - D(z, x.shape[2:]), mask)))
+
+
+def _checked(x, z, mask):
+    x, mask = split_missing(x, mask)
+    x, z = check_real("x", x), check_real("z", z)
+    return x, z, None if mask is None else check_mask(mask, x)
+
+
+def _masked(a, mask):
+    # where, not a product: NaN outside the mask is allowed and means nothing
+    return a if mask is None else namespace(a).where(mask != 0, a, 0)
+
+
+def _inner(a, b):
+    return namespace(a).einsum("ni,ni->n", a.reshape(len(a), -1), b.reshape(len(b), -1))

@@ -1,0 +1,117 @@
+"""The cluster: who it is, what its workers have, what tasks and their keys are called."""
+
+from itertools import count
+from typing import NamedTuple
+from uuid import uuid4
+
+from csc._memory import available
+from csc.learning import WIDTH
+
+
+class Workers(NamedTuple):
+    """What there is to work with."""
+
+    number: int
+    threads: int  # of the worker that has most: so many tasks run in it at once
+    memory: float  # bytes of the worker that has least
+
+
+def client_of(client=None):
+    """The client given, or the present one of Dask.
+
+    Raises
+    ------
+    ImportError
+        If Dask is not installed.
+    ValueError
+        If there is no client.
+    """
+    try:
+        from distributed import default_client
+    except ImportError as error:
+        raise ImportError(
+            "csc.distributed needs dask and distributed; install mlcsc[distributed]"
+        ) from error
+    if client is not None:
+        return client
+    try:
+        return default_client()
+    except ValueError:
+        raise ValueError(
+            "there is no Dask client; start one (client = dask.distributed.Client()) or pass client"
+        ) from None
+
+
+def workers_of(client):
+    """`Workers` of a client's cluster."""
+
+    def look(dask_scheduler):
+        return [(w.nthreads, w.memory_limit) for w in dask_scheduler.workers.values()]
+
+    found = client.run_on_scheduler(look)
+    if not found:
+        raise ValueError(
+            "the Dask cluster has no worker; start one, or wait: client.wait_for_workers"
+        )
+    threads, limits = zip(*found, strict=True)
+    return Workers(len(found), max(threads), min(limit or available() for limit in limits))
+
+
+class Keys:
+    """Keys of tasks: what is done, for which fit, in which round, on which part."""
+
+    def __init__(self):
+        self._fit, self._rounds = uuid4().hex[:8], count()
+
+    def of_round(self):
+        """Function that names the tasks of a new round: ``(what, part)`` gives a key."""
+        number = next(self._rounds)
+        return lambda what, part=0: (f"csc-{what}-{self._fit}-{number}", part)
+
+
+def one(what, function, name, part, *arguments):
+    """The task of one part."""
+    from dask import delayed
+
+    return delayed(function, pure=False)(*arguments, dask_key_name=name(what, part))
+
+
+def each(what, function, name, arguments):
+    """One task for each tuple of arguments."""
+    return [one(what, function, name, i, *some) for i, some in enumerate(arguments)]
+
+
+def task(value, key):
+    """A value as a task: Dask can make it again wherever it is lost."""
+    from dask import delayed
+
+    return delayed(value, name=key, traverse=False)
+
+
+def whole(x):
+    """A dask array as one task."""
+    return x.rechunk(x.shape).to_delayed().item()
+
+
+def tree(join, name, leaves):
+    """Task that joins leaves as `csc.learning._batch.total` does, eight neighbours a node."""
+    number = 0
+    while len(leaves) > 1:
+        nodes = []
+        for i in range(0, len(leaves), WIDTH):
+            nodes.append(one("join", join, name, number, *leaves[i : i + WIDTH]))
+            number += 1
+        leaves = nodes
+    return leaves[0]
+
+
+def listed(client, tasks):
+    """All that tasks find, each a list, in order and here."""
+    return [one for some in client.gather(submit(client, tasks)[0]) for one in some]
+
+
+def submit(client, *lists):
+    """Futures of lists of tasks, sent as one graph: the scheduler sees what belongs together."""
+    flat = [task for tasks in lists for task in tasks]
+    futures = iter(client.compute(flat, optimize_graph=False))
+    return [[next(futures) for _ in tasks] for tasks in lists]

@@ -1,0 +1,264 @@
+"""Signals that lie on workers, or that workers read when they need them."""
+
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from csc._typing import Extents
+from csc._validation import check_signals
+from csc.distributed import _tasks as _work
+from csc.distributed._client import Keys, client_of, each, one, submit, whole, workers_of
+from csc.distributed._dask_groups import DaskGroups
+from csc.images import picture_files, read_picture
+from csc.learning import CODING, NONE_MISSING, SAMPLES, SUMS, WIDTH, MemoryPlan, Signals, maps_of
+
+ROOM = 0.6  # of a worker's memory: below, Dask neither spills nor pauses
+
+
+class DaskSignals(Signals):
+    """Signals to learn from, on the workers of a Dask cluster.
+
+    Parameters
+    ----------
+    X : dask.array (N, C, *S), or a list or bag of signals (C, *S), or the path of a folder
+        A list may hold delayed signals, dask arrays and arrays; a folder pictures, which become
+        grey, or a Zarr array.
+    mask : array or dask.array, or a list
+        1 = observed; broadcastable to the signals.
+    client : distributed.Client, optional
+        None takes the present one.
+    looks : list of (shape, dtype), optional
+        Of each signal, where they are known; else workers look.
+
+    Examples
+    --------
+    >>> import numpy as np, csc, csc.distributed
+    >>> import dask.array as da
+    >>> from dask.distributed import Client
+    >>> with Client(processes=False, dashboard_address=":0") as client:
+    ...     X = da.ones((6, 1, 8), chunks=(2, 1, 8))
+    ...     signals = csc.distributed.DaskSignals(X, client=client)
+    ...     len(signals), signals.n_channels
+    (6, 1)
+    """
+
+    def __init__(self, X: Any, mask: Any = None, client: Any = None, looks: Any = None) -> None:
+        self.client, self.keys = client_of(client), Keys()
+        self.runs_kept, self.stay, self.complete = None, True, False
+        if X is None or isinstance(X, np.ndarray):
+            raise TypeError(
+                f"X must be a dask array, delayed images, a folder or a Zarr array, got {type(X)}; "
+                "of a NumPy array make dask.array.from_array(X)"
+            )
+        X = _opened(X)
+        self.is_array = hasattr(X, "dtype")
+        self.x = X if self.is_array or isinstance(X, CodeRows) else _listed(X)
+        self.mask = self._masked(mask)
+        if self.is_array:
+            self._looks = [(X.shape[1:], X.dtype)] * len(X)
+        elif looks is not None:
+            self._looks = looks
+        else:
+            name = self.keys.of_round()
+            looks = each("look", _work.look, name, [(x,) for x in self.x])
+            self._looks = self.client.gather(submit(self.client, looks)[0])
+
+    def _masked(self, mask):
+        if mask is None or not self.is_array:
+            if mask is not None and len(mask) != len(self.x):
+                raise ValueError(f"mask has {len(mask)} arrays for {len(self.x)} signals in X")
+            return None if mask is None else _listed(mask)
+        import dask.array as da
+
+        try:
+            return da.broadcast_to(da.asarray(mask), self.x.shape)
+        except ValueError:
+            raise ValueError(
+                f"mask of shape {np.shape(mask)} does not broadcast to {self.x.shape}"
+            ) from None
+
+    def check(self, atom_shape: tuple[int | None, ...], must_fit: bool = True) -> None:
+        """Refuse shapes that atoms cannot explain; values are looked at when they are loaded."""
+        channels, *extents = atom_shape
+        seen = {}
+        for i, look in enumerate(self._looks):
+            seen.setdefault(look, i)
+        for (shape, dtype), i in seen.items():
+            name = "X" if self.is_array else f"X[{i}]"
+            own = shape[0] if channels is None and shape else channels
+            like = np.broadcast_to(np.ones((), dtype), (1, *shape))  # takes no memory
+            check_signals(like, (own or 0, *extents), name, fit=must_fit)
+            channels = shape[0]
+            if dtype != self.dtype:
+                raise TypeError(f"{name} is {dtype}, X[0] is {self.dtype}; use one precision")
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Precision of the signals."""
+        return self._looks[0][1]
+
+    @property
+    def n_channels(self) -> int:
+        """C."""
+        return self._looks[0][0][0]
+
+    @property
+    def shapes(self) -> list[Extents]:
+        """Shapes ``(C, *S)`` of all signals."""
+        return [shape for shape, _ in self._looks]
+
+    def refuse_missing(self) -> None:
+        """Refuse a mask, and NaN when signals are loaded."""
+        if self.mask is not None:
+            raise ValueError(NONE_MISSING.format("mask must be None"))
+        self.complete = True
+
+    def as_codes(self, dictionary: Any, penalty: Any, tol: float) -> "DaskSignals":
+        """Codes of all signals, as signals: sparse on workers, dense only where one is taken."""
+        which = range(len(self))
+        groups, (_, runs) = self.take(which).codes(dictionary, penalty, tol), self.runs(which)
+        places = [(g, i) for g, run in enumerate(runs) for i in range(len(run))]
+        looks = [
+            ((dictionary.n_atoms, *dictionary.code_extents(shape[1:])), self.dtype)
+            for shape in self.shapes
+        ]
+        signals = DaskSignals(CodeRows(groups, places), None, self.client, looks)
+        signals.stay = False  # dense, they would find no room
+        return signals
+
+    def memory_plan(self, learner: Any, lags: Any, dense: bool) -> MemoryPlan:
+        """`MemoryPlan` of the memory of one worker."""
+        maps = maps_of(learner.n_atoms, self.n_channels, dense)
+        coding = CODING * 8 * maps * self._together
+        return self._of_a_worker(super().memory_plan(learner, lags, dense), coding)
+
+    def plan_layers(self, layers: Any, joint: Any, most_codes: int) -> MemoryPlan:
+        """`MemoryPlan` of the memory of one worker, of a learner of layers."""
+        here = super().plan_layers(layers, joint, most_codes)
+        return self._of_a_worker(here, here.coding)
+
+    @property
+    def _together(self):
+        """Samples of the signals of the largest group."""
+        sizes = list(map(prod, self.shapes))
+        return min(max(SAMPLES, *sizes), sum(sizes))
+
+    def _of_a_worker(self, here, coding):
+        """The plan of one process as that of a worker, which codes groups side by side."""
+        workers, samples = workers_of(self.client), sum(map(prod, self.shapes))
+        share = 1 / workers.number
+        return replace(
+            here,
+            statistics=here.statistics // SUMS * (WIDTH + workers.threads),
+            coding=coding * min(workers.threads, -(-samples // self._together)),
+            codes=int(here.codes * share),
+            available=workers.memory,
+            signals=int(self.dtype.itemsize * samples * share) if self.stay else 0,
+        )
+
+    def settle(self, memory_plan: MemoryPlan, whole: bool) -> None:
+        """Load the signals for good, if there is room; else they are read anew in each pass.
+
+        Parameters
+        ----------
+        plan : MemoryPlan
+        whole : bool
+            Whether every step looks at all of every signal.
+        """
+        self.stay = memory_plan.total <= ROOM * memory_plan.available
+        if not self.stay:
+            return
+        if whole:
+            self.runs_kept = submit(self.client, self._loaded(*self.runs(range(len(self)))))[0]
+        elif self.is_array:
+            self.x = self.client.persist(self.x)
+        else:
+            name = self.keys.of_round()
+            self.x = submit(self.client, each("read", np.asarray, name, [(x,) for x in self.x]))[0]
+
+    def take(self, which: Any, window: Any = None) -> Any:
+        """`DaskGroups` of the signals with indices ``which``, or of windows of them."""
+        n = len(which)
+        if n == len(self) and window is None and self.runs_kept is not None:
+            return DaskGroups(self, self.runs_kept, n)
+        return DaskGroups(self, self._loaded(*self.runs(which, window)), n)
+
+    def _loaded(self, places, runs):
+        """Tasks that load signals which are coded together."""
+        arguments, name = [], self.keys.of_round()
+        for number, run in enumerate(runs):
+            which, parts = zip(*(places[i] for i in run), strict=True)
+            masks = None if self.mask is None else self._some(self.mask, which)
+            if isinstance(self.x, CodeRows):
+                x = self.x.take(which, name, number)
+            else:
+                x = self._some(self.x, which)
+            arguments.append((x, masks, parts, self.complete))
+        return each("load", _work.load, name, arguments)
+
+    def _some(self, x, which):
+        if not self.is_array:
+            return [x[i] for i in which]
+        near = which[-1] - which[0] == len(which) - 1
+        some = x[which[0] : which[-1] + 1] if near else x[list(which)]
+        return whole(some)
+
+
+@dataclass(frozen=True)
+class CodeRows:
+    """Codes of single signals, on workers, as the signals of the next layer.
+
+    Parameters
+    ----------
+    groups : list of futures
+        Of lists of codes, one for each group.
+    places : list of (int, int)
+        Of each signal its group, and which of it.
+    """
+
+    groups: list
+    places: list
+
+    def __len__(self):
+        return len(self.places)
+
+    def __getitem__(self, i):
+        return self.places[i]
+
+    def take(self, which, name, number):
+        """Task that gives a list of the dense codes ``(K, *V)`` of some signals."""
+        places = [self.places[i] for i in which]
+        own = sorted({g for g, _ in places})
+        rows = [(own.index(g), row) for g, row in places]
+        return one("rows", _work.rows, name, number, [self.groups[g] for g in own], rows)
+
+
+def _opened(X):
+    """What lies at a path: a Zarr array, or pictures, each to be read on a worker."""
+    if not isinstance(X, str | Path):
+        return X
+    from dask import delayed
+
+    folder = Path(X)
+    if any((folder / name).exists() for name in ("zarr.json", ".zarray")):
+        import dask.array as da
+
+        return da.from_zarr(str(folder))
+    return [delayed(read_picture)(file) for file in picture_files(folder)]
+
+
+def _listed(X):
+    """A list of tasks or arrays from a bag or a sequence."""
+    from dask import array, bag, delayed, is_dask_collection
+
+    if isinstance(X, bag.Bag):
+        parts = [delayed(list)(part) for part in X.to_delayed()]
+        numbers = delayed([delayed(len)(part) for part in parts]).compute()
+        return [part[i] for part, n in zip(parts, numbers, strict=True) for i in range(n)]
+    X = [whole(x) if isinstance(x, array.Array) else x for x in X]
+    if not X:
+        raise ValueError("X is empty; give at least one signal (C, *S)")
+    return [x if is_dask_collection(x) else delayed(x, traverse=False) for x in X]

@@ -1,0 +1,240 @@
+"""Save and load without pickle: a ``.npz`` of arrays and a JSON header that names them."""
+
+import json
+import os
+import tempfile
+import zipfile
+from dataclasses import fields, is_dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from csc._typing import File
+from csc.io._archive import StoredArray, all_stored, check_uncompressed, read
+from csc.io._schema import check_arrays, check_index
+
+FORMAT = 1
+HEADER = "csc"
+PART = ".part"  # end of the name of a file that is being written
+PLAIN = (bool, int, float, str, type(None))
+# Only these are ever rebuilt from a file.
+HOMES = {
+    "Dictionary": "csc.operators",
+    "DictionaryLearning": "csc.learning",
+    "ElasticNet": "csc.penalties",
+    "GroupL21": "csc.penalties",
+    "HolisticPursuit": "csc.solvers",
+    "Intersection": "csc.constraints",
+    "HomeostaticGain": "csc.learning",
+    "L0": "csc.penalties",
+    "L1": "csc.penalties",
+    "LayeredBasisPursuit": "csc.solvers",
+    "LayeredThresholding": "csc.solvers",
+    "LayersState": "csc.learning.multilayer._step",
+    "LogPenalty": "csc.penalties",
+    "MLADMM": "csc.solvers",
+    "MLFISTA": "csc.solvers",
+    "MLISTA": "csc.solvers",
+    "MultiLayerDictionary": "csc.operators",
+    "MultiLayerDictionaryLearning": "csc.learning",
+    "NonNegative": "csc.constraints",
+    "ProjectionPursuit": "csc.solvers",
+    "Relative": "csc.penalties",
+    "Separable": "csc.constraints",
+    "SparseAtoms": "csc.constraints",
+    "TaperedBall": "csc.constraints",
+    "TargetSparsity": "csc.penalties",
+    "SparseCodes": "csc.operators",
+    "State": "csc.learning._step",
+    "Statistics": "csc.learning._statistics",
+    "Step": "csc.learning._step",
+    "UnitBall": "csc.constraints",
+    "UnitSphere": "csc.constraints",
+    "ZeroMean": "csc.constraints",
+}
+
+
+def save(path: File, model: Any) -> None:
+    """Write a dictionary or a learner, fitted or not, to a ``.npz`` file.
+
+    The file is written beside its place and renamed, so an interruption leaves the old file.
+
+    Parameters
+    ----------
+    path : str or path
+    model : Dictionary, MultiLayerDictionary, learner, penalty or constraint
+
+    Raises
+    ------
+    TypeError
+        If the model is none, or holds something that has no safe form (a class of your own);
+        nothing is written.
+    ValueError
+        If arrays of the model do not go together, so that the file could not be loaded.
+
+    Examples
+    --------
+    >>> import os, tempfile, numpy as np, csc
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     csc.save(os.path.join(folder, "d.npz"), csc.Dictionary(np.eye(2)[:, None]))
+    ...     csc.load(os.path.join(folder, "d.npz"))
+    Dictionary(2 atoms 2, 1 channel(s), mode='full', float64)
+    """
+    if type(model).__name__ not in HOMES:
+        raise TypeError(
+            "model must be a dictionary, a learner, a penalty or a constraint, got "
+            f"{type(model).__name__}; save arrays with numpy.savez"
+        )
+    new = write_beside(path, model)
+    try:
+        os.replace(new, path)
+    except BaseException:
+        Path(new).unlink(missing_ok=True)
+        raise
+
+
+def write_beside(path, model):
+    """Write a model to a new file beside ``path``, to be renamed to it; its name.
+
+    The name is that of ``path``, eight letters and ``.part``.
+    """
+    arrays, path = {}, Path(path)
+    header = {"format": FORMAT, "model": _encode(model, "model", arrays)}
+    check_arrays(header["model"], {n: StoredArray(n, a.shape, a.dtype) for n, a in arrays.items()})
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=PART)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **{HEADER: np.array(json.dumps(header))}, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())  # a temporary file is private, a model need not be
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+def load(path: File) -> Any:
+    """Read what `save` wrote.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is damaged, not one of ours, or of a newer format. Every array is compared with
+        the model, in shape and kind of numbers, before it is read; NaN and inf are refused.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, csc
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     csc.save(f"{folder}/D.npz", csc.Dictionary(np.eye(2)[:, None]))
+    ...     csc.load(f"{folder}/D.npz").atoms.shape
+    (2, 1, 2)
+    """
+    with open(path, "rb") as file:
+        try:
+            version, model = _read(file)
+        except Exception as error:  # there is no end to what parsers say of a damaged file
+            raise ValueError(f"{path} is damaged, or not a csc file ({error!r})") from error
+    if version != FORMAT:
+        raise ValueError(
+            f"{path} has format {version}, this csc reads format {FORMAT}; load it with the csc "
+            "that wrote it"
+        )
+    return model
+
+
+def _read(file):
+    """Format and model of an open file; no array is read before it is known to be the model's."""
+    with zipfile.ZipFile(file) as archive:
+        check_uncompressed(archive, file)
+        arrays = all_stored(archive)
+        del arrays[HEADER]
+        header = json.loads(str(read(archive, HEADER)))
+        version, form = header["format"], header["model"]
+        if version != FORMAT:
+            return version, None
+        check_arrays(form, arrays)
+        return version, _decode(form, {name: _finite(archive, name) for name in arrays})
+
+
+def _finite(archive, name):
+    """An array; what can be infinite, the weights of a penalty, their penalty looks at."""
+    array = read(archive, name)
+    if not (name.endswith(".weights") or np.isfinite(array).all()):
+        raise ValueError(f"{name} holds NaN or inf")
+    return array
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _encode(value, name, arrays):
+    """JSON form of a value; arrays go to ``arrays`` under their dotted name."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if isinstance(value, PLAIN):
+        return value
+    if hasattr(value, "get") and hasattr(value, "device"):
+        value = value.get()  # from the GPU
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+        arrays[name] = value
+        return {"array": name}
+    if type(value) in (tuple, list):
+        items = [_encode(v, f"{name}.{i}", arrays) for i, v in enumerate(value)]
+        return {type(value).__name__: items}
+    kind = type(value).__name__
+    if type(value).__module__.startswith(HOMES.get(kind, "?")):
+        return {"type": kind, "fields": _encode_all(_contents(value), name, arrays)}
+    raise TypeError(
+        f"{name} is a {kind}, which has no safe file form; save its arrays with numpy.savez"
+    )
+
+
+def _encode_all(contents, name, arrays):
+    return {key: _encode(value, f"{name}.{key}", arrays) for key, value in contents.items()}
+
+
+def _contents(value):
+    """Name and value of all that makes the object."""
+    if hasattr(value, "_asdict"):
+        return value._asdict()
+    if not hasattr(value, "get_params"):
+        return {f.name: getattr(value, f.name) for f in fields(value)}
+    state = dict(vars(value))
+    if not isinstance(value.random_state, PLAIN):  # its draws are spent: the seed remains
+        state["random_state"] = state.get("seed_")
+    return state
+
+
+def _decode(form, arrays):
+    """Inverse of `_encode`."""
+    if not isinstance(form, dict):
+        return form
+    if "array" in form:
+        return arrays[form["array"]]
+    for sequence in (tuple, list):
+        if sequence.__name__ in form:
+            return sequence(_decode(item, arrays) for item in form[sequence.__name__])
+    cls = getattr(import_module(HOMES[form["type"]]), form["type"])
+    contents = {key: _decode(value, arrays) for key, value in form["fields"].items()}
+    if form["type"] == "SparseCodes":
+        check_index(**contents)
+    if not is_dataclass(cls):
+        return cls(**contents)
+    parameters = {f.name: contents.pop(f.name) for f in fields(cls)}
+    model = cls(**parameters)
+    for name, value in contents.items():  # what fit learned
+        if not name.endswith("_") or name.startswith("_") or hasattr(cls, name):
+            raise ValueError(f"a {cls.__name__} learns no {name}")
+        setattr(model, name, value)
+    return model

@@ -1,0 +1,217 @@
+"""What the arrays of a saved model must be: shapes and numbers, told from the model alone.
+
+`check_arrays` sees the JSON form of a model and the headers of its arrays. Each kind of object
+that holds arrays has a rule here; arrays of other objects have one axis, as lists of numbers do.
+"""
+
+from math import prod
+
+import numpy as np
+
+from csc.io._archive import StoredArray
+
+FLOATS = (np.dtype("float32"), np.dtype("float64"))
+DOUBLES = FLOATS[1:]
+COUNTS = (np.dtype("int64"),)
+ANY = None  # an extent that the model leaves open
+
+
+def check_arrays(form, arrays):
+    """Refuse arrays that are not those of the model, and any that it does not name.
+
+    Parameters
+    ----------
+    form : JSON form of a model
+    arrays : dict of `StoredArray`
+        By name.
+    """
+    seen = set()
+    _visit(form, arrays, seen)
+    if seen != set(arrays):
+        raise ValueError(f"the model has no array {', '.join(sorted(set(arrays) - seen))}")
+
+
+def check_index(shape, index, values):  # noqa: ARG001  the fields of `csc.operators._sparse_codes.SparseCodes`
+    """Refuse sparse codes whose places do not rise within ``shape``: kernels follow them."""
+    places = np.concatenate([[-1], index, [prod(shape)]])
+    if (np.diff(places) <= 0).any():
+        raise ValueError(f"places of sparse codes do not rise from 0 to those of shape {shape}")
+
+
+def _visit(form, arrays, seen):
+    """Apply the rules to an object and all that it holds; note the arrays seen."""
+    if not isinstance(form, dict):
+        return
+    if "array" in form:
+        array = arrays[form["array"]]
+        if array.name in seen:
+            raise ValueError(f"{array.name} is named twice")
+        seen.add(array.name)
+        return
+    for item in form.get("tuple", form.get("list", ())):
+        _visit(item, arrays, seen)
+    if "type" in form:
+        fields = {name: _sketch(field, arrays) for name, field in form["fields"].items()}
+        ruled = set(RULES.get(form["type"], _nothing)(fields))
+        for name, field in fields.items():
+            if name not in ruled:
+                _check_flat(field)
+        for field in form["fields"].values():
+            _visit(field, arrays, seen)
+
+
+def _sketch(form, arrays):
+    """A value as it will be, but for arrays, which are unread, and objects, which are fields."""
+    if not isinstance(form, dict):
+        return form
+    if "array" in form:
+        return arrays[form["array"]]
+    if "type" in form:
+        return {name: _sketch(field, arrays) for name, field in form["fields"].items()}
+    return [_sketch(item, arrays) for item in form.get("tuple", form.get("list", ()))]
+
+
+def _check_flat(field):
+    """Arrays that stand where numbers or a list of them may have at most one axis."""
+    for item in field if isinstance(field, list) else [field]:
+        if isinstance(item, StoredArray) and len(item.shape) > 1:
+            raise ValueError(f"{item.name} has shape {item.shape}, not one axis")
+
+
+def _check(array, shape, kinds):
+    """Refuse what is no array of this shape, in which `ANY` is any extent, or of these numbers."""
+    if not isinstance(array, StoredArray):
+        raise ValueError(f"{array!r} stands in place of an array")
+    fits = len(array.shape) == len(shape) and all(
+        want is ANY or n == want for n, want in zip(array.shape, shape, strict=True)
+    )
+    if not fits or array.dtype not in kinds or 0 in array.shape:
+        words = tuple("any" if n is ANY else n for n in shape)
+        raise ValueError(
+            f"{array.name} has shape {array.shape} and numbers {array.dtype}; the model has "
+            f"{words} and {' or '.join(map(str, kinds))}"
+        )
+
+
+def _nothing(_):
+    return ()
+
+
+def _dictionary(fields):
+    _check_atoms(fields["atoms"])
+    return ("atoms",)
+
+
+def _check_atoms(atoms, channels=ANY, extents=None):
+    """Atoms ``(K, C, *s)``, of some extents or of one to three."""
+    if extents is None:
+        extents = (ANY,) * min(max(len(atoms.shape) - 2, 1), 3)
+    _check(atoms, (ANY, channels, *extents), FLOATS)
+
+
+def _weighted(fields):
+    """A penalty looks at its weights itself; they are one an atom, or one a code."""
+    weights = fields.get("weights")
+    if isinstance(weights, StoredArray):
+        _check(weights, (ANY,) * len(weights.shape), FLOATS)
+    return ("weights",)
+
+
+def _sparse_codes(fields):
+    length = fields["values"].shape[:1]
+    for name, kinds in (("values", FLOATS), ("index", COUNTS)):
+        if fields[name].shape == (0,) and length == (0,):
+            continue  # not a single code
+        _check(fields[name], length, kinds)
+    return "index", "values"
+
+
+def _check_codes(groups, n_atoms, n_axes):
+    """Codes ``(N, K, *V)`` of groups of signals, dense or sparse."""
+    for codes in groups or ():
+        if isinstance(codes, StoredArray):
+            _check(codes, (ANY, n_atoms, *(ANY,) * n_axes), FLOATS)
+        elif len(codes["shape"]) != 2 + n_axes or codes["shape"][1] != n_atoms:
+            raise ValueError(f"codes of shape {codes['shape']} are not those of {n_atoms} atoms")
+
+
+def _check_statistics(statistics, n_atoms, n_samples, n_axes):
+    """Of patches, or of all lags at which atoms overlap: an odd number an axis."""
+    phi, psi = statistics["phi"], statistics["psi"]
+    _check(phi, (n_atoms, n_atoms, *(ANY,) * (n_axes if phi.shape[2:] else 0)), DOUBLES)
+    if any(n % 2 == 0 for n in phi.shape[2:]):
+        raise ValueError(f"{phi.name} of shape {phi.shape} has no middle lag")
+    _check(psi, (n_atoms, n_samples), DOUBLES)
+    if not np.isfinite(statistics["energy"]):
+        raise ValueError("the energy of the signals is not finite")
+
+
+def _statistics(_):
+    """Checked with the atoms they are of."""
+    return "phi", "psi"
+
+
+def _state(fields):
+    _check_atoms(fields["atoms"])
+    n_atoms, channels, *extents = fields["atoms"].shape
+    _check_statistics(fields["statistics"], n_atoms, channels * prod(extents), len(extents))
+    _check(fields["idle"], (n_atoms,), COUNTS)
+    _check(fields["variance"], (n_atoms,), DOUBLES)
+    _check(fields["gain"], (n_atoms,), DOUBLES)
+    _check_codes(fields["codes"], n_atoms, len(extents))
+    if fields["kept"] is not None:
+        _check(fields["kept"], fields["atoms"].shape, (fields["atoms"].dtype,))
+    return "atoms", "statistics", "idle", "variance", "gain", "codes", "kept"
+
+
+def _layers_state(fields):
+    atoms, n_atoms = fields["atoms"], ANY
+    n_axes = len(atoms[0].shape) - 2
+    for d in atoms:
+        _check_atoms(d, n_atoms, (ANY,) * n_axes)
+        n_atoms = d.shape[0]
+    _check_statistics(fields["statistics"], n_atoms, ANY, n_axes)
+    _check(fields["idle"], (n_atoms,), COUNTS)
+    _check_codes(fields["codes"], n_atoms, n_axes)
+    return "atoms", "statistics", "idle", "codes"
+
+
+def _learner(fields):
+    if isinstance(fields["init"], StoredArray):
+        _check_atoms(fields["init"])
+    return ("init",)
+
+
+def _layers_learner(fields):
+    """The product of the layers, which the statistics are of, is as large as their strides say."""
+    if "state_" in fields:
+        state, layers = fields["state_"], fields["layers"]
+        atoms, psi = state["atoms"], state["statistics"]["psi"]
+        strides = [layer["stride"] for layer in layers]
+        _check(psi, (ANY, atoms[0].shape[1] * prod(_reach(atoms, strides))), DOUBLES)
+    return ()
+
+
+def _reach(atoms, strides):
+    """Extents of the atoms of the product: ``1 + sum_i (s_i - 1) t_1 ... t_{i-1}``."""
+    reach, product = 1, 1
+    for d, stride in zip(atoms, strides, strict=True):
+        reach = reach + (np.array(d.shape[2:]) - 1) * product
+        product = product * np.array(stride)
+    return map(int, reach)
+
+
+RULES = {
+    "Dictionary": _dictionary,
+    "DictionaryLearning": _learner,
+    "ElasticNet": _weighted,
+    "GroupL21": _weighted,
+    "L0": _weighted,
+    "L1": _weighted,
+    "LayersState": _layers_state,
+    "LogPenalty": _weighted,
+    "MultiLayerDictionaryLearning": _layers_learner,
+    "SparseCodes": _sparse_codes,
+    "State": _state,
+    "Statistics": _statistics,
+}

@@ -1,0 +1,336 @@
+"""The loop that all learners share: passes over the signals that can stop and go on anywhere."""
+
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterable
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import InputTags, check_random_state
+from tqdm import tqdm
+
+from csc._repr_html import card
+from csc._typing import Array, SignalsLike
+from csc._validation import check_count
+from csc.learning._checkpoints import write_checkpoint
+from csc.learning._nested import parts_of, with_part
+from csc.learning._step import ROUNDING
+
+
+class Terminated(KeyboardInterrupt):
+    """The system asked the process to end."""
+
+
+class Learner(TransformerMixin, BaseEstimator):
+    """`fit` and `partial_fit` of a learner whose steps are ``_checked``, ``_begin``, ``_learn``.
+
+    A step that is interrupted changes nothing; its randomness comes from its number and a seed.
+    """
+
+    def __init_subclass__(cls, **more):
+        super().__init_subclass__(auto_wrap_output_keys=None, **more)  # codes are no table
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters by name; ``deep``: also those of parts, as ``penalty__lmbda``."""
+        params = super().get_params(deep)
+        if deep:
+            own = super().get_params(deep=False)
+            params |= {key: item for name in own for key, item in parts_of(name, own[name]).items()}
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, also those of parts: ``set_params(penalty__lmbda=0.1)``."""
+        nested = {key: params.pop(key) for key in list(params) if "__" in key}
+        super().set_params(**params)
+        for key, new in nested.items():
+            name, _, path = key.partition("__")
+            if name not in self._get_param_names():
+                super().set_params(**{key: new})  # says what is wrong with it
+            setattr(self, name, with_part(getattr(self, name), path, new, name))
+        return self
+
+    def get_feature_names_out(self, input_features: object = None) -> Array:  # noqa: ARG002
+        """A name for the codes of each atom, of layers of each deepest: ``(K,)``."""
+        atoms = self.atoms_
+        kind, n = type(self).__name__.lower(), len(atoms[-1] if isinstance(atoms, list) else atoms)
+        return np.array([f"{kind}{k}" for k in range(n)], dtype=object)
+
+    def __sklearn_tags__(self):
+        """Tell scikit-learn what X is: ``(N, C, *S)``, never the rows of a matrix."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags = InputTags(two_d_array=False, three_d_array=True)
+        tags.transformer_tags.preserves_dtype = ["float32", "float64"]
+        return tags
+
+    def _repr_html_(self):
+        """In notebooks: the parameters, and once there are atoms, those in place of a diagram."""
+        if not hasattr(self, "state_"):
+            return super()._repr_html_()
+        atoms = self.atoms_
+        return card(repr(self), atoms[0] if isinstance(atoms, list) else atoms)
+
+    def _repr_mimebundle_(self, **_):
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
+    def fit(
+        self,
+        X: SignalsLike,
+        y: object = None,  # noqa: ARG002  scikit-learn's signature
+        mask: SignalsLike | None = None,
+    ) -> Self:
+        """Learn from signals.
+
+        Parameters
+        ----------
+        X : array (N, C, *S) or list of arrays (C, *S), float32 or float64
+            Signals no smaller than the atoms; NaN marks what is missing.
+        y : ignored
+        mask : array or list of arrays, optional
+            1 = observed; broadcastable to the signals.
+
+        Returns
+        -------
+        self
+        """
+        signals = self._taken_up(X, mask, self.warm_start and hasattr(self, "state_"))
+        size = len(signals) if self.batch_size is None else min(self.batch_size, len(signals))
+        with self._kept():
+            self._prepare(signals)
+            self._passes(signals, size)
+            self._conclude(signals)
+        return self
+
+    def _taken_up(self, X, mask, resume):
+        """The signals, checked, once the present state or a new one is ready for them."""
+        signals = self._checked(X, mask, resume)
+        (self._resume if resume else self._begin)(signals)
+        self.extents_ = sorted({tuple(shape[1:]) for shape in signals.shapes})
+        return signals
+
+    def _remember(self, signals):
+        """Keep the extents of signals, which strides leave open, for `inverse_transform`."""
+        own = [tuple(shape[1:]) for shape in signals.shapes]
+        self.extents_ = own[:1] if signals.is_array else own
+
+    def _extents(self, codes, shape, code_extents):
+        """Extents of the signals behind codes of extents *V*: given, remembered or None."""
+        if shape is not None:
+            shapes = list(shape) if np.ndim(shape[0]) else [shape] * len(codes)
+            if len(shapes) != len(codes):
+                raise ValueError(f"shape has {len(shapes)} entries for {len(codes)} codes")
+            return shapes
+        known = getattr(self, "extents_", [])
+        fits = {extents: tuple(code_extents(extents)) for extents in set(known)}
+        if [fits[extents] for extents in known] == codes:
+            return known
+        return [next((s for s in reversed(known) if fits[s] == v), None) for v in codes]
+
+    @contextmanager
+    def _kept(self):
+        """Ctrl-C and SIGTERM leave the atoms so far, and a checkpoint if one is asked for.
+
+        What scikit-learn calls (a grid, a pipeline, `fit_transform`) would go on with these atoms
+        as if nothing had happened: there the interrupt is raised again.
+        """
+        try:
+            with _terminable():
+                yield
+        except KeyboardInterrupt as interrupt:
+            if not hasattr(self, "state_"):
+                raise
+            self._keep(always=True)
+            warnings.warn(
+                f"interrupted after {self.state_.n_steps} steps; the atoms so far are kept, "
+                "fit with warm_start=True goes on",
+                stacklevel=4,
+            )
+            if isinstance(interrupt, Terminated):
+                raise SystemExit(128 + signal.SIGTERM) from None
+            if _called_by_scikit_learn():
+                raise
+
+    def _prepare(self, signals):
+        """What comes before the first pass, if anything."""
+
+    def _conclude(self, signals):
+        """What comes after the last pass, if anything."""
+
+    def _passes(self, signals, size, keep=None):
+        keep = self._keep if keep is None else keep
+        n_batches = -(-len(signals) // size)
+        passes, batch, planned = self.state_.position
+        # another number of batches a pass: the pass that was cut short begins again
+        first = passes * n_batches + (batch if planned == n_batches else 0)
+        total = self.max_iter * n_batches
+        with tqdm(total=total, initial=first, disable=not self.verbose, unit="batch") as bar:
+            for t in range(first, total):
+                groups = signals.take(self._order(t, len(signals), size), self._window(t))
+                after = (*divmod(t + 1, n_batches), n_batches)
+                self._step(groups, after, n_batches > 1)
+                keep()
+                bar.set_postfix(objective=f"{self.history_[-1].objective:.5g}", refresh=False)
+                bar.update()
+                if (t + 1) % n_batches == 0 and self._settled(n_batches):
+                    break
+        keep(always=True)
+
+    def partial_fit(
+        self,
+        X: SignalsLike,
+        y: object = None,  # noqa: ARG002  scikit-learn's signature
+        mask: SignalsLike | None = None,
+    ) -> Self:
+        """Take one online step on the signals ``X``, as in `fit`; the first call initialises."""
+        signals = self._taken_up(X, mask, hasattr(self, "state_"))
+        groups = signals.take(np.arange(len(signals)), self._window(self.state_.n_steps))
+        self._step(groups, self.state_.position, True)
+        self._keep()
+        return self
+
+    def fit_stream(self, stream: Iterable[SignalsLike], steps: int | None = None) -> Self:
+        """Take an online step on each item of a stream that may not fit into memory.
+
+        Ctrl-C and SIGTERM leave the atoms so far, as in `fit`. A learner that `csc.resume` gave
+        back goes on as if it had not stopped with what is left of the same stream:
+        ``itertools.islice(stream, learner.state_.n_steps, None)``.
+
+        Parameters
+        ----------
+        stream : iterable
+            Of what `partial_fit` takes: arrays ``(N, C, *S)`` or lists of ``(C, *S)``.
+        steps : int, optional
+            Take no more than this many, and no more items than that.
+
+        Returns
+        -------
+        self
+        """
+        if steps is not None:
+            check_count("steps", steps)
+            stream = islice(stream, steps)
+        with self._kept(), tqdm(total=steps, disable=not self.verbose, unit="batch") as bar:
+            for X in stream:
+                self.partial_fit(X)
+                bar.update()
+            if hasattr(self, "state_"):
+                self._keep(always=True)
+        return self
+
+    @property
+    def n_iter_(self) -> int:
+        """Passes of `fit` over its signals, begun or done."""
+        passes, batch, _ = self._fitted().position
+        return passes + (batch > 0)
+
+    def _fitted(self):
+        if not hasattr(self, "state_"):
+            raise NotFittedError(f"this {type(self).__name__} is not fitted yet; call fit first")
+        return self.state_
+
+    def _order(self, t, n, size):
+        """Indices of the signals of step t: a new permutation each pass."""
+        if size == n:
+            return np.arange(n)
+        epoch, batch = divmod(t, -(-n // size))
+        order = np.random.default_rng((self.seed_, 1, epoch)).permutation(n)
+        return np.sort(order[batch * size : (batch + 1) * size])
+
+    def _window(self, t):
+        """Where step t looks, if only at a window of each signal."""
+        crop = getattr(self, "crop", None)
+        return None if crop is None else (crop, np.random.default_rng((self.seed_, 2, t)))
+
+    def _move(self, state, line):
+        """Cut what an interrupted step may have left, add a line, and only then move."""
+        self.history_[self.state_.n_steps :] = [line]
+        self.state_ = state
+
+    def _keep(self, *, always=False):
+        """Write a checkpoint if one is due."""
+        due = always or self.state_.n_steps % self.checkpoint_every == 0
+        if self.checkpoint is not None and due:
+            write_checkpoint(self.checkpoint, self)
+
+    def _settled(self, n_batches):
+        """Whether the last pass lowered the mean objective by less than ``tol`` > 0.
+
+        Both passes must be of one problem. Where norms adapt (homeostasis), a rise settles nothing.
+        """
+        lines = self.history_[-2 * n_batches :]
+        if self.tol == 0 or len(lines) < 2 * n_batches or not self._is_one_problem(lines):
+            return False
+        before, after = np.reshape([line.objective for line in lines], (2, -1)).mean(axis=1)
+        fell = before - after
+        fell = fell if getattr(self, "homeostasis", None) is None else abs(fell)
+        return bool(fell < self.tol * before)
+
+    def _is_one_problem(self, lines):
+        """Whether two passes saw the same signals at the same strength, with no atom exchanged."""
+        if any(line.n_replaced or line.n_moved for line in lines):
+            return False
+        lmbdas = [line.lmbda for line in lines]
+        if max(lmbdas) - min(lmbdas) > self.tol * max(lmbdas):
+            return False
+        before, after = np.reshape([line.energy for line in lines], (2, -1)).sum(axis=1)
+        cropped = getattr(self, "crop", None) is not None  # each pass sees other windows
+        return cropped or abs(after - before) <= ROUNDING * before
+
+
+def seed_of(random_state):
+    """A seed drawn from whatever users call a random state."""
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31 - 1))
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def check_crop(crop, extents, must_fit):
+    """Refuse windows that are none, or in which atoms of these extents find no place."""
+    if crop is None:
+        return
+    if not isinstance(crop, tuple | list) or len(crop) != len(extents):
+        raise ValueError(f"crop must have {len(extents)} extents, got {crop!r}")
+    for extent in crop:
+        check_count("crop", extent)
+    if must_fit and any(a < s for a, s in zip(crop, extents, strict=True)):
+        raise ValueError(
+            f"crop must be at least as large as the atoms, {tuple(extents)}, got {crop!r}"
+        )
+
+
+def _called_by_scikit_learn():
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith("sklearn."):
+            return True
+        frame = frame.f_back
+    return False
+
+
+@contextmanager
+def _terminable():
+    """Make SIGTERM an interrupt, where signals can be handled at all: in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    asked = []
+
+    def stop(*_):
+        asked.append(True)
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if asked:  # a solver may have caught it, and told of it in other words
+            raise Terminated from None
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,81 @@
+"""Codes to learn from: no better than learning can use."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from csc._lmbda_search import lmbda_for_sparsity
+from csc._solve import solve_quietly
+from csc.learning._step import EncodedBatch
+from csc.operators import SparseCodes
+from csc.penalties import TargetSparsity
+from csc.problems import Problem
+from csc.solvers import WorkingSet, fastest, is_sparse
+from csc.solvers import start as init_state
+
+STEPS = 20  # of a solver that judges itself, at most
+NEAR = 0.2  # to a target of sparsity, as a part of it, that learning starts
+
+
+class Group(NamedTuple):
+    """Signals of one shape, coded together."""
+
+    x: np.ndarray  # (n, C, *S)
+    mask: np.ndarray | None  # of the same shape; None: all was observed
+
+
+def code(groups, dictionary, penalty, starts, tol):
+    """Codes of groups of signals on the present atoms.
+
+    Parameters
+    ----------
+    groups : iterable of Group
+    dictionary : Dictionary
+    penalty : penalty
+    starts : list or None
+        Codes of each group to start from.
+    tol : float
+        Relative duality gap.
+
+    Returns
+    -------
+    list of EncodedBatch
+    """
+    coded = []
+    for i, (x, mask) in enumerate(groups):
+        problem = Problem(x, dictionary, penalty, mask)
+        start = None if starts is None or i >= len(starts) else starts[i]
+        coded.append(EncodedBatch(problem, _codes(problem, start, tol)))
+    return coded
+
+
+def resolve_lmbda(x, dictionary, penalty, mask):
+    """The penalty with its strength in numbers, as a group of signals gives it."""
+    if not isinstance(penalty.lmbda, TargetSparsity):
+        return Problem(x, dictionary, penalty, mask).penalty
+    form, n = replace(penalty, lmbda=0.0), penalty.lmbda.n_nonzero
+    found = lmbda_for_sparsity(
+        x, dictionary, n, accuracy=NEAR, tol=NEAR / 10, penalty=form, mask=mask
+    )
+    return found.problem.penalty
+
+
+def _codes(problem, start, tol):
+    """Codes of one group; solvers that judge themselves need no certificate."""
+    solver = fastest(problem, tol)
+    if start is not None and start.shape != problem.code_shape:
+        start = None
+    judges_itself = isinstance(solver, WorkingSet) or problem.is_patch and solver.check_every == 1
+    if not judges_itself:
+        if isinstance(start, SparseCodes) and not is_sparse(problem, solver):
+            start = start.dense()  # the penalty was another one
+        return solve_quietly(problem, solver, tol=tol, init=start).z
+    state = solver.init(problem, init_state(problem, solver) if start is None else start)
+    if problem.is_patch:
+        return solver.step(problem, state).z
+    for _ in range(STEPS):
+        state, last = solver.step(problem, state), state
+        if state is last or state.tol < last.tol:  # no more to gain, or as near as was asked
+            break
+    return state.z

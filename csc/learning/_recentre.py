@@ -1,0 +1,107 @@
+"""Atoms that were learned off-centre: move their windows to where their energy is."""
+
+import numpy as np
+
+from csc._backend import kernels
+from csc.operators import SparseCodes
+
+GAIN = 1.02  # of energy in a window that a move is worth
+
+
+def recentre(atoms, batch):
+    """Move the window of each atom to where most of its energy lies, and its codes with it.
+
+    What an atom would be a little beyond its window, the residual around its codes tells:
+    ``e = d + (sum_v z[v] r[v + l]) / sum_v z[v]^2``, for l up to half an atom outside. Of all
+    windows of its extents the one with the largest ``||e||`` becomes the atom.
+
+    Parameters
+    ----------
+    atoms : array (K, C, *s)
+    batch : Batch
+        With stride 1.
+
+    Returns
+    -------
+    atoms : array (K, C, *s)
+        Those that moved not yet projected.
+    codes : list
+        Of the batch, moved against their atoms; those that leave their signal are lost.
+    moved : array (K,), bool
+    """
+    reach = [s // 2 for s in atoms.shape[2:]]
+    sums, squares = batch.around(reach)
+    squares = np.where(squares > 0, squares, np.inf).reshape(-1, *(1,) * (atoms.ndim - 1))
+    border = [(0, 0), (0, 0), *((m, m) for m in reach)]
+    wide = (np.pad(atoms, border) + sums / squares).astype(atoms.dtype)
+    shifts = _best_windows(wide, atoms.shape[2:], reach)
+    moved, out = shifts.any(axis=1), atoms.copy()
+    for k in np.flatnonzero(moved):
+        corners = zip(shifts[k], reach, atoms.shape[2:], strict=True)
+        own = tuple(slice(m + a, m + a + s) for a, m, s in corners)
+        out[k] = wide[(k, slice(None), *own)]
+    return out, batch.moved(shifts), moved
+
+
+def around(some, reach):
+    """What the residual says of atoms beyond their windows.
+
+    Parameters
+    ----------
+    some : EncodedBatch
+    reach : list of int
+        Samples beyond, one number an axis.
+
+    Returns
+    -------
+    sums : array (K, C, *(s + 2 reach)), float64
+        ``sum_v z[v] r[v + l]``.
+    squares : array (K,), float64
+        Energy of the codes, as far as their samples were observed.
+    """
+    problem, z = some.problem, _sparse(some.z)
+    D, r = problem.dictionary, problem.residual(z)
+    k, c = D.atoms.shape[:2]
+    ones = 5 - r.ndim
+    extents = [s + 2 * m for s, m in zip(D.extents, reach, strict=True)]
+    border = {"mode": "wrap"} if D.mode == "circular" else {}
+    high = D.geometry.high(r.shape[2:])
+    sides = zip(D.geometry.low, high, reach, strict=True)
+    r = np.pad(r, [(0, 0), (0, 0), *((a + m, b + m) for a, b, m in sides)], **border)
+    phi, psi = np.empty((k, k, 1, 1, 1)), np.empty((k, c, *(1,) * ones, *extents))
+    r = r.reshape(*r.shape[:2], *(1,) * ones, *r.shape[2:])
+    grid = (*(1,) * ones, *z.shape[2:]), (1, 1, 1), D.mode == "circular"
+    kernels(r).moments(r, (z.index, z.values), grid, phi, psi)
+    seen = 1.0 if problem.mask is None else float(problem.mask.mean())
+    return psi.reshape(k, c, *extents), seen * phi[:, :, 0, 0, 0].diagonal()
+
+
+def _best_windows(wide, extents, reach):
+    """How far each window should move, ``(K, ndim)``; 0 where it gains next to nothing."""
+    energy = (wide.astype("float64") ** 2).sum(axis=1)
+    axes = tuple(range(1, energy.ndim))
+    windows = np.lib.stride_tricks.sliding_window_view(energy, extents, axes)
+    sums = windows.sum(axis=tuple(range(energy.ndim, windows.ndim)))
+    flat, here = sums.reshape(len(sums), -1), sums[(slice(None), *reach)]
+    best = np.stack(np.unravel_index(flat.argmax(axis=1), sums.shape[1:]), axis=-1) - reach
+    return np.where((flat.max(axis=1) > GAIN * here)[:, None], best, 0)
+
+
+def moved(some, shifts):
+    """Codes of a `EncodedBatch`, moved with the windows of their atoms."""
+    z = _sparse(some.z)
+    n, k, *v = z.coordinates
+    extents = np.array(z.shape[2:])
+    places = np.stack(v, axis=-1) + shifts[k]
+    if some.problem.dictionary.mode == "circular":
+        places %= extents
+    kept = ((places >= 0) & (places < extents)).all(axis=1)
+    axes = (n[kept], *places[kept].T, k[kept])
+    index = np.ravel_multi_index(axes, (z.shape[0], *z.shape[2:], z.shape[1]))
+    order = np.argsort(index)
+    new = SparseCodes(z.shape, index[order], z.values[kept][order])
+    return new if isinstance(some.z, SparseCodes) else new.dense()
+
+
+def _sparse(z):
+    return z if isinstance(z, SparseCodes) else SparseCodes.of(z)

@@ -1,0 +1,186 @@
+"""One step of online dictionary learning: a state and coded signals in, a new state out."""
+
+from dataclasses import dataclass
+from functools import partial
+from math import inf, nan
+from typing import NamedTuple
+
+import numpy as np
+
+from csc._backend import device_of, namespace, to_device, to_host
+from csc.learning import _statistics as stats
+from csc.learning._dead_atoms import fill_places
+from csc.learning._diagnostics import lesser_twins
+from csc.learning._recentre import recentre
+from csc.learning._update import descend, relax
+from csc.operators import SparseCodes
+
+ROUNDING = 1e-9  # of energies of the same signals, summed in another order
+
+
+class Step(NamedTuple):
+    """One line of a learner's history."""
+
+    n_signals: int  # seen so far
+    objective: float  # mean per signal of the batch, before the atoms moved
+    n_nonzero: float  # mean non-zero codes per signal
+    n_replaced: int  # dead atoms replaced
+    lmbda: float = nan  # at which the batch was coded
+    n_moved: int = 0  # atoms recentred
+    energy: float = nan  # of the batch: 1/2 ||x||^2 of what was observed
+
+
+class State(NamedTuple):
+    """All that the next step depends on, besides the parameters and the signals."""
+
+    atoms: np.ndarray  # (K, C, *s)
+    statistics: stats.Statistics
+    idle: np.ndarray  # (K,)  code positions seen since the atom was last used
+    variance: np.ndarray  # (K,)  running mean of z^2
+    gain: np.ndarray  # (K,)  norms asked by homeostasis
+    n_steps: int
+    n_signals: int
+    position: tuple  # passes of `fit` done, batches of the present pass done, batches a pass
+    codes: list | None  # of each group of signals, in batch mode: the next pass starts from them
+    kept: np.ndarray | None = None  # better atoms than those, from before these were recentred,
+    kept_at: tuple = (0.0, 0.0)  # their objective, and the energy of the signals that it is of
+
+
+@dataclass(frozen=True)
+class StepConfig:
+    """What a step obeys; the fields are `DictionaryLearning`'s parameters."""
+
+    constraint: object
+    homeostasis: object
+    forgetting: float
+    replace_after: int | None
+    n_passes: int
+    recentre_every: int | None = None
+    relaxes: bool = False  # updates: the codes of the same signals will move too
+    compares: bool = False  # objectives: each step is of the same signals, penalty and norms
+
+
+class EncodedBatch(NamedTuple):
+    """Signals with their codes."""
+
+    problem: object
+    z: object  # (n, K, *V), dense or SparseCodes
+
+    @property
+    def values(self):
+        """Codes in any order, all that are not zero among them."""
+        return self.z.values if isinstance(self.z, SparseCodes) else self.z
+
+    def used(self):
+        """Whether each atom is, ``(K,)``."""
+        if isinstance(self.z, SparseCodes):
+            n_atoms = self.z.shape[1]
+            return np.bincount(self.z.index % n_atoms, minlength=n_atoms) > 0
+        return to_host((self.z != 0).any(axis=(0, *range(2, self.z.ndim))))
+
+
+def init_state(atoms, statistics=None):
+    """State of a learner that has seen nothing but its initial atoms."""
+    k, empty = len(atoms), stats.of_nothing(atoms) if statistics is None else statistics
+    return State(
+        atoms, empty, np.zeros(k, np.int64), np.zeros(k), np.ones(k), 0, 0, (0, 0, 0), None
+    )
+
+
+def update_state(state, batch, rules):
+    """Learn from coded signals.
+
+    Parameters
+    ----------
+    state : State
+    batch : Batch
+        Signals with their codes on ``state.atoms``.
+    rules : StepConfig
+
+    Returns
+    -------
+    state : State
+    line : Step
+    """
+    stride, of_batch = batch.stride, batch.summary()
+    new, n, positions = of_batch.statistics, of_batch.n_signals, of_batch.n_positions
+    objective = stats.data_term(new, state.atoms, stride) + of_batch.penalty_value
+    t = state.n_steps + 1
+    keep = 0 if rules.forgetting == inf else (1 - 1 / t) ** rules.forgetting
+    statistics = stats.blend(state.statistics, new, keep) if keep else new
+    atoms = descend(state.atoms, statistics, rules.constraint, rules.n_passes, stride)
+    recentres = bool(stride and rules.recentre_every) and t % rules.recentre_every == 0
+    if rules.relaxes and not recentres:
+        atoms = relax(state.atoms, atoms, statistics, rules.constraint, stride)
+    idle, variance, gain = map(to_host, (state.idle, state.variance, state.gain))
+    if rules.homeostasis is not None:
+        variance, gain = rules.homeostasis(variance, gain, to_host(new.squares) / positions)
+        atoms = _with_norms(atoms, gain)
+    settled, n_moved, shaken = atoms, 0, False
+    idle = np.where(of_batch.used, 0, idle + positions)
+    dead, codes = idle >= (inf if rules.replace_after is None else rules.replace_after), None
+    if recentres:
+        atoms, codes, moved = run_on_host(recentre, atoms, batch)
+        n_moved, twins = int(moved.sum()), lesser_twins(to_host(atoms), to_host(new.squares))
+        shaken = bool(n_moved or twins.any())
+        atoms, statistics = rules.constraint.project(atoms), stats.forget_atoms(statistics, moved)
+        dead |= twins
+    if dead.any():
+        replace = partial(_replace, dead=dead, constraint=rules.constraint)
+        atoms, dead = run_on_host(replace, atoms, batch)
+        atoms = _with_norms(atoms, gain) if rules.homeostasis is not None else atoms
+        statistics, idle = stats.forget_atoms(statistics, dead), np.where(dead, 0, idle)
+    counts = of_batch.n_nonzero / n, int(dead.sum())
+    line = Step(
+        state.n_signals + n, objective / n, *counts, n_moved=n_moved, energy=of_batch.energy
+    )
+    kept = _still_better(state, line, rules)
+    if shaken:
+        value = (stats.data_term(new, settled, stride) + of_batch.penalty_value) / n
+        kept = _better(kept, (settled, (value, of_batch.energy)))
+    new = (atoms, statistics, idle, variance, gain, t, line.n_signals)
+    return State(*new, state.position, codes, *kept), line
+
+
+def _still_better(state, line, rules):
+    """The atoms kept and what they reach, unless the present ones of the same signals are as good.
+
+    Where objectives cannot be compared, atoms are kept for one step.
+    """
+    kept, (objective, energy) = state.kept, state.kept_at
+    same = abs(line.energy - energy) <= ROUNDING * energy
+    if kept is None or not rules.compares or not same or line.objective <= objective:
+        return None, (0.0, 0.0)
+    return kept, state.kept_at
+
+
+def _better(one, other):
+    """Of two atoms with what they reach, those of the lesser objective."""
+    return one if one[0] is not None and one[1][0] <= other[1][0] else other
+
+
+def _replace(atoms, batch, *, dead, constraint):
+    """Atoms with the worst-coded windows in the place of dead ones, and which were replaced."""
+    worst = batch.worst(atoms.shape[2:], int(dead.sum()))
+    return fill_places(atoms, dead, worst, constraint)
+
+
+def run_on_host(work, atoms, batch):
+    """What is rarely done is done on the host; the last result, a mask of atoms, stays there.
+
+    The atoms are an array, or a list of arrays, one a layer.
+    """
+    device = device_of(atoms[0])
+    if device == "cpu":
+        return work(atoms, batch)
+    *results, mask = work(to_device(atoms, "cpu"), to_device(batch, "cpu"))
+    return *to_device(results, device), mask
+
+
+def _with_norms(atoms, norms):
+    """Atoms rescaled to the given norms; an atom of zeros stays."""
+    shape = (-1, *(1,) * (atoms.ndim - 1))
+    xp = namespace(atoms)
+    present = xp.sqrt((atoms * atoms).reshape(len(atoms), -1).sum(axis=1))
+    scale = xp.asarray(norms) / xp.where(present > 0, present, 1)
+    return atoms * scale.reshape(shape).astype(atoms.dtype)

@@ -1,0 +1,114 @@
+"""Codes of multi-layer problems to learn from."""
+
+from collections.abc import Sequence
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from csc._backend import namespace, to_host
+from csc._solve import solve_quietly
+from csc.learning._encode import code
+from csc.learning._step import EncodedBatch
+from csc.operators import MultiLayerDictionary, SparseCodes
+from csc.problems import MultiLayerProblem, Problem
+
+CODES = 2**24  # of all layers that a layered pursuit holds at once
+
+
+class LayersModel(NamedTuple):
+    """What codes of layers hang on, besides the signals."""
+
+    dictionary: MultiLayerDictionary
+    penalties: Sequence  # one a layer
+    pursuit: object = None  # what `solve` takes; of the deepest codes alone, one of one layer
+
+    @property
+    def is_layered(self):
+        """Whether codes of all layers are looked for, not those of the product alone."""
+        return self.pursuit is not None or any(p.lmbda for p in self.penalties[:-1])
+
+
+class DeepCoded(NamedTuple):
+    """Signals with the codes of all layers."""
+
+    flat: EncodedBatch  # deepest codes, those of the product of all layers as one dictionary
+    problem: MultiLayerProblem | None  # None where only the deepest codes have a price
+    codes: tuple | None  # of all layers, as a layered pursuit leaves them: no chain need hold
+
+
+def code_layers(groups, model, limits, starts=None):
+    """Codes of groups of signals.
+
+    Parameters
+    ----------
+    groups : iterable of Group
+    model : LayersModel
+        Its penalties have strengths in numbers.
+    limits : (tol, max_iter)
+    starts : list, optional
+        Deepest codes of each group to start from. A signal keeps its own where the pursuit finds
+        none better.
+
+    Returns
+    -------
+    list of DeepCoded
+    """
+    if not model.is_layered:
+        D, penalty = model.dictionary.effective(), model.penalties[-1]
+        return [DeepCoded(some, None, None) for some in code(groups, D, penalty, starts, limits[0])]
+    coded = []
+    for i, problem in enumerate(problems(groups, model)):
+        start = None if starts is None or i >= len(starts) else starts[i]
+        if start is not None:
+            start = start.dense() if isinstance(start, SparseCodes) else start
+            start = None if start.shape != problem.code_shape else start
+        coded.append(_coded(problem, model.pursuit, limits, start))
+    return coded
+
+
+def problems(groups, model):
+    """Problems of groups, in parts whose codes of all layers fit into `CODES`."""
+    dictionary = model.dictionary
+    for x, _ in groups:
+        pairs = zip(dictionary.layers, dictionary.extents(x.shape[2:])[1:], strict=True)
+        size = max(1, CODES // sum(D.n_atoms * prod(v) for D, v in pairs))
+        for init_state in range(0, len(x), size):
+            yield MultiLayerProblem(x[init_state : init_state + size], dictionary, model.penalties)
+
+
+def resolve_lmbdas(groups, model):
+    """The layers' penalties with strengths in numbers, as each part of the groups gives them."""
+    return [problem.penalties for problem in problems(groups, model)]
+
+
+def largest(found):
+    """Of penalties of the same layers, those with the largest strengths."""
+    return [max(own, key=lambda penalty: penalty.lmbda) for own in zip(*found, strict=True)]
+
+
+def _coded(problem, pursuit, limits, start):
+    """One group, coded by a layered pursuit."""
+    tol, max_iter = limits
+    init = None if start is None else problem.synthesize_all(start)[1:]
+    z = solve_quietly(problem, pursuit, tol=tol, max_iter=max_iter, init=init).z
+    if start is not None:
+        worse = objectives(problem, z[-1]) > objectives(problem, start)
+        xp = namespace(start)
+        rows = xp.asarray(worse).reshape(-1, *(1,) * (start.ndim - 1))
+        pairs = zip(init, z, strict=True)
+        z = tuple(xp.where(rows, old, new) for old, new in pairs) if worse.any() else z
+    flat = Problem(problem.x, problem.dictionary.effective(), problem.penalties[-1])
+    deepest = SparseCodes.of(z[-1]) if flat.on_host and not flat.is_patch else z[-1]
+    return DeepCoded(EncodedBatch(flat, deepest), problem, z)
+
+
+def objectives(problem, z):
+    """Objective of each signal at deepest codes ``z``: ``(N,)``, in float64."""
+    fit, *codes = problem.synthesize_all(z)
+    r = (problem.x - fit).astype("float64")
+    squares = to_host((r * r).reshape(len(r), -1).sum(axis=1))
+    return 0.5 * squares + sum(
+        np.array([p.value(g[n : n + 1]) for n in range(len(r))])
+        for p, g in zip(problem.penalties, codes, strict=True)
+    )

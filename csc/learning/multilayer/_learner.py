@@ -1,0 +1,373 @@
+"""Learning of the dictionaries of all layers against one objective."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+
+from csc._backend import check_same_device, namespace, to_host
+from csc._progress import counted
+from csc._typing import Array, Codes, Extents, File, SignalsLike, Solver
+from csc._validation import check_count, check_number
+from csc.learning._base import Learner, check_crop, seed_of
+from csc.learning._data import Signals
+from csc.learning._diagnostics import Diagnostics, examine
+from csc.learning._dictionary_learning import DictionaryLearning
+from csc.learning._init import windows_of
+from csc.learning._memory_plan import MemoryPlan
+from csc.learning.multilayer._encode import CODES, LayersModel, code_layers, objectives
+from csc.learning.multilayer._layers import Layers
+from csc.learning.multilayer._step import LayersRules, advance_layers, begin_layers, layer_uses
+from csc.operators import MultiLayerDictionary
+from csc.penalties import Lmbda, Relative
+
+LOOSE = 0.02  # relative gap of the first codes
+PASSES = 5  # over the layers in an update from all signals; online, one
+
+
+@dataclass(eq=False, repr=False)
+class MultiLayerDictionaryLearning(Learner):
+    """Learn the dictionaries ``D_1, ..., D_L`` of all layers jointly, against one objective [1]_.
+
+        minimise over D, g_L   mean_n  1/2 ||x_n - D_1 ... D_L g_L||^2 + sum_i p_i(g_i)
+
+    with ``g_{i-1} = D_i g_i``, atoms of layer i in its constraint and, in layers 2, ..., L, with
+    at most ``n_nonzero`` non-zeros: sparse atoms turn few deep codes into few codes everywhere, so
+    that the model holds more than the zero signal [1]_, sec. V.
+
+    First the layers are learned one after the other, each as a `DictionaryLearning` from the codes
+    of the one before; deeper ones start from windows of these codes, for noise would be many codes
+    an atom. Then a step codes a batch by the pursuit, adds the moments of the deepest codes to the
+    sufficient statistics of the product ``D_1 ... D_L``, and takes projected gradient steps on each
+    layer, whose length is found by backtracking on the objective. With all signals in a batch the
+    objective never rises: a signal for which the pursuit finds nothing better keeps its codes.
+
+    A deepest atom that no signal has used at ``replace_after`` code positions becomes what the
+    layers above make of the worst-coded window.
+
+    Parameters
+    ----------
+    layers : list of DictionaryLearning
+        What each layer is: ``n_atoms``, ``atom_shape``, ``stride``, penalty, constraint and
+        ``init``, and how it is learned at first. All have one ``mode``: "full", "valid" or
+        "circular".
+    n_nonzero : int or tuple of L - 1 ints, optional
+        Non-zeros of an atom in layers 2, ..., L, which are then of norm one; None leaves atoms
+        dense and to their layer's constraint.
+    lmbda : tuple of L floats or Relative, optional
+        Strengths of the layers' penalties in the joint objective; None takes their own. Zeros for
+        all but the last price the deepest codes alone, as in [1]_: no map of codes between is
+        made, and learning is as fast as of one layer.
+    pursuit : solver, optional
+        Of `MultiLayerProblem`: ``csc.solvers.MLFISTA()``, ``csc.solvers.LayeredBasisPursuit()``,
+        ``csc.solvers.ProjectionPursuit(limits)``, ... By default `MLADMM`, which reaches the minimum, or
+        where only the deepest codes have a price, the fastest single-layer solver on the product.
+    pretrain : bool
+        Whether `fit` learns the layers one by one first; else, and in `partial_fit`, they start
+        at their ``init`` or at random.
+    batch_size : int, optional
+        Signals a step; None for all at once.
+    max_iter : int
+        Passes over the signals in the joint phase.
+    tol : float
+        `fit` stops early when a pass lowers the mean objective by less than this fraction; not in
+        or after a pass that replaced atoms.
+    coding_tol : float
+        Relative duality gap of the codes.
+    coding_iter : int
+        Most iterations of the pursuit in a step.
+    forgetting : float
+        As in `DictionaryLearning`.
+    replace_after : int, optional
+        See above; None never replaces.
+    warm_start : bool
+        `fit` goes on from the present state instead of starting anew.
+    random_state : int, RandomState, Generator or None
+    verbose : bool
+        Show a progress bar.
+    crop : tuple of int, optional
+        A step of the joint phase looks at a random window of these extents of each signal.
+    checkpoint : path, optional
+    checkpoint_every : int
+        As in `DictionaryLearning`, in both phases.
+
+    Attributes
+    ----------
+    atoms_ : list of arrays (K_i, K_{i-1}, *s_i)
+    dictionary_ : MultiLayerDictionary
+        ``dictionary_.effective(i)`` are the atoms of depth i as seen in the signal.
+    penalties_ : list of penalties with their ``lmbda`` resolved
+    pretrained_ : list of DictionaryLearning
+        The layers as they were learned one by one.
+    history_ : list of Step
+        Of the joint phase.
+    n_iter_ : int
+    seed_ : int
+
+    Notes
+    -----
+    Masks and NaN are refused: the multi-layer problem knows no missing samples.
+
+    References
+    ----------
+    .. [1] J. Sulam, V. Papyan, Y. Romano, M. Elad, "Multilayer convolutional sparse modeling:
+       pursuit and dictionary learning", IEEE TSP 66(15), 2018, eq. (19) and Algorithm 3.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> X = np.random.default_rng(0).laplace(size=(4, 1, 60))
+    >>> layers = [csc.DictionaryLearning(4, (6,), 0.3, max_iter=2),
+    ...           csc.DictionaryLearning(5, (4,), 0.3, max_iter=2)]
+    >>> learner = csc.MultiLayerDictionaryLearning(layers, 3, max_iter=2, random_state=0).fit(X)
+    >>> learner.dictionary_.effective().atoms.shape
+    (5, 1, 9)
+    >>> learner.transform(X).shape
+    (4, 5, 52)
+    """
+
+    layers: Sequence[DictionaryLearning]
+    n_nonzero: int | Sequence[int | None] | None = None
+    lmbda: Sequence[Lmbda] | None = None
+    pursuit: Solver | None = None
+    pretrain: bool = True
+    batch_size: int | None = None
+    max_iter: int = 10
+    tol: float = 1e-4
+    coding_tol: float = 1e-3
+    coding_iter: int = 100
+    forgetting: float = 4.0
+    replace_after: int | None = 20_000
+    warm_start: bool = False
+    random_state: Any = None
+    verbose: bool = False
+    crop: Sequence[int] | None = None
+    checkpoint: File | None = None
+    checkpoint_every: int = 100
+
+    def transform(self, X: SignalsLike, layer: int | None = None) -> Codes:
+        """Codes ``(N, K_i, *V_i)`` of signals as in `fit`; of a list of signals, a list of them.
+
+        Parameters
+        ----------
+        X : array (N, C, *S) or list of arrays (C, *S)
+        layer : int, optional
+            i, 1 to L; the deepest by default. Layers between are as the pursuit leaves them; where
+            only the deepest codes have a price, they are ``g_{i-1} = D_i g_i``.
+        """
+        depth = self._depth(layer)
+        signals, D, codes = self._seen(Signals(X)), self.dictionary_, []
+        self._remember(signals)
+        coded = self._coded(signals.take(np.arange(len(signals))))
+        for some in counted(coded, "group", verbose=self.verbose):
+            if some.codes is not None:
+                codes.append(some.codes[depth - 1])
+                continue
+            z = some.flat.z.dense() if hasattr(some.flat.z, "dense") else some.flat.z
+            x = some.flat.problem.x
+            codes.append(z if depth == len(D) else D.synthesize(z, None, depth, x.shape[2:]))
+        if signals.is_array:
+            return namespace(*codes).concatenate(codes)
+        return [z for some in codes for z in some]
+
+    def inverse_transform(
+        self,
+        codes: Codes,
+        layer: int | None = None,
+        shape: Extents | Sequence[Extents] | None = None,
+    ) -> Codes:
+        """Signals ``(N, C, *S)`` synthesised from codes of a layer, or a list of them.
+
+        Parameters
+        ----------
+        codes : array (N, K_i, *V_i) or list of arrays (K_i, *V_i)
+        layer : int, optional
+            i, 1 to L; the deepest by default.
+        shape : tuple, or a list of them, optional
+            Extents *S* of the signals, as in `DictionaryLearning.inverse_transform`.
+        """
+        depth, D = self._depth(layer), self.dictionary_
+        of_codes = lambda extents: D.extents(extents)[depth]  # noqa: E731
+        if isinstance(codes, list):
+            shapes = self._extents([z.shape[1:] for z in codes], shape, of_codes)
+            return [
+                D.synthesize(z[None], depth, 0, s)[0] for z, s in zip(codes, shapes, strict=True)
+            ]
+        return D.synthesize(codes, depth, 0, *self._extents([np.shape(codes)[2:]], shape, of_codes))
+
+    def score(self, X: SignalsLike, y: object = None) -> float:  # noqa: ARG002
+        """Minus the mean objective per signal of ``X``: higher is better at equal penalties."""
+        signals, total = self._seen(Signals(X)), 0.0
+        coded = self._coded(signals.take(np.arange(len(signals))))
+        for some in counted(coded, "group", verbose=self.verbose):
+            if some.problem is None:
+                total += some.flat.problem.value(some.flat.z)
+            else:
+                total += objectives(some.problem, some.codes[-1]).sum()
+        return -float(total) / len(signals)
+
+    def diagnostics(self) -> list[Diagnostics]:
+        """`Diagnostics` of the atoms of every layer, a list; idle counts are of the deepest only."""
+        state = self._fitted()
+        atoms = [to_host(d) for d in state.atoms]
+        uses = [to_host(own) for own in layer_uses(state, self._layers.strides)]
+        idle = [np.zeros(len(d), np.int64) for d in state.atoms[:-1]] + [state.idle]
+        return [examine(*of_layer) for of_layer in zip(atoms, uses, idle, strict=True)]
+
+    def memory_plan(self, X: SignalsLike) -> MemoryPlan:
+        """`MemoryPlan` of the memory that ``fit(X)`` takes in its largest phase; nothing is learned."""
+        return self._planned(self._checked(X, None, resume=False))
+
+    @property
+    def atoms_(self) -> list[Array]:
+        """Atoms of every layer learned so far."""
+        return self._fitted().atoms
+
+    @property
+    def dictionary_(self) -> MultiLayerDictionary:
+        """`MultiLayerDictionary` of the atoms learned so far."""
+        return self._layers.dictionary(self.atoms_)
+
+    @property
+    def _layers(self):
+        return Layers(self.layers, self.n_nonzero)
+
+    def _depth(self, layer):
+        depth = len(self.layers) if layer is None else check_count("layer", layer)
+        if depth > len(self.layers):
+            raise ValueError(f"layer must be 1 to {len(self.layers)}, got {layer}")
+        return depth
+
+    def _checked(self, X, mask, resume):
+        """The signals, after a check of them and of all parameters."""
+        self._check()
+        if resume:
+            present, asked = [d.shape for d in self.state_.atoms], self._layers
+            if present != asked.shapes(present[0][1]):
+                raise ValueError(
+                    f"layers ask for atoms of shapes {asked.shapes(present[0][1])}, but atoms of "
+                    f"shapes {present} are learned so far"
+                )
+        signals = X if isinstance(X, Signals) else Signals(X, mask)
+        return self._seen(signals, self.state_.atoms[0].shape[1] if resume else None)
+
+    def _seen(self, signals, n_channels=0):
+        """Signals, after a check that the layers can explain them."""
+        layers = self._layers
+        n_channels = self._fitted().atoms[0].shape[1] if n_channels == 0 else n_channels
+        signals.check((n_channels, *layers.reach), layers.must_fit)
+        if n_channels is not None:  # else the signals begin a new state
+            check_same_device(X=signals.first, atoms_=self.state_.atoms[0])
+        signals.refuse_missing()
+        return signals
+
+    def _check(self):
+        self._layers.check()
+        self._layers.penalties(self.lmbda)
+        for name in ("max_iter", "coding_iter", "checkpoint_every"):
+            check_count(name, getattr(self, name))
+        for name in ("batch_size", "replace_after"):
+            if getattr(self, name) is not None:
+                check_count(name, getattr(self, name))
+        for name in ("tol", "coding_tol", "forgetting"):
+            check_number(name, getattr(self, name))
+        check_crop(self.crop, self._layers.reach, self._layers.must_fit)
+
+    def _planned(self, signals):
+        """`MemoryPlan` of the phase that takes most."""
+        model = LayersModel(None, self._layers.penalties(self.lmbda), self.pursuit)
+        joint = {"batch_size": self.batch_size, "crop": self.crop}
+        return signals.plan_layers(self._layers, joint, CODES if model.is_layered else 0)
+
+    def _begin(self, signals):
+        """Initial state: random or given atoms, nothing seen."""
+        inits = {f"layers[{i}].init": layer.init for i, layer in enumerate(self.layers)}
+        xp = check_same_device(X=signals.first, **inits)
+        if xp is np:
+            self._planned(signals).check()
+        self.seed_ = seed_of(self.random_state)
+        layers, rng = self._layers, np.random.default_rng((self.seed_, 0))
+        atoms = layers.random(signals.n_channels, rng)
+        atoms = [xp.asarray(d, dtype=signals.dtype) for d in atoms]
+        shapes = {tuple(shape[1:]) for shape in signals.shapes}
+        is_patch = layers.mode == "full" and shapes == {layers.reach}
+        done = 0 if self.pretrain else len(layers)
+        self.state_ = begin_layers(atoms, layers.strides, is_patch, done)
+        self.pretrained_, self.history_ = [], []
+        self._resolve(signals, atoms)
+
+    def _resolve(self, signals, atoms):
+        """Take up the penalties; relative ones as these atoms see the signals."""
+        layers, groups = self._layers, signals.take(np.arange(len(signals)))
+        penalties = layers.penalties(self.lmbda)
+        self.penalties_ = layers.resolved(penalties, groups, layers.dictionary(atoms))
+
+    def _resume(self, signals):  # noqa: ARG002  as DictionaryLearning's
+        """Take up changed penalties; relative ones stay what they were resolved to."""
+        pairs = zip(self.penalties_, self._layers.penalties(self.lmbda), strict=True)
+        self.penalties_ = [old if isinstance(new.lmbda, Relative) else new for old, new in pairs]
+
+    def _prepare(self, signals):
+        """Learn the layers that are still to be learned, one after the other."""
+        below, n_layers = signals, len(self.layers)
+        for i in range(n_layers if self.state_.n_pretrained < n_layers else 0):
+            if self.state_.n_pretrained <= i:
+                self._pretrain(i, below, signals)
+            if i + 1 < n_layers:
+                learner = self.pretrained_[i]
+                below = below.as_codes(learner.dictionary_, learner.penalty_, learner.coding_tol)
+
+    def _pretrain(self, i, below, signals):
+        """Learn layer i, counted from 0, from the codes of those before it."""
+        if len(self.pretrained_) == i:
+            changes = {"random_state": self.seed_ + i, "checkpoint": None, "verbose": self.verbose}
+            learner = clone(self.layers[i]).set_params(**changes)
+            if i and learner.init is None:  # noise would begin with many codes in each atom
+                rng = np.random.default_rng((self.seed_, 3, i))
+                learner.init = windows_of(below, learner.atom_shape, learner.n_atoms, rng)
+            learner._begin(below)
+            self.pretrained_.append(learner)
+        learner = self.pretrained_[i]
+
+        def keep(always=False):  # noqa: ARG001  at its end the state is not yet ours
+            if learner.state_.n_steps % self.checkpoint_every == 0:
+                self._keep(always=True)
+
+        passes, batch, planned = learner.state_.position
+        if not (passes and batch == 0 and learner._settled(planned)):  # else tol has ended it
+            size = learner.batch_size
+            learner._passes(below, len(below) if size is None else min(size, len(below)), keep)
+        atoms = list(self.state_.atoms)
+        atoms[i] = self._layers.constraints[i].project(learner.atoms_)
+        if i + 1 == len(self.layers):
+            self._resolve(signals, atoms)
+        self.state_ = self.state_._replace(atoms=atoms, n_pretrained=i + 1)
+        learner.state_, below.codes = learner.state_._replace(codes=None), None
+
+    def _coded(self, groups):
+        return code_layers(groups, self._model, (self.coding_tol, self.coding_iter))
+
+    @property
+    def _model(self):
+        return LayersModel(self.dictionary_, self.penalties_, self.pursuit)
+
+    def _step(self, groups, position, online):
+        """Code the signals, learn from them, and only then move to the new state."""
+        state, layers = self.state_, self._layers
+        tol = max(self.coding_tol, LOOSE / (1 + state.n_steps))
+        starts = None if online else state.codes
+        batch = groups.code_layers(self._model, (tol, self.coding_iter), starts)
+        rules = LayersRules(
+            layers.constraints,
+            layers.strides,
+            self.forgetting if online else inf,  # a batch replaces what was known
+            self.replace_after,
+            n_passes=1 if online else PASSES,
+            lmbda=float(self.penalties_[-1].lmbda),
+        )
+        state, line = advance_layers(state, batch, rules)
+        state = state._replace(position=position, n_pretrained=len(layers))
+        self._move(state._replace(codes=None) if online else state, line)

@@ -1,0 +1,140 @@
+"""One step of multi-layer learning: a state and coded signals in, a new state out."""
+
+from dataclasses import dataclass
+from functools import partial
+from math import inf
+from typing import NamedTuple
+
+import numpy as np
+
+from csc._backend import to_host
+from csc.constraints import UnitSphere
+from csc.learning import _statistics as stats
+from csc.learning._batch import Batch
+from csc.learning._dead_atoms import fill_places
+from csc.learning._step import Step, run_on_host
+from csc.learning.multilayer._update import (
+    MidLayerPenalty,
+    Objective,
+    compose,
+    descend_layers,
+    product,
+)
+from csc.operators import Dictionary
+
+RATE = 0.5  # of the first step, in inverse energies of codes
+
+
+class LayersState(NamedTuple):
+    """All that the next step depends on, besides the parameters and the signals."""
+
+    atoms: list  # of arrays (K_i, K_{i-1}, *s_i)
+    statistics: stats.Statistics  # of the deepest codes and the product of all layers
+    weight: float  # signals behind the statistics
+    rates: tuple  # of the layers' steps
+    idle: np.ndarray  # (K_L,)  code positions seen since the deepest atom was last used
+    n_pretrained: int  # layers that were learned one by one, or are not to be
+    n_steps: int
+    n_signals: int
+    position: tuple  # passes of `fit` done, batches of the present pass done, batches a pass
+    codes: list | None  # deepest, of each group of signals, in batch mode
+
+
+@dataclass(frozen=True)
+class LayersRules:
+    """What a step obeys; the fields are `MultiLayerDictionaryLearning`'s parameters."""
+
+    constraints: list
+    strides: list
+    forgetting: float
+    replace_after: int | None
+    n_passes: int
+    lmbda: float  # at which deepest codes were coded
+
+
+class DeepBatch(NamedTuple):
+    """A batch of signals coded by all layers."""
+
+    flat: Batch  # their deepest codes on the product of the layers
+    prices: MidLayerPenalty | None  # of the codes of the layers between, if they have any
+
+    @classmethod
+    def of(cls, coded):
+        """Of a list of `DeepCoded`."""
+        flat = Batch([some.flat for some in coded])
+        return cls(flat, None if coded[0].problem is None else MidLayerPenalty(coded))
+
+
+def begin_layers(atoms, strides, is_patch, n_pretrained):
+    """State of a learner that has seen nothing but its initial atoms."""
+    stride = None if is_patch else product(strides)
+    empty = stats.of_nothing(compose(_doubled(atoms), strides)[0], stride)
+    idle = np.zeros(len(atoms[-1]), np.int64)
+    rates = (RATE,) * len(atoms)
+    return LayersState(atoms, empty, 0.0, rates, idle, n_pretrained, 0, 0, (0, 0, 0), None)
+
+
+def advance_layers(state, batch, rules):
+    """Learn from coded signals.
+
+    Parameters
+    ----------
+    state : LayersState
+    batch : DeepBatch
+        Signals with their codes on ``state.atoms``.
+    rules : LayersRules
+
+    Returns
+    -------
+    state : LayersState
+    line : Step
+    """
+    (batch, prices), strides, t = batch, rules.strides, state.n_steps + 1
+    new, price, n, positions, n_nonzero, energy, used = batch.summary()
+    objective = Objective(new, n, strides, prices).at(_doubled(state.atoms)).value + price / n
+    keep = 0 if rules.forgetting == inf else (1 - 1 / t) ** rules.forgetting
+    statistics = stats.blend(state.statistics, new, keep) if keep else new
+    weight = keep * state.weight + n
+    target = Objective(statistics, weight, strides, prices)
+    atoms, rates = descend_layers(
+        target, state.atoms, rules.constraints, state.rates, rules.n_passes
+    )
+    idle = np.where(used, 0, to_host(state.idle) + positions)
+    dead = idle >= (inf if rules.replace_after is None else rules.replace_after)
+    if dead.any():
+        revive = partial(_revived, dead=dead, rules=rules)
+        atoms, dead = run_on_host(revive, atoms, batch)
+        statistics, idle = stats.forget_atoms(statistics, dead), np.where(dead, 0, idle)
+    counts = n_nonzero / n, int(dead.sum())
+    line = Step(state.n_signals + n, objective, *counts, rules.lmbda, energy=energy)
+    state = state._replace(
+        atoms=atoms, statistics=statistics, weight=weight, rates=rates, idle=idle, n_steps=t,
+        n_signals=line.n_signals, codes=batch.codes,
+    )  # fmt: skip
+    return state, line
+
+
+def layer_uses(state, strides):
+    """Energies of the codes of each layer's atoms so far, L arrays ``(K_i,)``."""
+    objective = Objective(state.statistics, max(state.weight, 1), strides)
+    point = objective.at(_doubled(state.atoms))
+    return [objective.uses(point, i) for i in range(len(state.atoms))]
+
+
+def _doubled(atoms):
+    return [d.astype("float64") for d in atoms]
+
+
+def _revived(atoms, batch, *, dead, rules):
+    """Deepest atoms with dead ones replaced by the worst windows, seen by the layers above."""
+    whole = compose(_doubled(atoms), rules.strides)[0].astype(atoms[0].dtype)
+    worst = batch.worst(whole.shape[2:], int(dead.sum()))
+    whole, dead = fill_places(whole, dead, worst, UnitSphere())
+    if not dead.any():
+        return atoms, dead
+    fresh, (*upper, deepest) = whole[dead], atoms
+    for d, stride in zip(upper, rules.strides, strict=False):
+        fresh = Dictionary(d, "full", stride).adjoint(fresh)
+    deepest = deepest.copy()
+    deepest[dead] = rules.constraints[-1].project(UnitSphere().project(fresh))
+    return [*upper, deepest], dead

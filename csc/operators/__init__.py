@@ -1,0 +1,24 @@
+"""Linear operators: dictionaries, and how their convolutions are computed.
+
+Here: `Dictionary` (D and its adjoints), `MultiLayerDictionary` (D_1 ... D_L), `MeasuredDictionary`
+(A D), the arithmetic of modes and strides, bounds of the norm, convolution by direct sums, by the
+FFT and batch-last in memory, D restricted to a support, sparse codes. Files in `_name.py` are
+private; other packages import from here.
+
+May import: the modules of `csc` whose names begin with ``_``, and `csc.kernels`.
+
+A new operator: a file of its own with ``__call__``, ``adjoint``, ``lipschitz`` and ``as_double``,
+checked by `csc.testing.dot_test`.
+"""
+
+from csc.operators._batch_last_conv import SIDE_BY_SIDE, batch_last
+from csc.operators._conv_geometry import MODES, ConvGeometry
+from csc.operators._dictionary import Dictionary
+from csc.operators._fourier_solve import CirculantGram
+from csc.operators._measured import MeasuredDictionary
+from csc.operators._multilayer import COMPOSABLE, MultiLayerDictionary
+from csc.operators._sparse_codes import SparseCodes
+from csc.operators._sparse_residual import SparseResidual
+from csc.operators._support_operator import PaddedSignals, RestrictedDictionary
+
+__all__ = ["Dictionary", "MeasuredDictionary", "MultiLayerDictionary"]

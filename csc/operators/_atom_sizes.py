@@ -1,0 +1,83 @@
+"""Atoms of several sizes in one dictionary: groups, each of one size, padded to the largest."""
+
+from itertools import groupby
+
+from csc._backend import namespace
+from csc._validation import check_atoms
+
+
+def stack(groups):
+    """One array of atoms ``(K, C, *s)`` from several, and the extents of every atom.
+
+    Parameters
+    ----------
+    groups : sequence of arrays (K_i, C, *s_i)
+        Of one dtype, C and number of axes.
+
+    Returns
+    -------
+    atoms : array (K, C, *s)
+        K the sum of K_i and s the largest extents; zeros behind the smaller atoms.
+    sizes : tuple
+        Extents of each atom.
+    """
+    if not groups:
+        raise ValueError("atoms is an empty list; pass one array (K, C, *s) a size")
+    if any(isinstance(group, list | tuple | float | int) for group in groups):
+        raise TypeError(
+            "atoms must be an array (K, C, *s), or a list of them, one a size; got a "
+            f"{type(groups).__name__} of {type(groups[0]).__name__}; use numpy.array"
+        )
+    groups = [check_atoms(group, f"atoms[{i}]") for i, group in enumerate(groups)]
+    for i, group in enumerate(groups):
+        first = groups[0]
+        kinds = [(a.dtype, a.shape[1], a.ndim - 2) for a in (first, group)]
+        if kinds[0] != kinds[1]:
+            raise ValueError(
+                "atoms of several sizes need one dtype, one number of channels and of spatial "
+                f"axes: atoms[0] is {first.dtype} {first.shape}, atoms[{i}] {group.dtype} "
+                f"{group.shape}"
+            )
+    xp = namespace(*groups)
+    extents = tuple(map(max, zip(*(g.shape[2:] for g in groups), strict=True)))
+    sizes = tuple(tuple(g.shape[2:]) for g in groups for _ in range(len(g)))
+    atoms = xp.zeros((len(sizes), groups[0].shape[1], *extents), groups[0].dtype)
+    for which, group in zip(runs(sizes, groups), groups, strict=True):
+        atoms[(which, slice(None), *map(slice, group.shape[2:]))] = group
+    return atoms, sizes
+
+
+def runs(sizes, groups=None):
+    """Slices of the atoms that follow each other and are of one size (or of one group)."""
+    lengths = (
+        [len(list(same)) for _, same in groupby(sizes)] if groups is None else map(len, groups)
+    )
+    slices, start = [], 0
+    for length in lengths:
+        slices.append(slice(start, start + length))
+        start += length
+    return slices
+
+
+def check_sizes(atoms, sizes):
+    """Return ``sizes`` as tuples, one an atom, or say what is wrong with them."""
+    k, _, *extents = atoms.shape
+    sizes = tuple(tuple(int(n) for n in size) for size in sizes)
+    fits = len(sizes) == k and all(
+        len(size) == len(extents) and all(0 < n <= s for n, s in zip(size, extents, strict=True))
+        for size in sizes
+    )
+    if not fits:
+        raise ValueError(
+            f"sizes must be the extents of each of the {k} atoms, none larger than "
+            f"{tuple(extents)}, got {len(sizes)} of them: {sizes[:3]}..."
+        )
+    for which in runs(sizes):
+        beyond = atoms[which].copy()
+        beyond[(..., *map(slice, sizes[which.start]))] = 0
+        if namespace(atoms).any(beyond):
+            raise ValueError(
+                f"atoms {which.start} to {which.stop - 1} are of extents {sizes[which.start]} by "
+                "sizes, but are not zero beyond; crop them, or leave sizes out"
+            )
+    return sizes

@@ -1,0 +1,328 @@
+"""Direct convolution of many small signals, or with atoms that are mostly zeros.
+
+Codes and signals of many signals are kept batch last in memory, ``(K, *V, N)``, and seen as
+``(N, K, *V)``: what one signal needs, its neighbours need too, so a product is one of vectors.
+Atoms that are mostly zeros are lists of their other samples (see the kernels).
+"""
+
+from functools import cached_property
+from itertools import product
+from math import prod
+
+import numpy as np
+
+from csc._backend import kernels, namespace
+from csc.operators import _fft_conv as fourier
+
+SIDE_BY_SIDE = 16  # signals that are worth it
+BLOCK = 64  # numbers that the kernels sum at once
+FOUR = 4  # atoms, or samples, that share a list where few samples are 0
+# Density below which lists are taken. `python -m demos.bench multilayer --only crossover` measures:
+# lists are 0.9 to 1.5 times as fast at 0.4, and 0.8 to 1 times at 0.6.
+DENSITY = 0.4
+NEAR = 256  # offsets that a chunk of the terms may hold: 64 kB of the buffer
+FEW = 8  # terms a row, at least, in a chunk
+
+
+def is_batch_last(a):
+    """Whether signals lie side by side in memory."""
+    return not a.flags.c_contiguous and _signals_last(a).flags.c_contiguous
+
+
+def batch_last(a):
+    """The same array, its signals side by side in memory."""
+    return _signals_first(np.ascontiguousarray(_signals_last(a)))
+
+
+def _signals_last(a):  # `np.moveaxis` takes longer than the products of small signals
+    return a.transpose(*range(1, a.ndim), 0)
+
+
+def _signals_first(a):
+    return a.transpose(-1, *range(a.ndim - 1))
+
+
+def pays(dictionary, signal_extents):
+    """Whether lists of the samples that are not 0 beat all other ways for C-ordered signals."""
+    terms = dictionary.n_terms
+    if terms >= DENSITY * dictionary.atoms.size or dictionary.is_patch(signal_extents):
+        return False
+    extents, shapes = dictionary.code_extents(signal_extents), [dictionary.atoms.shape]
+    padded = dictionary.geometry.padded_extents(signal_extents)
+    return not fourier.is_faster(shapes, extents, padded, terms=terms / DENSITY)
+
+
+class Lanes:
+    """A dictionary's maps for signals of one shape, in one order of memory.
+
+    Parameters
+    ----------
+    dictionary : Dictionary
+    shape : (N, *S)
+        Number and extents of the signals.
+    side_by_side : bool
+        Whether arrays are batch last in memory; else C order.
+    """
+
+    def __init__(self, dictionary, shape, side_by_side):
+        atoms, geometry = dictionary.atoms, dictionary.geometry
+        ones = (1,) * (5 - atoms.ndim)
+        self.atoms = atoms.reshape(*atoms.shape[:2], *ones, *atoms.shape[2:])
+        self.sparse = dictionary.n_terms < DENSITY * atoms.size
+        self.side_by_side = side_by_side
+        self.n, self.b = shape[0], 1
+        if side_by_side:
+            self.b = min(BLOCK, 1 << (self.n - 1).bit_length())
+        self.wraps = geometry.mode == "circular"
+        self.stride, self.low = (*ones, *geometry.stride), (*(0 for _ in ones), *geometry.low)
+        self.signal, self.padded = shape[1:], (*ones, *geometry.padded_extents(shape[1:]))
+        self.codes = geometry.code_extents(shape[1:])
+        self.ones, self._scaled = ones, None
+
+    def correlate(self, x):
+        """``D^T x``."""
+        buffer, out = self._laid_out(self._correlation, x), self._empty(self._code_shape)
+        _, terms, grid, _ = self._correlation
+        kernels(x).sum_products(buffer, terms, grid, self._flat(out, writes=True))
+        return out
+
+    def synthesize(self, z):
+        """``D z``."""
+        buffer, out = self._laid_out(self._synthesis, z), self._empty(self._signal_shape)
+        _, terms, grid, _ = self._synthesis
+        kernels(z).sum_products(buffer, terms, grid, self._flat(out, writes=True))
+        return out
+
+    def shrink(self, x, fits, point, step, prox):
+        """``prox(y + step D^T (x - D y))``, see the kernel; D y as `fits` of both codes."""
+        z, z_old, momentum = point
+        buffer, out = self._laid_out(self._correlation, x, fits, momentum), self._empty(z.shape)
+        _, (*lists, values, together), grid, _ = self._correlation
+        scaled = self._scaled  # of another thread's step, perhaps: looked at once
+        if scaled is None or scaled[0] != step:
+            scaled = self._scaled = step, values * values.dtype.type(step)
+        terms = *lists, scaled[1], together
+        restart_score = kernels(z).shrink_products(
+            buffer, terms, grid, (self._flat(z), self._flat(z_old), momentum), prox,
+            self._flat(out, writes=True),
+        )  # fmt: skip
+        return out, restart_score
+
+    def dual_infeasibility(self, x, worths, positive):
+        """``max_k w_k |D^T x|_k`` at every position ``(N, *V)``; signals are not side by side."""
+        buffer, out = self._laid_out(self._correlation, x), np.empty((self.n, *self.codes), x.dtype)
+        _, terms, grid, _ = self._correlation
+        kernels(x).largest_products(buffer, terms, grid, worths, positive, out.reshape(-1))
+        return out
+
+    @classmethod
+    def of(cls, dictionary, a, signal_extents):
+        """The maps for arrays like ``a``, or None where other ways are faster.
+
+        Signals side by side go this way, and atoms that are mostly zeros. The last maps of each
+        order of memory are kept.
+        """
+        if namespace(a) is not np:
+            return None
+        side_by_side = is_batch_last(a)
+        if not side_by_side and not pays(dictionary, signal_extents):
+            return None
+        name, shape = f"_lanes_{side_by_side}", (len(a), *signal_extents)
+        last = dictionary.__dict__.get(name)
+        if last is None or last[0] != shape:
+            last = shape, cls(dictionary, shape, side_by_side)
+            object.__setattr__(dictionary, name, last)
+        return last[1]
+
+    @property
+    def _signal_shape(self):
+        return (self.n, self.atoms.shape[1], *self.signal)
+
+    @property
+    def _code_shape(self):
+        return (self.n, self.atoms.shape[0], *self.codes)
+
+    @cached_property
+    def _correlation(self):
+        """Place of the signals, terms, grid, and size of the buffer of D^T."""
+        k, c, s0, s1, s2 = self.atoms.shape
+        p0, p1, p2 = self.padded
+        t0, t1, t2 = self.stride
+        shape = c, p0, p1, t2, -(-p2 // t2)
+        l2 = np.arange(s2)
+        last = (l2 % t2) * shape[4] + l2 // t2
+        row, b = t2 * shape[4], self.b
+        taps = np.add.outer(np.add.outer(np.arange(s0) * p1, np.arange(s1)) * row, last)
+        offsets = np.add.outer(np.arange(c) * p0 * p1 * row, taps).reshape(c, -1) * b
+        positions, steps = (*self.ones, *self.codes), self._steps(self._code_shape)
+        starts = np.arange(k) * steps[1]
+        bounds = np.tile(np.array([(0, v) for v in positions]).ravel(), (k, 1))
+        reads = c * p0 * p1 * row * b, t0 * p1 * row * b, t1 * row * b
+        place = self._place(shape, self._signal_shape, self.low)
+        everywhere = np.tile(bounds[:1], (s0 * s1 * s2, 1))
+        terms = self._terms(self.atoms.reshape(k, c, -1), offsets, everywhere)
+        rows = _padded(np.column_stack([starts, bounds]), terms[-1])
+        grid = (self.b, self.n), positions, reads, (steps[0], *steps[2:]), rows
+        return place, terms, grid, self._size(reads[0])
+
+    @cached_property
+    def _synthesis(self):
+        """The same of D: a row for each channel and each phase of the samples."""
+        k, c, *extents = self.atoms.shape
+        taps = [-(-s // t) for s, t in zip(extents, self.stride, strict=True)]
+        signal, steps = (*self.ones, *self.signal), self._steps(self._signal_shape)
+        positions = [
+            (low + n - 1) // t + 1 for low, n, t in zip(self.low, signal, self.stride, strict=True)
+        ]
+        reaches, codes = self._reaches(taps, positions), (*self.ones, *self.codes)
+        halo = [n - 1 for n in taps]  # zeros before the first code, and as many after the last
+        z0, z1, z2 = (n + max(q, v) for n, q, v in zip(halo, positions, codes, strict=True))
+        if self._skips_zeros(reaches):
+            halo, (z0, z1, z2) = [0] * 3, codes
+        back = [n - np.arange(j) for n, j in zip(halo, taps, strict=True)]  # of code q - j
+        reach = np.add.outer(np.add.outer(back[0] * z1, back[1]) * z2, back[2]).ravel()
+        offsets = np.add.outer(np.arange(k) * z0 * z1 * z2, reach) * self.b
+        matrix, rows = [], []
+        for phase in product(*map(range, self.stride)):
+            own = self.atoms[(..., *map(_every, phase, self.stride))]
+            whole = np.zeros((k, c, *taps), self.atoms.dtype)
+            whole[(..., *map(slice, own.shape[2:]))] = own
+            matrix.append(whole.reshape(k, c, -1).swapaxes(0, 1))
+            rows.append(self._rows_of(phase, signal, steps))
+        terms = self._terms(np.concatenate(matrix), offsets, reaches)
+        place = self._place((k, z0, z1, 1, z2), self._code_shape, halo)
+        reads = k * z0 * z1 * z2 * self.b, z1 * z2 * self.b, z2 * self.b
+        moves = (steps[0], *(s * t for s, t in zip(steps[2:], self.stride, strict=True)))
+        rows = _padded(np.concatenate(rows), terms[-1])
+        grid = (self.b, self.n), tuple(positions), reads, moves, rows
+        return place, terms, grid, self._size(reads[0])
+
+    def _reaches(self, taps, positions):
+        """Positions q at which tap j meets a code: q - j is one, unless codes wrap around."""
+        codes = (*self.ones, *self.codes)
+        if self.wraps:
+            return np.tile([(0, n) for n in positions], (prod(taps), 1, 1)).reshape(-1, 6)
+        low = np.indices(taps).reshape(3, -1).T
+        return np.stack([low, low + np.array(codes)], -1).reshape(-1, 6)
+
+    def _skips_zeros(self, reaches):
+        """Whether no zeros around the codes are read: a position, and a tap, are skipped alone."""
+        terms = np.count_nonzero(self.atoms) / prod(self.stride) / self.atoms.shape[1]
+        alone = len(self._together(terms, reaches)) == len(reaches)
+        return self.b == BLOCK and alone and not self.wraps
+
+    def _rows_of(self, phase, signal, steps):
+        """First sample, and bounds of the positions, of every channel at a phase."""
+        shift = [p - low for p, low in zip(phase, self.low, strict=True)]  # sample t q + shift
+        bounds = []
+        for d, n, t in zip(shift, signal, self.stride, strict=True):
+            bounds += [-(d // t), -((d - n) // t)]
+        first = sum(d * step for d, step in zip(shift, steps[2:], strict=True))
+        starts = np.arange(self.atoms.shape[1]) * steps[1] + first
+        return np.column_stack([starts, np.tile(bounds, (len(starts), 1))])
+
+    def _place(self, shape, of, low):
+        steps = self._steps(of)
+        extents = (*self.ones, *of[2:])
+        return (self.b, self.n), shape, extents, tuple(low), steps, self.wraps
+
+    def _steps(self, shape):
+        """Steps in memory: n, channel, and three axes."""
+        n, k, *extents = shape
+        inner = np.cumprod([1, *(*self.ones, *extents)[:0:-1]])[::-1]
+        area = prod(extents)
+        if self.side_by_side:
+            return (1, area * n, *(int(step) * n for step in inner))
+        return (k * area, area, *map(int, inner))
+
+    def _terms(self, matrix, offsets, reaches):
+        """``(R, channels, taps)`` as the kernels take it, cut into chunks that stay in a cache.
+
+        ``reaches`` (taps, 6): the positions, low and high on each axis, at which a tap counts.
+        """
+        columns, reach = self._chunks(matrix, reaches)
+        bounds = np.cumsum([0, *map(len, columns)])
+        order, rows = np.concatenate(columns), len(matrix)
+        matrix, offsets = matrix.reshape(rows, -1)[:, order], offsets.ravel()[order]
+        if not self.sparse:
+            whole = np.zeros((-(-rows // FOUR), FOUR, len(order)), matrix.dtype)
+            whole.reshape(-1, len(order))[:rows] = matrix
+            first = FOUR * len(order) * np.arange(len(whole)) + FOUR * bounds[:-1, None]
+            begin, end = (
+                np.broadcast_to(a[:, None], first.shape) for a in (bounds[:-1], bounds[1:])
+            )
+            spans = np.stack([begin, end, first], -1)
+            return spans, reach, offsets, whole.swapaxes(1, 2).ravel(), FOUR
+        r, column = np.nonzero(matrix)
+        line = (np.searchsorted(bounds, column, "right") - 1) * rows + r
+        order = np.argsort(line, kind="stable")
+        last = np.cumsum(np.bincount(line, minlength=len(columns) * rows))
+        first = np.concatenate([[0], last[:-1]])
+        spans = np.stack([first, last, first], -1).reshape(len(columns), rows, 3)
+        return spans, reach, offsets[column][order], matrix[r, column][order], 1
+
+    def _chunks(self, matrix, reaches):
+        """Columns of each chunk, and the positions at which any of its taps counts."""
+        rows, channels, taps = matrix.shape
+        numbers = np.arange(channels * taps).reshape(channels, taps)
+        columns, reach = [], []
+        for own in self._together(np.count_nonzero(matrix) / rows, reaches):
+            size = BLOCK
+            if self.sparse:
+                terms = np.count_nonzero(matrix[:, :, own])
+                size = max(NEAR, FEW * rows * channels * len(own) // max(terms, 1))
+            mine = numbers[:, own].ravel()
+            columns += [mine[i : i + size] for i in range(0, len(mine), size)]
+            low, high = reaches[own, ::2].min(axis=0), reaches[own, 1::2].max(axis=0)
+            box = np.stack([low, high], -1).ravel()
+            reach += [box] * (len(columns) - len(reach))
+        return columns, np.array(reach)
+
+    def _together(self, terms, reaches):
+        """Taps that are skipped together: each alone, or a plane, or all, so that it pays."""
+        for axes in (6, 2):
+            _, which = np.unique(reaches[:, :axes], axis=0, return_inverse=True)
+            groups = [np.flatnonzero(which == g) for g in range(which.max() + 1)]
+            if terms >= FEW * len(groups):
+                return groups
+        return [np.arange(len(reaches))]
+
+    def _size(self, group):
+        return -(-self.n // self.b) * group
+
+    def _laid_out(self, plan, x, fits=(), momentum=0):
+        """The buffer of signals, or of residuals."""
+        place, _, _, size = plan
+        buffer = np.empty(size + BLOCK, x.dtype)
+        buffer[size:] = 0  # read, but never used: no NaN, no slow numbers
+        none = np.empty(0, x.dtype)
+        none.flags.writeable = False
+        flat = tuple(map(self._flat, fits)) or (none, none)
+        kernels(x).lay_out(self._flat(x), flat, momentum, place, buffer[:size])
+        return buffer
+
+    def _empty(self, shape):
+        n, k, *extents = shape
+        if not self.side_by_side:
+            return np.empty(prod(shape), self.atoms.dtype).reshape(shape)
+        flat = np.empty(prod(shape), self.atoms.dtype)
+        return _signals_first(flat.reshape(k, *extents, n))
+
+    def _flat(self, a, writes=False):  # noqa: FBT002
+        """Memory of an array, in the order of these maps."""
+        flat = _signals_last(a) if self.side_by_side else a
+        flat = np.ascontiguousarray(flat).reshape(-1)
+        if not writes:
+            flat = flat.view()
+            flat.flags.writeable = False
+        return flat
+
+
+def _every(first, step):
+    return slice(first, None, step)
+
+
+def _padded(rows, together):
+    """Rows of no positions up to a whole number of groups."""
+    more = -len(rows) % together
+    return np.concatenate([rows, np.zeros((more, rows.shape[1]), rows.dtype)])

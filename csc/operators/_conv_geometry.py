@@ -1,0 +1,178 @@
+"""Where atoms lie in a signal: the four modes of convolution, and strides."""
+
+from dataclasses import dataclass
+from math import prod
+
+from csc._backend import namespace
+from csc._validation import check_choice, check_count
+
+MODES = ("full", "valid", "same", "circular")
+
+
+@dataclass(frozen=True)
+class ConvGeometry:
+    """Positions of atoms of extents *s* in signals of extents *S*, the same on every axis.
+
+    Code v places its atom at sample ``t v - low``; ``low`` samples of it can overhang.
+
+    ========== ========== ======================= ==========================================
+    mode       low        V                       border
+    ========== ========== ======================= ==========================================
+    full       0          (S - s) // t + 1        atoms lie wholly inside
+    valid      s - 1      (S + s - 2) // t + 1    atoms overhang, what is outside is cropped
+    same       (s-1)//2   ceil(S / t)             the same
+    circular   0          S / t                   atoms wrap around
+    ========== ========== ======================= ==========================================
+
+    Each mode is the mode "full" on a padded signal: ``D = E^T D_full``, where `pad` is E.
+
+    Parameters
+    ----------
+    mode : {"full", "valid", "same", "circular"}
+    stride : tuple of ints
+        Steps *t* between code positions, one an axis.
+    extents : tuple of ints
+        Extents *s* of the atoms.
+
+    Raises
+    ------
+    ValueError
+        From all methods, if extents do not suit the mode.
+
+    Examples
+    --------
+    >>> from csc.operators._conv_geometry import Geometry
+    >>> Geometry("valid", (2,), (3,)).code_extents((6,))
+    (4,)
+    """
+
+    mode: str
+    stride: tuple
+    extents: tuple
+
+    @classmethod
+    def of(cls, mode, stride, extents):
+        """Geometry from what users pass: one stride for all axes, or one an axis."""
+        check_choice("mode", mode, MODES)
+        steps = tuple(stride) if isinstance(stride, tuple | list) else (stride,) * len(extents)
+        if len(steps) != len(extents):
+            raise ValueError(
+                f"stride must be an integer or one for each of the {len(extents)} spatial axes, "
+                f"got {stride}"
+            )
+        return cls(mode, tuple(check_count("stride", t) for t in steps), tuple(extents))
+
+    @property
+    def must_fit(self):
+        """Whether a signal must be at least as large as the atoms."""
+        return self.mode in {"full", "circular"}
+
+    @property
+    def is_dense(self):
+        """Whether the stride is 1 on every axis."""
+        return prod(self.stride) == 1
+
+    @property
+    def low(self):
+        """Samples by which the first atom overhangs the signal, one number an axis."""
+        overhang = {"valid": lambda s: s - 1, "same": lambda s: (s - 1) // 2}
+        return tuple(map(overhang.get(self.mode, lambda s: 0), self.extents))  # noqa: ARG005
+
+    def code_extents(self, signal_extents):
+        """Extents *V* of the codes of signals with extents *S*."""
+        S = self._as_extents("signal_extents", signal_extents)
+        if self.must_fit and any(a < b for a, b in zip(S, self.extents, strict=True)):
+            raise ValueError(
+                f"atoms of extents {self.extents} are larger than signals of extents {S}; "
+                "use smaller atoms or larger signals"
+            )
+        if self.mode == "circular" and any(a % t for a, t in zip(S, self.stride, strict=True)):
+            raise ValueError(
+                f"signal extents must be multiples of the stride {self.stride} in mode "
+                f"'circular', got {S}; crop or pad the signals"
+            )
+        ends = {"full": lambda n, s: n - s, "valid": lambda n, s: n + s - 2}
+        last = ends.get(self.mode, lambda n, s: n - 1)  # noqa: ARG005
+        axes = zip(S, self.extents, self.stride, strict=True)
+        return tuple(last(n, s) // t + 1 for n, s, t in axes)
+
+    def signal_extents(self, code_extents):
+        """Smallest extents *S* of signals whose codes have extents *V*."""
+        V = self._as_extents("code_extents", code_extents)
+        least = {
+            "full": lambda v, s, t: (v - 1) * t + s,
+            "valid": lambda v, s, t: max(1, (v - 1) * t - s + 2),
+            "same": lambda v, s, t: (v - 1) * t + 1,  # noqa: ARG005
+            "circular": lambda v, s, t: v * t,  # noqa: ARG005
+        }[self.mode]
+        axes = zip(V, self.extents, self.stride, strict=True)
+        S = tuple(least(v, s, t) for v, s, t in axes)
+        if self.code_extents(S) != V:
+            raise ValueError(
+                f"no signal has codes of extents {V} in mode {self.mode!r} with atoms of extents "
+                f"{self.extents} and stride {self.stride}; the smallest, {S}, has "
+                f"{self.code_extents(S)}"
+            )
+        return S
+
+    def extents_of(self, z, shape=None):
+        """Extents *S* of the signals of codes ``z``: ``shape`` if it is given and fits them."""
+        if shape is None:
+            return self.signal_extents(z.shape[2:])
+        if self.code_extents(shape) != z.shape[2:]:
+            raise ValueError(
+                f"shape must be extents of signals whose codes have extents {z.shape[2:]}, got "
+                f"{tuple(shape)}, whose codes have {self.code_extents(shape)}"
+            )
+        return tuple(shape)
+
+    def high(self, signal_extents):
+        """Samples by which the last atom overhangs the signal, one number an axis."""
+        V = self.code_extents(signal_extents)
+        axes = zip(signal_extents, V, self.extents, self.stride, self.low, strict=True)
+        return tuple(max(0, (v - 1) * t + s - low - n) for n, v, s, t, low in axes)
+
+    def padded_extents(self, signal_extents):
+        """Extents *P* of the array in which every atom lies wholly."""
+        axes = zip(self.low, signal_extents, self.high(signal_extents), strict=True)
+        return tuple(map(sum, axes))
+
+    def pad(self, x):
+        """E x: signals ``(N, C, *S)`` with a border, zeros or wrapped around; ``(N, C, *P)``."""
+        widths = zip(self.low, self.high(x.shape[2:]), strict=True)
+        border = [(0, 0), (0, 0), *widths]
+        if not any(map(any, border)):
+            return x
+        wrap = {"mode": "wrap"} if self.mode == "circular" else {}
+        return namespace(x).pad(x, border, **wrap)
+
+    def unpad(self, p, signal_extents):
+        """E^T p: crop the border, or fold it back to where it was taken from."""
+        expected = self.padded_extents(signal_extents)
+        if p.shape[2:] != expected:
+            raise ValueError(
+                f"p must have extents {expected} for signals of extents {tuple(signal_extents)}, "
+                f"got shape {p.shape}"
+            )
+        if p.shape[2:] == tuple(signal_extents):
+            return p
+        xp = namespace(p)
+        if self.mode != "circular":
+            axes = zip(self.low, signal_extents, strict=True)
+            return xp.ascontiguousarray(p[..., *(slice(a, a + n) for a, n in axes)])
+        borders = zip(signal_extents, self.high(signal_extents), strict=True)
+        for axis, (n, high) in enumerate(borders, start=2):
+            ends = xp.moveaxis(p, axis, 0)
+            folded = ends[:n].copy()
+            folded[:high] += ends[n:]
+            p = xp.moveaxis(folded, 0, axis)
+        return xp.ascontiguousarray(p)
+
+    def _as_extents(self, name, extents):
+        extents = tuple(extents)
+        if len(extents) != len(self.extents) or any(n < 1 for n in extents):
+            raise ValueError(
+                f"{name} must be {len(self.extents)} positive integers, one a spatial axis, "
+                f"got {extents}"
+            )
+        return extents

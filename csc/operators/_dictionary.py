@@ -1,0 +1,396 @@
+"""The dictionary: a linear operator from codes to signals, with both its adjoints."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property, reduce
+from operator import add
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from csc._backend import given, kernels, namespace, to_host, volume
+from csc._repr_html import AtomsReprMixin
+from csc._typing import Array, ArrayLike, Extents, Mode, Stride
+from csc._validation import check_atoms, check_floats, check_like_atoms, check_signals
+from csc.operators import _fft_conv as fourier
+from csc.operators._atom_sizes import check_sizes, runs, stack
+from csc.operators._batch_last_conv import Lanes
+from csc.operators._conv_geometry import ConvGeometry
+from csc.operators._norm_bound import norm_bound, polyphase
+from csc.operators._patch_matrix import PatchMatrix
+
+
+@dataclass(frozen=True, eq=False)
+class Dictionary(AtomsReprMixin):
+    """Convolutional dictionary: ``x[n, c] = sum_k d[k, c] * z[n, k]``.
+
+    In mode ``"full"`` every atom lies wholly inside the signal,
+
+        x[n, c, u] = sum_k sum_v d[k, c, u - t v] z[n, k, v],    V = (S - s) // t + 1,
+
+    so a signal of the atoms' own extents (a patch) has codes with one position. In mode
+    ``"valid"`` atoms may overhang the border (V = (S + s - 2) // t + 1) and in ``"same"`` those
+    at the border are cropped (V = ceil(S / t)); in ``"circular"`` they wrap around (V = S / t).
+    The object is immutable: it keeps a read-only copy of the atoms.
+
+    Parameters
+    ----------
+    atoms : array (K, C, *s), float32 or float64, or a list of such arrays
+        K atoms of C channels with 1 to 3 spatial axes. No axis is guessed: single-channel
+        atoms need ``atoms[:, None]``. A list holds atoms of several sizes, an array a size;
+        they are kept as one array, with zeros behind the smaller ones, which nothing computes.
+    mode : {"full", "valid", "same", "circular"}
+        Which positions an atom may take; see `csc.operators._conv_geometry.ConvGeometry`.
+    stride : int or tuple of ints
+        Codes live on every ``stride``-th position t, the same on all axes or one an axis.
+    sizes : sequence of tuples, optional
+        Extents of each atom, if ``atoms`` are padded with zeros already.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If atoms are not floats, not finite, all zero, or of the wrong number of axes.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> D = csc.Dictionary(np.ones((1, 1, 2)))
+    >>> D(np.array([[[1.0, 0.0, 3.0]]]))
+    array([[[1., 1., 3., 3.]]])
+    >>> D.adjoint(np.array([[[1.0, 1.0, 3.0, 3.0]]]))
+    array([[[2., 4., 6.]]])
+
+    References
+    ----------
+    .. [1] V. Papyan, J. Sulam, M. Elad, "Working locally thinking globally", IEEE TSP 65(21),
+       2017 (the convolutional sparse model).
+    """
+
+    atoms: Array
+    mode: Mode = "full"
+    stride: Stride = 1
+    sizes: Sequence[Extents] | None = None
+
+    is_convolution = True
+
+    if TYPE_CHECKING:  # the field above is what is kept, this what may come
+
+        def __init__(
+            self,
+            atoms: ArrayLike,
+            mode: Mode = "full",
+            stride: Stride = 1,
+            sizes: Sequence[Extents] | None = None,
+        ) -> None: ...
+
+    def __post_init__(self):
+        atoms, sizes = self.atoms, self.sizes
+        if isinstance(atoms, list | tuple):
+            atoms, sizes = stack(atoms)
+        atoms = check_atoms(atoms)
+        ConvGeometry.of(self.mode, self.stride, atoms.shape[2:])  # says what is wrong
+        sizes = None if sizes is None else check_sizes(atoms, sizes)
+        xp = namespace(atoms)
+        atoms = xp.array(atoms, order="C")
+        if xp is np:
+            atoms.flags.writeable = False
+        object.__setattr__(self, "atoms", atoms)
+        object.__setattr__(self, "sizes", sizes)
+
+    def __repr__(self):
+        k, c = self.atoms.shape[:2]
+        size = " and ".join("x".join(map(str, a.shape[2:])) for _, a in self.parts)
+        kind = f"mode={self.mode!r}" + ("" if self.geometry.is_dense else f", stride={self.stride}")
+        return f"Dictionary({k} atoms {size}, {c} channel(s), {kind}, {self.dtype})"
+
+    @cached_property
+    def geometry(self) -> ConvGeometry:
+        """Where the atoms lie in a signal."""
+        return ConvGeometry.of(self.mode, self.stride, self.extents)
+
+    @cached_property
+    def parts(self) -> tuple[tuple[slice, Array], ...]:
+        """Which atoms, and their samples ``(K_i, C, *s_i)``, for each run of atoms of one size."""
+        return tuple((own[0], self.atoms[own]) for own in self._owns)
+
+    @cached_property
+    def _owns(self):
+        """Where in ``atoms`` the samples of each part are."""
+        sizes = self.sizes or (self.extents,) * self.n_atoms
+        return [(which, slice(None), *map(slice, sizes[which.start])) for which in runs(sizes)]
+
+    def _stacked(self, blocks):
+        """Blocks of the parts' shapes as one of the shape of the atoms."""
+        if len(blocks) == 1:
+            return blocks[0]
+        out = namespace(*blocks).zeros(self.atoms.shape, blocks[0].dtype)
+        for own, block in zip(self._owns, blocks, strict=True):
+            out[own] = block
+        return out
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Precision of the atoms, and of all that this dictionary computes."""
+        return self.atoms.dtype
+
+    @property
+    def n_atoms(self) -> int:
+        """K."""
+        return self.atoms.shape[0]
+
+    @cached_property
+    def n_terms(self) -> int:
+        """How many samples of the atoms are not 0."""
+        return int((self.atoms != 0).sum())
+
+    @property
+    def extents(self) -> Extents:
+        """Spatial extents *s* of one atom."""
+        return self.atoms.shape[2:]
+
+    def code_extents(self, signal_extents: Extents) -> Extents:
+        """Spatial extents *V* of the codes of signals with extents *S*."""
+        return self.geometry.code_extents(signal_extents)
+
+    def signal_extents(self, code_extents: Extents) -> Extents:
+        """Spatial extents *S* of the smallest signals whose codes have extents *V*."""
+        return self.geometry.signal_extents(code_extents)
+
+    def pad(self, x: Array) -> Array:
+        """Signals in which every atom lies wholly, E x: zeros or wrapped samples around x."""
+        return self.geometry.pad(x)
+
+    def is_patch(self, signal_extents: Extents) -> bool:
+        """Whether the dictionary is one matrix: atoms as large as the signals."""
+        return self.mode == "full" and tuple(signal_extents) == tuple(self.extents)
+
+    def __call__(self, z: Array, shape: Extents | None = None) -> Array:
+        """Synthesise signals from codes.
+
+        Parameters
+        ----------
+        z : array (N, K, *V)
+            Codes, same dtype as the atoms.
+        shape : tuple, optional
+            Extents *S* of the signals where the codes leave them open (strides); the
+            smallest by default.
+
+        Returns
+        -------
+        x : array (N, C, *S)
+        """
+        z = self._checked_codes(z)
+        extents = self.geometry.extents_of(z, shape)
+        n, channels = z.shape[0], self.atoms.shape[1]
+        if lanes := self.lanes(z, extents):
+            return lanes.synthesize(z)
+        if self.is_patch(extents):
+            return self._patches.synthesize(z.reshape(n, -1)).reshape(n, channels, *extents)
+        padded = self.geometry.padded_extents(extents)
+        if self._transforms(z.shape[2:], padded):
+            return self.geometry.unpad(
+                fourier.synthesize(z, self._spectra(padded), self.geometry.stride, padded), extents
+            )
+        xp, blocks = namespace(z, self.atoms), []
+        for which, atoms in self.parts:
+            blocks.append(xp.empty((n, channels, *padded), z.dtype))
+            to = volume(blocks[-1])
+            kernels(z).synthesize(given(z[:, which]), given(atoms), self._steps, to)
+        return self.geometry.unpad(reduce(add, blocks), extents)
+
+    def adjoint(self, x: Array) -> Array:
+        """Correlate signals with the atoms: ``(D^T x)[n, k, v] = <d_k, x[n] at v>``.
+
+        Parameters
+        ----------
+        x : array (N, C, *S)
+            Signals, same dtype as the atoms, no smaller than them.
+
+        Returns
+        -------
+        z : array (N, K, *V)
+        """
+        x = self.check_signals("x", x, values=self._looks)
+        extents = self.code_extents(x.shape[2:])
+        n = x.shape[0]
+        if lanes := self.lanes(x, x.shape[2:]):
+            return lanes.correlate(x)
+        if self.is_patch(x.shape[2:]):
+            return self._patches.correlate(x.reshape(n, -1)).reshape(n, self.n_atoms, *extents)
+        padded = self.pad(x)
+        if self._transforms(extents, padded.shape[2:]):
+            spectra = self._spectra(padded.shape[2:])
+            return fourier.correlate(padded, spectra, self.geometry.stride, extents)
+        xp, padded, blocks = namespace(x, self.atoms), given(padded), []
+        for _, atoms in self.parts:
+            blocks.append(xp.empty((n, len(atoms), *extents), x.dtype))
+            kernels(x).correlate(padded, given(atoms), self._steps, volume(blocks[-1]))
+        return blocks[0] if len(blocks) == 1 else xp.concatenate(blocks, axis=1)
+
+    def lanes(self, a: Array, signal_extents: Extents) -> Lanes | None:
+        """`Lanes` for signals or codes like ``a``, or None where other ways are faster."""
+        return Lanes.of(self, a, tuple(signal_extents))
+
+    def is_direct(self, signal_extents: Extents) -> bool:
+        """Whether `adjoint` is one sum over an atom's samples: no patches, no transforms."""
+        shapes = self.code_extents(signal_extents), self.geometry.padded_extents(signal_extents)
+        other = self.is_patch(signal_extents) or self._transforms(*shapes)
+        return len(self.parts) == 1 and not other
+
+    def proximal_step(self, r: Array, step: Any, point: Any, prox: Any) -> tuple[Array, Any]:
+        """``prox(y + step D^T r)`` in one pass, by `lanes` or `is_direct`: see the kernel."""
+        z, z_old, momentum = point
+        if lanes := self.lanes(r, r.shape[2:]):
+            return lanes.shrink(r, (), point, step, prox)
+        xp = namespace(z)
+        out, atoms = xp.empty(z.shape, z.dtype), self.atoms * xp.asarray(step, dtype=self.dtype)
+        restart_score = kernels(r, z).proximal_step(
+            given(self.pad(r)), given(atoms), self._steps,
+            (given(z), given(z_old), momentum), prox, volume(out),
+        )  # fmt: skip
+        return out, restart_score
+
+    def adjoint_atoms(self, r: Array, z: Array) -> Array:
+        """Adjoint of ``d -> sum_k d_k * z_k``, the map that a learner differentiates.
+
+        Parameters
+        ----------
+        r : array (N, C, *S)
+            Residuals, same dtype as the atoms.
+        z : array (N, K, *V)
+            Codes.
+
+        Returns
+        -------
+        g : array (K, C, *s)
+            ``g[k, c, l] = sum_{n, v} (E r)[n, c, t v + l] z[n, k, v]``; 0 behind smaller atoms.
+        """
+        z, r = self._checked_codes(z), self.check_signals("r", r, values=self._looks)
+        if (r.shape[0], *self.code_extents(r.shape[2:])) != (z.shape[0], *z.shape[2:]):
+            raise ValueError(f"r of shape {r.shape} does not fit codes z of shape {z.shape}")
+        n, padded = len(r), self.pad(r)
+        if self.is_patch(r.shape[2:]):
+            g = (z.reshape(n, -1).T @ r.reshape(n, -1)).reshape(self.atoms.shape)
+            return self._stacked([g[own] for own in self._owns])
+        if self._transforms(z.shape[2:], padded.shape[2:], for_atoms=True):
+            g = fourier.correlate_atoms(padded, z, self.geometry.stride, self.extents)
+            return self._stacked([g[own] for own in self._owns])
+        xp, padded, blocks = namespace(r, z, self.atoms), given(padded), []
+        for which, atoms in self.parts:
+            blocks.append(xp.empty(atoms.shape, r.dtype))
+            to = volume(blocks[-1])
+            kernels(r).correlate_atoms(padded, given(z[:, which]), self._steps, to)
+        return self._stacked(blocks)
+
+    @property
+    def matrix(self) -> Array:
+        """The atoms as rows, ``(K, C * prod(s))``: the whole dictionary of a patch."""
+        return self.atoms.reshape(self.n_atoms, -1)
+
+    @cached_property
+    def patch_gram(self) -> Array:
+        """Gram matrix ``(K, K)`` of the atoms at one position."""
+        return self._patches.correlate(self.matrix)
+
+    def gram(self) -> Array:
+        """Correlations of all pairs of atoms at all shifts.
+
+        Returns
+        -------
+        g : array (K, K, *(2s - 1))
+            ``g[j, k, d + s - 1] = sum_{c, l} d_j[c, l + d] d_k[c, l]``: zero shift in the
+            middle, where it is the Gram matrix of a patch dictionary.
+        """
+        return Dictionary(self.atoms, "valid").adjoint(self.atoms)
+
+    def lipschitz(self, signal_extents: Extents | None = None) -> float:
+        """Certified upper bound of the squared operator norm ``||D||^2``.
+
+        D is a part of the circular operator on the P samples an axis that the atoms reach, whose
+        norm is the largest eigenvalue over the DFT frequencies w of ``sum_k d_k(w) d_k(w)^H``.
+        With strides the same holds of the samples taken every t-th, which are channels of their
+        own. For P above 16 taps an axis the frequencies are sampled more coarsely, at n points an
+        axis, and the bound divided by ``cos(pi (s - 1) / n)``: no trigonometric polynomial of
+        degree s - 1 exceeds its largest sample by more [1]_. Exact for patches (S = s), and in
+        mode "circular" up to 16 taps.
+
+        Parameters
+        ----------
+        signal_extents : tuple, optional
+            Extents *S*; None gives a bound for signals of any size.
+
+        Returns
+        -------
+        float
+
+        References
+        ----------
+        .. [1] H. Ehlich, K. Zeller, "Schwankung von Polynomen zwischen Gitterpunkten",
+           Math. Z. 86, 1964.
+        """
+        if signal_extents is not None and self.is_patch(signal_extents):
+            return float(self._norm_squared_patch)
+        atoms = to_host(self.atoms).astype("float64")  # small: a device would be slower
+        phases, wanted = polyphase(atoms, self.geometry.stride), None
+        if signal_extents is not None:
+            more = [0 if self.mode == "circular" else s - 1 for s in phases.shape[2:]]
+            codes = self.code_extents(signal_extents)
+            wanted = [v + s for v, s in zip(codes, more, strict=True)]
+        return norm_bound(phases, wanted)
+
+    @cached_property
+    def as_double(self) -> "Dictionary":
+        """The same dictionary in float64, for certificates."""
+        if self.dtype == "float64":
+            return self
+        return Dictionary(self.atoms.astype("float64"), self.mode, self.stride, self.sizes)
+
+    @cached_property
+    def _norm_squared_patch(self):
+        return np.linalg.norm(to_host(self.matrix).astype("float64"), 2) ** 2
+
+    @cached_property
+    def _patches(self):
+        return PatchMatrix(self.matrix)
+
+    def check_signals(self, name: str, x: Array, *, values: bool = True) -> Array:
+        """Return signals ``(N, C, *S)`` that this dictionary can explain, or say why it cannot."""
+        fit = self.geometry.must_fit
+        x = check_signals(x, self.atoms.shape[1:], name, fit=fit, values=values)
+        self.code_extents(x.shape[2:])
+        check_like_atoms(name, x, self.atoms)
+        return x
+
+    def __getstate__(self):
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def _transforms(self, positions, padded, *, for_atoms=False):
+        """Whether to go through the Fourier domain: whether the atoms are large enough."""
+        shapes = [atoms.shape for _, atoms in self.parts]
+        return fourier.is_faster(shapes, positions, padded, for_atoms=for_atoms)
+
+    def _spectra(self, padded):
+        """Spectra of the atoms for signals of these extents; the last ones are kept."""
+        last = self.__dict__.get("_last_spectra")
+        if last is None or last[0] != tuple(padded):
+            last = tuple(padded), fourier.spectra(self.atoms, padded)
+            object.__setattr__(self, "_last_spectra", last)
+        return last[1]
+
+    @property
+    def _steps(self):
+        return ((1,) * (5 - self.atoms.ndim)) + self.geometry.stride
+
+    def _checked_codes(self, z):
+        z = check_floats("z", z, values=self._looks)
+        check_like_atoms("z", z, self.atoms)
+        if z.ndim != self.atoms.ndim or z.shape[1] != self.n_atoms:
+            raise ValueError(
+                f"z must be (N, K, *V) with K = {self.n_atoms} and {self.atoms.ndim - 2} spatial "
+                f"axes, got shape {z.shape}"
+            )
+        return z
+
+    @property
+    def _looks(self):  # for NaN: on a device operators would wait at every step
+        return namespace(self.atoms) is np

@@ -1,0 +1,101 @@
+"""Convolution in the Fourier domain, for large atoms: the maps of the direct kernels.
+
+Signals are such that every atom lies wholly inside; a dictionary picks the faster way.
+"""
+
+from math import log2, prod
+
+import numpy as np
+from scipy import fft
+
+from csc._backend import namespace
+
+THREADS = -1  # all cores
+# Multiplications of the direct kernels in the time of one sample of a transform, per octave, and of
+# one product of spectra: fitted by `python -m demos.bench crossover`.
+TRANSFORM, PRODUCT = 24.0, 50.0
+
+
+def is_faster(shapes, positions, extents, *, for_atoms=False, terms=None):
+    """Whether transforms of signals of ``extents`` beat direct sums over the atoms' samples.
+
+    ``shapes`` of the atoms, one a size. ``for_atoms``: the adjoint in the atoms, which transforms
+    back a signal an atom and channel. ``terms``: of the direct sums, where not all samples count.
+    """
+    k, c = sum(shape[0] for shape in shapes), shapes[0][1]
+    size = prod(map(_length, extents))
+    transforms = k + c + k * c * for_atoms
+    cost = TRANSFORM * transforms * size * log2(size) + PRODUCT * k * c * size
+    terms = sum(map(prod, shapes)) if terms is None else terms
+    return cost < terms * prod(positions)
+
+
+def spectra(atoms, extents):
+    """Spectra ``(K, C, *W)`` of atoms, of the length at which such signals are transformed."""
+    return _forward(atoms, tuple(map(_length, extents)))
+
+
+def correlate(x, spectra, stride, positions):
+    """``out[n, k, v] = sum_{c, l} d[k, c, l] x[n, c, t v + l]``, from the spectra of atoms d."""
+    lengths, taken = tuple(map(_length, x.shape[2:])), _every(stride, positions)
+    xp = namespace(x, spectra)
+    out = xp.empty((len(x), len(spectra), *positions), x.dtype)
+    for n in range(len(x)):  # a signal at a time: memory for its codes only
+        signal = _forward(x[n : n + 1], lengths)[0].conj()
+        codes = xp.einsum("kc...,c...->k...", spectra, signal)
+        out[n] = _back(xp.conj(codes, out=codes)[None], lengths)[0][taken]
+    return out
+
+
+def synthesize(z, spectra, stride, extents):
+    """``out[n, c, u] = sum_{k, v} d[k, c, u - t v] z[n, k, v]``, from the spectra of atoms d."""
+    lengths = tuple(map(_length, extents))
+    xp = namespace(z, spectra)
+    out = xp.empty((len(z), spectra.shape[1], *extents), z.dtype)
+    for n in range(len(z)):
+        codes = _forward(_spread(z[n], stride, extents)[None], lengths)[0]
+        signal = xp.einsum("kc...,k...->c...", spectra, codes)
+        out[n] = _back(signal[None], lengths)[0][..., *map(slice, extents)]
+    return out
+
+
+def correlate_atoms(x, z, stride, extents):
+    """``out[k, c, l] = sum_{n, v} x[n, c, t v + l] z[n, k, v]`` for l in the atoms' ``extents``."""
+    xp, lengths, total = namespace(x, z), tuple(map(_length, x.shape[2:])), 0
+    for n in range(len(x)):
+        codes = _forward(_spread(z[n], stride, x.shape[2:])[None], lengths)[0]
+        signal = _forward(x[n : n + 1], lengths)[0]
+        total = total + xp.einsum("k...,c...->kc...", codes.conj(), signal)
+    return xp.ascontiguousarray(_back(total, lengths)[..., *map(slice, extents)])
+
+
+def _length(n):
+    return fft.next_fast_len(int(n), real=True)
+
+
+def _forward(a, lengths):
+    xp, axes = namespace(a), tuple(range(2, a.ndim))
+    if xp is np:
+        return fft.rfftn(a, lengths, axes=axes, workers=THREADS)
+    return xp.fft.rfftn(a, lengths, axes=axes)
+
+
+def _back(a, lengths):
+    xp, axes = namespace(a), tuple(range(2, a.ndim))
+    if xp is np:
+        return fft.irfftn(a, lengths, axes=axes, workers=THREADS, overwrite_x=True)
+    return xp.fft.irfftn(a, lengths, axes=axes)
+
+
+def _every(stride, positions):
+    """The samples at which codes live."""
+    return (..., *(slice(0, (v - 1) * t + 1, t) for t, v in zip(stride, positions, strict=True)))
+
+
+def _spread(codes, stride, extents):
+    """Codes ``(K, *V)`` at their samples, zeros between them."""
+    if max(stride) == 1:
+        return codes
+    out = namespace(codes).zeros((len(codes), *extents), codes.dtype)
+    out[_every(stride, codes.shape[1:])] = codes
+    return out

@@ -1,0 +1,80 @@
+"""Codes of which few are not zero."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+import numpy as np
+
+from csc._backend import namespace
+
+
+@dataclass(frozen=True, eq=False)
+class SparseCodes:
+    """Codes ``(N, K, *V)`` as the places and values of those that are not zero.
+
+    Parameters
+    ----------
+    shape : tuple
+        ``(N, K, *V)``.
+    index : array (A,), int64
+        Flat indices into ``(N, *V, K)``, rising: codes of one position are neighbours.
+    values : array (A,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from csc.operators._sparse_codes import SparseCodes
+    >>> z = np.array([[[0.0, 2.0], [3.0, 0.0]]])  # one signal, two atoms, two positions
+    >>> sparse = SparseCodes.of(z)
+    >>> sparse.index, sparse.values
+    (array([1, 2]), array([3., 2.]))
+    >>> (sparse.dense() == z).all()
+    np.True_
+    """
+
+    shape: tuple
+    index: np.ndarray
+    values: np.ndarray
+
+    @classmethod
+    def of(cls, z):
+        """Sparse form of dense codes; sparse ones are returned as they are."""
+        if isinstance(z, cls):
+            return z
+        xp = namespace(z)
+        rows = xp.moveaxis(z, 1, -1).reshape(-1)
+        index = xp.flatnonzero(rows)
+        return cls(z.shape, index, rows[index])
+
+    @classmethod
+    def zeros(cls, shape, dtype):
+        """Codes without a single one."""
+        return cls(tuple(shape), np.empty(0, np.int64), np.empty(0, dtype))
+
+    @property
+    def dtype(self):
+        """Precision of the values."""
+        return self.values.dtype
+
+    @cached_property
+    def coordinates(self):
+        """Coordinates of each code: ``(n, k, *v)``, one array an axis."""
+        n, k, *v = self.shape
+        n, *v, k = np.unravel_index(self.index, (n, *v, k))
+        return (n, k, *v)
+
+    def astype(self, dtype):
+        """The same codes in another precision."""
+        return SparseCodes(self.shape, self.index, self.values.astype(dtype))
+
+    def dense(self):
+        """Codes ``(N, K, *V)`` with all their zeros."""
+        z = np.zeros(self.shape, self.values.dtype)
+        z[self.coordinates] = self.values
+        return z
+
+    def sums(self, a):
+        """Sum ``a``, a number a code, over the codes of each signal: ``(N,)`` in float64."""
+        signal = self.index // prod(self.shape[1:])
+        return np.bincount(signal, weights=a, minlength=self.shape[0])

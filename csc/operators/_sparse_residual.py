@@ -1,0 +1,58 @@
+"""Sparse codes and the residual that they leave: what solvers and certificates of signals share."""
+
+import numpy as np
+
+from csc._backend import kernels
+from csc.operators._support_operator import PaddedSignals, RestrictedDictionary
+
+
+class SparseResidual:
+    """Codes z on a support and the residual ``r = x - D z``, padded as `PaddedSignals` pads.
+
+    Parameters
+    ----------
+    x : array (N, C, *S)
+    dictionary : Dictionary
+    codes : SparseCodes
+    dtype : dtype
+        Precision to work in.
+    mask : array, optional
+        1 = observed; broadcastable to ``x``.
+
+    Attributes
+    ----------
+    layout : PaddedSignals
+    x, mask, r : arrays (N, C, *P)
+        Padded signals, mask (None if every sample counts) and residual.
+    codes : SparseCodes
+    columns : RestrictedDictionary
+        D on the support of the codes.
+    """
+
+    def __init__(self, x, dictionary, codes, dtype, mask=None):  # noqa: PLR0913
+        self.layout = PaddedSignals(dictionary, x.shape, dtype)
+        self.x, self.mask = self.layout.observed(x, mask)
+        self.put(codes.astype(self.layout.dtype))
+        self.refresh()
+
+    def put(self, codes, columns=None):
+        """Let these be the codes; the residual follows with `refresh`."""
+        self.codes = codes
+        if columns is None:
+            columns = RestrictedDictionary(self.layout, codes.index)
+        self.columns = columns
+
+    def refresh(self):
+        """The residual computed from the codes again: rounding errors must not add up."""
+        self.r = self.x.copy()
+        self.columns.add(-self.codes.values, self.r)
+
+    def observed(self, r):
+        """``M r`` of a padded residual."""
+        return r if self.mask is None else r * self.mask
+
+    def energies(self, r):
+        """``||r||^2`` of each signal ``(N,)``, in float64, of a padded residual."""
+        rows, energies = self.layout.samples(r), np.empty(len(r))
+        kernels(rows).inner_products(rows, rows, energies)
+        return energies

@@ -1,0 +1,18 @@
+"""Penalties on codes: their values, proximal operators and conjugates.
+
+Here: `L1`, `ElasticNet`, `GroupL21` (convex), `L0`, `LogPenalty` (not convex), the regularization
+parameter as a fraction of lambda_max (`Relative`) or by a number of codes (`TargetSparsity`), and
+the weights of codes.
+
+May import: the modules of `csc` whose names begin with ``_``.
+
+A new penalty: a frozen dataclass with the methods of `L1`; docs/extending.md shows one, and
+`csc.testing.check_prox` checks it.
+"""
+
+from csc.penalties._convex import L1, ElasticNet, GroupL21
+from csc.penalties._lmbda import Lmbda, Relative, TargetSparsity, resolved, warn_of_zero_codes
+from csc.penalties._nonconvex import L0, LogPenalty
+from csc.penalties._weights import atom_weights, finite_prices
+
+__all__ = ["ElasticNet", "GroupL21", "L0", "L1", "LogPenalty", "Relative", "TargetSparsity"]

@@ -1,0 +1,374 @@
+"""Convex penalties ``g`` on the codes: value, prox, and what certificates ask of them.
+
+A certificate needs the convex conjugate ``g*(q) = max_z <q, z> - g(z)``: ``excess`` says by
+which factor ``q`` leaves its domain, ``conjugate`` its value inside, and ``violation`` how far
+``q`` is from the subdifferential of ``g``.
+"""
+
+from dataclasses import dataclass
+from math import inf, prod
+
+import numpy as np
+
+from csc._arrays import check_real
+from csc._backend import namespace, to_host
+from csc._repr_html import PenaltyReprMixin
+from csc._typing import Array, Extents
+from csc._validation import check_count, check_number, check_weights
+from csc.penalties._lmbda import Lmbda, check_lmbda
+
+
+@dataclass(frozen=True)
+class L1(PenaltyReprMixin):
+    """``lmbda * sum(w |z|)``, optionally for non-negative codes only.
+
+    Parameters
+    ----------
+    lmbda : float or Relative
+        Strength, >= 0.
+    weights : array, optional
+        ``w >= 0``, which NumPy broadcasts to the codes ``(N, K, *V)``: one weight an atom is
+        ``(K, 1)`` for signals with one spatial axis, ``(K, 1, 1)`` with two. None means ones.
+        Codes of weight 0 are free; those of weight inf are never used.
+    positive : bool
+        Ask for ``z >= 0`` (the value is infinite elsewhere).
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> csc.L1(1.0).prox(np.array([-3.0, 0.5, 2.0]), 1.0)
+    array([-2.,  0.,  1.])
+    """
+
+    lmbda: Lmbda
+    weights: Array | None = None
+    positive: bool = False
+
+    convex = True
+    ridge = 0.0
+
+    def __repr__(self):
+        weights = None if self.weights is None else f"array {self.weights.shape}"
+        return f"L1(lmbda={self.lmbda!r}, weights={weights}, positive={self.positive})"
+
+    def __post_init__(self):
+        check_lmbda(self.lmbda)
+        if self.weights is not None:
+            object.__setattr__(self, "weights", _checked_weights(self.weights))
+
+    def __eq__(self, other):
+        if not isinstance(other, L1):
+            return NotImplemented
+        if (self.lmbda, self.positive) != (other.lmbda, other.positive):
+            return False
+        mine, its = self.weights, other.weights
+        if mine is None or its is None:
+            return mine is its
+        mine, its = to_host(mine), to_host(its)
+        return mine.dtype == its.dtype and np.array_equal(mine, its)
+
+    def __hash__(self):
+        return hash((self.lmbda, self.positive, getattr(self.weights, "shape", None)))
+
+    def value(self, z: Array) -> float:
+        """Penalty of codes ``z``, accumulated in float64."""
+        return float(self.values(z).sum())
+
+    def values(self, z: Array) -> Array:
+        """Penalty of each signal's codes ``(N,)``, in float64."""
+        z = check_real("z", z)
+        sizes = abs(z) if self.weights is None else abs(z) * self._weights(z, where=z != 0)
+        values = _scaled(float(self.lmbda), _rows(sizes).sum(axis=1, dtype="float64"))
+        if self.positive:
+            values[_rows(z < 0).any(axis=1)] = inf
+        return values
+
+    def prox(self, z: Array, step: float) -> Array:
+        """argmin_u  step * lmbda * sum(w |u|) + 1/2 ||u - z||^2: soft-threshold at step lmbda w."""
+        z = check_real("z", z)
+        if self.weights is None:
+            return _soft_threshold(z, step * self.lmbda, self.positive)
+        return _soft_threshold(z, _scaled(step * self.lmbda, self._weights(z)), self.positive)
+
+    def lmbda_max(self, correlations: Array, energies: Array | None = None) -> float:  # noqa: ARG002
+        """Smallest ``lmbda`` whose codes are all zero: ``max |D^T x| / w``.
+
+        Only codes of weight above 0 count. Where some are free, ``correlations`` are those of
+        the residual that the free codes leave, as `Problem.lmbda_max` gives them.
+        """
+        q = correlations if self.positive else abs(correlations)
+        if self.weights is None:
+            return max(float(q.max()), 0.0)
+        penalised = self.weights > 0
+        ratio = namespace(q).where(penalised, q, 0) / (self.weights + ~penalised)
+        return max(float(ratio.max()), 0.0)
+
+    def dual_norm(self, q: Array) -> Array:
+        """Largest ``|q| / (lmbda w)`` of each signal ``(N,)``: above 1, ``g*`` is infinite."""
+        xp = namespace(q)
+        if self.weights is None and self.lmbda > 0:
+            return _largest(q, self.positive) / float(self.lmbda)
+        price = self.weighted_lmbda(q)
+        free = price == 0  # an unpenalised code must be orthogonal to the residual: only 0 is sure
+        forbidden = xp.where(q > 0, inf, xp.where(q < 0, -inf, 0))
+        ratio = xp.where(free, forbidden, q / xp.where(free, 1, price))
+        return _largest(ratio, self.positive)
+
+    def free(self, z: Array) -> Array | None:
+        """Which codes have no price, or None if all have one."""
+        if self.lmbda > 0 and (self.weights is None or bool((self.weights > 0).all())):
+            return None
+        return self.weighted_lmbda(z) == 0
+
+    def conjugate(self, q: Array, scale: Array) -> Array:  # noqa: ARG002  one signature for all
+        """``g*(scale q)`` of each signal ``(N,)``: 0 inside the domain."""
+        return namespace(q).zeros(len(q))
+
+    def subdiff_distance(self, z: Array, q: Array) -> Array:
+        """Largest distance of ``q`` from the subdifferential at ``z``, ``(N,)``."""
+        return _from_subdifferential(z, q, self.weighted_lmbda(z), self.positive)
+
+    def weighted_lmbda(self, z: Array) -> Array:
+        """``lmbda w`` of each code, of the shape of ``z``."""
+        lmbda, xp = float(self.lmbda), namespace(z)
+        weighted_lmbda = (
+            lmbda if self.weights is None else _scaled(lmbda, self._weights(z, "float64"))
+        )
+        return xp.broadcast_to(xp.asarray(weighted_lmbda), z.shape)
+
+    def _weights(self, z, dtype=None, where=None):
+        """Weights that fit ``z``, in its dtype or another; 0 but ``where`` they count."""
+        check_weights(self.weights, z, z.shape)
+        weights = self.weights.astype(dtype or z.dtype, copy=False)
+        return weights if where is None else namespace(z).where(where, weights, 0)
+
+
+@dataclass(frozen=True)
+class ElasticNet(PenaltyReprMixin):
+    """``lmbda * sum(|z| + ridge / 2 z^2)``: sparse and strictly convex [1]_.
+
+    scikit-learn's ``alpha, l1_ratio`` are ``lmbda = alpha l1_ratio`` and ``ridge = (1 -
+    l1_ratio) / l1_ratio`` (for sums, where scikit-learn takes means over samples).
+
+    Parameters
+    ----------
+    lmbda : float or Relative
+        Strength, >= 0.
+    ridge : float
+        Weight of the squares beside the absolute values, > 0 (for 0 take `L1`).
+    positive : bool
+        Ask for ``z >= 0`` (the value is infinite elsewhere).
+
+    References
+    ----------
+    .. [1] H. Zou, T. Hastie, "Regularization and variable selection via the elastic net",
+       J. R. Stat. Soc. B 67(2), 2005.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> csc.ElasticNet(1.0, ridge=3.0).prox(np.array([-3.0, 0.5, 2.0]), 1.0)
+    array([-0.5 ,  0.  ,  0.25])
+    """
+
+    lmbda: Lmbda
+    ridge: float = 1.0
+    positive: bool = False
+
+    convex = True
+    weights = None
+
+    def __post_init__(self):
+        check_lmbda(self.lmbda)
+        check_number("ridge", self.ridge, strict=True)
+
+    def value(self, z: Array) -> float:
+        """Penalty of codes ``z``, accumulated in float64."""
+        return float(self.values(z).sum())
+
+    def values(self, z: Array) -> Array:
+        """Penalty of each signal's codes ``(N,)``, in float64."""
+        z = check_real("z", z)
+        rows = _rows(z)
+        squares = (rows * rows).sum(axis=1, dtype="float64")
+        sizes = abs(rows).sum(axis=1, dtype="float64")
+        values = float(self.lmbda) * (sizes + 0.5 * float(self.ridge) * squares)
+        if self.positive:
+            values[(rows < 0).any(axis=1)] = inf
+        return values
+
+    def prox(self, z: Array, step: float) -> Array:
+        """argmin_u  step g(u) + 1/2 ||u - z||^2: soft-threshold, then shrink."""
+        z = check_real("z", z)
+        shrunk = _soft_threshold(z, step * self.lmbda, self.positive)
+        return shrunk / namespace(z).asarray(1 + step * self.lmbda * self.ridge, dtype=z.dtype)
+
+    def lmbda_max(self, correlations: Array, energies: Array | None = None) -> float:  # noqa: ARG002
+        """Smallest ``lmbda`` whose codes are all zero: ``max |D^T x|``, whatever the ridge."""
+        q = correlations if self.positive else abs(correlations)
+        return max(float(q.max()), 0.0)
+
+    def dual_norm(self, q: Array) -> Array:
+        """0 for each signal ``(N,)``: ``g*`` is finite everywhere (for ``lmbda`` 0: only at 0)."""
+        if self.lmbda > 0:
+            return namespace(q).zeros(len(q))
+        return namespace(q).where(_largest(q, self.positive) > 0, inf, 0.0)
+
+    def conjugate(self, q: Array, scale: Array) -> Array:
+        """``g*(scale q) = sum((|scale q| - lmbda)_+^2) / (2 lmbda ridge)``, ``(N,)``."""
+        if self.lmbda == 0:
+            return namespace(q).zeros(len(q))
+        rows = scale[:, None] * q.reshape(len(q), -1)
+        over = _soft_threshold(rows, float(self.lmbda), self.positive)
+        return (over * over).sum(axis=1) / (2 * float(self.lmbda) * float(self.ridge))
+
+    def subdiff_distance(self, z: Array, q: Array) -> Array:
+        """Largest distance of ``q`` from the subdifferential at ``z``, ``(N,)``."""
+        slope = float(self.lmbda) * float(self.ridge) * z
+        return _from_subdifferential(z, q - slope, float(self.lmbda), self.positive)
+
+
+@dataclass(frozen=True)
+class GroupL21(PenaltyReprMixin):
+    """``lmbda * sum_g ||z_g||_2``: the atoms of a group are used together or not at all [1]_.
+
+    A group holds the codes of ``group_size`` consecutive atoms at one position of one signal.
+    For colour images whose channels share their support, repeat every single-channel atom
+    ``a`` of shape (G, 1, h, w) once a channel, and group the copies:
+
+        atoms = (a[:, None] * np.eye(3)[:, :, None, None]).reshape(-1, 3, h, w)
+        penalty = GroupL21(lmbda, group_size=3)
+
+    Parameters
+    ----------
+    lmbda : float or Relative
+        Strength, >= 0.
+    group_size : int
+        Atoms in a group, a divisor of their number K.
+
+    References
+    ----------
+    .. [1] M. Yuan, Y. Lin, "Model selection and estimation in regression with grouped
+       variables", J. R. Stat. Soc. B 68(1), 2006.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> z = np.array([[[3.0], [4.0], [0.5], [0.5]]])
+    >>> csc.GroupL21(1.0, group_size=2).prox(z, 1.0).ravel()
+    array([2.4, 3.2, 0. , 0. ])
+    """
+
+    lmbda: Lmbda
+    group_size: int
+
+    convex = True
+
+    def __post_init__(self):
+        check_lmbda(self.lmbda)
+        check_count("group_size", self.group_size)
+
+    def check_codes(self, shape: Extents) -> None:
+        """Refuse codes of a ``shape`` (N, K, *V) whose atoms do not fill the groups."""
+        if shape[1] % self.group_size:
+            raise ValueError(
+                f"group_size must divide the number of atoms, got group_size = {self.group_size} "
+                f"for {shape[1]} atoms"
+            )
+
+    def value(self, z: Array) -> float:
+        """Penalty of codes ``z``, accumulated in float64."""
+        return float(self.values(z).sum())
+
+    def values(self, z: Array) -> Array:
+        """Penalty of each signal's codes ``(N,)``, in float64."""
+        z = check_real("z", z)
+        norms = self._norms(z).reshape(len(z), -1)
+        return float(self.lmbda) * norms.sum(axis=1, dtype="float64")
+
+    def prox(self, z: Array, step: float) -> Array:
+        """argmin_u  step g(u) + 1/2 ||u - z||^2: shorten each group by ``step lmbda``."""
+        z = check_real("z", z)
+        xp, norms = namespace(z), self._norms(z)
+        threshold = xp.asarray(step * self.lmbda, dtype=z.dtype)
+        factor = xp.maximum(norms - threshold, 0) / xp.where(norms > 0, norms, 1)
+        return (self._grouped(z) * factor).reshape(z.shape)
+
+    def lmbda_max(self, correlations: Array, energies: Array | None = None) -> float:  # noqa: ARG002
+        """Smallest ``lmbda`` whose codes are all zero: ``max_g ||(D^T x)_g||``."""
+        return float(self._norms(correlations).max())
+
+    def dual_norm(self, q: Array) -> Array:
+        """Largest ``||q_g|| / lmbda`` of each signal ``(N,)``: above 1, ``g*`` is infinite."""
+        top = _largest(self._norms(q), True)
+        if self.lmbda > 0:
+            return top / float(self.lmbda)
+        return namespace(q).where(top > 0, inf, 0.0)
+
+    def conjugate(self, q: Array, scale: Array) -> Array:  # noqa: ARG002  one signature for all
+        """``g*(scale q)`` of each signal ``(N,)``: 0 inside the domain."""
+        return namespace(q).zeros(len(q))
+
+    def subdiff_distance(self, z: Array, q: Array) -> Array:
+        """Largest distance of a group of ``q`` from the subdifferential at ``z``, ``(N,)``."""
+        xp, norms, lmbda = namespace(z), self._norms(z), float(self.lmbda)
+        slope = lmbda * self._grouped(z) / xp.where(norms > 0, norms, 1)
+        off = self._norms((self._grouped(q) - slope).reshape(q.shape))  # at z_g = 0: ||q_g||
+        return _largest(xp.where(norms > 0, off, xp.maximum(off - lmbda, 0)), True)
+
+    def _grouped(self, z):
+        n, k, *extents = z.shape
+        return z.reshape(n, k // self.group_size, self.group_size, *extents)
+
+    def _norms(self, z):
+        return namespace(z).sqrt((self._grouped(z) ** 2).sum(axis=2, keepdims=True))
+
+
+def _checked_weights(weights):
+    weights = check_real("weights", weights)
+    if 0 in weights.shape:
+        raise ValueError(f"weights is empty: shape {weights.shape}")
+    if not (weights >= 0).all():  # NaN compares false
+        raise ValueError(f"weights must be >= 0 and not NaN, got {weights.min()}")
+    if namespace(weights).isinf(weights).all():
+        raise ValueError("weights are all inf, so that no code could be used; give some a number")
+    return weights
+
+
+def _scaled(factor, a):
+    """``factor a``, and inf where ``a`` is, also for a factor of 0."""
+    xp = namespace(a)
+    infinite = xp.isinf(a)
+    if not infinite.any():
+        return factor * a
+    return xp.where(infinite, inf, factor * xp.where(infinite, 0, a))
+
+
+def _rows(a):
+    """A row for each signal, also of none."""
+    return a.reshape(len(a), prod(a.shape[1:]))
+
+
+def _soft_threshold(z, threshold, positive):
+    xp = namespace(z)
+    threshold = xp.asarray(threshold, dtype=z.dtype)
+    if positive:
+        return xp.maximum(z - threshold, 0)
+    return xp.sign(z) * xp.maximum(abs(z) - threshold, 0)
+
+
+def _from_subdifferential(z, q, price, positive):
+    """Largest distance from ``q`` to ``price`` times the subdifferential of ``|z|``."""
+    xp = namespace(z)
+    at_zero = xp.maximum((q if positive else abs(q)) - price, 0)
+    distances = xp.where(z == 0, at_zero, abs(q - xp.where(z == 0, 0, price) * xp.sign(z)))
+    if positive:
+        distances = xp.where(z < 0, inf, distances)
+    return distances.reshape(len(z), -1).max(axis=1)
+
+
+def _largest(q, positive):
+    """Largest entry of each signal, or largest modulus unless ``positive``."""
+    rows = q.reshape(len(q), -1)
+    top = rows.max(axis=1)
+    return top if positive else namespace(q).maximum(top, -rows.min(axis=1))

@@ -1,0 +1,132 @@
+"""Penalties that are not convex: no duality gap, but a prox each."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from csc._arrays import check_real
+from csc._backend import namespace
+from csc._repr_html import PenaltyReprMixin
+from csc._typing import Array
+from csc._validation import check_number
+from csc.penalties._lmbda import Relative, check_lmbda
+
+
+@dataclass(frozen=True)
+class L0(PenaltyReprMixin):
+    """``lmbda * ||z||_0``, the number of non-zero codes; not convex.
+
+    Parameters
+    ----------
+    lmbda : float or Relative
+        Price of one non-zero code, >= 0.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> csc.L0(2.0).prox(np.array([-3.0, 0.5, 1.9]), 1.0)
+    array([-3.,  0.,  0.])
+    """
+
+    lmbda: float | Relative
+
+    convex = False
+
+    def __post_init__(self):
+        check_lmbda(self.lmbda)
+
+    def value(self, z: Array) -> float:
+        """Penalty of codes ``z``."""
+        z = check_real("z", z)
+        return float(self.lmbda) * int((z != 0).sum())
+
+    def prox(self, z: Array, step: float) -> Array:
+        """argmin_u  step lmbda ||u||_0 + 1/2 ||u - z||^2: hard-threshold at sqrt(2 step lmbda)."""
+        z = check_real("z", z)
+        return z * (z * z > 2 * step * self.lmbda)
+
+    def lmbda_max(self, correlations: Array, energies: Array) -> float:
+        """Smallest ``lmbda`` at which no single atom pays: ``max (d^T x)^2 / (2 ||d||^2)``.
+
+        ``energies`` are the squared norms of the atoms, shaped to broadcast over the codes.
+        """
+        used = namespace(energies).where(energies > 0, energies, 1)  # zero atoms correlate to 0
+        return float((correlations**2 / (2 * used)).max())
+
+
+@dataclass(frozen=True)
+class LogPenalty(PenaltyReprMixin):
+    """``lmbda * sum(log(1 + (z / scale)^2))``, Olshausen and Field's choice [1]_; not convex.
+
+    Parameters
+    ----------
+    lmbda : float
+        Strength, >= 0; never `Relative`, for no finite one silences all codes.
+    scale : float
+        ``sigma`` of the paper, > 0: codes well below it cost as their square, well above
+        it as their logarithm.
+
+    References
+    ----------
+    .. [1] B. Olshausen, D. Field, "Emergence of simple-cell receptive field properties by
+       learning a sparse code for natural images", Nature 381, 1996.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> csc.LogPenalty(1.0).prox(np.array([0.0, 3.0]), 0.5).round(3)
+    array([0.   , 2.672])
+    """
+
+    lmbda: float
+    scale: float = 1.0
+
+    convex = False
+
+    def __post_init__(self):
+        if isinstance(self.lmbda, Relative):
+            raise TypeError("LogPenalty has no finite lmbda_max: lmbda cannot be Relative")
+        check_lmbda(self.lmbda)
+        check_number("scale", self.scale, strict=True)
+
+    def value(self, z: Array) -> float:
+        """Penalty of codes ``z``, accumulated in float64."""
+        z = check_real("z", z)
+        scaled = z / z.dtype.type(self.scale)
+        return float(self.lmbda) * float(namespace(z).log1p(scaled * scaled).sum(dtype="float64"))
+
+    def prox(self, z: Array, step: float) -> Array:
+        """argmin_u  step lmbda log(1 + (u/scale)^2) + 1/2 (u - z)^2, entry by entry.
+
+        Stationary points solve ``u^3 - a u^2 + (s^2 + 2 step lmbda) u - a s^2 = 0`` with
+        a = |z|, s = scale; of its real roots, all in [0, a], the one of least cost is taken.
+        """
+        z = check_real("z", z)
+        xp = namespace(z)
+        a = abs(z).astype("float64")
+        weight, s2 = step * self.lmbda, self.scale**2
+        roots = _cubic_roots(xp, -a, s2 + 2 * weight, -a * s2).clip(0, a)
+        cost = weight * xp.log1p(roots * roots / s2) + 0.5 * (roots - a) ** 2
+        best = xp.take_along_axis(roots, cost.argmin(axis=0)[None], axis=0)[0]
+        return (xp.sign(z) * best).astype(z.dtype)
+
+
+def _cubic_roots(xp, b, c, d):
+    """Real roots of u^3 + b u^2 + c u + d, stacked on a new axis; a single one thrice.
+
+    Viete's and Cardano's formulas give the roots, two Newton steps mend their cancellation.
+    """
+    p, q = c - b * b / 3, 2 * b**3 / 27 - b * c / 3 + d
+    disc = (q / 2) ** 2 + (p / 3) ** 3
+    root = xp.sqrt(xp.maximum(disc, 0))
+    single = xp.cbrt(-q / 2 + root) + xp.cbrt(-q / 2 - root)
+    radius = 2 * xp.sqrt(xp.maximum(-p / 3, 0))
+    ratio = (3 * q / (p * radius + (p * radius == 0))).clip(-1, 1)
+    angle = xp.arccos(ratio) / 3
+    thrice = xp.stack([radius * xp.cos(angle - 2 * np.pi * k / 3) for k in range(3)])
+    u = xp.where(disc > 0, single, thrice) - b / 3
+    for _ in range(2):
+        slope = (3 * u + 2 * b) * u + c
+        flat = slope == 0
+        u = u - xp.where(flat, 0, ((u + b) * u + c) * u + d) / xp.where(flat, 1, slope)
+    return u

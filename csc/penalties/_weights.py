@@ -1,0 +1,45 @@
+"""What a code costs under an `L1` or `ElasticNet` penalty: one price an atom, if there is one."""
+
+from csc._backend import namespace
+
+FORBIDDING = 1e3  # times the largest possible correlation: the price of a code of weight inf
+
+
+def atom_weights(weights, code_shape, like):
+    """Weights that NumPy broadcasts to codes ``(N, K, *V)`` as one an atom, ``(K,)``.
+
+    Parameters
+    ----------
+    weights : array or None
+        None means ones.
+    code_shape : tuple
+    like : array
+        Of the precision, and on the device, of the result.
+
+    Returns
+    -------
+    array (K,), or None where weights differ between signals or places
+    """
+    xp, out = namespace(like), namespace(like).ones(code_shape[1], like.dtype)
+    if weights is None:
+        return out
+    shape = (1,) * (len(code_shape) - weights.ndim) + weights.shape
+    if any(n > 1 for axis, n in enumerate(shape) if axis != 1):
+        return None
+    return xp.multiply(out, weights.ravel(), out=out)
+
+
+def finite_prices(lmbda, weights, atoms, x):
+    """``lmbda w`` of each atom ``(K,)``; for inf a number that no correlation reaches."""
+    xp, lmbda = namespace(weights), weights.dtype.type(lmbda)
+    forbidden = xp.isinf(weights)
+    if not forbidden.any():
+        return lmbda * weights
+    weighted_lmbda = lmbda * xp.where(forbidden, 0, weights)
+    top = _longest(atoms) * _longest(x)
+    return xp.where(forbidden, max(FORBIDDING * top, weighted_lmbda.max(), 1e-30), weighted_lmbda)
+
+
+def _longest(a):
+    """Largest Euclidean norm of the items of an array."""
+    return namespace(a).linalg.norm(a.reshape(len(a), -1), axis=1).max()

@@ -1,0 +1,104 @@
+"""Layered basis pursuit: every layer coded by a lasso of its own."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from csc._typing import Array, ProblemLike
+from csc._validation import check_instance
+from csc.solvers._run import INTERRUPTED, iterate, start
+from csc.solvers._select import fastest
+
+DONE = "done: each layer is within tol of its own minimum; the gap is that of the whole problem"
+UNDONE = "layer {i} was not coded to its tol: {status}"
+
+
+class LayeredBasisPursuitState(NamedTuple):
+    """Where the pursuit stands."""
+
+    z: tuple  # (g_1, ..., g_L)  codes of all layers, zeros where none were coded yet
+    n_coded: int
+    done: bool
+    verdict: str
+
+
+@dataclass(frozen=True)
+class LayeredBasisPursuit:
+    """A lasso a layer, from the signal down, each to its own certified gap [1]_.
+
+        g_i = argmin 1/2 ||g_{i-1} - D_i g||^2 + p_i(g),   g_0 = x,   i = 1, ..., L
+
+    The chain ``g_{i-1} = D_i g_i`` holds up to what the penalties leave over; objective and gap of
+    the solution are those of the whole multi-layer problem at the deepest codes. The certificate of
+    layer i is ``problem.layer(i, below).certificate(codes)``.
+
+    Parameters
+    ----------
+    solver : solver of one layer, optional
+        None picks the fastest that suits each.
+    tol : float
+        Relative gap of each layer.
+    max_iter : int
+        Most steps a layer.
+
+    References
+    ----------
+    .. [1] V. Papyan, Y. Romano, M. Elad, "Convolutional neural networks analyzed via convolutional
+       sparse coding", JMLR 18, 2017, Algorithm 2.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> D = [csc.Dictionary(np.eye(2)[:, None]), csc.Dictionary(np.eye(2)[:, :, None])]
+    >>> x = np.array([[[3.0, 4.0]]])
+    >>> D = csc.MultiLayerDictionary(D)
+    >>> problem = csc.MultiLayerProblem(x, D, [csc.L1(0.5), csc.L1(1.0)])
+    >>> solution = csc.solve(problem, csc.solvers.LayeredBasisPursuit())
+    >>> [codes.ravel().round(2) for codes in solution.codes]
+    [array([2.5, 3.5]), array([1.5, 2.5])]
+    """
+
+    solver: object = None
+    tol: float = 1e-4
+    max_iter: int = 10_000
+
+    check_every = 1
+    layered = True
+    requirements = "needs a csc.MultiLayerProblem, and a solver for each of its layers"
+
+    def __post_init__(self):
+        if self.solver is not None:
+            check_instance("solver", self.solver, "supports", "csc.solvers.FISTA()")
+        if hasattr(self.solver, "layered"):
+            raise ValueError(
+                f"solver must be of one layer, got {self.solver!r}; try csc.solvers.FISTA()"
+            )
+        if not self.tol >= 0:
+            raise ValueError(f"tol must be >= 0, got {self.tol}")
+        if self.max_iter < 1:
+            raise ValueError(f"max_iter must be >= 1, got {self.max_iter}")
+
+    def supports(self, problem: ProblemLike) -> bool:
+        """Whether the problem has layers that the solver suits."""
+        if not hasattr(problem, "layers"):
+            return False
+        return self.solver is None or all(map(self.solver.supports, problem.layers))
+
+    def init(self, problem: ProblemLike, z0: tuple[Array, ...]) -> LayeredBasisPursuitState:  # noqa: ARG002
+        """State before the first layer is coded."""
+        return LayeredBasisPursuitState(problem.zeros(), 0, done=False, verdict=DONE)
+
+    def step(
+        self, problem: ProblemLike, state: LayeredBasisPursuitState
+    ) -> LayeredBasisPursuitState:
+        """Code the next layer."""
+        z, i, _, verdict = state
+        part = problem.layer(i + 1, z[i - 1] if i else problem.x)
+        solver = fastest(part, self.tol) if self.solver is None else self.solver
+        run = iterate(part, solver, start(part, solver), (self.tol, self.max_iter))
+        if run.status == INTERRUPTED:  # half a layer is no state to go on from
+            raise KeyboardInterrupt
+        if verdict == DONE and not run.status.startswith(("converged", "settled", "done")):
+            verdict = UNDONE.format(i=i + 1, status=run.status)
+        codes = run.z.dense() if hasattr(run.z, "dense") else run.z
+        z = (*z[:i], codes, *z[i + 1 :])
+        return LayeredBasisPursuitState(z, i + 1, done=i + 1 == len(z), verdict=verdict)

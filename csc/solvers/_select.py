@@ -1,0 +1,28 @@
+"""Which solver to take when none is asked for."""
+
+from csc.solvers._conv_omp import ConvOMP
+from csc.solvers._coordinate_descent import CoordinateDescent
+from csc.solvers._fista import FISTA
+from csc.solvers._ml_admm import MLADMM
+from csc.solvers._ml_ista import MLISTA
+from csc.solvers._omp import OMP
+from csc.solvers._working_set import WorkingSet
+
+
+def fastest(problem, tol=1e-4):
+    """Return the first of the solvers, fastest first, that suits the problem.
+
+    The working set is asked for a little more than ``tol``: it judges itself in the precision of
+    the signals, the certificate in float64. On patches it is exact and pays little for the margin.
+    """
+    if hasattr(problem, "layers"):
+        return MLADMM() if problem.is_convex else MLISTA()
+    margin = 0.1 if problem.is_patch else 0.8
+    candidates = (
+        WorkingSet(margin * tol),
+        OMP(),
+        ConvOMP(share=0.5),
+        CoordinateDescent(tol),
+        FISTA(),
+    )
+    return next(solver for solver in candidates if solver.supports(problem))

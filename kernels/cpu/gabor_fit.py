@@ -1,0 +1,196 @@
+"""Gabor functions and their bounded least-squares fit by variable projection.
+
+A point of the search is p = (x, y, orientation, frequency, log sigma_x, log sigma_y), the centre in
+pixels from the middle of the patch. The two amplitudes, of the cosine and of the sine wave, enter
+linearly: they are solved for at every p, so that only these six numbers are searched.
+"""
+
+from math import cos, exp, pi, sin, sqrt
+
+import numpy as np
+from numba import njit
+
+from csc.kernels.cpu.threads import in_batches
+
+NYQUIST = 0.5  # cycles per pixel along either axis
+RIDGE = 1e-10  # keeps the Gram matrix regular when the sine or the cosine wave vanishes
+SETTLED = 1e-9  # of an atom's unit energy: a smaller gain ends the descent
+
+
+@njit(cache=True, fastmath={"contract", "reassoc", "nsz"})
+def dot(a, b):
+    """Inner product."""
+    total = 0.0
+    for n in range(a.size):
+        total += a[n] * b[n]
+    return total
+
+
+@njit(cache=True, error_model="numpy")
+def quadrature_pair(p, width, out):
+    """out[0], out[1] = the envelope times the cosine and the sine wave of point ``p``."""
+    height = out.shape[1] // width
+    sine, cosine, omega = sin(p[2]), cos(p[2]), 2 * pi * p[3]
+    a, b = 0.5 * exp(-2 * p[4]), 0.5 * exp(-2 * p[5])
+    for i in range(height):
+        dy = i - 0.5 * (height - 1) - p[1]
+        for j in range(width):
+            dx = j - 0.5 * (width - 1) - p[0]
+            u, v = dx * sine + dy * cosine, dy * sine - dx * cosine  # across and along the bars
+            envelope = exp(-a * u * u - b * v * v)
+            out[0, i * width + j] = envelope * cos(omega * u)
+            out[1, i * width + j] = envelope * sin(omega * u)
+
+
+@njit(cache=True, error_model="numpy")
+def solve_amplitudes(pair, atom, inverse_gram, amplitude, residual):
+    """Least-squares amplitudes of the pair, what they leave of the atom, and its square."""
+    even, odd = pair[0], pair[1]
+    ee, eo, oo = dot(even, even), dot(even, odd), dot(odd, odd)
+    ridge = RIDGE * (ee + oo)
+    det = (ee + ridge) * (oo + ridge) - eo * eo
+    inverse_gram[0, 0], inverse_gram[1, 1] = (oo + ridge) / det, (ee + ridge) / det
+    inverse_gram[0, 1] = inverse_gram[1, 0] = -eo / det
+    on_even, on_odd = dot(even, atom), dot(odd, atom)
+    amplitude[0] = inverse_gram[0, 0] * on_even + inverse_gram[0, 1] * on_odd
+    amplitude[1] = inverse_gram[1, 0] * on_even + inverse_gram[1, 1] * on_odd
+    for n in range(atom.size):
+        residual[n] = atom[n] - amplitude[0] * even[n] - amplitude[1] * odd[n]
+    return dot(residual, residual)
+
+
+@njit(cache=True, error_model="numpy")
+def derivatives(p, width, pair, amplitude, out):
+    """out[k] = derivative of the Gabor by p[k], its amplitudes held."""
+    height = pair.shape[1] // width
+    sine, cosine, omega = sin(p[2]), cos(p[2]), 2 * pi * p[3]
+    a, b = exp(-2 * p[4]), exp(-2 * p[5])
+    for i in range(height):
+        dy = i - 0.5 * (height - 1) - p[1]
+        for j in range(width):
+            n, dx = i * width + j, j - 0.5 * (width - 1) - p[0]
+            u, v = dx * sine + dy * cosine, dy * sine - dx * cosine
+            g = amplitude[0] * pair[0, n] + amplitude[1] * pair[1, n]
+            turned = amplitude[1] * pair[0, n] - amplitude[0] * pair[1, n]
+            g_u, g_v = omega * turned - a * u * g, -b * v * g
+            out[0, n], out[1, n] = g_v * cosine - g_u * sine, -g_u * cosine - g_v * sine
+            out[2, n], out[3, n] = g_v * u - g_u * v, 2 * pi * u * turned
+            out[4, n], out[5, n] = a * u * u * g, b * v * v * g
+
+
+@njit(cache=True, error_model="numpy")
+def normal_equations(derivative, pair, inverse_gram, residual, hessian, slope):
+    """Gauss-Newton matrix and J^T r of the projected residual, in Kaufman's approximation.
+
+    With d the derivatives, P the projector off the pair and r the residual: hessian = d^T P d
+    (its lower triangle) and slope = d^T r.
+    """
+    on_pair = np.empty((6, 2))
+    for k in range(6):
+        slope[k] = dot(derivative[k], residual)
+        on_pair[k, 0], on_pair[k, 1] = dot(derivative[k], pair[0]), dot(derivative[k], pair[1])
+        for m in range(k + 1):
+            hessian[k, m] = dot(derivative[k], derivative[m])
+            for s in range(2):
+                for t in range(2):
+                    hessian[k, m] -= on_pair[k, s] * inverse_gram[s, t] * on_pair[m, t]
+
+
+@njit(cache=True, error_model="numpy")
+def highest_frequency(orientation):
+    """The frequency at which a wave of this orientation reaches Nyquist along x or y."""
+    return NYQUIST / max(abs(sin(orientation)), abs(cos(orientation)))
+
+
+@njit(cache=True, error_model="numpy")
+def solve_positive(matrix, x):
+    """Solve matrix x' = x in place by Cholesky factors; overwrites both arguments."""
+    n = x.size
+    for k in range(n):
+        for m in range(k + 1):
+            total = matrix[k, m]
+            for t in range(m):
+                total -= matrix[k, t] * matrix[m, t]
+            if m == k:  # rounding may leave nothing of the diagonal
+                matrix[k, k] = sqrt(max(total, 1e-14 * matrix[k, k]))
+            else:
+                matrix[k, m] = total / matrix[m, m]
+    for k in range(n):
+        for t in range(k):
+            x[k] -= matrix[k, t] * x[t]
+        x[k] /= matrix[k, k]
+    for k in range(n - 1, -1, -1):
+        for t in range(k + 1, n):
+            x[k] -= matrix[t, k] * x[t]
+        x[k] /= matrix[k, k]
+
+
+@njit(cache=True, error_model="numpy")
+def damped_step(p, box, hessian, slope, damping, matrix, out):
+    """out = p + (hessian + damping diag(hessian))^-1 slope, clipped to the box.
+
+    A number at its bound whose slope points outwards takes no part.
+    """
+    for k in range(6):
+        top = min(box[1, k], highest_frequency(p[2])) if k == 3 else box[1, k]
+        blocked = (p[k] >= top and slope[k] > 0) or (p[k] <= box[0, k] and slope[k] < 0)
+        out[k] = 0.0 if blocked else slope[k]
+        for m in range(k):
+            matrix[k, m] = hessian[k, m]
+            if blocked or out[m] == 0:
+                matrix[k, m] = 0.0
+        matrix[k, k] = max(hessian[k, k], 1e-100) * (1 + damping)
+    solve_positive(matrix, out)
+    for k in range(6):
+        out[k] = min(max(p[k] + out[k], box[0, k]), box[1, k])
+    out[3] = min(out[3], highest_frequency(out[2]))
+
+
+@njit(cache=True, error_model="numpy")
+def copy(a, out):
+    """out = a, of one axis."""
+    for k in range(a.size):
+        out[k] = a[k]
+
+
+@njit(cache=True, error_model="numpy")
+def descend(p, atom, width, box, n_trials, best_amplitude):
+    """Levenberg-Marquardt from ``p``, which moves to a minimum; returns ||atom - Gabor||^2."""
+    pair, derivative, residual = np.empty((2, atom.size)), np.empty((6, atom.size)), atom.copy()
+    inverse_gram, hessian, matrix = np.empty((2, 2)), np.empty((6, 6)), np.empty((6, 6))
+    amplitude, slope, trial = np.empty(2), np.empty(6), p.copy()
+    least, damping = np.inf, 1e-2
+    for _ in range(n_trials):
+        quadrature_pair(trial, width, pair)
+        misfit = solve_amplitudes(pair, atom, inverse_gram, amplitude, residual)
+        gain = least - misfit
+        if gain > 0:
+            least = misfit
+            copy(trial, p)  # p[:] = trial would compile for three seconds
+            copy(amplitude, best_amplitude)
+            derivatives(p, width, pair, amplitude, derivative)
+            normal_equations(derivative, pair, inverse_gram, residual, hessian, slope)
+        damping *= 0.2 if gain > 0 else 4.0
+        if 0 < gain <= SETTLED or damping > 1e6:
+            break
+        damped_step(p, box, hessian, slope, damping, matrix, trial)
+    return least
+
+
+def fit_gabors(atoms, width, box, n_trials, points, amplitudes, misfits):
+    """Descend from points[k, s], in place, for every atom k and start s.
+
+    The atoms are flat, ``width`` pixels a row, and have unit norm or are zero; ``box`` holds the
+    lowest and the highest point; amplitudes[k, s] belong to the cosine and the sine.
+    """
+    in_batches(
+        _fit, misfits.size, atoms, width, box, n_trials, points, amplitudes, misfits, least=1
+    )
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fit(start, stop, atoms, width, box, n_trials, points, amplitudes, misfits):  # noqa: PLR0913
+    n_starts = points.shape[1]
+    for t in range(start, stop):
+        k, s = t // n_starts, t % n_starts
+        misfits[k, s] = descend(points[k, s], atoms[k], width, box, n_trials, amplitudes[k, s])

@@ -1,0 +1,114 @@
+"""The inverse factor of a growing and shrinking Gram matrix, and what else pursuits share.
+
+For the active atoms A it is the lower triangular F with F G_AA F^T = 1, the inverse of the
+Cholesky factor. A solve is then two products, F^T (F g), whose rows do not wait for each other
+as those of a substitution do. F grows by a row and shrinks by rotations. It is kept in float64
+whatever the precision of the codes, and read by fours of rows and eights of columns: what lies
+there beyond the last atom is zero, as it is in all vectors over the active atoms.
+"""
+
+import numpy as np
+from numba import njit
+
+OPTIONS = {
+    "cache": True,
+    "nogil": True,
+    "error_model": "numpy",  # no test before a division, which would keep it from vectors
+    "fastmath": {"reassoc", "contract", "nsz", "arcp", "nnan"},  # infinity keeps its meaning
+}
+G, U, CARRY = range(3)  # rows of ``work``: right-hand side, solution, scratch
+
+
+@njit(**OPTIONS)
+def padded(m):
+    """Least multiple of eight above ``m``."""
+    return (m | 7) + 1
+
+
+@njit(**OPTIONS)
+def spaced(length, itemsize):
+    """Row length above ``length`` that is an odd number of cache lines.
+
+    With an even number the rows of a matrix crowd into few sets of the first-level cache.
+    """
+    lanes = 64 // itemsize
+    return (length // lanes + 1 | 1) * lanes
+
+
+@njit(**OPTIONS)
+def largest(n, lists, row):
+    """Maximum of ``lists[row, :n]``, which it overwrites: folded in halves, to use vectors."""
+    while n > 1:
+        half = (n + 1) // 2
+        for k in range(n - half):
+            lists[row, k] = max(lists[row, k], lists[row, k + half])
+        n = half
+    return lists[row, 0]
+
+
+@njit(**OPTIONS)
+def list_active(z, active):
+    """List where ``z`` is not zero; returns how often."""
+    m = 0
+    for k in range(z.size):
+        active[m] = k
+        m += z[k] != 0
+    return m
+
+
+@njit(**OPTIONS)
+def solve(m, factor, work):
+    """u = G_AA^-1 g for ``m`` active atoms; returns g . u."""
+    for b in range(padded(m)):
+        work[U, b] = 0.0
+    energy = 0.0
+    for a in range(0, m, 4):
+        n = padded(a)
+        t0 = t1 = t2 = t3 = 0.0
+        for b in range(n):
+            g = work[G, b]
+            t0 += factor[a, b] * g
+            t1 += factor[a + 1, b] * g
+            t2 += factor[a + 2, b] * g
+            t3 += factor[a + 3, b] * g
+        energy += (t0 * t0 + t1 * t1) + (t2 * t2 + t3 * t3)
+        for b in range(n):
+            work[U, b] += (t0 * factor[a, b] + t1 * factor[a + 1, b]) + (
+                t2 * factor[a + 2, b] + t3 * factor[a + 3, b]
+            )
+    return energy
+
+
+@njit(**OPTIONS)
+def append(schur, m, factor, work):
+    """Take in atom number ``m``, given u = G_AA^-1 g and its Schur complement."""
+    root = 1 / np.sqrt(schur)
+    for b in range(padded(m)):
+        factor[m, b] = -root * work[U, b]
+    factor[m, m] = root
+    if m % 4 == 0:
+        for a in range(m + 1, m + 4):
+            for b in range(padded(m)):
+                factor[a, b] = 0.0
+
+
+@njit(**OPTIONS)
+def remove(j, m, factor, work):
+    """Let atom number ``j`` of ``m`` go: rotate its column into one row, and drop both."""
+    for b in range(padded(m)):
+        work[CARRY, b] = factor[j, b] if b <= j else 0.0
+    length = factor[j, j]
+    for a in range(j + 1, m):
+        total = np.sqrt(length * length + factor[a, j] * factor[a, j])
+        cos, sin = length / total, factor[a, j] / total
+        length = total
+        for b in range(padded(a)):
+            old, carry = factor[a, b], work[CARRY, b]
+            factor[a - 1, b] = cos * old - sin * carry  # zero at b = j
+            work[CARRY, b] = sin * old + cos * carry
+    for a in range(j, m - 1):
+        for b in range(j, a + 1):
+            factor[a, b] = factor[a, b + 1]
+        factor[a, a + 1] = 0.0
+    for b in range(padded(m)):
+        factor[m - 1, b] = 0.0

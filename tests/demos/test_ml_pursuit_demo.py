@@ -1,0 +1,76 @@
+"""The demo of multi-layer pursuits runs, small, and its claims hold."""
+
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from demos import ml_pursuit
+from demos._pursuits_of_zeros import FRACTIONS
+from demos.bench import holistic
+
+SMALL = ["--trials", "6", "--snr", "5", "30", "--zeros", "2", "--steps", "1500"]
+
+
+@pytest.fixture(scope="module")
+def numbers(tmp_path_factory):
+    out = tmp_path_factory.mktemp("demo") / "new"
+    written = ml_pursuit.main([*SMALL, "--out", str(out)])
+    assert (out / "ml_pursuit.png").stat().st_size > 10_000
+    assert json.loads((out / "ml_pursuit.json").read_text()) == written
+    assert not list(out.glob("*.part"))
+    return written
+
+
+def test_errors_fall_with_the_noise_and_deep_pursuits_beat_layered_ones(numbers):
+    errors = {}
+    for row in numbers["layers"]:
+        assert np.isfinite(row["median_dB"] + row["mean_dB"]).all()
+        errors.setdefault(row["method"], []).append(row["median_dB"])
+    assert set(errors) == set(ml_pursuit.METHODS)
+    noisy, clean = np.array(list(errors.values())).swapaxes(0, 1)
+    assert (clean[1:] < noisy[1:] - 5).all()  # all but thresholding, which no noise explains
+    named = dict(zip(errors, clean, strict=True))
+    for deep in ("projection pursuit", "ML-ADMM", "holistic pursuit"):
+        assert (named[deep] < named["layered basis pursuit"] - 3).all()
+    assert (named["layered basis pursuit"] < named["layered thresholding"] - 3).all()
+
+
+def test_floors_fall_with_the_step_and_admm_has_none(numbers):
+    last = {name: curve[-1][2] for name, curve in numbers["convergence"].items()}
+    floors = [last[f"ML-FISTA {f:g}"] for f in FRACTIONS]
+    for upper, lower in pairwise(floors):
+        assert 5 < upper / lower < 20
+    assert last["ML-ADMM"] < 1e-2 * floors[-1]
+    for f in FRACTIONS:
+        assert last[f"ML-ISTA {f:g}"] > 0.9 * last[f"ML-FISTA {f:g}"]
+    for curve in numbers["convergence"].values():
+        n_iter, seconds, dual_infeasibility = np.array(curve).T
+        assert (np.diff(n_iter) > 0).all()
+        assert (np.diff(seconds) > 0).all()
+        assert dual_infeasibility.min() > -1e-9
+
+
+def test_knowing_the_zeros_is_worth_decibels_and_some_are_found(numbers):
+    for row in numbers["zeros"]:
+        medians = {name: row[name]["median_dB"] for name in ml_pursuit.ESTIMATES}
+        assert np.isfinite(list(medians.values())).all()
+        assert medians["support and zeros known"] < medians["support known"]
+        assert medians["support known"] < min(medians["projection"], medians["holistic"])
+        assert row["true"] > 0.1  # 2 of 100 codes, drawn at random, would be 2 %
+        assert medians["holistic"] < medians["projection"] + 1
+
+
+def test_holistic_pursuit_gains_as_the_mid_layer_gets_sparser_where_noise_allows():
+    """At 45 dB most picked zeros are true; at 25 dB about half of them."""
+    few, many = (
+        holistic.summary([holistic.trial(z, 11, 45, n) for n in range(8)]) for z in (2, 10)
+    )
+    assert many["gain_dB"] > few["gain_dB"] + 0.5
+    assert many["gain_dB"] > 1
+    assert many["true"] > 0.8
+    noisy = holistic.summary([holistic.trial(10, 11, 25, n) for n in range(8)])
+    assert abs(noisy["gain_dB"]) < 1
+    assert 0.3 < noisy["true"] < 0.85
+    assert noisy["gain_of_true_zeros_dB"] > 1

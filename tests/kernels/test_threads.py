@@ -1,0 +1,61 @@
+"""Kernels run in forked processes and from several threads, on every threading layer of Numba."""
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from project.test_array_kinds import CALLS
+
+POOLS = {
+    "workqueue": ["numba.np.ufunc.workqueue"],
+    "omp": ["numba.np.ufunc.omppool"],
+    "tbb": ["tbb", "numba.np.ufunc.tbbpool"],
+}
+PLACES = ["in a forked process", "from two threads"]
+
+
+def is_installed(layer):
+    """Whether Numba has the layer, and what it needs."""
+    try:
+        for name in POOLS[layer]:
+            import_module(name)
+    except ImportError:
+        return False
+    return True
+
+
+LAYERS = list(filter(is_installed, POOLS))
+
+
+@cache
+def reports():
+    """Of every layer; all run at once."""
+    with ThreadPoolExecutor() as threads:
+        return dict(zip(LAYERS, threads.map(report, LAYERS), strict=True))
+
+
+def report(layer):
+    """What went wrong at which call and place, ``{(name, place): trouble}``."""
+    settings = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "2"}
+    ran = subprocess.run(
+        [sys.executable, Path(__file__).parents[1] / "doubles" / "in_forks.py"],
+        capture_output=True, text=True, timeout=120, env=os.environ | settings, check=False,
+    )  # fmt: skip
+    lines = [json.loads(line) for line in ran.stdout.splitlines()]
+    return {(name, place): trouble for name, place, trouble in lines} | {"error": ran.stderr}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("name", CALLS)
+def test_calls_run_in_forked_processes_and_from_two_threads(name, layer):
+    found = reports()[layer]
+    assert found.get(("", "layer")) == layer, found["error"]
+    troubles = {place: found.get((name, place), "not reached") for place in PLACES}
+    assert set(troubles.values()) == {""}, found["error"]

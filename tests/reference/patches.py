@@ -1,0 +1,51 @@
+"""Dense-matrix transcriptions for patches: D is (n, K), one signal x and its codes z at a time."""
+
+import numpy as np
+
+
+def lasso_value(D, x, z, weights):
+    return 0.5 * np.sum((x - D @ z) ** 2) + np.sum(weights * np.abs(z))
+
+
+def lasso_gap(D, x, z, weights, positive):
+    """Primal minus dual value at the residual scaled to |D^T theta| <= weights."""
+    r = x - D @ z
+    c = D.T @ r if positive else np.abs(D.T @ r)
+    theta = r / max(1.0, np.max(c / weights))
+    return lasso_value(D, x, z, weights) - 0.5 * x @ x + 0.5 * (x - theta) @ (x - theta)
+
+
+def shooting(D, x, weights, positive, n_sweeps):
+    """Fu 1998: minimise over one code after the other, until a sweep changes no bit."""
+    z = np.zeros(D.shape[1])
+    for _ in range(n_sweeps):
+        old = z.copy()
+        for k, d in enumerate(D.T):
+            if d @ d == 0:
+                continue
+            c = d @ (x - D @ z + d * z[k])
+            size = max((c if positive else abs(c)) - weights[k], 0)
+            z[k] = np.sign(c) * size / (d @ d)
+        if np.array_equal(z, old):
+            break
+    return z
+
+
+def omp(D, x, price, n_nonzero, energy):
+    """Pati, Rezaiifar, Krishnaprasad 1993, with least squares from scratch at every step.
+
+    Stops when the next atom would lower 1/2 ||r||^2 by no more than ``price``, too.
+    """
+    z, taken, r = np.zeros(D.shape[1]), [], x
+    norms = np.linalg.norm(D, axis=0)
+    while len(taken) < n_nonzero and r @ r > energy:
+        fit = np.abs(D.T @ r) / np.where(norms > 0, norms, np.inf)
+        fit[taken] = 0
+        trial = [*taken, int(np.argmax(fit))]
+        codes, _, rank, _ = np.linalg.lstsq(D[:, trial], x, rcond=1e-7)
+        left = x - D[:, trial] @ codes
+        if fit.max() < 1e-12 or rank < len(trial) or 0.5 * (r @ r - left @ left) <= price:
+            break
+        taken, r = trial, left
+        z[taken] = codes
+    return z

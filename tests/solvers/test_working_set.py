@@ -1,0 +1,287 @@
+"""The working set on signals larger than their atoms, against the dense lasso."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import csc
+from csc.certificates._local_dual import best_dual
+from csc.kernels.cpu import (
+    add_active,
+    correlate_active,
+    correlate_at,
+    descend_active,
+    dual_infeasibility,
+    violating_indices,
+)
+from csc.operators._sparse_codes import SparseCodes
+from csc.operators._support_operator import PaddedSignals
+from csc.solvers._active_set import ActiveSet
+from reference import lasso as naive
+from reference import patches as naive_patch
+
+
+@st.composite
+def problems(draw, dtype="float64"):
+    """A small lasso of any mode, stride, dimension, and dressing."""
+    axes = draw(st.integers(1, 3))
+    n, c, k = draw(st.integers(1, 2)), draw(st.integers(1, 2)), draw(st.integers(1, 3))
+    s = tuple(draw(st.integers(1, 4 if axes < 3 else 2)) for _ in range(axes))
+    S = tuple(e + draw(st.integers(0, (12, 5, 2)[axes - 1])) for e in s)
+    mode = draw(st.sampled_from(["full", "valid", "same", "circular"]))
+    stride = tuple(draw(st.integers(1, 2)) for _ in range(axes))
+    if mode == "circular":
+        S = tuple(-(-a // t) * t for a, t in zip(S, stride, strict=True))
+    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
+    D = csc.Dictionary(rng.standard_normal((k, c, *s)).astype(dtype), mode, stride)
+    x = rng.standard_normal((n, c, *S)).astype(dtype)
+    mask = (rng.random(x.shape) < 0.6).astype(dtype) if draw(st.booleans()) else None
+    if mask is not None:
+        mask.flat[0] = 1
+    weights = None
+    if draw(st.booleans()):
+        weights = rng.uniform(0.5, 2, (k, *(1,) * axes)).astype(dtype)
+    share = draw(st.floats(0.05, 0.9))
+    penalty = csc.L1(csc.Relative(share), weights, draw(st.booleans()))
+    return csc.Problem(x, D, penalty, mask)
+
+
+def dense_parts(problem, i):
+    """Matrix, signal and prices of signal ``i``, for solvers that know no convolution."""
+    D = problem.dictionary
+    M = naive.synthesis_matrix(
+        D.atoms.astype("float64"), problem.x.shape[2:], D.mode, D.geometry.stride
+    )
+    x = problem.x[i].astype("float64").ravel()
+    if problem.mask is not None:
+        seen = np.broadcast_to(problem.mask, problem.x.shape)[i].ravel() != 0
+        M, x = M[seen], x[seen]
+    places = M.shape[1] // D.n_atoms
+    return M, x, np.repeat(problem.atom_lmbda.astype("float64"), places)
+
+
+@settings(max_examples=100, deadline=None)
+@given(problem=problems())
+def test_codes_and_gap_are_those_of_the_dense_lasso(problem):
+    if not problem.has_local_dual:  # lmbda_max was 0: nothing to find
+        return
+    solution = csc.solve(problem, csc.solvers.WorkingSet(1e-10), tol=1e-9)
+    assert solution.converged, solution
+    best = dense = 0.0
+    for i, z in enumerate(solution.codes):
+        M, x, prices = dense_parts(problem, i)
+        theirs = naive_patch.shooting(M, x, prices, problem.penalty.positive, 3000)
+        best += naive_patch.lasso_value(M, x, theirs, prices)
+        dense += naive_patch.lasso_value(M, x, z.ravel(), prices)
+    assert solution.objective == pytest.approx(dense, rel=1e-12)
+    assert solution.objective <= best * (1 + 1e-9)
+    assert best >= solution.objective - solution.gap - 1e-12  # the bound holds
+    assert not problem.penalty.positive or (solution.codes >= 0).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(problem=problems(), seed=st.integers(0, 99))
+def test_the_bound_holds_at_any_codes(problem, seed):
+    if not problem.has_local_dual:
+        return
+    rng = np.random.default_rng(seed)
+    z = rng.standard_normal(problem.code_shape) * (rng.random(problem.code_shape) < 0.3)
+    z = abs(z) if problem.penalty.positive else z
+    objective, gap = problem.certificate(z)
+    assert objective == pytest.approx(problem.value(z), rel=1e-12)
+    best = csc.solve(problem, csc.solvers.WorkingSet(1e-10), tol=1e-9).objective
+    assert gap >= objective - best - 1e-9 * objective
+
+
+def photograph(shape=(96, 90), n_atoms=12, size=6, dtype="float32", seed=0):
+    rng = np.random.default_rng(seed)
+    atoms = csc.constraints.UnitSphere().project(rng.standard_normal((n_atoms, 1, size, size)))
+    z = rng.standard_normal((1, n_atoms, *(a - size + 1 for a in shape)))
+    z *= rng.random(z.shape) < 0.01
+    x = csc.Dictionary(atoms)(z) + 0.1 * rng.standard_normal((1, 1, *shape))
+    return x.astype(dtype), atoms.astype(dtype)
+
+
+@pytest.mark.parametrize(("dtype", "tol"), [("float32", 1e-6), ("float64", 1e-10)])
+def test_small_gaps_are_reached(dtype, tol):
+    x, atoms = photograph(dtype=dtype)
+    solution = csc.sparse_code(x, atoms, csc.Relative(0.1), tol=tol)
+    assert solution.converged, solution
+    assert solution.codes.dtype == dtype
+    slow = csc.solve(solution.problem, csc.solvers.FISTA(), tol=1e-3)
+    assert abs(solution.objective - slow.objective) <= slow.gap
+
+
+def test_the_local_dual_is_sharper_and_feasible():
+    x, atoms = photograph()
+    problem = csc.Problem(x, csc.Dictionary(atoms), csc.L1(csc.Relative(0.1)))
+    codes = csc.solve(problem, csc.solvers.WorkingSet(0.03), tol=0.5).z
+    active = ActiveSet(problem, SparseCodes.of(codes), "float64")
+    local, scaled = (
+        active.certificate()[1],
+        active.certificate(active.dual_infeasibility(), local=False)[1],
+    )
+    assert local < 0.5 * scaled
+    best = csc.solve(problem, tol=1e-6).objective
+    dual = best_dual(active.layout, active.x, active.r, 1 / active.prices, positive=False)
+    assert dual <= best
+    assert dual >= best - 2 * local
+
+
+def test_the_answer_does_not_depend_on_threads():
+    import numba
+
+    x, atoms = photograph(shape=(64, 64))
+    answers, most = [], numba.get_num_threads()
+    for n in (1, most):
+        numba.set_num_threads(n)
+        answers.append(csc.sparse_code(x, atoms, 0.2).codes)
+    numba.set_num_threads(most)
+    np.testing.assert_array_equal(*answers)
+
+
+def test_warm_starts_and_dense_starts_agree():
+    x, atoms = photograph(shape=(40, 40))
+    first = csc.sparse_code(x, atoms, 0.3, tol=1e-5)
+    for start in (first.codes, first.z):
+        again = csc.solve(first.problem, init=start, tol=1e-5)
+        assert again.objective == pytest.approx(first.objective, rel=1e-5)
+    coo = first.sparse_codes
+    np.testing.assert_array_equal(coo.toarray() if coo.ndim < 3 else coo.todense(), first.codes)
+    reconstruction = csc.Dictionary(atoms)(first.codes)
+    np.testing.assert_allclose(first.reconstruction(), reconstruction, atol=1e-5)
+    assert "codes non-zero" in repr(first)
+
+
+# Kernels, against loops.
+
+
+@pytest.mark.parametrize("density", [1, 0.15])
+def test_kernels_against_loops(density, rng, dtype):
+    shape, atoms = (2, 3, 7, 11), rng.standard_normal((4, 3, 2, 3)).astype(dtype)
+    atoms *= rng.random(atoms.shape) < density
+    atoms[:, 0, 0, 0] = 1
+    D = csc.Dictionary(atoms, stride=(1, 2))
+    layout = PaddedSignals(D, shape, dtype)
+    x = rng.standard_normal(shape).astype(dtype)
+    z = rng.standard_normal(layout.code_shape).astype(dtype)
+    z *= rng.random(z.shape) < 0.4
+    rows = [int((a != 0).any(axis=-1).sum()) for a in atoms]
+    assert layout.boxes.heights[layout.boxes.shape].tolist() == rows  # none of zeros
+    codes, tol = SparseCodes.of(z), {"atol": 1e-4 if dtype == "float32" else 1e-12}
+    np.testing.assert_array_equal(codes.dense(), z)
+    r = layout.buffer(x)
+    where, atom = layout.places(codes.index)
+    parts = (where, atom, *layout.copies(codes.index), codes.values)
+    pieces = layout.pieces(codes.index)
+    add_active(r.reshape(-1), layout.padded_atoms, layout.boxes, parts, pieces)
+    r = np.ascontiguousarray(r)
+    np.testing.assert_allclose(layout.synthesize(codes), D(z, shape[2:]), **tol)
+    np.testing.assert_allclose(r[..., 0, :, :-8], x + D(z, shape[2:]), **tol)
+    q = D.adjoint(x + D(z, shape[2:]))
+    out = np.empty(len(where), dtype)
+    correlate_active(r.reshape(-1), layout.padded_atoms, layout.boxes, where, atom, out)
+    np.testing.assert_allclose(out, q[codes.coordinates], **tol)
+    everywhere = np.arange(q.size // 4)
+    places, _ = layout.places(everywhere * 4)
+    all_atoms = np.empty((len(everywhere), 4), dtype)
+    correlate_at(r.reshape(-1), layout.padded_atoms, layout.boxes, places, all_atoms)
+    np.testing.assert_allclose(all_atoms.reshape(2, *q.shape[2:], 4), np.moveaxis(q, 1, -1), **tol)
+
+
+@pytest.mark.parametrize("positive", [False, True])
+def test_violators_exceed_their_bars(positive, rng, dtype):
+    D = csc.Dictionary(rng.standard_normal((4, 3, 2, 3)).astype(dtype), stride=(1, 2))
+    layout = PaddedSignals(D, (2, 3, 7, 11), dtype)
+    x = rng.standard_normal((2, 3, 7, 11)).astype(dtype)
+    q = np.moveaxis(D.adjoint(x), 1, -1).reshape(-1, 4)
+    places, _ = layout.places(np.arange(len(q)) * 4)
+    bars = rng.uniform(0.1, 3, len(places)).astype(dtype)
+    offsets = layout.strides @ np.indices(layout.parts[0][1].shape[1:]).reshape(4, -1)
+    exceed = np.empty(q.shape, bool)
+    flat = layout.buffer(x).reshape(-1)
+    violating_indices(flat, D.matrix, offsets, places, bars, positive, exceed)
+    values = q if positive else abs(q)
+    unsure = abs(values - bars[:, None]) < 1e-4
+    np.testing.assert_array_equal(exceed | unsure, (values > bars[:, None]) | unsure)
+    assert 0 < exceed.mean() < 1
+
+
+def test_the_excess_is_the_worst_correlation_over_its_price(rng, dtype):
+    D = csc.Dictionary(rng.standard_normal((4, 3, 2, 3)).astype(dtype), stride=(1, 2))
+    layout = PaddedSignals(D, (2, 3, 7, 11), dtype)
+    x = rng.standard_normal((2, 3, 7, 11)).astype(dtype)
+    r, q = layout.buffer(x), D.adjoint(x)
+    tol = {"atol": 1e-4 if dtype == "float32" else 1e-12}
+    worths, top = rng.uniform(0.5, 2, 4).astype(dtype), np.empty((2, 1, *q.shape[2:]), dtype)
+    for positive in (False, True):
+        dual_infeasibility(r[..., :-8], layout.parts[0][1], worths, layout.stride, positive, top)
+        values = np.maximum(q, 0) if positive else abs(q)
+        expected = (values * worths[:, None, None]).max(axis=1)
+        np.testing.assert_allclose(top[:, 0], expected, **tol)
+
+
+def test_one_sweep_is_that_of_scalar_minimisations(rng):
+    atoms = rng.standard_normal((2, 1, 3))
+    problem = csc.Problem(rng.standard_normal((1, 1, 9)), csc.Dictionary(atoms), csc.L1(0.3))
+    active = ActiveSet(problem, SparseCodes.of(np.ones(problem.code_shape)), "float64")
+    M = naive.synthesis_matrix(atoms, (9,)).reshape(9, 2, 7).transpose(0, 2, 1).reshape(9, 14)
+    z = np.ones(14)  # positions first, as the active set sweeps
+    for _ in range(2):
+        for j, d in enumerate(M.T):
+            goal = z[j] + d @ (problem.x.ravel() - M @ z) / (d @ d)
+            z[j] = naive.soft(goal, 0.3 / (d @ d))
+    active.descend(2)
+    np.testing.assert_allclose(active.codes.values, z, atol=1e-12)
+    assert descend_active.__module__ == "csc.kernels.cpu.active_set"
+
+
+@pytest.mark.parametrize("mode", ["full", "circular"])
+@pytest.mark.parametrize(("shape", "size"), [((40, 9), (3, 3)), ((200,), (7,)), ((9, 30), (9, 2))])
+def test_pieces_two_apart_share_no_sample(shape, size, mode, rng):
+    D = csc.Dictionary(rng.standard_normal((2, 1, *size)), mode)
+    layout = PaddedSignals(D, (3, 1, *shape), "float64")
+    index = np.arange(np.prod(layout.code_shape))
+    pieces = layout.pieces(index)
+    assert pieces[0] == 0
+    assert pieces[-1] == len(index)
+    where, _ = layout.places(index)
+    first, copies = layout.copies(index)
+    box = (layout.boxes.rows[0][:, None] + np.arange(layout.boxes.widths[0])).ravel()
+    owner = [np.full(layout.buffer().size, -1) for _ in range(2)]
+    for p in range(len(pieces) - 1):
+        start, stop = pieces[p : p + 2]
+        if start < stop:
+            places = where[start:stop]
+            if len(first):
+                places = np.append(places, copies[first[start] : first[stop]])
+            touched = np.unique(places[:, None] + box)
+            assert (owner[p % 2][touched] == -1).all()
+            owner[p % 2][touched] = p
+
+
+def test_signals_that_wrap_are_the_same_in_every_copy(rng):
+    D = csc.Dictionary(rng.standard_normal((2, 2, 3, 4)), "circular", (1, 2))
+    layout = PaddedSignals(D, (2, 2, 5, 8), "float64")
+    z = rng.standard_normal(layout.code_shape)
+    codes = SparseCodes.of(z)
+    r = layout.buffer()
+    layout.subtract(r, codes)
+    np.testing.assert_allclose(r[layout.inside][:, :, 0], -D.pad(D(z, (5, 8))), atol=1e-12)
+    np.testing.assert_allclose(layout.synthesize(codes), D(z, (5, 8)), atol=1e-12)
+
+
+@pytest.mark.parametrize("mode", ["full", "valid", "same", "circular"])
+def test_neighbourhoods_are_those_of_overlapping_atoms(mode, rng):
+    D = csc.Dictionary(rng.standard_normal((1, 1, 3, 2)), mode, (2, 1))
+    layout = PaddedSignals(D, (1, 1, 8, 7), "float64")
+    a = rng.random((1, *layout.code_shape[2:]))
+    cover = naive.synthesis_matrix(np.ones((1, 1, 3, 2)), (8, 7), mode, (2, 1))
+    covered = np.where(cover, a.ravel(), 0).max(axis=1)
+    spread = layout.max_over_covering_atoms(a)[layout.own].ravel()
+    np.testing.assert_array_equal(spread, np.where(covered > 0, covered, 1))
+    if mode in {"full", "circular"}:  # elsewhere atoms may overlap outside
+        overlap = cover.T @ cover > 0
+        nearby = np.where(overlap, a.ravel(), 0).max(axis=1)
+        np.testing.assert_array_equal(layout.local_max(a).ravel(), nearby)

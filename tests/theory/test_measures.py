@@ -1,0 +1,104 @@
+"""Coherence and local sparsity against dense matrices."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import csc
+from csc import theory
+from reference import lasso as naive
+
+GEOMETRY = {
+    "dims": st.integers(1, 2), "channels": st.integers(1, 2), "stride": st.integers(1, 2),
+    "mode": st.sampled_from(["full", "valid", "circular"]), "seed": st.integers(0, 99),
+}  # fmt: skip
+
+
+def setup(dims, channels, stride, mode, seed):
+    rng = np.random.default_rng(seed)
+    size, extents = (4, 3)[:dims], (20, 14)[:dims]
+    atoms = rng.standard_normal((3, channels, *size))
+    D = csc.Dictionary(atoms, mode, stride)
+    unit = atoms / np.sqrt((atoms**2).sum(axis=tuple(range(1, atoms.ndim)), keepdims=True))
+    M = naive.synthesis_matrix(unit, extents, "circular", D.geometry.stride)
+    boxes = np.ones((1, 1, *size))
+    B = naive.synthesis_matrix(boxes, extents, mode, D.geometry.stride)
+    z = rng.standard_normal((2, 3, *D.code_extents(extents)))
+    return D, abs(M.T @ M), B != 0, z * (rng.random(z.shape) < 0.1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(**GEOMETRY)
+def test_coherence_is_that_of_the_columns(**geometry):
+    D, gram, _, _ = setup(**geometry)
+    np.fill_diagonal(gram, 0)
+    assert theory.mutual_coherence(D) == pytest.approx(gram.max())
+    for k in (1, 2, 7):
+        dense = np.sort(gram, axis=1)[:, -k:].sum(axis=1).max()
+        assert theory.babel(D, k) == pytest.approx(dense)
+    bound = theory.welch_bound(3, D.extents, D.atoms.shape[1], D.geometry.stride)
+    assert bound <= theory.mutual_coherence(D) + 1e-12
+
+
+@settings(max_examples=40, deadline=None)
+@given(**GEOMETRY)
+def test_stripes_hold_the_codes_whose_atoms_overlap(**geometry):
+    D, _, covers, z = setup(**geometry)
+    if geometry["mode"] == "valid":  # atoms may overlap outside of the signal
+        steps = D.geometry.stride
+        boxes = naive.synthesis_matrix(
+            np.ones((1, 1, *D.extents)), [40] * len(steps), "full", steps
+        )
+        covers = boxes[:, _corner(z.shape[2:], D, 40)] != 0
+    overlap = covers.T.astype(int) @ covers > 0
+    counts = (z != 0).sum(axis=1).reshape(2, -1)
+    np.testing.assert_array_equal(theory.stripe_norm(z, D), (counts @ overlap).max(axis=1))
+    assert theory.patch_norm(z, z.shape[2:])[0] == counts[0].sum()
+
+
+def _corner(code_extents, D, extent):
+    """Flat positions of the first codes of a larger signal."""
+    positions = [(extent - s) // t + 1 for s, t in zip(D.extents, D.geometry.stride, strict=True)]
+    grid = np.arange(np.prod(positions)).reshape(positions)
+    return grid[tuple(map(slice, code_extents))].ravel()
+
+
+def test_patch_norm_looks_through_every_window(rng):
+    z = rng.standard_normal((2, 3, 7, 6)) * (rng.random((2, 3, 7, 6)) < 0.3)
+    windows = itertools.product(range(6), range(4))
+    most = [(z[:, :, i : i + 2, j : j + 3] != 0).sum(axis=(1, 2, 3)) for i, j in windows]
+    np.testing.assert_array_equal(theory.patch_norm(z, (2, 3)), np.max(most, axis=0))
+
+
+def test_stripe_coherence_adds_the_shifts(rng):
+    D = csc.Dictionary(rng.standard_normal((2, 1, 3)))
+    z = rng.standard_normal((1, 2, 9)) * (rng.random((1, 2, 9)) < 0.4)
+    mu, counts = theory.shifted_coherence(D), (z[0] != 0).sum(axis=0)
+    for i, zeta in enumerate(theory.stripe_coherence(z, D)[0]):
+        near = [(j, j - i + 2) for j in range(9) if abs(j - i) < 3]
+        assert zeta == pytest.approx(sum(counts[j] * mu[s] for j, s in near))
+    assert theory.stripe_coherence(z, D).max() <= D.n_atoms * 5
+
+
+def test_low_coherence_and_gabor_like_coherence():
+    rng = np.random.default_rng(0)
+    assert 0.2 < theory.mutual_coherence(csc.Dictionary(rng.standard_normal((8, 1, 256)))) < 0.4
+    t = np.linspace(-2, 2, 16)
+    gabors = [np.exp(-t * t) * np.cos(3 * t + phase) for phase in (0, np.pi / 2)]
+    assert theory.mutual_coherence(csc.Dictionary(np.array(gabors)[:, None])) > 0.8
+
+
+def test_what_has_no_direction_is_refused(rng):
+    atoms = rng.standard_normal((3, 1, 4))
+    atoms[1] = 0
+    with pytest.raises(ValueError, match="atom 1 is zero"):
+        theory.mutual_coherence(csc.Dictionary(atoms))
+    with pytest.raises(TypeError, match=r"of layers take\s+effective"):
+        theory.mutual_coherence(atoms)
+    with pytest.raises(ValueError, match="codes must be"):
+        theory.stripe_norm(np.ones((1, 2, 5)), csc.Dictionary(atoms))
+    with pytest.raises(ValueError, match="k must be >= 1"):
+        theory.babel(csc.Dictionary(atoms), 0)
