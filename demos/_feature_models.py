@@ -22,31 +22,31 @@ class Model(NamedTuple):
     blind: object = None
 
 
-def models(train, choices, seed):
+def models(train, args, seed):
     """Names and fitted models, one by one."""
     torch.manual_seed(seed)
     torch.set_num_threads(1)  # small products: a second thread would wait more than work
-    x, side, stride = train[0], SIDE[choices.data], STRIDE[choices.data]
+    x, side, stride = train[0], SIDE[args.data], STRIDE[args.data]
     yield "pixels", classified(train, [lambda x: x.flatten(1)])
-    cnn = network(train, choices.atoms, side, stride)
+    cnn = network(train, args.atoms, side, stride)
     yield "CNN, trained on labels", Model(cnn)
     filters = csc.constraints.UnitSphere().project(cnn[0].weight.detach().numpy())
     noise = np.random.default_rng(seed).standard_normal(filters.shape)
     sources = {
         "random": csc.constraints.UnitSphere().project(noise),
-        "from photographs": from_photographs(choices.atoms, side, seed),
-        "from the digits": from_signals(x, choices.atoms, side, seed),
+        "from photographs": from_photographs(args.atoms, side, seed),
+        "from the digits": from_signals(x, args.atoms, side, seed),
         "of the CNN": filters,
     }  # fmt: skip
     for name, atoms in sources.items():
         layers = [atoms.astype("float32")]
-        for pursuit, n_steps in (("one step", 1), ("basis pursuit", choices.steps)):
+        for pursuit, n_steps in (("one step", 1), ("basis pursuit", args.steps)):
             yield f"{name}, {pursuit}", chosen(train, layers, layered, n_steps, stride)
     layers = [sources["from the digits"].astype("float32")]
-    layers.append(second_layer(x, layers[0], choices, stride, seed))
+    layers.append(second_layer(x, layers[0], args, stride, seed))
     yield "two layers, layered thresholding", chosen(train, layers, layered, 1, stride)
-    yield "two layers, layered basis pursuit", chosen(train, layers, layered, choices.steps, stride)
-    yield "two layers, ML-FISTA", chosen(train, layers, joint, choices.steps, stride)
+    yield "two layers, layered basis pursuit", chosen(train, layers, layered, args.steps, stride)
+    yield "two layers, ML-FISTA", chosen(train, layers, joint, args.steps, stride)
     scattered = scattering(x.shape[2:])
     if scattered is not None:
         yield "scattering", classified(train, [scattered])
@@ -150,11 +150,11 @@ def from_signals(x, n_atoms, side, seed, n=200):
     return csc.constraints.UnitSphere().project(learner.fit(x[:n]).atoms_)
 
 
-def second_layer(x, atoms, choices, stride, seed):
+def second_layer(x, atoms, args, stride, seed):
     """Atoms of 3x3 on the codes of a first layer."""
     D, penalty = csc.Dictionary(atoms, stride=stride), csc.L1(csc.Relative(0.05), positive=True)
     codes = csc.solve(csc.Problem(x[:200], D, penalty), tol=1e-3).codes
-    return from_signals(codes, choices.atoms, 3, seed).astype("float32")
+    return from_signals(codes, args.atoms, 3, seed).astype("float32")
 
 
 def scattering(extents):

@@ -34,23 +34,21 @@ def _covariance(pictures):
     return np.cov(np.concatenate([p.reshape(3, -1) for p in pictures], axis=1).astype("float64"))
 
 
-def learned(choices, *, convolutional, colour):
+def learned(args, *, convolutional, colour):
     """Atoms from patches, or by convolution from the middles of the photographs."""
-    pictures, side = whitened(colour), (choices.side, choices.side)
+    pictures, side = whitened(colour), (args.side, args.side)
     kind = "convolutional" if convolutional else "patches"
     name = f"{kind}, {'colour' if colour else 'grey'}"
     lmbda = LMBDA[kind] * len(pictures[0]) ** 0.5
-    common = {"lmbda": lmbda, "random_state": choices.seed, "tol": 0}
+    common = {"lmbda": lmbda, "random_state": args.seed, "tol": 0}
     if convolutional:
         learner = csc.DictionaryLearning(
-            choices.atoms // 2, side, batch_size=None, max_iter=choices.passes, recentre_every=5,
+            args.atoms // 2, side, batch_size=None, max_iter=args.passes, recentre_every=5,
             **common,
-        ).fit([middle(p, choices.window) for p in pictures])  # fmt: skip
+        ).fit([middle(p, args.window) for p in pictures])  # fmt: skip
     else:
-        X = csc.images.extract_patches(
-            pictures, side, n=choices.patches, border=4, rng=choices.seed
-        )
-        learner = csc.DictionaryLearning(choices.atoms, side, max_iter=choices.epochs, **common)
+        X = csc.images.extract_patches(pictures, side, n=args.patches, border=4, rng=args.seed)
+        learner = csc.DictionaryLearning(args.atoms, side, max_iter=args.epochs, **common)
         learner.fit(X)
     passes = np.array([step.objective for step in learner.history_]).reshape(learner.n_iter_, -1)
     fell = 1 - passes.mean(axis=1)[-5:].min() / passes.mean(axis=1)[-5:].max()
@@ -65,10 +63,10 @@ def middle(picture, side):
     return np.ascontiguousarray(picture[:, rows, columns])
 
 
-def pretext(choices):
+def pretext(args):
     """The first layer of the small network, trained and not."""
     try:
-        after, before, known = _pretext.first_layers(choices.steps, seed=choices.seed)
+        after, before, known = _pretext.first_layers(args.steps, seed=args.seed)
     except ImportError as error:
         raise ImportError("the small network needs PyTorch: pip install 'mlcsc[torch]'") from error
     print(f"small network: knows the place of {known:.0%} of the crops, of 400 places")

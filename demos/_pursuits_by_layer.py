@@ -91,9 +91,9 @@ def by_layer(snrs, trials, rng):
         for name, (method, own) in METHODS.items():
             units = tops if method is thresholding else [sigma, sigma]
             strengths = tuned(method, own, D, drawn[0], units)
-            began = perf_counter()
+            start = perf_counter()
             found = method(D, drawn[1][0], strengths)
-            seconds = perf_counter() - began
+            seconds = perf_counter() - start
             each = [errors(a, b) for a, b in zip(found, drawn[1][1], strict=True)]
             rows.append({
                 "snr_dB": snr, "method": name, "strengths": [float(lmbda) for lmbda in strengths],

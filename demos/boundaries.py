@@ -17,22 +17,27 @@ import numpy as np
 
 import csc
 from csc.operators import MODES
-from demos._common import blank, crop, high_pass, learn_atoms, write
-from demos._options import at_most, folder, real, shortest, whole
+from demos._arguments import integer, number, output_folder, require_at_most, shortest_side
+from demos._figures import new_figure, save_results
+from demos._photographs import crop, high_pass, learn_atoms
 
 
-def options(arguments):
+def parse_arguments(argv):
     parser = argparse.ArgumentParser(prog="python -m demos.boundaries", description=__doc__)
-    parser.add_argument("--side", type=whole(16), default=96, help="of the crop in pixels (96)")
-    parser.add_argument("--atoms", type=whole(1), default=64, help="how many (64)")
-    parser.add_argument("--atom", type=whole(2), default=12, help="side of an atom in pixels (12)")
-    parser.add_argument("--fraction", type=real(0, 1), default=0.05, help="of lmbda_max (0.05)")
-    parser.add_argument("--out", type=folder, default=Path("out"), help="folder to write to (out)")
-    choices = parser.parse_args(arguments)
-    at_most(parser, choices, "atom", choices.side // 2, "half the side of the crop")
-    most = shortest() - 4 * choices.atom  # margins that are seen, on both sides, of two atoms
-    at_most(parser, choices, "side", most, "what all photographs hold beside two atoms a side")
-    return choices
+    parser.add_argument("--side", type=integer(16), default=96, help="of the crop in pixels (96)")
+    parser.add_argument("--atoms", type=integer(1), default=64, help="how many (64)")
+    parser.add_argument(
+        "--atom", type=integer(2), default=12, help="side of an atom in pixels (12)"
+    )
+    parser.add_argument("--fraction", type=number(0, 1), default=0.05, help="of lmbda_max (0.05)")
+    parser.add_argument(
+        "--out", type=output_folder, default=Path("out"), help="output folder (out)"
+    )
+    args = parser.parse_args(argv)
+    require_at_most(parser, args, "atom", args.side // 2, "half the side of the crop")
+    most = shortest_side() - 4 * args.atom  # margins that are seen, on both sides, of two atoms
+    require_at_most(parser, args, "side", most, "what all photographs hold beside two atoms a side")
+    return args
 
 
 def distance(side):
@@ -42,7 +47,7 @@ def distance(side):
 
 
 def draw(x, errors, profiles, reach):
-    figure = blank(15, 3.6)
+    figure = new_figure(15, 3.6)
     axes = figure.subplots(1, 6)
     axes[0].imshow(x, cmap="gray")
     axes[0].set_title("high-passed crop")
@@ -66,14 +71,14 @@ def error(x, atoms, lmbda, mode):
     return solution, abs(x - solution.reconstruction()[:, 0])
 
 
-def main(arguments=None):
-    choices = options(arguments)
-    side, margin = choices.side, 2 * choices.atom
+def main(argv=None):
+    args = parse_arguments(argv)
+    side, margin = args.side, 2 * args.atom
     n_photographs = len(csc.images.natural())
     wide = np.stack([high_pass(crop(side + 2 * margin, i), 3) for i in range(n_photographs)])
     x = np.ascontiguousarray(wide[:, margin:-margin, margin:-margin])
-    atoms = learn_atoms(choices.atoms, choices.atom, 3)
-    lmbda = choices.fraction * csc.lmbda_max(x[:, None], csc.Dictionary(atoms, "circular"))
+    atoms = learn_atoms(args.atoms, args.atom, 3)
+    lmbda = args.fraction * csc.lmbda_max(x[:, None], csc.Dictionary(atoms, "circular"))
     untouched = error(wide, atoms, lmbda, "valid")[1][:, margin:-margin, margin:-margin]
     errors, profiles, numbers, away = {}, {}, {}, distance(side)
     for mode in MODES:
@@ -90,7 +95,7 @@ def main(arguments=None):
         print(f"{mode:9} non-zero codes {len(solution.z.values):6}  error over the untouched one: "
               f"at the border {profiles[mode][0]:.2f}, in the middle "
               f"{profiles[mode][-1]:.2f}")  # fmt: skip
-    write(draw(x[1], errors, profiles, margin), numbers, choices.out, "boundaries")
+    save_results(draw(x[1], errors, profiles, margin), numbers, args.out, "boundaries")
     return numbers
 
 

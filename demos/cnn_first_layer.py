@@ -28,67 +28,69 @@ from time import perf_counter
 import numpy as np
 
 import csc
-from demos._common import draw, write
+from demos._arguments import existing_file, integer, output_folder, require_at_most
+from demos._figures import save_figure, save_results
 from demos._filter_sets import learned, morlets, pretext
 from demos._filter_words import said, tabled
-from demos._options import at_most, file, folder, whole
 
 REFERENCE = "CNN (ResNet-50-thin)"
 
 
-def options(arguments):
+def parse_arguments(argv):
     name = "python -m demos.cnn_first_layer"
     parser = argparse.ArgumentParser(prog=name, description=__doc__)
-    parser.add_argument("--atoms", type=whole(4), default=100, help="learned, of each kind (100)")
+    parser.add_argument("--atoms", type=integer(4), default=100, help="learned, of each kind (100)")
     parser.add_argument(
-        "--side", type=whole(3), default=11, help="of learned atoms, in pixels (11)"
+        "--side", type=integer(3), default=11, help="of learned atoms, in pixels (11)"
     )
-    parser.add_argument("--patches", type=whole(1), default=20_000, help="to learn from (20000)")
-    parser.add_argument("--epochs", type=whole(1), default=6, help="passes over the patches (6)")
+    parser.add_argument("--patches", type=integer(1), default=20_000, help="to learn from (20000)")
+    parser.add_argument("--epochs", type=integer(1), default=6, help="passes over the patches (6)")
     parser.add_argument(
-        "--window", type=whole(1), default=128, help="side of those coded whole (128)"
+        "--window", type=integer(1), default=128, help="side of those coded whole (128)"
     )
-    parser.add_argument("--passes", type=whole(1), default=50, help="over these windows (50)")
-    parser.add_argument("--steps", type=whole(1), default=700, help="of the small network (700)")
-    parser.add_argument("--bootstrap", type=whole(2), default=1000, help="resamples (1000)")
-    parser.add_argument("--layer", type=file, help="file with another CNN's first layer, RGB")
-    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=0)
-    parser.add_argument("--out", type=folder, default=Path("out"), help="folder to write to (out)")
-    choices = parser.parse_args(arguments)
-    at_most(parser, choices, "side", choices.window, "the side of the window")
-    return choices
+    parser.add_argument("--passes", type=integer(1), default=50, help="over these windows (50)")
+    parser.add_argument("--steps", type=integer(1), default=700, help="of the small network (700)")
+    parser.add_argument("--bootstrap", type=integer(2), default=1000, help="resamples (1000)")
+    parser.add_argument(
+        "--layer", type=existing_file, help="file with another CNN's first layer, RGB"
+    )
+    parser.add_argument("--seed", type=integer(0, 2**32 - 1), default=0)
+    parser.add_argument(
+        "--out", type=output_folder, default=Path("out"), help="output folder (out)"
+    )
+    args = parser.parse_args(argv)
+    require_at_most(parser, args, "side", args.window, "the side of the window")
+    return args
 
 
-def first_layer(choices):
+def first_layer(args):
     """Filters of a trained network, red first."""
-    if choices.layer is None:
+    if args.layer is None:
         return {REFERENCE: csc.interop.load_first_layer("resnet50_thin", order="RGB")}
-    return {
-        f"CNN ({choices.layer.stem})": csc.interop.load_first_layer(choices.layer, channels="RGB")
-    }
+    return {f"CNN ({args.layer.stem})": csc.interop.load_first_layer(args.layer, channels="RGB")}
 
 
-def gathered(choices):
+def gathered(args):
     """All sets that can be had, by name, and a sentence for each that cannot."""
     makers = [
-        partial(learned, choices, convolutional=False, colour=False),
-        partial(learned, choices, convolutional=True, colour=False),
-        partial(learned, choices, convolutional=False, colour=True),
-        partial(learned, choices, convolutional=True, colour=True),
-        partial(first_layer, choices),
-        partial(pretext, choices),
+        partial(learned, args, convolutional=False, colour=False),
+        partial(learned, args, convolutional=True, colour=False),
+        partial(learned, args, convolutional=False, colour=True),
+        partial(learned, args, convolutional=True, colour=True),
+        partial(first_layer, args),
+        partial(pretext, args),
         partial(morlets),
     ]
     sets, missing = {}, []
     for make in makers:
-        began = perf_counter()
+        start = perf_counter()
         try:
             found = make()
         except ImportError as error:
             missing.append(str(error))
             continue
         for name in found:
-            print(f"{name}: {perf_counter() - began:.0f} s")
+            print(f"{name}: {perf_counter() - start:.0f} s")
         sets |= found
     return sets, missing
 
@@ -106,16 +108,16 @@ def sheets(described):
     return figure
 
 
-def main(arguments=None):
-    choices = options(arguments)
-    began = perf_counter()
+def main(argv=None):
+    args = parse_arguments(argv)
+    start = perf_counter()
     try:
-        sets, missing = gathered(choices)
+        sets, missing = gathered(args)
     except (OSError, ValueError) as error:  # they say what is wrong and what mends it
         sys.exit(f"{error}")
     for sentence in missing:
         print(f"left out: {sentence}")
-    rng, n = np.random.default_rng(choices.seed), choices.bootstrap
+    rng, n = np.random.default_rng(args.seed), args.bootstrap
     described = [
         csc.analysis.describe_filters(found, name=name, n_bootstrap=n, rng=rng)
         for name, found in sets.items()
@@ -136,12 +138,12 @@ def main(arguments=None):
             name: {key: part for key, part in found.to_dict().items() if key not in ("a", "b")}
             for name, found in beside.items()
         },
-        "settings": {k: v if isinstance(v, int) else str(v) for k, v in vars(choices).items()},
-        "seconds": perf_counter() - began,
+        "settings": {k: v if isinstance(v, int) else str(v) for k, v in vars(args).items()},
+        "seconds": perf_counter() - start,
     }  # fmt: skip
     distributions = csc.plot.filter_sets(described, sheets=False)
-    draw(distributions, choices.out, "cnn_first_layer_distributions")
-    write(sheets(described), numbers, choices.out, "cnn_first_layer")
+    save_figure(distributions, args.out, "cnn_first_layer_distributions")
+    save_results(sheets(described), numbers, args.out, "cnn_first_layer")
     print(f"{numbers['seconds']:.0f} s")
     return numbers
 

@@ -28,28 +28,30 @@ from pathlib import Path
 import numpy as np
 
 import csc
-from demos._common import blank, write
-from demos._options import at_most, folder, whole
+from demos._arguments import integer, output_folder, require_at_most
+from demos._figures import new_figure, save_results
 from demos._small_cnn import accuracy, balanced, digits, measure, refitted, trained
 
 EXACT, TOL = "minimum", 1e-3  # relative gap
 
 
-def options(arguments):
+def parse_arguments(argv):
     parser = argparse.ArgumentParser("python -m demos.cnn_is_a_pursuit", description=__doc__)
-    parser.add_argument("--epochs", type=whole(1), default=15, help="of the training (15)")
+    parser.add_argument("--epochs", type=integer(1), default=15, help="of the training (15)")
     parser.add_argument(
-        "--steps", type=whole(1), nargs="+", default=[1, 2, 5, 20, 100], help="of ISTA"
+        "--steps", type=integer(1), nargs="+", default=[1, 2, 5, 20, 100], help="of ISTA"
     )
     parser.add_argument(
-        "--digits", type=whole(100, 1797), default=1797, help="of the bundled (1797, all)"
+        "--digits", type=integer(100, 1797), default=1797, help="of the bundled (1797, all)"
     )
-    parser.add_argument("--test", type=whole(1), default=397, help="of these held out (397)")
-    parser.add_argument("--out", type=folder, default=Path("out"), help="folder to write to (out)")
-    choices = parser.parse_args(arguments)
-    left = choices.digits - 50
-    at_most(parser, choices, "test", left, "to leave 50 digits to learn from")
-    return choices
+    parser.add_argument("--test", type=integer(1), default=397, help="of these held out (397)")
+    parser.add_argument(
+        "--out", type=output_folder, default=Path("out"), help="output folder (out)"
+    )
+    args = parser.parse_args(argv)
+    left = args.digits - 50
+    require_at_most(parser, args, "test", left, "to leave 50 digits to learn from")
+    return args
 
 
 def pursue(x, D, thresholds, steps):
@@ -72,7 +74,7 @@ def pursue(x, D, thresholds, steps):
 
 def draw(x, found, D, rows):
     """Codes of one digit after one step and at the minimum, effective atoms, and curves."""
-    figure = blank(13, 9)
+    figure = new_figure(13, 9)
     axes = figure.subplots(3, 4)
     axes[0, 0].imshow(x[0, 0], cmap="gray")
     axes[0, 0].set(title="picture", xticks=[], yticks=[])
@@ -121,15 +123,15 @@ def study(D, thresholds, factor, head, data):
     return found, rows
 
 
-def main(arguments=None):
-    choices = options(arguments)
+def main(argv=None):
+    args = parse_arguments(argv)
     try:
         import torch
     except ImportError:
         sys.exit("this demo trains a network and needs PyTorch: pip install 'mlcsc[torch]'")
-    (x, labels), (x_test, test_labels) = digits(choices.digits, choices.test)
-    body, head = trained(x, labels, choices.epochs)
-    free = trained(x, labels, choices.epochs, bounded=False)
+    (x, labels), (x_test, test_labels) = digits(args.digits, args.test)
+    body, head = trained(x, labels, args.epochs)
+    free = trained(x, labels, args.epochs, bounded=False)
     with torch.inference_mode():
         theirs, of_free = (net(torch.tensor(x_test)).numpy() for net in (body, free[0]))
     D, thresholds = csc.interop.from_torch(body)
@@ -145,9 +147,9 @@ def main(arguments=None):
     }  # fmt: skip
     for name, value in numbers.items():
         print(name.replace("_", " "), value)
-    data = (x, labels), (x_test, test_labels), sorted({1, *choices.steps})
+    data = (x, labels), (x_test, test_labels), sorted({1, *args.steps})
     found, numbers["rows"] = study(D, thresholds, factors[-1], head, data)
-    write(draw(x_test, found, D, numbers["rows"]), numbers, choices.out, "cnn_is_a_pursuit")
+    save_results(draw(x_test, found, D, numbers["rows"]), numbers, args.out, "cnn_is_a_pursuit")
     return numbers
 
 

@@ -14,21 +14,24 @@ from pathlib import Path
 import numpy as np
 
 import csc
-from demos._common import blank, crop, high_pass, learn_atoms, write
-from demos._options import at_most, folder, real, shortest, whole
+from demos._arguments import integer, number, output_folder, require_at_most, shortest_side
+from demos._figures import new_figure, save_results
+from demos._photographs import crop, high_pass, learn_atoms
 
 
-def options(arguments):
+def parse_arguments(argv):
     parser = argparse.ArgumentParser(prog="python -m demos.coding_image", description=__doc__)
-    parser.add_argument("--side", type=whole(16), default=256, help="of the crop in pixels (256)")
-    parser.add_argument("--atoms", type=whole(1), default=64, help="how many (64)")
-    parser.add_argument("--atom", type=whole(2), default=8, help="side of an atom in pixels (8)")
-    parser.add_argument("--fraction", type=real(0, 1), default=0.05, help="of lmbda_max (0.05)")
-    parser.add_argument("--out", type=folder, default=Path("out"), help="folder to write to (out)")
-    choices = parser.parse_args(arguments)
-    at_most(parser, choices, "side", shortest(1), "what the photograph holds")
-    at_most(parser, choices, "atom", choices.side // 2, "half the side of the crop")
-    return choices
+    parser.add_argument("--side", type=integer(16), default=256, help="of the crop in pixels (256)")
+    parser.add_argument("--atoms", type=integer(1), default=64, help="how many (64)")
+    parser.add_argument("--atom", type=integer(2), default=8, help="side of an atom in pixels (8)")
+    parser.add_argument("--fraction", type=number(0, 1), default=0.05, help="of lmbda_max (0.05)")
+    parser.add_argument(
+        "--out", type=output_folder, default=Path("out"), help="output folder (out)"
+    )
+    args = parser.parse_args(argv)
+    require_at_most(parser, args, "side", shortest_side(1), "what the photograph holds")
+    require_at_most(parser, args, "atom", args.side // 2, "half the side of the crop")
+    return args
 
 
 def gap_curve(problem, solver, tol, most=200):
@@ -39,7 +42,7 @@ def gap_curve(problem, solver, tol, most=200):
 
 
 def draw(x, solution, atoms, curves, path):
-    figure = blank(14, 7.5)
+    figure = new_figure(14, 7.5)
     axes = figure.subplots(2, 3)
     used = abs(solution.codes[0]).max(axis=0)
     pictures = {"high-passed photograph": x, "D z": solution.reconstruction()[0, 0]}
@@ -60,19 +63,19 @@ def draw(x, solution, atoms, curves, path):
     return figure
 
 
-def main(arguments=None):
-    choices = options(arguments)
-    x = high_pass(crop(choices.side, 1), 3)
-    atoms = learn_atoms(choices.atoms, choices.atom, 3)
+def main(argv=None):
+    args = parse_arguments(argv)
+    x = high_pass(crop(args.side, 1), 3)
+    atoms = learn_atoms(args.atoms, args.atom, 3)
     D = csc.Dictionary(atoms)
-    problem = csc.Problem(x[None, None], D, csc.L1(csc.Relative(choices.fraction)))
+    problem = csc.Problem(x[None, None], D, csc.L1(csc.Relative(args.fraction)))
     curves, solutions = {}, {}
     solvers = {"working set": csc.solvers.WorkingSet(0.1), "FISTA": csc.solvers.FISTA()}
     for name, solver in solvers.items():
         curves[name], solutions[name] = gap_curve(problem, solver, 1e-5)
         seconds, gap = curves[name][-1]
         print(f"{name:12} relative gap {gap:.1e} after {seconds:.2f} s")
-    ratio, path = choices.fraction, []
+    ratio, path = args.fraction, []
     for s in csc.lmbda_path(x[None, None], D, 8, ratio=ratio, tol=1e-3)[1:]:
         left = np.linalg.norm(s.problem.residual(s.z)) / np.linalg.norm(x)
         path.append({"lmbda": s.problem.penalty.lmbda, "nonzero": len(s.z.values),
@@ -82,7 +85,7 @@ def main(arguments=None):
           f"{x.size} pixels")  # fmt: skip
     numbers = {"curves": curves, "path": path, "nonzero": len(best.z.values), "pixels": x.size,
                "relative_gap": best.relative_gap}  # fmt: skip
-    write(draw(x, best, atoms, curves, path), numbers, choices.out, "coding_image")
+    save_results(draw(x, best, atoms, curves, path), numbers, args.out, "coding_image")
     return numbers
 
 

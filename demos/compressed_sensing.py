@@ -24,20 +24,27 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 import csc
-from demos._common import blank, psnr, write
-from demos._options import folder, whole
+from demos._arguments import integer, output_folder
+from demos._figures import new_figure, save_results
+from demos._photographs import psnr
 
 FOUND = 1e-2  # relative error that counts as found
 
 
-def options(arguments):
+def parse_arguments(argv):
     parser = argparse.ArgumentParser(prog="python -m demos.compressed_sensing", description=__doc__)
-    parser.add_argument("--samples", type=whole(10), default=128, help="n of the spikes (128)")
-    parser.add_argument("--grid", type=whole(2), default=9, help="points an axis of the plane (9)")
-    parser.add_argument("--draws", type=whole(1), default=8, help="at each point (8)")
-    parser.add_argument("--side", type=whole(4, 64), default=32, help="of the patch in pixels (32)")
-    parser.add_argument("--out", type=folder, default=Path("out"), help="folder to write to (out)")
-    return parser.parse_args(arguments)
+    parser.add_argument("--samples", type=integer(10), default=128, help="n of the spikes (128)")
+    parser.add_argument(
+        "--grid", type=integer(2), default=9, help="points an axis of the plane (9)"
+    )
+    parser.add_argument("--draws", type=integer(1), default=8, help="at each point (8)")
+    parser.add_argument(
+        "--side", type=integer(4, 64), default=32, help="of the patch in pixels (32)"
+    )
+    parser.add_argument(
+        "--out", type=output_folder, default=Path("out"), help="output folder (out)"
+    )
+    return parser.parse_args(argv)
 
 
 def gaussian(m, n, rng):
@@ -89,7 +96,7 @@ def photograph(side, fractions, rng):
 
 
 def draw(plane, axes, truth, pictures, rows):
-    figure = blank(11, 4)
+    figure = new_figure(11, 4)
     left, middle, right = figure.subplots(1, 3)
     image = left.pcolormesh(axes[0], axes[1], plane.T, cmap="cividis", vmin=0, vmax=1)
     figure.colorbar(image, ax=left, label="part recovered")
@@ -108,22 +115,22 @@ def draw(plane, axes, truth, pictures, rows):
     return figure
 
 
-def main(arguments=None):
-    choices, rng = options(arguments), np.random.default_rng(0)
-    undersampling = np.linspace(0.1, 0.9, choices.grid)
-    sparsity = np.linspace(0.05, 0.95, choices.grid)
-    plane = np.zeros((choices.grid, choices.grid))
+def main(argv=None):
+    args, rng = parse_arguments(argv), np.random.default_rng(0)
+    undersampling = np.linspace(0.1, 0.9, args.grid)
+    sparsity = np.linspace(0.05, 0.95, args.grid)
+    plane = np.zeros((args.grid, args.grid))
     for i, j in np.ndindex(plane.shape):
-        m = round(undersampling[i] * choices.samples)
+        m = round(undersampling[i] * args.samples)
         k = max(1, round(sparsity[j] * m))
-        plane[i, j] = recovered(choices.samples, m, k, choices.draws, rng)
-    truth, pictures, rows = photograph(choices.side, (0.1, 0.2, 0.3, 0.5, 0.7), rng)
+        plane[i, j] = recovered(args.samples, m, k, args.draws, rng)
+    truth, pictures, rows = photograph(args.side, (0.1, 0.2, 0.3, 0.5, 0.7), rng)
     figure = draw(plane, (undersampling, sparsity), truth, pictures, rows)
     numbers = {"recovered": plane.tolist(), "m_over_n": undersampling.tolist(),
                "k_over_m": sparsity.tolist(), "photograph": rows}  # fmt: skip
     for row in rows:
         print("  ".join(f"{name} {value:.3g}" for name, value in row.items()))
-    write(figure, numbers, choices.out, "compressed_sensing")
+    save_results(figure, numbers, args.out, "compressed_sensing")
     return numbers
 
 

@@ -17,25 +17,39 @@ from scipy import ndimage
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 
 import csc
-from demos._common import blank, crop, learn_atoms, psnr, write
-from demos._options import at_most, folder, photograph, real, shortest, whole
+from demos._arguments import (
+    integer,
+    number,
+    output_folder,
+    photograph_index,
+    require_at_most,
+    shortest_side,
+)
+from demos._figures import new_figure, save_results
+from demos._photographs import crop, learn_atoms, psnr
 
 WIDE = 5.0  # pixels: the Gaussian that keeps the light
 
 
-def options(arguments):
+def parse_arguments(argv):
     parser = argparse.ArgumentParser(prog="python -m demos.denoising", description=__doc__)
-    parser.add_argument("--side", type=whole(16), default=256, help="of the crop in pixels (256)")
-    parser.add_argument("--photograph", type=photograph, default=1, help="which of the bundled (1)")
-    parser.add_argument("--sigma", type=real(0), default=20.0, help="of the noise, of 255 (20)")
-    parser.add_argument("--atoms", type=whole(1), default=100, help="how many (100)")
-    parser.add_argument("--atom", type=whole(2), default=12, help="side of an atom in pixels (12)")
-    parser.add_argument("--out", type=folder, default=Path("out"), help="folder to write to (out)")
-    choices = parser.parse_args(arguments)
-    most = shortest(choices.photograph)
-    at_most(parser, choices, "side", most, "what that photograph holds")
-    at_most(parser, choices, "atom", choices.side // 2, "half the side of the crop")
-    return choices
+    parser.add_argument("--side", type=integer(16), default=256, help="of the crop in pixels (256)")
+    parser.add_argument(
+        "--photograph", type=photograph_index, default=1, help="which of the bundled (1)"
+    )
+    parser.add_argument("--sigma", type=number(0), default=20.0, help="of the noise, of 255 (20)")
+    parser.add_argument("--atoms", type=integer(1), default=100, help="how many (100)")
+    parser.add_argument(
+        "--atom", type=integer(2), default=12, help="side of an atom in pixels (12)"
+    )
+    parser.add_argument(
+        "--out", type=output_folder, default=Path("out"), help="output folder (out)"
+    )
+    args = parser.parse_args(argv)
+    most = shortest_side(args.photograph)
+    require_at_most(parser, args, "side", most, "what that photograph holds")
+    require_at_most(parser, args, "atom", args.side // 2, "half the side of the crop")
+    return args
 
 
 def by_codes(noisy, atoms, sigma):
@@ -67,7 +81,7 @@ def rivals(truth, noisy, sigma):
 
 
 def draw(pictures, scores, atoms):
-    figure = blank(15, 2.9)
+    figure = new_figure(15, 2.9)
     axes = figure.subplots(1, len(pictures) + 1)
     for ax, (name, picture) in zip(axes, pictures.items(), strict=False):
         ax.imshow(picture, cmap="gray", vmin=0, vmax=1)
@@ -78,21 +92,21 @@ def draw(pictures, scores, atoms):
     return figure
 
 
-def main(arguments=None):
-    choices = options(arguments)
-    truth, sigma = crop(choices.side, choices.photograph), choices.sigma / 255
+def main(argv=None):
+    args = parse_arguments(argv)
+    truth, sigma = crop(args.side, args.photograph), args.sigma / 255
     noise = np.random.default_rng(0).standard_normal(truth.shape)
     noisy = (truth + sigma * noise).astype("float32")
-    atoms = learn_atoms(choices.atoms, choices.atom, WIDE, without=choices.photograph)
+    atoms = learn_atoms(args.atoms, args.atom, WIDE, without=args.photograph)
     coded, solution = by_codes(noisy, atoms, sigma)
     estimates = {"noisy": noisy, "csc": coded, **rivals(truth, noisy, sigma)}
     scores = {name: psnr(truth, estimate) for name, estimate in estimates.items()}
     for name, score in scores.items():
         print(f"{name:16} {score:.2f} dB")
-    numbers = {"psnr_dB": scores, "sigma": choices.sigma, "nonzero": len(solution.z.values),
+    numbers = {"psnr_dB": scores, "sigma": args.sigma, "nonzero": len(solution.z.values),
                "lmbda": solution.problem.penalty.lmbda,
                "relative_gap": solution.relative_gap}  # fmt: skip
-    write(draw({"truth": truth, **estimates}, scores, atoms), numbers, choices.out, "denoising")
+    save_results(draw({"truth": truth, **estimates}, scores, atoms), numbers, args.out, "denoising")
     return numbers
 
 

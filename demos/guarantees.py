@@ -15,8 +15,9 @@ import numpy as np
 
 import csc
 from csc import theory
-from demos._common import blank, crop, high_pass, learn_atoms, write
-from demos._options import at_most, folder, shortest, whole
+from demos._arguments import integer, output_folder, require_at_most, shortest_side
+from demos._figures import new_figure, save_results
+from demos._photographs import crop, high_pass, learn_atoms
 
 
 def dictionaries(rng):
@@ -50,7 +51,7 @@ def limits(D):
 
 
 def draw(rows):
-    figure = blank(8, 4)
+    figure = new_figure(8, 4)
     axes, names = figure.subplots(), list(rows)
     for shift, kind in ((-0.2, "uniqueness"), (0.2, "basis_pursuit")):
         values = [rows[name][kind] for name in names]
@@ -63,24 +64,26 @@ def draw(rows):
     return figure
 
 
-def main(arguments=None):
+def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m demos.guarantees", description=__doc__)
-    parser.add_argument("--side", type=whole(8), default=128, help="of the photograph (128)")
-    parser.add_argument("--out", type=folder, default=Path("out"), help="folder to write to (out)")
-    choices = parser.parse_args(arguments)
-    at_most(parser, choices, "side", shortest(0), "what the photograph holds")
+    parser.add_argument("--side", type=integer(8), default=128, help="of the photograph (128)")
+    parser.add_argument(
+        "--out", type=output_folder, default=Path("out"), help="output folder (out)"
+    )
+    args = parser.parse_args(argv)
+    require_at_most(parser, args, "side", shortest_side(0), "what the photograph holds")
     found = dictionaries(np.random.default_rng(0))
     rows = {name: limits(D) for name, D in found.items()}
     for name, row in rows.items():
         print(name.ljust(30), "  ".join(f"{key} {value:.3f}" for key, value in row.items()))
     D, stripes = found["learned, 64 of 8x8"], {}
-    x = high_pass(crop(choices.side).astype("float64"), 3.0)[None, None]
+    x = high_pass(crop(args.side).astype("float64"), 3.0)[None, None]
     for fraction in (0.5, 0.3, 0.1):
         z = csc.solve(csc.Problem(x, D, csc.L1(csc.Relative(fraction)))).codes
         stripes[fraction] = int(theory.stripe_norm(z, D)[0])
         print(f"a photograph at {fraction} lmbda_max: {stripes[fraction]} codes in a stripe")
     numbers = {"dictionaries": rows, "stripe_norm_of_a_photograph": stripes}
-    write(draw(rows), numbers, choices.out, "guarantees")
+    save_results(draw(rows), numbers, args.out, "guarantees")
     return numbers
 
 

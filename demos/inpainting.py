@@ -21,29 +21,43 @@ from scipy import ndimage
 from skimage.restoration import inpaint_biharmonic
 
 import csc
-from demos._common import blank, crop, learn_atoms, psnr, write
-from demos._options import at_most, folder, photograph, real, shortest, whole
+from demos._arguments import (
+    integer,
+    number,
+    output_folder,
+    photograph_index,
+    require_at_most,
+    shortest_side,
+)
+from demos._figures import new_figure, save_results
+from demos._photographs import crop, learn_atoms, psnr
 
 WIDE = 3.0  # pixels: the Gaussian that makes the light
 
 
-def options(arguments):
+def parse_arguments(argv):
     parser = argparse.ArgumentParser(prog="python -m demos.inpainting", description=__doc__)
-    parser.add_argument("--side", type=whole(16), default=192, help="of the crop in pixels (192)")
-    parser.add_argument("--photograph", type=photograph, default=1, help="which of the bundled (1)")
+    parser.add_argument("--side", type=integer(16), default=192, help="of the crop in pixels (192)")
     parser.add_argument(
-        "--missing", type=real(0, 0.95), default=0.7, help="part of the pixels (0.7)"
+        "--photograph", type=photograph_index, default=1, help="which of the bundled (1)"
     )
-    parser.add_argument("--atoms", type=whole(1), default=100, help="how many (100)")
-    parser.add_argument("--atom", type=whole(2), default=12, help="side of an atom in pixels (12)")
-    parser.add_argument("--fraction", type=real(0, 1), default=0.01, help="of lmbda_max (0.01)")
+    parser.add_argument(
+        "--missing", type=number(0, 0.95), default=0.7, help="part of the pixels (0.7)"
+    )
+    parser.add_argument("--atoms", type=integer(1), default=100, help="how many (100)")
+    parser.add_argument(
+        "--atom", type=integer(2), default=12, help="side of an atom in pixels (12)"
+    )
+    parser.add_argument("--fraction", type=number(0, 1), default=0.01, help="of lmbda_max (0.01)")
     parser.add_argument("--sporco", action="store_true", help="run sporco's solver, too")
-    parser.add_argument("--out", type=folder, default=Path("out"), help="folder to write to (out)")
-    choices = parser.parse_args(arguments)
-    most = shortest(choices.photograph)
-    at_most(parser, choices, "side", most, "what that photograph holds")
-    at_most(parser, choices, "atom", choices.side // 2, "half the side of the crop")
-    return choices
+    parser.add_argument(
+        "--out", type=output_folder, default=Path("out"), help="output folder (out)"
+    )
+    args = parser.parse_args(argv)
+    most = shortest_side(args.photograph)
+    require_at_most(parser, args, "side", most, "what that photograph holds")
+    require_at_most(parser, args, "atom", args.side // 2, "half the side of the crop")
+    return args
 
 
 def light_of(seen, mask):
@@ -74,7 +88,7 @@ def by_sporco(details, mask, atoms, lmbda):
 
 
 def draw(pictures, scores):
-    figure = blank(3 * len(pictures), 3.2)
+    figure = new_figure(3 * len(pictures), 3.2)
     for ax, (name, picture) in zip(
         figure.subplots(1, len(pictures)), pictures.items(), strict=True
     ):
@@ -84,27 +98,27 @@ def draw(pictures, scores):
     return figure
 
 
-def main(arguments=None):
-    choices = options(arguments)
-    truth = crop(choices.side, choices.photograph)
-    mask = np.random.default_rng(0).random(truth.shape) >= choices.missing
+def main(argv=None):
+    args = parse_arguments(argv)
+    truth = crop(args.side, args.photograph)
+    mask = np.random.default_rng(0).random(truth.shape) >= args.missing
     mask = mask.astype("float32")
-    atoms = learn_atoms(choices.atoms, choices.atom, WIDE, without=choices.photograph)
+    atoms = learn_atoms(args.atoms, args.atom, WIDE, without=args.photograph)
     light = light_of(truth, mask)
     details = (truth - light) * mask
-    began = perf_counter()
-    solution = by_codes(details, mask, atoms, choices.fraction)
-    seconds = {"csc": perf_counter() - began}
+    start = perf_counter()
+    solution = by_codes(details, mask, atoms, args.fraction)
+    seconds = {"csc": perf_counter() - start}
     estimates = {"light only": light, "csc": light + solution.reconstruction()[0, 0]}
-    began = perf_counter()
+    start = perf_counter()
     estimates["biharmonic"] = inpaint_biharmonic(truth * mask, mask == 0)
-    seconds["biharmonic"] = perf_counter() - began
-    if choices.sporco:
-        began = perf_counter()
+    seconds["biharmonic"] = perf_counter() - start
+    if args.sporco:
+        start = perf_counter()
         estimates["sporco"] = light + by_sporco(
             details, mask, atoms, solution.problem.penalty.lmbda
         )
-        seconds["sporco"] = perf_counter() - began
+        seconds["sporco"] = perf_counter() - start
     for name in estimates:  # what was seen is known
         estimates[name] = np.where(mask == 1, truth, estimates[name])
     scores = {name: psnr(truth, estimate) for name, estimate in estimates.items()}
@@ -114,12 +128,12 @@ def main(arguments=None):
     numbers = {
         "psnr_dB": scores,
         "seconds": seconds,
-        "missing": choices.missing,
+        "missing": args.missing,
         "nonzero": len(solution.z.values),
         "relative_gap": solution.relative_gap,
     }
     shown = {"truth": truth, "seen": truth * mask, **estimates}
-    write(draw(shown, scores), numbers, choices.out, "inpainting")
+    save_results(draw(shown, scores), numbers, args.out, "inpainting")
     return numbers
 
 

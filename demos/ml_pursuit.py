@@ -31,30 +31,32 @@ from pathlib import Path
 
 import numpy as np
 
-from demos._common import blank, write
-from demos._options import folder, real, whole
+from demos._arguments import integer, number, output_folder
+from demos._figures import new_figure, save_results
 from demos._pursuits_by_layer import METHODS, by_layer
 from demos._pursuits_of_zeros import CASES, ESTIMATES, convergence, zeros_of_the_mid_layer
 
 
-def options(arguments):
+def parse_arguments(argv):
     parser = argparse.ArgumentParser(prog="python -m demos.ml_pursuit", description=__doc__)
-    parser.add_argument("--trials", type=whole(1), default=20, help="signals at each point (20)")
+    parser.add_argument("--trials", type=integer(1), default=20, help="signals at each point (20)")
     parser.add_argument(
-        "--snr", type=real(-50, 200), nargs="+", default=[5, 15, 25, 35], help="in dB"
+        "--snr", type=number(-50, 200), nargs="+", default=[5, 15, 25, 35], help="in dB"
     )
     parser.add_argument(
-        "--zeros", type=whole(1, 10), nargs="+", default=[1, 4, 7, 10], help="1 to 10"
+        "--zeros", type=integer(1, 10), nargs="+", default=[1, 4, 7, 10], help="1 to 10"
     )
     parser.add_argument(
-        "--steps", type=whole(1), default=4000, help="of ML-ISTA and ML-FISTA (4000)"
+        "--steps", type=integer(1), default=4000, help="of ML-ISTA and ML-FISTA (4000)"
     )
-    parser.add_argument("--out", type=folder, default=Path("out"), help="folder to write to (out)")
-    return parser.parse_args(arguments)
+    parser.add_argument(
+        "--out", type=output_folder, default=Path("out"), help="output folder (out)"
+    )
+    return parser.parse_args(argv)
 
 
 def draw(layers, curves, zeros):
-    figure = blank(14, 8)
+    figure = new_figure(14, 8)
     axes = figure.subplots(2, 3)
     for layer in (0, 1):
         for name in METHODS:
@@ -86,11 +88,11 @@ def draw(layers, curves, zeros):
     return figure
 
 
-def main(arguments=None):
-    choices, rng = options(arguments), np.random.default_rng(0)
-    layers = by_layer(choices.snr, choices.trials, rng)
-    curves = convergence(choices.steps, rng)
-    zeros = zeros_of_the_mid_layer(choices.zeros, choices.trials, rng)
+def main(argv=None):
+    args, rng = parse_arguments(argv), np.random.default_rng(0)
+    layers = by_layer(args.snr, args.trials, rng)
+    curves = convergence(args.steps, rng)
+    zeros = zeros_of_the_mid_layer(args.zeros, args.trials, rng)
     for row in layers:
         shown = "  ".join(f"{e:6.1f}" for e in row["median_dB"] + row["mean_dB"])
         print(f"SNR {row['snr_dB']:4g} dB  {row['method']:22} median and mean error in dB  {shown}")
@@ -104,7 +106,7 @@ def main(arguments=None):
             f"({row['true']:.0%} found), errors in dB  {shown}"
         )
     numbers = {"layers": layers, "convergence": curves, "zeros": zeros}
-    write(draw(layers, curves, zeros), numbers, choices.out, "ml_pursuit")
+    save_results(draw(layers, curves, zeros), numbers, args.out, "ml_pursuit")
     return numbers
 
 

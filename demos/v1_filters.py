@@ -18,8 +18,8 @@ from pathlib import Path
 from time import perf_counter
 
 import csc
-from demos._common import blank
-from demos._options import folder, real, whole
+from demos._arguments import integer, number, output_folder
+from demos._figures import new_figure
 
 WHITENING = {"filter": "R(f) = f exp(-(f/f0)^4)", "f0_cycles_per_pixel": 0.4, "variance": 0.1}
 # A strength for each penalty that leaves 3 to 11 codes large on patches of variance 0.1.
@@ -27,21 +27,25 @@ LMBDA = {"l1": 0.5, "l0": 0.5, "log": 0.3}
 N_PATCHES, BORDER = 50_000, 4
 
 
-def options(arguments):
+def parse_arguments(argv):
     parser = argparse.ArgumentParser(prog="python -m demos.v1_filters", description=__doc__)
     parser.add_argument(
         "--images",
         metavar="FOLDER",
         help="your photographs, reduced to 640 pixels (default: bundled)",
     )
-    parser.add_argument("--atoms", type=whole(1), default=192, help="how many atoms (192)")
-    parser.add_argument("--patch", type=whole(3), default=12, help="side of a patch in pixels (12)")
+    parser.add_argument("--atoms", type=integer(1), default=192, help="how many atoms (192)")
+    parser.add_argument(
+        "--patch", type=integer(3), default=12, help="side of a patch in pixels (12)"
+    )
     parser.add_argument("--penalty", choices=LMBDA, default="l1", help="on the codes (l1)")
-    parser.add_argument("--lmbda", type=real(0), help=f"strength of the penalty ({LMBDA})")
-    parser.add_argument("--epochs", type=whole(1), default=8, help="passes over the patches (8)")
-    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=0)
-    parser.add_argument("--out", type=folder, default=Path("out"), help="folder to write to (out)")
-    return parser.parse_args(arguments)
+    parser.add_argument("--lmbda", type=number(0), help=f"strength of the penalty ({LMBDA})")
+    parser.add_argument("--epochs", type=integer(1), default=8, help="passes over the patches (8)")
+    parser.add_argument("--seed", type=integer(0, 2**32 - 1), default=0)
+    parser.add_argument(
+        "--out", type=output_folder, default=Path("out"), help="output folder (out)"
+    )
+    return parser.parse_args(argv)
 
 
 def penalty(kind, lmbda):
@@ -50,21 +54,21 @@ def penalty(kind, lmbda):
     return make[kind](lmbda)
 
 
-def learn(photographs, choices):
+def learn(photographs, args):
     """Whiten, cut, learn."""
     whitened = [
         csc.images.whiten(p.pixels, f0=0.4, variance=WHITENING["variance"]) for p in photographs
     ]
     patches = csc.images.extract_patches(
-        whitened, (choices.patch, choices.patch), n=N_PATCHES, border=BORDER, rng=choices.seed
+        whitened, (args.patch, args.patch), n=N_PATCHES, border=BORDER, rng=args.seed
     )
     learner = csc.DictionaryLearning(
-        choices.atoms,
-        (choices.patch, choices.patch),
-        penalty=penalty(choices.penalty, choices.lmbda),
-        max_iter=choices.epochs,
+        args.atoms,
+        (args.patch, args.patch),
+        penalty=penalty(args.penalty, args.lmbda),
+        max_iter=args.epochs,
         tol=0,
-        random_state=choices.seed,
+        random_state=args.seed,
         verbose=True,
     )
     return learner.fit(patches)
@@ -73,7 +77,7 @@ def learn(photographs, choices):
 def figure(learner, report):
     """All results on one sheet."""
     atoms, fit = learner.atoms_, report.fit
-    sheet = blank(15, 8.5)
+    sheet = new_figure(15, 8.5)
     grid = sheet.add_gridspec(2, 4, width_ratios=[1.25, 1.25, 1, 1])
     ax = csc.plot.dictionary(atoms[fit.r2.argsort()[::-1]], sheet.add_subplot(grid[0, :2]))
     share = report.summary.n_gabor_like / len(fit)
@@ -86,7 +90,7 @@ def figure(learner, report):
     return sheet
 
 
-def record(photographs, learner, report, choices, seconds):
+def record(photographs, learner, report, args, seconds):
     """Every number, and all that it was made from."""
     packages = ("mlcsc", "numpy", "scipy", "numba", "scikit-image", "scikit-learn")
     last = learner.history_[-1]
@@ -95,7 +99,7 @@ def record(photographs, learner, report, choices, seconds):
         "fits": report.fit.to_dict(),
         "objective_per_patch": last.objective,
         "nonzero_codes_per_patch": last.n_nonzero,
-        "settings": {k: str(v) if k == "out" else v for k, v in vars(choices).items()},
+        "settings": {k: str(v) if k == "out" else v for k, v in vars(args).items()},
         "penalty": repr(learner.penalty_),
         "n_patches": N_PATCHES,
         "whitening": WHITENING,
@@ -113,23 +117,23 @@ def from_folder(path):
     return csc.images.load_folder(path, longest=640)
 
 
-def main(arguments=None):
-    choices = options(arguments)
-    began = perf_counter()
-    bundled = choices.images is None
+def main(argv=None):
+    args = parse_arguments(argv)
+    start = perf_counter()
+    bundled = args.images is None
     try:
-        photographs = csc.images.natural() if bundled else from_folder(choices.images)
-        learner = learn(photographs, choices)
+        photographs = csc.images.natural() if bundled else from_folder(args.images)
+        learner = learn(photographs, args)
     except (OSError, ValueError) as error:  # they say what is wrong and what mends it
         sys.exit(f"{error}")
     learned = perf_counter()
-    report = csc.analysis.receptive_fields.analyse(learner.atoms_, rng=choices.seed)
-    choices.out.mkdir(parents=True, exist_ok=True)
-    picture, numbers = choices.out / "v1_filters.png", choices.out / "v1_filters.json"
+    report = csc.analysis.receptive_fields.analyse(learner.atoms_, rng=args.seed)
+    args.out.mkdir(parents=True, exist_ok=True)
+    picture, numbers = args.out / "v1_filters.png", args.out / "v1_filters.json"
     figure(learner, report).savefig(picture, dpi=110)
     done = perf_counter()
-    seconds = {"learning": learned - began, "fits_and_figure": done - learned}
-    result = record(photographs, learner, report, choices, seconds)
+    seconds = {"learning": learned - start, "fits_and_figure": done - learned}
+    result = record(photographs, learner, report, args, seconds)
     numbers.write_text(json.dumps(result, indent=1))
     print(report)
     print(f"orientations (bins of 22.5 degrees): {report.summary.orientation_counts}")

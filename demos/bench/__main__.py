@@ -9,10 +9,10 @@ SUITES = (
 )  # fmt: skip
 
 
-def main(arguments):
-    if not arguments or arguments[0] not in SUITES:
+def main(argv):
+    if not argv or argv[0] not in SUITES:
         sys.exit(f"usage: python -m demos.bench {{{','.join(SUITES)}}} [options]")
-    import_module(f"demos.bench.{arguments[0]}").main(arguments[1:])
+    import_module(f"demos.bench.{argv[0]}").main(argv[1:])
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from threading import Event, Thread
 
 import csc
 from csc.distributed import fit, sparse_code
-from demos._options import real, whole
+from demos._arguments import integer, number
 from demos.bench.distributed import N_ATOMS, cluster, learner, timed
 from demos.bench.report import show
 from demos.bench.signals import learned_atoms, mosaic
@@ -87,18 +87,18 @@ def beside(size, tile, fraction, tol):
         )  # fmt: skip
 
 
-def main(arguments):
+def main(argv):
     parser = argparse.ArgumentParser(prog="python -m demos.bench blocks", description=__doc__)
-    parser.add_argument("--size", type=whole(1), default=2048)
-    parser.add_argument("--tile", type=whole(1), default=1024)
-    parser.add_argument("--tol", type=real(0, 1), default=1e-3)
-    parser.add_argument("--lmbda", type=real(0), default=0.3)
+    parser.add_argument("--size", type=integer(1), default=2048)
+    parser.add_argument("--tile", type=integer(1), default=1024)
+    parser.add_argument("--tol", type=number(0, 1), default=1e-3)
+    parser.add_argument("--lmbda", type=number(0), default=0.3)
     parser.add_argument("--beside", action="store_true")
     parser.add_argument(
-        "--fraction", type=real(0, 1), default=0.1, help="of lmbda_max, with --beside"
+        "--fraction", type=number(0, 1), default=0.1, help="of lmbda_max, with --beside"
     )
-    choices = parser.parse_args(arguments)
-    if choices.beside:
-        beside(choices.size, choices.tile, choices.fraction, choices.tol)
+    args = parser.parse_args(argv)
+    if args.beside:
+        beside(args.size, args.tile, args.fraction, args.tol)
     else:
-        large(choices.size, choices.tile, choices.lmbda, choices.tol)
+        large(args.size, args.tile, args.lmbda, args.tol)

@@ -16,7 +16,7 @@ import numpy as np
 
 import csc
 from csc.certificates import best_dual
-from demos._options import real, whole
+from demos._arguments import integer, number
 from demos.bench.report import show
 from demos.bench.signals import learned_atoms, photograph
 
@@ -60,11 +60,11 @@ def rounds(fraction, size, n_rounds):
         active.refine(10)
 
 
-def main(arguments):
+def main(argv):
     parser = argparse.ArgumentParser(prog="python -m demos.bench certificates", description=__doc__)
-    parser.add_argument("--size", type=whole(1), default=256)
-    parser.add_argument("--fractions", type=real(0, 1), nargs="+", default=[0.3, 0.1, 0.03])
-    parser.add_argument("--rounds", type=whole(1), default=16)
-    choices = parser.parse_args(arguments)
-    for fraction in choices.fractions:
-        rounds(fraction, choices.size, choices.rounds)
+    parser.add_argument("--size", type=integer(1), default=256)
+    parser.add_argument("--fractions", type=number(0, 1), nargs="+", default=[0.3, 0.1, 0.03])
+    parser.add_argument("--rounds", type=integer(1), default=16)
+    args = parser.parse_args(argv)
+    for fraction in args.fractions:
+        rounds(fraction, args.size, args.rounds)

@@ -20,8 +20,8 @@ from typing import NamedTuple
 import numpy as np
 
 import csc
-from demos._common import blank, write
-from demos._options import folder, real, whole
+from demos._arguments import integer, number, output_folder
+from demos._figures import new_figure, save_results
 from demos.bench import peers
 from demos.bench.report import show
 from demos.bench.signals import learned_atoms, photograph, series
@@ -65,11 +65,11 @@ def run(case, solver, limit):
     return watches[1].points, start, watches[0].peak  # before judging took memory of its own
 
 
-def race(case, choices):
+def race(case, args):
     """Run all solvers of a case, print a line each, and return their curves."""
-    curves, limit = {}, choices.most
+    curves, limit = {}, args.most
     for name, (package, solver) in case.solvers.items():
-        if name != "csc" and not any(peer in name for peer in choices.peers):
+        if name != "csc" and not any(peer in name for peer in args.peers):
             continue
         if importlib.util.find_spec(package) is None:
             print(f"{name} is left out: pip install {package}")
@@ -78,7 +78,7 @@ def race(case, choices):
             curves[name] = pool.submit(run, case, solver, limit).result()
         if name == "csc":
             own, lowest = curves[name][0], min(value for _, value in curves[name][0])
-            limit = min(choices.most, max(5.0, choices.patience * seconds_to(own, lowest)))
+            limit = min(args.most, max(5.0, args.patience * seconds_to(own, lowest)))
     best = min(value for points, *_ in curves.values() for _, value in points)
     goals = {name: seconds_to(points, best) for name, (points, *_) in curves.items()}
     for name, (points, start, peak) in curves.items():
@@ -112,26 +112,26 @@ def image(size, fraction, kind, *, wraps=True):
     return Case(name, x, atoms, lmbda, solvers, wraps)
 
 
-def cases(choices):
+def cases(args):
     """All problems asked for, one at a time."""
-    kind = choices.atoms, choices.side, choices.colour
-    for fraction in choices.fractions:
-        grid = [(size, *kind) for size in choices.sizes]
-        for size, *kind in GRID if choices.grid else grid:
+    kind = args.atoms, args.side, args.colour
+    for fraction in args.fractions:
+        grid = [(size, *kind) for size in args.sizes]
+        for size, *kind in GRID if args.grid else grid:
             yield image(size, fraction, kind)
-        if choices.inside:
-            yield image(choices.inside, fraction, (choices.atoms, choices.side, False), wraps=False)
-        if choices.length:
-            x, atoms = series(choices.length)
+        if args.inside:
+            yield image(args.inside, fraction, (args.atoms, args.side, False), wraps=False)
+        if args.length:
+            x, atoms = series(args.length)
             lmbda = fraction * csc.lmbda_max(x, csc.Dictionary(atoms))
-            name = f"1-D, {choices.length} samples, 10 atoms of 64, {fraction} lmbda_max"
+            name = f"1-D, {args.length} samples, 10 atoms of 64, {fraction} lmbda_max"
             yield Case(name, x, atoms, lmbda, peers.SERIES, wraps=False)
 
 
 def picture(curves):
     """Relative excess against time, an axis a case."""
     rows = -(-len(curves) // 3)
-    figure = blank(15, 4 * rows)
+    figure = new_figure(15, 4 * rows)
     panels = figure.subplots(rows, 3).flat
     for axes in panels[len(curves) :]:
         axes.set_axis_off()
@@ -145,27 +145,27 @@ def picture(curves):
     return figure
 
 
-def main(arguments):
+def main(argv):
     parser = argparse.ArgumentParser(prog="python -m demos.bench coding", description=__doc__)
-    parser.add_argument("--sizes", type=whole(1), nargs="*", default=[256, 512])
+    parser.add_argument("--sizes", type=integer(1), nargs="*", default=[256, 512])
     parser.add_argument(
-        "--fractions", type=real(0, 1), nargs="+", default=[0.05], help="of lmbda_max"
+        "--fractions", type=number(0, 1), nargs="+", default=[0.05], help="of lmbda_max"
     )
-    parser.add_argument("--atoms", type=whole(1), default=64)
-    parser.add_argument("--side", type=whole(1), default=8)
+    parser.add_argument("--atoms", type=integer(1), default=64)
+    parser.add_argument("--side", type=integer(1), default=8)
     parser.add_argument("--colour", action="store_true")
     parser.add_argument("--grid", action="store_true", help="the sizes and atoms of the docs")
     parser.add_argument(
-        "--inside", type=whole(0), default=0, help="size of an image beside dicodile"
+        "--inside", type=integer(0), default=0, help="size of an image beside dicodile"
     )
     parser.add_argument(
-        "--length", type=whole(0), default=20_000, help="of the 1-D signal; 0: none"
+        "--length", type=integer(0), default=20_000, help="of the 1-D signal; 0: none"
     )
-    parser.add_argument("--patience", type=real(0), default=100, help="peers' time over ours")
-    parser.add_argument("--most", type=real(0), default=300, help="seconds of any solver")
+    parser.add_argument("--patience", type=number(0), default=100, help="peers' time over ours")
+    parser.add_argument("--most", type=number(0), default=300, help="seconds of any solver")
     parser.add_argument("--peers", nargs="*", default=[""], help="parts of their names; all")
-    parser.add_argument("--out", type=folder, default=Path("out"))
-    choices, curves = parser.parse_args(arguments), {}
-    for case in cases(choices):
-        curves[case.name] = race(case, choices)
-        write(picture(curves), curves, choices.out, "bench_coding")
+    parser.add_argument("--out", type=output_folder, default=Path("out"))
+    args, curves = parser.parse_args(argv), {}
+    for case in cases(args):
+        curves[case.name] = race(case, args)
+        save_results(picture(curves), curves, args.out, "bench_coding")

@@ -11,7 +11,7 @@ import numpy as np
 
 import csc
 from csc.operators import _fft_conv as fourier
-from demos._options import whole
+from demos._arguments import integer
 from demos.bench.report import best_time, show
 
 IMAGES = [((side, side), (size, size)) for size in (128, 512) for side in (4, 8, 12, 16, 24, 32)]
@@ -48,15 +48,15 @@ def fitted(cases):
     return min(least, key=least.get)
 
 
-def main(arguments):
+def main(argv):
     parser = argparse.ArgumentParser(prog="python -m demos.bench crossover", description=__doc__)
-    parser.add_argument("--repeats", type=whole(1), default=3)
-    choices, rng, cases = parser.parse_args(arguments), np.random.default_rng(0), []
+    parser.add_argument("--repeats", type=integer(1), default=3)
+    args, rng, cases = parser.parse_args(argv), np.random.default_rng(0), []
     for (s, S), (k, c) in product(IMAGES + SERIES, ATOMS):
         D = csc.Dictionary(rng.standard_normal((k, c, *s)).astype("float32"))
         x = rng.standard_normal((1, c, *S)).astype("float32")
         shapes = [D.atoms.shape], D.code_extents(S), S
-        cases.append((shapes, timed(D, x, choices.repeats)))
+        cases.append((shapes, timed(D, x, args.repeats)))
         show(
             bench="crossover", atoms=D.atoms.shape, signal=S, direct_ms=cases[-1][1][0],
             fourier_ms=cases[-1][1][1], picked=("direct", "fourier")[fourier.is_faster(*shapes)],

@@ -19,7 +19,7 @@ import numpy as np
 
 import csc
 from csc.distributed import fit
-from demos._options import whole
+from demos._arguments import integer
 from demos.bench.report import show
 from demos.bench.signals import mosaic
 
@@ -54,9 +54,9 @@ def learner(**parameters):
 
 def timed(work, *arguments, **parameters):
     """Seconds, and what came of it."""
-    began = perf_counter()
+    start = perf_counter()
     result = work(*arguments, **parameters)
-    return perf_counter() - began, result
+    return perf_counter() - start, result
 
 
 def processor():
@@ -89,9 +89,9 @@ def compare(n, side):
     cores = numba.get_num_threads()
     for threads in (cores, 1):
         numba.set_num_threads(threads)
-        began = processor()
+        start = processor()
         alone, model = timed(learner().fit, X)
-        worked = processor() - began
+        worked = processor() - start
         case = {"bench": "distributed", "case": f"{n} pictures {side}x{side}"}
         show(**case, method="csc.fit", threads=threads, seconds=alone, processor=worked)
     numba.set_num_threads(cores)
@@ -100,9 +100,9 @@ def compare(n, side):
         with cluster(workers) as client:
             fit(learner(max_iter=2), tiny(4 * workers), client=client)  # all have their kernels
             chunked, before = [da.from_array(x, chunks=-1) for x in X], received(client)
-            began = processor()
+            start = processor()
             seconds, found = timed(fit, learner(), chunked, client=client)
-            used, moved = processor() - began, received(client) - before
+            used, moved = processor() - start, received(client) - before
         one = seconds if one is None else one
         sums = found.state_.statistics
         show(
@@ -126,14 +126,14 @@ def overhead(workers, groups_each=4):
     X, seconds = tiny(workers * groups_each), {}
     with cluster(workers, processes=False) as client:
         for passes in (1, 2, 4):  # the first is a warm-up
-            began = process_time()
+            start = process_time()
             fit(learner(max_iter=passes), X, client=client)
-            seconds[passes] = process_time() - began
+            seconds[passes] = process_time() - start
     a_pass = (seconds[4] - seconds[2]) / 2
     for passes in (2, 4):
-        began = process_time()
+        start = process_time()
         learner(max_iter=passes).fit(X)
-        seconds[passes] = process_time() - began
+        seconds[passes] = process_time() - start
     alone = (seconds[4] - seconds[2]) / 2
     show(
         bench="distributed", case=f"{workers} workers in one process, {len(X)} groups",
@@ -163,17 +163,17 @@ def kill(times, seed):
         )  # fmt: skip
 
 
-def main(arguments):
+def main(argv):
     parser = argparse.ArgumentParser(prog="python -m demos.bench distributed", description=__doc__)
-    parser.add_argument("--images", type=whole(1), default=8)
-    parser.add_argument("--side", type=whole(1), default=1023)
-    parser.add_argument("--many", type=whole(1), nargs="+", help="workers in this process")
-    parser.add_argument("--kills", type=whole(1), help="how many")
-    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=0)
-    choices = parser.parse_args(arguments)
-    if choices.kills:
-        kill(choices.kills, choices.seed)
-    for workers in choices.many or []:
+    parser.add_argument("--images", type=integer(1), default=8)
+    parser.add_argument("--side", type=integer(1), default=1023)
+    parser.add_argument("--many", type=integer(1), nargs="+", help="workers in this process")
+    parser.add_argument("--kills", type=integer(1), help="how many")
+    parser.add_argument("--seed", type=integer(0, 2**32 - 1), default=0)
+    args = parser.parse_args(argv)
+    if args.kills:
+        kill(args.kills, args.seed)
+    for workers in args.many or []:
         overhead(workers)
-    if not choices.kills and not choices.many:
-        compare(choices.images, choices.side)
+    if not args.kills and not args.many:
+        compare(args.images, args.side)

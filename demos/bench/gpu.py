@@ -22,7 +22,7 @@ from time import perf_counter
 import numpy as np
 
 import csc
-from demos._options import real, whole
+from demos._arguments import integer, number
 from demos.bench.report import commit, machine, show
 from demos.bench.signals import learned_atoms, mosaic, photograph
 
@@ -37,10 +37,10 @@ def seconds(xp, work, repeats):
     work()
     for _ in range(repeats):
         wait()
-        began = perf_counter()
+        start = perf_counter()
         work()
         wait()
-        least = min(least, perf_counter() - began)
+        least = min(least, perf_counter() - start)
     return least
 
 
@@ -101,9 +101,9 @@ def torch_iteration(problem, steps):
     run()
     times = []
     for _ in range(3):
-        began = perf_counter()
+        start = perf_counter()
         run()
-        times.append((perf_counter() - began) / steps)
+        times.append((perf_counter() - start) / steps)
     return min(times)
 
 
@@ -123,14 +123,14 @@ def sporco_iteration(problem, steps):
     return solver.timer.elapsed("solve") / steps
 
 
-def case(xp, size, choices, speed):
+def case(xp, size, args, speed):
     """One photograph: iteration, roofline, seconds to the goal, peers."""
-    x, atoms = photograph(size), learned_atoms(choices.atoms, choices.side)
+    x, atoms = photograph(size), learned_atoms(args.atoms, args.side)
     D = csc.Dictionary(csc.to_device(atoms, "gpu"))
-    penalty = csc.L1(csc.Relative(choices.fraction))
+    penalty = csc.L1(csc.Relative(args.fraction))
     problem = csc.Problem(csc.to_device(x, "gpu"), D, penalty)
     own, (least, n_bytes, operations) = (
-        iteration(xp, problem, choices.steps),
+        iteration(xp, problem, args.steps),
         roofline(problem, speed),
     )
     solved = {}
@@ -139,11 +139,11 @@ def case(xp, size, choices, speed):
         solved["gap"] = csc.solve(problem, csc.solvers.FISTA(), tol=GOAL).relative_gap
 
     peers = {
-        "torch": torch_iteration(problem, choices.steps),
-        "sporco": sporco_iteration(problem, choices.steps),
+        "torch": torch_iteration(problem, args.steps),
+        "sporco": sporco_iteration(problem, args.steps),
     }
     return {
-        "case": f"{size}x{size}, {choices.atoms} atoms {choices.side}x{choices.side}",
+        "case": f"{size}x{size}, {args.atoms} atoms {args.side}x{args.side}",
         "iteration_ms": 1e3 * own,
         "bytes": n_bytes,
         "operations": operations,
@@ -162,21 +162,21 @@ def tiles(number, size):
     return np.ascontiguousarray(whole.swapaxes(1, 2).reshape(-1, 1, size, size)[:number])
 
 
-def learning(xp, choices):
+def learning(xp, args):
     """Seconds of some passes of batch learning on the device and on the CPU."""
     found = {}
-    X = tiles(choices.images, choices.learn_size)
+    X = tiles(args.images, args.learn_size)
     for device in ("gpu", "cpu"):
         moved = csc.to_device(X, device)
 
         def fit(moved=moved):
-            side = (choices.side, choices.side)
-            how = {"batch_size": None, "max_iter": choices.passes, "tol": 0.0, "random_state": 0}
-            csc.DictionaryLearning(choices.atoms, side, csc.Relative(0.1), **how).fit(moved)
+            side = (args.side, args.side)
+            how = {"batch_size": None, "max_iter": args.passes, "tol": 0.0, "random_state": 0}
+            csc.DictionaryLearning(args.atoms, side, csc.Relative(0.1), **how).fit(moved)
 
         found[device] = seconds(xp, fit, 1)
     return {
-        "case": f"learning, {len(X)} pictures {choices.learn_size}x{choices.learn_size}",
+        "case": f"learning, {len(X)} pictures {args.learn_size}x{args.learn_size}",
         "gpu_seconds": found["gpu"], "cpu_seconds": found["cpu"],
         "ratio": found["cpu"] / found["gpu"],
     }  # fmt: skip
@@ -209,32 +209,32 @@ def record(page, about, lines):
     os.replace(part, page)
 
 
-def main(arguments):
+def main(argv):
     parser = argparse.ArgumentParser(prog="python -m demos.bench gpu", description=__doc__)
-    parser.add_argument("--sizes", type=whole(1), nargs="*", default=[512, 2048])
-    parser.add_argument("--atoms", type=whole(1), default=64)
-    parser.add_argument("--side", type=whole(1), default=8)
-    parser.add_argument("--fraction", type=real(0, 1), default=0.05, help="of lmbda_max")
-    parser.add_argument("--steps", type=whole(1), default=50, help="timed together")
-    parser.add_argument("--images", type=whole(0), default=20, help="to learn from; 0: none")
-    parser.add_argument("--learn-size", type=whole(1), default=512)
-    parser.add_argument("--passes", type=whole(1), default=3)
-    parser.add_argument("--memory", type=whole(1), default=2**23, help="scale of what is copied")
+    parser.add_argument("--sizes", type=integer(1), nargs="*", default=[512, 2048])
+    parser.add_argument("--atoms", type=integer(1), default=64)
+    parser.add_argument("--side", type=integer(1), default=8)
+    parser.add_argument("--fraction", type=number(0, 1), default=0.05, help="of lmbda_max")
+    parser.add_argument("--steps", type=integer(1), default=50, help="timed together")
+    parser.add_argument("--images", type=integer(0), default=20, help="to learn from; 0: none")
+    parser.add_argument("--learn-size", type=integer(1), default=512)
+    parser.add_argument("--passes", type=integer(1), default=3)
+    parser.add_argument("--memory", type=integer(1), default=2**23, help="scale of what is copied")
     parser.add_argument("--record", action="store_true")
     parser.add_argument("--page", type=Path, default=PAGE)
-    choices = parser.parse_args(arguments)
+    args = parser.parse_args(argv)
     try:
         csc.to_device(np.zeros(1), "gpu")
     except (ImportError, RuntimeError) as error:
         sys.exit(f"{error}; nothing was measured")
     xp, lines = sys.modules["cupy"], []
-    about, speed = device(xp), limits(xp, choices.memory)
+    about, speed = device(xp), limits(xp, args.memory)
     about |= {"copy_bytes_per_s": speed[0], "float32_per_s": speed[1]}
-    for size in choices.sizes:
-        lines.append(case(xp, size, choices, speed))
+    for size in args.sizes:
+        lines.append(case(xp, size, args, speed))
         show(bench="gpu", **lines[-1], **about)
-    if choices.images:
-        lines.append(learning(xp, choices))
+    if args.images:
+        lines.append(learning(xp, args))
         show(bench="gpu", **lines[-1], **about)
-    if choices.record:
-        record(choices.page, about, lines)
+    if args.record:
+        record(args.page, about, lines)

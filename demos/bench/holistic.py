@@ -16,7 +16,7 @@ from math import exp, log
 import numpy as np
 from scipy.linalg import null_space
 
-from demos._options import real, whole
+from demos._arguments import integer, number
 from demos.bench.report import show
 
 N, M1, M2 = 50, 100, 50
@@ -90,22 +90,24 @@ def summary(trials):
     }  # fmt: skip
 
 
-def main(arguments):
+def main(argv):
     parser = argparse.ArgumentParser(prog="python -m demos.bench holistic", description=__doc__)
-    parser.add_argument("--trials", type=whole(1), default=60, help="at each point (60)")
-    parser.add_argument("--snr", type=real(-50, 200), nargs="+", default=[25, 35, 45], help="in dB")
+    parser.add_argument("--trials", type=integer(1), default=60, help="at each point (60)")
     parser.add_argument(
-        "--zeros", type=whole(1, 99), nargs="+", default=[1, 4, 7, 10], help="of 100 codes"
+        "--snr", type=number(-50, 200), nargs="+", default=[25, 35, 45], help="in dB"
     )
     parser.add_argument(
-        "--nonzero", type=whole(1), default=11, help="deepest codes that are not 0 (11)"
+        "--zeros", type=integer(1, 99), nargs="+", default=[1, 4, 7, 10], help="of 100 codes"
     )
-    choices = parser.parse_args(arguments)
-    for snr in choices.snr:
-        for zeros in choices.zeros:
-            trials = [trial(zeros, choices.nonzero, snr, n) for n in range(choices.trials)]
+    parser.add_argument(
+        "--nonzero", type=integer(1), default=11, help="deepest codes that are not 0 (11)"
+    )
+    args = parser.parse_args(argv)
+    for snr in args.snr:
+        for zeros in args.zeros:
+            trials = [trial(zeros, args.nonzero, snr, n) for n in range(args.trials)]
             found = summary(trials)
-            show(bench="holistic", snr_dB=snr, zeros=zeros, trials=choices.trials, **found)
+            show(bench="holistic", snr_dB=snr, zeros=zeros, trials=args.trials, **found)
             print(
                 f"{snr:g} dB, {zeros} zeros: projection {found['projection_dB']:.1f} dB, holistic "
                 f"gains {found['gain_dB']:.2f} dB, in {found['wins']:.0%} of trials; "

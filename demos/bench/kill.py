@@ -17,7 +17,7 @@ from time import sleep
 import numpy as np
 
 import csc
-from demos._options import whole
+from demos._arguments import integer
 from demos.bench.report import show
 
 KINDS = {
@@ -96,13 +96,13 @@ def survive(kind, n_kills, longest, rng):
     }  # fmt: skip
 
 
-def main(arguments):
+def main(argv):
     parser = argparse.ArgumentParser(prog="python -m demos.bench kill", description=__doc__)
-    parser.add_argument("--kills", type=whole(1), default=50)
-    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=0, help="of the moments")
-    choices = parser.parse_args(arguments)
-    rng = np.random.default_rng(choices.seed)
-    shares = {"online": choices.kills // 2, "batch": choices.kills - choices.kills // 2}
+    parser.add_argument("--kills", type=integer(1), default=50)
+    parser.add_argument("--seed", type=integer(0, 2**32 - 1), default=0, help="of the moments")
+    args = parser.parse_args(argv)
+    rng = np.random.default_rng(args.seed)
+    shares = {"online": args.kills // 2, "batch": args.kills - args.kills // 2}
     for kind, n_kills in shares.items():
         if n_kills:
             show(bench="kill", case=kind, **survive(kind, n_kills, LONGEST, rng))

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 import csc
-from demos._options import whole
+from demos._arguments import integer
 from demos.bench import learning_series as series
 from demos.bench.peers import resident_peak
 from demos.bench.report import show
@@ -65,12 +65,12 @@ def learn_sporco(X, iterations):
         "CCMOD": {"rho": 10, "ZeroMean": False},
     }  # fmt: skip
     options = cbpdndl.ConvBPDNDictLearn.Options(options, dmethod="cns")
-    began = perf_counter()
+    start = perf_counter()
     signals = np.moveaxis(X[:, 0], 0, -1)
     learner = cbpdndl.ConvBPDNDictLearn(_start(), signals, LMBDA, options, dmethod="cns")
     learner.solve()
     atoms = np.moveaxis(learner.getdict().squeeze(), -1, 0)[:, None]
-    return Learned([perf_counter() - began], [atoms], resident_peak())
+    return Learned([perf_counter() - start], [atoms], resident_peak())
 
 
 def learn_sporco_online(X, passes):
@@ -81,12 +81,12 @@ def learn_sporco_online(X, passes):
     coding |= {"MaxMainIter": 50, "FastSolve": False, "DataType": np.float32}
     options = {"Verbose": False, "ZeroMean": False, "eta_a": 10.0, "eta_b": 20.0, "CBPDN": coding}
     options = onlinecdl.OnlineConvBPDNDictLearn.Options(options | {"DataType": np.float32})
-    began = perf_counter()
+    start = perf_counter()
     learner = onlinecdl.OnlineConvBPDNDictLearn(_start(), LMBDA, options)
     for i in np.random.default_rng(0).integers(len(X), size=passes * len(X)):
         learner.solve(X[i, 0])
     atoms = np.moveaxis(learner.getdict().squeeze(), -1, 0)[:, None]
-    return Learned([perf_counter() - began], [atoms], resident_peak())
+    return Learned([perf_counter() - start], [atoms], resident_peak())
 
 
 def learn_many(n, passes):
@@ -99,9 +99,9 @@ def learn_many(n, passes):
     model = csc.DictionaryLearning(
         N_ATOMS, (8, 8), LMBDA, batch_size=1, max_iter=passes, random_state=0
     )
-    began = perf_counter()
+    start = perf_counter()
     model.fit(X)
-    return Learned([perf_counter() - began], [model.atoms_], resident_peak())
+    return Learned([perf_counter() - start], [model.atoms_], resident_peak())
 
 
 def _start():
@@ -153,32 +153,34 @@ def compare(case, signals, ours, peers, judge):
         )  # fmt: skip
 
 
-def main(arguments):
+def main(argv):
     parser = argparse.ArgumentParser(prog="python -m demos.bench learning", description=__doc__)
-    parser.add_argument("--images", type=whole(1), nargs="*", default=[5, 20])
-    parser.add_argument("--passes", type=whole(1), default=25, help="of csc")
-    parser.add_argument("--iterations", type=whole(1), default=100, help="of sporco in batch")
-    parser.add_argument("--epochs", type=whole(1), default=10, help="of sporco online")
-    parser.add_argument("--series", type=whole(0), default=1000, help="samples of a trial; 0: none")
-    parser.add_argument("--rounds", type=whole(1), default=60, help="of alphacsc")
-    parser.add_argument("--many", type=whole(1), help="pictures of 480 x 720: memory, ours alone")
-    choices = parser.parse_args(arguments)
-    if choices.many:
-        many = apart(learn_many, choices.many, 1)
-        case = f"{choices.many} pictures 480x720, one pass"
+    parser.add_argument("--images", type=integer(1), nargs="*", default=[5, 20])
+    parser.add_argument("--passes", type=integer(1), default=25, help="of csc")
+    parser.add_argument("--iterations", type=integer(1), default=100, help="of sporco in batch")
+    parser.add_argument("--epochs", type=integer(1), default=10, help="of sporco online")
+    parser.add_argument(
+        "--series", type=integer(0), default=1000, help="samples of a trial; 0: none"
+    )
+    parser.add_argument("--rounds", type=integer(1), default=60, help="of alphacsc")
+    parser.add_argument("--many", type=integer(1), help="pictures of 480 x 720: memory, ours alone")
+    args = parser.parse_args(argv)
+    if args.many:
+        many = apart(learn_many, args.many, 1)
+        case = f"{args.many} pictures 480x720, one pass"
         show(bench="learning", case=case, seconds=many.seconds[-1], peak_bytes=many.peak)
         return
     peers = {
-        "sporco batch": ("sporco", learn_sporco, choices.iterations),
-        "sporco online": ("sporco", learn_sporco_online, choices.epochs),
+        "sporco batch": ("sporco", learn_sporco, args.iterations),
+        "sporco online": ("sporco", learn_sporco_online, args.epochs),
     }
-    for n in choices.images:
-        compare(f"{n} images", tiles(n), (learn_csc, choices.passes), peers, judge)
-    if choices.series:
-        signals, kinds = series.trials(choices.series), ("BatchCDL", "GreedyCDL")
+    for n in args.images:
+        compare(f"{n} images", tiles(n), (learn_csc, args.passes), peers, judge)
+    if args.series:
+        signals, kinds = series.trials(args.series), ("BatchCDL", "GreedyCDL")
         peers = {
-            f"alphacsc {kind}": ("alphacsc", series.learn_alphacsc, kind, choices.rounds)
+            f"alphacsc {kind}": ("alphacsc", series.learn_alphacsc, kind, args.rounds)
             for kind in kinds
         }
-        case = f"{series.TRIALS} trials of {choices.series} samples"
-        compare(case, signals, (series.learn_csc, choices.passes), peers, series.judge)
+        case = f"{series.TRIALS} trials of {args.series} samples"
+        compare(case, signals, (series.learn_csc, args.passes), peers, series.judge)

@@ -45,9 +45,9 @@ def timed_passes(model, X, passes):
     """Seconds and atoms after each pass of a learner with ``warm_start=True``."""
     seconds, atoms = [], []
     for i in range(passes):
-        began = perf_counter()
+        start = perf_counter()
         model.set_params(max_iter=i + 1).fit(X)
-        seconds.append(perf_counter() - began)
+        seconds.append(perf_counter() - start)
         atoms.append(model.atoms_)
     return np.cumsum(seconds).tolist(), atoms
 
@@ -62,9 +62,9 @@ def learn_alphacsc(X, kind, n_iter):
     }  # fmt: skip
     learner(N_ATOMS, WIDTH, n_iter=N_ATOMS + 1, **options).fit(X[:, :, :300])
     model = learner(N_ATOMS, WIDTH, n_iter=n_iter, **options)
-    began = perf_counter()
+    start = perf_counter()
     model.fit(X)
-    return [perf_counter() - began], [model.D_hat_], resident_peak()
+    return [perf_counter() - start], [model.D_hat_], resident_peak()
 
 
 def judge(atoms, X):

@@ -10,24 +10,24 @@ import sys
 from time import perf_counter
 
 import csc
-from demos._options import real, whole
+from demos._arguments import integer, number
 from demos.bench.report import show
 from demos.bench.signals import learned_atoms, mosaic
 
 
-def main(arguments):
+def main(argv):
     parser = argparse.ArgumentParser(prog="python -m demos.bench memory", description=__doc__)
-    parser.add_argument("--size", type=whole(1), default=4096)
-    parser.add_argument("--fraction", type=real(0, 1), default=0.1, help="of lmbda_max")
-    parser.add_argument("--tol", type=real(0, 1), default=1e-3)
-    choices = parser.parse_args(arguments)
-    atoms, x = learned_atoms(64, 8, "float32"), mosaic(choices.size)
-    began = perf_counter()
-    solution = csc.sparse_code(x, atoms, csc.Relative(choices.fraction), tol=choices.tol)
+    parser.add_argument("--size", type=integer(1), default=4096)
+    parser.add_argument("--fraction", type=number(0, 1), default=0.1, help="of lmbda_max")
+    parser.add_argument("--tol", type=number(0, 1), default=1e-3)
+    args = parser.parse_args(argv)
+    atoms, x = learned_atoms(64, 8, "float32"), mosaic(args.size)
+    start = perf_counter()
+    solution = csc.sparse_code(x, atoms, csc.Relative(args.fraction), tol=args.tol)
     unit = 1 if sys.platform == "darwin" else 1024  # what getrusage counts in
     show(
-        bench="memory", case=f"{choices.size}x{choices.size}, 64 atoms 8x8",
-        fraction=choices.fraction, seconds=perf_counter() - began,
+        bench="memory", case=f"{args.size}x{args.size}, 64 atoms 8x8",
+        fraction=args.fraction, seconds=perf_counter() - start,
         relative_gap=solution.relative_gap, n_nonzero=len(solution.z.index),
         peak_gb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9,
     )  # fmt: skip

@@ -23,7 +23,7 @@ from numba import get_num_threads
 
 import csc
 from csc.operators import _batch_last_conv as lanes
-from demos._options import real, whole
+from demos._arguments import integer, number
 from demos.bench import peers
 from demos.bench.coding import Case, race
 from demos.bench.report import best_time, show
@@ -117,16 +117,16 @@ def one_image(rng, size=256):
     return photograph(size), D
 
 
-def steps_of_csc(problem, choices):
+def steps_of_csc(problem, args):
     """Seconds of a step of `csc.solvers.MLFISTA`, and the codes it starts from."""
     solver = csc.solvers.MLFISTA()
     state = solver.init(problem, problem.zeros())
-    for _ in range(choices.steps):
+    for _ in range(args.steps):
         state = solver.step(problem, state)
-    return best_time(lambda: solver.step(problem, state), choices.repeats)[0], state.z
+    return best_time(lambda: solver.step(problem, state), args.repeats)[0], state.z
 
 
-def steps_of_torch(problem, choices, memory_format="contiguous_format"):
+def steps_of_torch(problem, args, memory_format="contiguous_format"):
     """The same of PyTorch."""
     import torch
 
@@ -134,9 +134,9 @@ def steps_of_torch(problem, choices, memory_format="contiguous_format"):
     with torch.inference_mode():
         rival = TorchMLFISTA(problem, memory_format)
         state = rival.start(problem.zeros()[-1])
-        for _ in range(choices.steps):
+        for _ in range(args.steps):
             state = rival.step(state)
-        return best_time(lambda: rival.step(state), choices.repeats)[0], (state.z.numpy(),)
+        return best_time(lambda: rival.step(state), args.repeats)[0], (state.z.numpy(),)
 
 
 def alone(work, *arguments):
@@ -145,19 +145,19 @@ def alone(work, *arguments):
         return pool.submit(work, *arguments).result()
 
 
-def iteration(name, x, D, choices):
+def iteration(name, x, D, args):
     """Seconds of an iteration of both, and their ratio."""
     problem = csc.MultiLayerProblem(x, D, [csc.L1(csc.Relative(0.05))] * len(D))
     rivals = {"csc": steps_of_csc, "PyTorch": steps_of_torch}
     rivals["PyTorch, channels last"] = partial(steps_of_torch, memory_format="channels_last")
     seconds, codes = {}, {}
-    for _ in range(choices.rounds):
+    for _ in range(args.rounds):
         for rival, work in rivals.items():
-            taken, codes[rival] = alone(work, problem, choices)
+            taken, codes[rival] = alone(work, problem, args)
             seconds[rival] = min(taken, seconds.get(rival, taken))
             apart = abs(codes["csc"][-1] - codes[rival][-1]).max() / abs(codes["csc"][-1]).max()
             if not apart <= SAME:
-                sys.exit(f"{name}: codes after {choices.steps} steps are {apart:.1e} apart")
+                sys.exit(f"{name}: codes after {args.steps} steps are {apart:.1e} apart")
     shapes = [shape[2:] for shape in problem.code_shapes]
     work = (
         4e-9 * len(x) * sum(d.atoms.size * prod(V) for d, V in zip(D.layers, shapes, strict=True))
@@ -172,7 +172,7 @@ def iteration(name, x, D, choices):
     print(f"{name}: {times} an iteration: {ratio:.2f} x")
 
 
-def crossover(choices, rng):
+def crossover(args, rng):
     """Milliseconds of both maps by lists of the terms that are not 0, and with all terms."""
     kept = lanes.DENSITY
     for n, size, shape in ((1, 100, (128, 64, 5, 5)), (64, 12, (64, 32, 6, 6))):
@@ -185,7 +185,7 @@ def crossover(choices, rng):
                 D = csc.Dictionary(atoms.astype("float32"), "full", 2)
                 z = D.adjoint(x)
                 maps = partial(D.adjoint, x), partial(D, z, x.shape[2:])
-                taken.append([1e3 * best_time(one, choices.repeats)[0] for one in maps])
+                taken.append([1e3 * best_time(one, args.repeats)[0] for one in maps])
             lanes.DENSITY = kept
             ratio = sum(taken[1]) / sum(taken[0])
             show(
@@ -194,45 +194,49 @@ def crossover(choices, rng):
             )  # fmt: skip
 
 
-def layered(choices, rng):
+def layered(args, rng):
     """A photograph's codes, and the codes of the codes, beside sporco."""
-    x, atoms = photograph(choices.size), learned_atoms(choices.atoms, 8)
-    fraction = choices.fraction
+    x, atoms = photograph(args.size), learned_atoms(args.atoms, 8)
+    fraction = args.fraction
     lmbda = fraction * csc.lmbda_max(x, csc.Dictionary(atoms, "circular"))
-    name = f"{choices.size}x{choices.size}, layer {{}}: {{}}, {fraction} lmbda_max"
+    name = f"{args.size}x{args.size}, layer {{}}: {{}}, {fraction} lmbda_max"
     solvers = {n: peers.IMAGES[n] for n in ("csc", "sporco ADMM", "sporco PGM")}
-    race(Case(name.format(1, f"{len(atoms)} atoms 8x8"), x, atoms, lmbda, solvers, True), choices)
+    race(Case(name.format(1, f"{len(atoms)} atoms 8x8"), x, atoms, lmbda, solvers, True), args)
     codes = csc.sparse_code(x, atoms, lmbda, mode="circular", tol=SAME).codes
-    shape = choices.deep, choices.atoms, 5, 5
+    shape = args.deep, args.atoms, 5, 5
     deeper = rng.standard_normal(shape) * (rng.random(shape) < 0.05)
     deeper = csc.constraints.UnitSphere().project(deeper).astype("float32")
     lmbda = fraction * csc.lmbda_max(codes, csc.Dictionary(deeper, "circular"))
-    name = name.format(2, f"{choices.deep} atoms 5x5 of {choices.atoms} channels")
-    race(Case(name, codes, deeper, lmbda, solvers, True), choices)
+    name = name.format(2, f"{args.deep} atoms 5x5 of {args.atoms} channels")
+    race(Case(name, codes, deeper, lmbda, solvers, True), args)
 
 
-def main(arguments):
+def main(argv):
     parser = argparse.ArgumentParser(prog="python -m demos.bench multilayer", description=__doc__)
     parts = "iteration", "layered", "crossover"
     parser.add_argument("--only", choices=parts, help="one part; without it the first two")
-    parser.add_argument("--steps", type=whole(1), default=10, help="before the clock starts (10)")
-    parser.add_argument("--repeats", type=whole(1), default=20, help="the best of them counts (20)")
-    parser.add_argument("--rounds", type=whole(1), default=2, help="turns of each rival (2)")
-    parser.add_argument("--size", type=whole(1), default=128, help="of the photograph (128)")
-    parser.add_argument("--atoms", type=whole(1), default=32, help="of the first layer (32)")
-    parser.add_argument("--deep", type=whole(1), default=32, help="atoms of the second layer (32)")
-    parser.add_argument("--fraction", type=real(0, 1), default=0.1, help="of lmbda_max (0.1)")
-    parser.add_argument("--patience", type=real(0), default=100, help="sporco's time over ours")
-    parser.add_argument("--most", type=real(0), default=60, help="seconds of any solver (60)")
+    parser.add_argument("--steps", type=integer(1), default=10, help="before the clock starts (10)")
+    parser.add_argument(
+        "--repeats", type=integer(1), default=20, help="the best of them counts (20)"
+    )
+    parser.add_argument("--rounds", type=integer(1), default=2, help="turns of each rival (2)")
+    parser.add_argument("--size", type=integer(1), default=128, help="of the photograph (128)")
+    parser.add_argument("--atoms", type=integer(1), default=32, help="of the first layer (32)")
+    parser.add_argument(
+        "--deep", type=integer(1), default=32, help="atoms of the second layer (32)"
+    )
+    parser.add_argument("--fraction", type=number(0, 1), default=0.1, help="of lmbda_max (0.1)")
+    parser.add_argument("--patience", type=number(0), default=100, help="sporco's time over ours")
+    parser.add_argument("--most", type=number(0), default=60, help="seconds of any solver (60)")
     parser.add_argument("--peers", nargs="*", default=[""], help="parts of their names; all")
-    choices, rng = parser.parse_args(arguments), np.random.default_rng(0)
-    if choices.only == "crossover":
-        crossover(choices, rng)
-    if choices.only in (None, "iteration"):
+    args, rng = parser.parse_args(argv), np.random.default_rng(0)
+    if args.only == "crossover":
+        crossover(args, rng)
+    if args.only in (None, "iteration"):
         if importlib.util.find_spec("torch") is None:
             sys.exit("the iteration's rival needs PyTorch: pip install 'mlcsc[torch]'")
-        iteration("128 of 28x28, 32, 64, 512 atoms", *digits_like(rng), choices)
-        iteration("128 of 28x28, 32, 128, 1024 sparse atoms", *sparse_digits_like(rng), choices)
-        iteration("256x256, 64 atoms 8x8, 128 of 5x5", *one_image(rng), choices)
-    if choices.only in (None, "layered"):
-        layered(choices, rng)
+        iteration("128 of 28x28, 32, 64, 512 atoms", *digits_like(rng), args)
+        iteration("128 of 28x28, 32, 128, 1024 sparse atoms", *sparse_digits_like(rng), args)
+        iteration("256x256, 64 atoms 8x8, 128 of 5x5", *one_image(rng), args)
+    if args.only in (None, "layered"):
+        layered(args, rng)

@@ -15,7 +15,7 @@ from time import perf_counter
 import numpy as np
 
 import csc
-from demos._options import real, whole
+from demos._arguments import integer, number
 from demos.bench.report import best_time, show
 
 K, SIDE, N, N_HELD_OUT = 192, 12, 20_000, 5_000
@@ -86,13 +86,13 @@ def learn_spams(X, init, lmbda, n_epochs):
     import spams
 
     columns = np.asfortranarray(X.reshape(len(X), -1).T)
-    start = np.asfortranarray(init.reshape(K, -1).T)
-    began = perf_counter()
+    initial = np.asfortranarray(init.reshape(K, -1).T)
+    start = perf_counter()
     d = spams.trainDL(
-        columns, D=start, lambda1=lmbda, mode=spams.PENALTY, batchsize=BATCH,
+        columns, D=initial, lambda1=lmbda, mode=spams.PENALTY, batchsize=BATCH,
         iter=n_epochs * (N // BATCH), numThreads=THREADS, verbose=False,
     )  # fmt: skip
-    return perf_counter() - began, np.ascontiguousarray(d.T).reshape(init.shape)
+    return perf_counter() - start, np.ascontiguousarray(d.T).reshape(init.shape)
 
 
 def learn_sklearn(X, init, lmbda, n_epochs):
@@ -102,9 +102,9 @@ def learn_sklearn(X, init, lmbda, n_epochs):
         K, alpha=lmbda, batch_size=BATCH, max_iter=n_epochs, fit_algorithm="cd", tol=0,
         max_no_improvement=None, dict_init=init.reshape(K, -1), random_state=0,
     )  # fmt: skip
-    began = perf_counter()
+    start = perf_counter()
     model.fit(X.reshape(len(X), -1))
-    return perf_counter() - began, model.components_.reshape(init.shape)
+    return perf_counter() - start, model.components_.reshape(init.shape)
 
 
 def learn_csc(X, init, lmbda, n_epochs):
@@ -115,9 +115,9 @@ def learn_csc(X, init, lmbda, n_epochs):
     batches = [X[i : i + BATCH] for i in range(0, len(X) - BATCH + 1, BATCH)]
     seconds, trail = 0.0, []
     for t in range(n_epochs * len(batches)):
-        began = perf_counter()
+        start = perf_counter()
         model.partial_fit(batches[t % len(batches)])
-        seconds += perf_counter() - began
+        seconds += perf_counter() - start
         if t % 10 == 9:
             trail.append((seconds, model.atoms_))
     return trail
@@ -149,14 +149,14 @@ def learning(lmbda, dtype, peers, n_epochs):
         )  # fmt: skip
 
 
-def main(arguments):
+def main(argv):
     parser = argparse.ArgumentParser(prog="python -m demos.bench patches", description=__doc__)
     lmbda = "coding at each, learning at the first"
-    parser.add_argument("--lmbda", type=real(0), nargs="+", default=[0.5, 0.2], help=lmbda)
+    parser.add_argument("--lmbda", type=number(0), nargs="+", default=[0.5, 0.2], help=lmbda)
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float32")
-    parser.add_argument("--epochs", type=whole(1), default=3, help="of learning")
+    parser.add_argument("--epochs", type=integer(1), default=3, help="of learning")
     parser.add_argument("--only", choices=["coding", "learning"])
-    choices = parser.parse_args(arguments)
+    args = parser.parse_args(argv)
     warnings.simplefilter("ignore")  # the peers' own deprecations
     coders = {"spams": code_spams, "sklearn lasso_cd": code_sklearn}
     learners = {"spams trainDL": learn_spams, "sklearn MiniBatch": learn_sklearn}
@@ -165,8 +165,8 @@ def main(arguments):
     except ImportError:
         print("SPAMS is not installed and left out: pip install spams-bin")
         del coders["spams"], learners["spams trainDL"]
-    if choices.only != "learning":
-        for lmbda in choices.lmbda:
-            coding(lmbda, choices.dtype, coders)
-    if choices.only != "coding":
-        learning(choices.lmbda[0], choices.dtype, learners, choices.epochs)
+    if args.only != "learning":
+        for lmbda in args.lmbda:
+            coding(lmbda, args.dtype, coders)
+    if args.only != "coding":
+        learning(args.lmbda[0], args.dtype, learners, args.epochs)

@@ -36,16 +36,16 @@ class Watch:
 
     def start(self):
         """Begin a run."""
-        self.began, self.away = perf_counter(), 0.0
+        self.start_time, self.away = perf_counter(), 0.0
 
     def __call__(self, codes):
         """Note time and objective; ``codes`` is a function, so that idle looks cost nothing."""
-        now, self.count = perf_counter() - self.began - self.away, self.count + 1
+        now, self.count = perf_counter() - self.start_time - self.away, self.count + 1
         if self.count >= self.next:
             self.peak = self.peak or resident_peak()  # before judging needs memory of its own
             self.points.append((now, self.judge(codes())))
             self.next = max(self.count + 1, int(1.15 * self.count))
-        self.away = perf_counter() - self.began - now
+        self.away = perf_counter() - self.start_time - now
         return now > self.limit
 
     def each(self, budgets, run):

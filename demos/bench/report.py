@@ -17,9 +17,9 @@ def best_time(work, repeats=3):
     least = float("inf")
     for _ in range(repeats):
         gc.collect()
-        began = perf_counter()
+        start = perf_counter()
         result = work()
-        least = min(least, perf_counter() - began)
+        least = min(least, perf_counter() - start)
     return least, result
 
 

@@ -19,7 +19,7 @@ from demos import (
     inpainting,
     v1_filters,
 )
-from demos._options import N_PHOTOGRAPHS
+from demos._arguments import N_PHOTOGRAPHS
 from demos.bench import __main__ as bench
 from demos.bench import patches
 
@@ -73,7 +73,7 @@ BAD = {  # range or rule: what is wrong, and the words of the error
         ("--atoms many", "--atoms: must be a whole number of at least 1, got many"),
         ("--side 301 --photograph 2", "--side: must be at most 300, what that photograph holds"),
         ("--side 23", "--atom: must be at most 11, half the side of the crop, got 12"),
-        ("--out /dev/null", "--out: must be a folder to write to"),
+        ("--out /dev/null", "--out: must be a writable folder"),
     ],
     "inpainting": [("--missing 1.5", "must be a number above 0 and below 0.95, got 1.5")],
     "boundaries": [("--side 253", "--side: must be at most 252"), ("--fraction 1", "below 1")],

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 import csc
 import csc._repr_html
-from demos import _common
+from demos import _figures
 
 
 class Strict(HTMLParser):
@@ -244,7 +244,7 @@ def test_a_callback_stops_a_solve_that_shows_its_progress(x, D):
 
 
 def test_demos_draw_in_colours_that_all_eyes_tell_apart():
-    lines = _common.blank(3, 2).subplots().plot(np.eye(len(csc.plot.PALETTE)))
+    lines = _figures.new_figure(3, 2).subplots().plot(np.eye(len(csc.plot.PALETTE)))
     assert [line.get_color() for line in lines] == list(csc.plot.PALETTE)
 
 
