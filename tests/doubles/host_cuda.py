@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).parent
-KERNELS = HERE.parent / "kernels" / "gpu"
+KERNELS = HERE.parents[1] / "kernels" / "gpu"
 FILES = sorted(path.stem for path in KERNELS.glob("*.cu"))
 FORWARDS, BACKWARDS, THREADS = range(3)
 COMPILER = shutil.which("g++")

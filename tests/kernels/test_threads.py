@@ -42,9 +42,11 @@ def reports():
 
 def report(layer):
     """What went wrong at which call and place, ``{(name, place): trouble}``."""
-    settings = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "2"}
+    tests = Path(__file__).parents[1]
+    path = os.pathsep.join([str(tests), *sys.path])
+    settings = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "2", "PYTHONPATH": path}
     ran = subprocess.run(
-        [sys.executable, Path(__file__).parents[1] / "doubles" / "in_forks.py"],
+        [sys.executable, tests / "doubles" / "in_forks.py"],
         capture_output=True, text=True, timeout=120, env=os.environ | settings, check=False,
     )  # fmt: skip
     lines = [json.loads(line) for line in ran.stdout.splitlines()]
