@@ -145,15 +145,15 @@ def _cupy():
     return cp
 
 
-def volume(a):
+def as_5d(a):
     """View ``(n, c, *S)`` with three spatial axes, as the kernels take it."""
     return a.reshape(*a.shape[:2], *(1,) * (5 - a.ndim), *a.shape[2:])
 
 
-def given(a):
+def as_kernel_input(a):
     """Contiguous, read-only volume: one type for all inputs, so a kernel compiles once."""
     xp = namespace(a)
-    view = volume(xp.ascontiguousarray(a)).view()
+    view = as_5d(xp.ascontiguousarray(a)).view()
     if xp is np:
         view.flags.writeable = False
     return view

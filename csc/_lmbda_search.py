@@ -7,7 +7,7 @@ from math import log
 import numpy as np
 
 from csc._backend import namespace
-from csc._progress import counted
+from csc._progress import progress_iter
 from csc._solve import Solution, solve_quietly
 from csc._typing import Array, ArrayLike, Penalty
 from csc._validation import check_count, check_number
@@ -73,7 +73,7 @@ def lmbda_path(  # noqa: PLR0913  the last four are those of every short form
         _refuse_zero_lmbda_max(problem)
     solutions, codes = [], None
     grid = _grid(lmbdas, ratio, problem.penalty.lmbda)
-    for lmbda in counted(grid, "solve", verbose=verbose):
+    for lmbda in progress_iter(grid, "solve", verbose=verbose):
         solutions.append(solve_quietly(_at(problem, lmbda), tol=tol, init=codes))
         codes = solutions[-1].z
     return solutions
@@ -255,7 +255,7 @@ def _search(first, aim, tol, verbose):
     _refuse_zero_lmbda_max(first.problem)
     top = first.problem.penalty.lmbda
     high, low, solution = (log(top), miss(first)), None, first
-    for _ in counted(iter(range(SOLVES)), "solve", verbose=verbose):  # no one knows how many
+    for _ in progress_iter(iter(range(SOLVES)), "solve", verbose=verbose):  # no one knows how many
         lmbda = _between(low[0], high) if low else high[0] - min(max(high[1], 0.1), log(10))
         if lmbda < log(top * LEAST):
             break

@@ -5,13 +5,13 @@ from contextlib import contextmanager
 from tqdm import tqdm
 
 
-def counted(items, unit, *, verbose):
+def progress_iter(items, unit, *, verbose):
     """The items, and a bar that counts them if one is asked for."""
     return tqdm(items, unit=unit, disable=not verbose)
 
 
 @contextmanager
-def watched(callback, max_iter, *, verbose):
+def progress_callback(callback, max_iter, *, verbose):
     """The callback, and a bar in front of it if one is asked for."""
     if not verbose:
         yield callback

@@ -10,7 +10,7 @@ import numpy as np
 
 from csc._backend import check_same_device, namespace
 from csc._memory import check_memory
-from csc._progress import watched
+from csc._progress import progress_callback
 from csc._repr_html import card
 from csc._typing import Array, ArrayLike, Codes, Mode, Solver, Stride
 from csc._validation import check_count, check_floats, check_instance, check_number
@@ -203,7 +203,7 @@ def _solve(problem, solver, limits, init=None, callback=None, *, verbose=False):
     if problem.on_host:  # CuPy itself says when a device is full
         check_memory(what, _bytes(problem, solver), "solve fewer signals at a time, or crop them")
     z = start(problem, solver) if init is None else _checked_start(problem, init)
-    with watched(callback, max_iter, verbose=verbose) as look:
+    with progress_callback(callback, max_iter, verbose=verbose) as look:
         z, n_iter, history, status = iterate(problem, solver, z, limits, look)
     objective, gap = history[-1][1:3] if history else problem.certificate(z)
     return Solution(z, objective, gap, status, n_iter, history, problem)

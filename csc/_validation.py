@@ -1,40 +1,156 @@
-"""Checks on what users pass: every error names the argument, what came, and what mends it."""
+"""Checks of what users pass: each error names the argument, what came, and how to fix it."""
 
 import numbers
+from os import PathLike
 
 import numpy as np
 
-from csc._arrays import check_mask, check_real
-from csc._backend import check_same_device, namespace
+from csc._backend import as_native, check_same_device, namespace
 
-MASK = "pass a mask where values are missing, or clean it"
-CLEAN = "find out where such values come from; numpy.nan_to_num replaces them"
+FLOATS = (np.float32, np.float64)
+UNSIGNED_HINT = "skimage.util.img_as_float32({}), which also scales pixels to 0...1"
+CONVERSION_HINTS = {  # by ``dtype.kind``
+    "u": UNSIGNED_HINT,
+    "i": "{}.astype('float64')",
+    "b": "{}.astype('float64')",
+    "f": "{}.astype('float64')",
+    "e": "{}.astype('float32')",
+    "c": "numpy.stack([{0}.real, {0}.imag], axis=1) for two channels, or abs({0})",
+    "O": "numpy.array({}.tolist(), dtype='float64')",
+}
+MASK_HINT = "pass a mask where values are missing, or clean it"
+CLEAN_HINT = "find out where such values come from; numpy.nan_to_num replaces them"
 
 
-def check_floats(name, a, *, values=True, mend=CLEAN):
+def check_array(name, a):
+    """Return ``a`` as a plain NumPy or CuPy array of native byte order, or raise TypeError.
+
+    Arrays that support DLPack share their memory. A masked array must have no masked entry:
+    functions that take a mask call `split_masked` first.
+    """
+    a = as_native(a)
+    if isinstance(a, np.ma.MaskedArray):
+        n = int(np.ma.getmaskarray(a).sum())
+        if n:
+            raise TypeError(
+                f"{name} is a masked array with {n} masked entries, which cannot be left out "
+                f"here; choose values for them with {name}.filled(...)"
+            )
+        return np.ma.getdata(a)
+    if isinstance(a, np.ndarray) or namespace(a) is not np:
+        return a
+    raise TypeError(f"{name} must be an array, got {type(a).__name__}; {_conversion_hint(name, a)}")
+
+
+def _conversion_hint(name, a):
+    """How to convert ``a`` to an array, as a hint for an error message."""
+    ways = {
+        "__dask_graph__": f"use {name}.compute(), or a function of csc.distributed",
+        "pixels": f"use {name}.pixels",
+        "dense": f"use {name}.dense()",
+        "toarray": f"use {name}.toarray()",
+        "to_numpy": f"use {name}.to_numpy()",
+        "__dlpack__": f"use numpy.from_dlpack({name})",
+    }
+    for attribute, way in ways.items():
+        if hasattr(a, attribute):
+            return way
+    if isinstance(a, str | PathLike):
+        return "read the file first, for example with csc.images.load_folder"
+    if hasattr(a, "dtype") and getattr(a, "shape", ()) != ():
+        return f"read it into memory with {name}[...]"
+    if isinstance(a, list | tuple) and any(hasattr(item, "dtype") for item in a):
+        return f"use numpy.stack({name})"
+    return f"use numpy.array({name}, dtype='float64')"
+
+
+def check_real(name, a):
+    """Return a plain float32 or float64 array (see `check_array`), or raise TypeError."""
+    a = check_array(name, a)
+    if a.dtype not in FLOATS:
+        kind = "e" if a.dtype == "float16" else a.dtype.kind
+        way = CONVERSION_HINTS.get(kind, "numpy.array({}, dtype='float64')").format(name)
+        raise TypeError(f"{name} must be float32 or float64, got {a.dtype}; use {way}")
+    return a
+
+
+def check_codes(name, z):
+    """Return codes of any real dtype, where only zero and non-zero codes matter."""
+    z = check_array(name, z)
+    if z.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must be real numbers, got {z.dtype}; use {name}.real or abs")
+    return z
+
+
+def split_masked(x, mask, name="x"):
+    """Split a masked array into its data and its mask combined with ``mask``.
+
+    Any other ``x`` is returned unchanged with ``mask``.
+    """
+    if not isinstance(x, np.ma.MaskedArray):
+        return x, mask
+    data, seen = as_native(np.ma.getdata(x)), ~np.ma.getmaskarray(x)
+    if mask is not None:
+        seen = seen & (check_mask(mask, data, like=name) != 0)
+    elif seen.all():
+        return data, None
+    return data, seen
+
+
+def split_missing(x, mask, name="x"):
+    """Return signals and their mask: 0 at masked entries, at NaN, and where ``mask`` is 0."""
+    x, mask = split_masked(as_native(x), mask, name)
+    x = check_real(name, x)
+    xp = namespace(x)
+    if x.size and bool(xp.isnan(x.min())):  # min avoids a temporary array
+        seen = ~xp.isnan(x)
+        mask = seen if mask is None else seen & (check_mask(mask, x, like=name) != 0)
+    return x, mask
+
+
+def check_mask(mask, x, name="mask", like="x"):
+    """Return a mask, an array or nested lists of 0 and 1, broadcast to ``x``."""
+    if isinstance(mask, list | tuple | bool | int):
+        mask = namespace(x).asarray(mask)
+    mask = check_array(name, mask)
+    xp = check_same_device(**{like: x, name: mask})
+    if mask.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold 0 (missing) and 1 (observed), got {mask.dtype}")
+    values = xp.unique(mask)
+    if not xp.isin(values, xp.asarray([0, 1])).all():
+        raise ValueError(f"{name} must hold only 0 (missing) and 1 (observed), got {values[:5]}")
+    try:
+        return xp.broadcast_to(mask, x.shape)
+    except ValueError:
+        raise ValueError(
+            f"{name} of shape {mask.shape} does not broadcast to {like} {x.shape}"
+        ) from None
+
+
+def check_floats(name, a, *, values=True, hint=CLEAN_HINT):
     """Return ``a`` if it is a non-empty float32 or float64 array without NaN or inf.
 
-    What comes back is a plain NumPy or CuPy array (see `check_array`).
-    ``values=False`` does not look at values: of arrays on a device, that would wait for it.
-    ``mend`` says what to do about NaN and inf.
+    The result is a plain NumPy or CuPy array (see `check_array`). ``values=False`` skips the
+    check of the values, which would synchronise with a GPU. ``hint`` says what to do about NaN and
+    inf.
     """
     a = check_real(name, a)
     if 0 in a.shape:
         raise ValueError(f"{name} is empty: shape {a.shape}")
     xp = namespace(a)
-    if values and not np.isfinite(_range(a)).all():  # no array of the size of a is made
+    if values and not np.isfinite(_range(a)).all():  # no temporary array of the size of a
         what = "NaN" if xp.isnan(a).any() else "inf"
-        raise ValueError(f"{name} holds {what}; {mend}")
+        raise ValueError(f"{name} holds {what}; {hint}")
     return a
 
 
 def _range(a):
-    """Least and greatest value; NaN if there is one."""
+    """Minimum and maximum; NaN if there is one."""
     return float(a.min()), float(a.max())
 
 
 def check_scale(name, a):
-    """Refuse values whose squares and sums would leave the range of their precision."""
+    """Raise ValueError for values whose squares would overflow or underflow."""
     low, high = _range(a)
     top = max(-low, high)
     low, high = (1e-15, 1e15) if a.dtype == "float32" else (1e-140, 1e140)
@@ -45,7 +161,7 @@ def check_scale(name, a):
 
 
 def check_atoms(atoms, name="atoms"):
-    """Return atoms ``(K, C, *s)`` as a native array, or say what is wrong with them."""
+    """Return atoms ``(K, C, *s)`` as a plain array, or raise."""
     atoms = check_floats(name, atoms)
     if not 3 <= atoms.ndim <= 5:
         raise ValueError(
@@ -58,22 +174,22 @@ def check_atoms(atoms, name="atoms"):
 
 
 def check_signals(x, atom_shape, name="x", *, fit=True, values=True):
-    """Return signals ``(N, C, *S)`` that suit atoms of shape ``(C, *s)``, or say why not.
+    """Return signals ``(N, C, *S)`` that match atoms of shape ``(C, *s)``, or raise.
 
-    ``fit`` asks that the atoms lie wholly inside the signal (mode "full"); ``values`` as in
+    ``fit`` requires signals at least as large as the atoms (mode "full"); ``values`` as in
     `check_floats`.
     """
-    x = check_floats(name, x, values=values, mend=MASK)
+    x = check_floats(name, x, values=values, hint=MASK_HINT)
     channels, extents = atom_shape[0], tuple(atom_shape[1:])
     ndim = 2 + len(extents)
     if x.ndim != ndim:
-        mend = {
+        hint = {
             ndim - 1: f"for one signal use {name}[None], for single-channel ones {name}[:, None]",
             ndim - 2: f"for one single-channel signal use {name}[None, None]",
             ndim + 1: "if atoms are (K, h, w), of one channel, index them as atoms[:, None]",
         }.get(x.ndim, f"reshape {name}")
         raise ValueError(
-            f"{name} must be (N, C, *S) with {ndim - 2} spatial axes, got shape {x.shape}; {mend}"
+            f"{name} must be (N, C, *S) with {ndim - 2} spatial axes, got shape {x.shape}; {hint}"
         )
     if x.shape[1] != channels:
         raise ValueError(
@@ -89,7 +205,7 @@ def check_signals(x, atom_shape, name="x", *, fit=True, values=True):
 
 
 def _channels_last(name, x, channels=None):
-    """What to do if the last axis looks like the channels."""
+    """Hint for signals whose last axis looks like the channels; else empty."""
     last = x.shape[-1]
     if last == channels or (channels is None and last in (3, 4) and last < x.shape[1]):
         return f"; if the channels are its last axis, pass numpy.moveaxis({name}, -1, 1)"
@@ -97,7 +213,7 @@ def _channels_last(name, x, channels=None):
 
 
 def check_like_atoms(name, a, atoms):
-    """Refuse what is of another precision than the atoms, or elsewhere."""
+    """Raise TypeError if ``a`` differs from the atoms in dtype or device."""
     check_same_device(**{name: a, "atoms": atoms})
     if a.dtype != atoms.dtype:
         raise TypeError(
@@ -107,7 +223,7 @@ def check_like_atoms(name, a, atoms):
 
 
 def check_weights(weights, x, code_shape):
-    """Refuse weights of a penalty that are not with ``x`` or do not broadcast to the codes."""
+    """Raise if weights of a penalty are on another device or do not broadcast to the codes."""
     check_same_device(x=x, weights=weights)
     try:
         fits = np.broadcast_shapes(weights.shape, code_shape) == code_shape
@@ -116,12 +232,15 @@ def check_weights(weights, x, code_shape):
     if not fits:
         raise ValueError(
             f"penalty weights of shape {weights.shape} do not broadcast to codes "
-            f"(N, K, *V) = {code_shape}; one weight an atom is (K, 1, ...)"
+            f"(N, K, *V) = {code_shape}; one weight per atom has shape (K, 1, ...)"
         )
 
 
 def check_instance(name, value, verb, example):
-    """Refuse what is a class, or lacks the method of its kind, the first word of ``name``."""
+    """Raise TypeError for a class, or an object without the method ``verb``.
+
+    The first word of ``name`` names the kind of object in the message.
+    """
     if isinstance(value, type) or not hasattr(value, verb):
         kind = name.split()[0]
         raise TypeError(f"{name} must be a {kind} such as {example}, got {value!r}")
@@ -154,10 +273,10 @@ def check_choice(name, value, choices):
 
 
 def fill_missing(x, mask):
-    """Signals with zeros where nothing was observed, and the mask; refuse one that does not fit."""
+    """Return signals with zeros at missing samples, and their mask."""
     x = check_real("x", x)
     xp, mask = namespace(x), check_mask(mask, x)
     if not mask.any():
         raise ValueError("nothing was observed: everywhere mask is 0 or x is NaN")
     seen = xp.where(mask != 0, x, x.dtype.type(0))
-    return check_floats("x", seen, mend="set the mask to 0 there, or clean it"), mask
+    return check_floats("x", seen, hint="set the mask to 0 there, or clean it"), mask

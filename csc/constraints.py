@@ -5,10 +5,9 @@ from functools import reduce
 
 import numpy as np
 
-from csc._arrays import check_real
 from csc._backend import namespace
 from csc._typing import Array
-from csc._validation import check_count, check_number
+from csc._validation import check_count, check_number, check_real
 
 BISECTIONS = 60  # of the multiplier of an ellipsoid: more than float64 can tell apart
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from csc.datasets import sparse_cascade
+from csc.datasets import make_multilayer_dictionary
 
 
 def noisy(x, snr, rng):
@@ -25,4 +25,4 @@ def matrices(*sizes):
     """Dense layers with Gaussian columns of unit norm: D_i is ``sizes[i - 1] x sizes[i]``."""
     shapes = zip(sizes[1:], sizes, (sizes[0], *[1] * len(sizes)), strict=False)
     shapes = [(k, 1 if i == 0 else c, s) for i, (k, c, s) in enumerate(shapes)]
-    return sparse_cascade(shapes, rng=0)
+    return make_multilayer_dictionary(shapes, rng=0)

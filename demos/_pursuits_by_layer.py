@@ -6,7 +6,7 @@ from time import perf_counter
 import numpy as np
 
 import csc
-from csc.datasets import sparse_cascade, sparse_signals
+from csc.datasets import make_multilayer_dictionary, make_sparse_signals
 from demos._pursuits import dB, errors, noisy
 
 EXTENT, CODES = 80, 4  # samples of a signal, and its deepest codes
@@ -79,12 +79,12 @@ def tuned(method, own, D, drawn, units):
 
 def by_layer(snrs, trials, rng):
     """Errors of both layers by each method at each ratio of signal to noise."""
-    D = sparse_cascade([(8, 1, 24), (10, 8, 4)], 3, rng=1)
+    D = make_multilayer_dictionary([(8, 1, 24), (10, 8, 4)], 3, rng=1)
     rows = []
     for snr in snrs:
         drawn = []
         for n in (max(2, trials // 5), trials):
-            x, codes, _ = sparse_signals(D, CODES, (EXTENT,), n, rng=rng)
+            x, codes, _ = make_sparse_signals(D, CODES, (EXTENT,), n, rng=rng)
             y, sigma = noisy(x, snr, rng)
             drawn.append((y, codes))
         tops = [abs(drawn[0][1][0]).max() / 4] * 2  # thresholds: an eighth of a code and up

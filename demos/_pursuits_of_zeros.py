@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 import csc
-from csc.datasets import cosparse_signals, sparse_signals
+from csc.datasets import make_cosparse_signals, make_sparse_signals
 from demos._pursuits import dB, errors, matrices, noisy
 
 FRACTIONS = (1.0, 0.1, 0.01)
@@ -15,7 +15,7 @@ CASES = ("l + 1", 25), (11, 25)  # codes, SNR in dB
 def convergence(steps, rng):
     """Objective above its minimum against steps and seconds."""
     D = matrices(50, 70, 60)
-    x, _ = noisy(sparse_signals(D, 8, (50,), amplitudes=(0.2, 1.0), rng=rng).x, 20, rng)
+    x, _ = noisy(make_sparse_signals(D, 8, (50,), amplitudes=(0.2, 1.0), rng=rng).x, 20, rng)
     problem = csc.MultiLayerProblem(x, D, [csc.L1(0.05)] * 2)
     best = csc.solve(problem, tol=1e-12)
     runs = {f"ML-ISTA {f:g}": csc.solvers.MLISTA(f) for f in FRACTIONS}
@@ -77,7 +77,9 @@ def zeros_of_the_mid_layer(cosparsities, trials, rng):
     for n_nonzero, snr in CASES:
         for zeros in cosparsities:
             count = zeros + 1 if n_nonzero == "l + 1" else n_nonzero
-            clean, (_, truth), (masks,) = cosparse_signals(D, count, zeros, (50,), trials, rng=rng)
+            clean, (_, truth), (masks,) = make_cosparse_signals(
+                D, count, zeros, (50,), trials, rng=rng
+            )
             x, sigma = noisy(clean, snr, rng)
             found = dict.fromkeys(ESTIMATES)
             for n, name in ((0, "projection"), (zeros, "holistic")):

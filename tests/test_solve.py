@@ -208,7 +208,7 @@ X, D = np.ones((1, 1, 5)), csc.Dictionary(np.ones((2, 1, 3)))
         (lambda: csc.Problem(X, D, 0.3), TypeError, "penalty must be a penalty such as"),
         (lambda: csc.Problem(X * 1e200, D, csc.L1(1.0)), ValueError, "cannot square; rescale x"),
         (lambda: csc.Problem(X * 1e-200, D, csc.L1(1.0)), ValueError, "cannot square; rescale x"),
-        (lambda: csc.Problem(X, D, csc.L1(1.0, np.ones(2))), ValueError, "one weight an atom"),
+        (lambda: csc.Problem(X, D, csc.L1(1.0, np.ones(2))), ValueError, "one weight per atom"),
         (
             lambda: csc.solve(csc.Problem(X, D, csc.L1(1.0)), csc.solvers.FISTA),
             TypeError,

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from csc._arrays import check_mask, check_real, split_missing
 from csc._backend import namespace, to_device
 from csc._typing import Array
+from csc._validation import check_mask, check_real, split_missing
 from csc.certificates._free_codes import dual_beyond_free_codes
 
 BLOCK = 2**17  # codes certified at once: as float64 they stay in the second-level cache

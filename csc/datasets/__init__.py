@@ -1,12 +1,17 @@
 """Synthetic data: exact multi-layer sparse signals to test pursuits and learners with.
 
-Here: `sparse_cascade`, `sparse_signals`, `cosparse_signals`. Photographs are in `csc.images`.
+Here: `make_multilayer_dictionary`, `make_sparse_signals`, `make_cosparse_signals`. Photographs are in `csc.images`.
 
 May import: `csc.operators`, and the modules of `csc` whose names begin with ``_``.
 
 A new generator: a function with ``rng=`` that returns the data and the truth behind them.
 """
 
-from csc.datasets._synthetic import Sample, cosparse_signals, sparse_cascade, sparse_signals
+from csc.datasets._synthetic import (
+    Sample,
+    make_cosparse_signals,
+    make_multilayer_dictionary,
+    make_sparse_signals,
+)
 
-__all__ = ["Sample", "cosparse_signals", "sparse_cascade", "sparse_signals"]
+__all__ = ["Sample", "make_cosparse_signals", "make_multilayer_dictionary", "make_sparse_signals"]

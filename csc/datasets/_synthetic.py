@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from csc._arrays import FLOATS
 from csc._typing import DTypeLike, Extents, Mode, Rng, Stride
-from csc._validation import check_count, check_number
+from csc._validation import FLOATS, check_count, check_number
 from csc.operators import Dictionary, MultiLayerDictionary
 
 DRAWS = 100  # of supports and cosupports, before a request is given up
@@ -29,8 +28,8 @@ class Sample(NamedTuple):
     Examples
     --------
     >>> import csc
-    >>> D = csc.datasets.sparse_cascade([(4, 1, 5), (6, 4, 3)], 2, rng=0)
-    >>> sample = csc.datasets.sparse_signals(D, 3, (30,), n=2, rng=0)
+    >>> D = csc.datasets.make_multilayer_dictionary([(4, 1, 5), (6, 4, 3)], 2, rng=0)
+    >>> sample = csc.datasets.make_sparse_signals(D, 3, (30,), n=2, rng=0)
     >>> sample.x.shape, [codes.shape for codes in sample.codes]
     ((2, 1, 30), [(2, 4, 26), (2, 6, 24)])
     """
@@ -44,7 +43,7 @@ class Sample(NamedTuple):
         return f"Sample(x {self.x.shape}, {codes} codes non-zero)"
 
 
-def sparse_cascade(
+def make_multilayer_dictionary(
     shapes: Sequence[Extents],
     n_nonzero: int | Sequence[int] | None = None,
     *,
@@ -87,7 +86,7 @@ def sparse_cascade(
     Examples
     --------
     >>> import csc
-    >>> D = csc.datasets.sparse_cascade([(4, 1, 5), (6, 4, 3)], 2, rng=0)
+    >>> D = csc.datasets.make_multilayer_dictionary([(4, 1, 5), (6, 4, 3)], 2, rng=0)
     >>> (D.layers[1].atoms != 0).sum(axis=(1, 2))
     array([2, 2, 2, 2, 2, 2])
     """
@@ -110,7 +109,7 @@ def sparse_cascade(
     return MultiLayerDictionary(layers)
 
 
-def sparse_signals(
+def make_sparse_signals(
     dictionary: MultiLayerDictionary,
     n_nonzero: int,
     extents: Extents,
@@ -150,8 +149,8 @@ def sparse_signals(
     Examples
     --------
     >>> import csc
-    >>> D = csc.datasets.sparse_cascade([(4, 1, 5), (6, 4, 3)], 2, rng=0)
-    >>> sample = csc.datasets.sparse_signals(D, 3, (20,), rng=0)
+    >>> D = csc.datasets.make_multilayer_dictionary([(4, 1, 5), (6, 4, 3)], 2, rng=0)
+    >>> sample = csc.datasets.make_sparse_signals(D, 3, (20,), rng=0)
     >>> sample.x.shape, [int((g != 0).sum()) for g in sample.codes]
     ((1, 1, 20), [6, 3])
     """
@@ -166,7 +165,7 @@ def sparse_signals(
     return _sample(dictionary, z.reshape(shape).astype(dictionary.dtype), extents, ())
 
 
-def cosparse_signals(
+def make_cosparse_signals(
     dictionary: MultiLayerDictionary,
     n_nonzero: int,
     cosparsity: int | Sequence[int],
@@ -214,15 +213,15 @@ def cosparse_signals(
     Examples
     --------
     >>> import numpy as np, csc
-    >>> D = csc.datasets.sparse_cascade([(8, 1, 6), (6, 8, 1)], rng=0)  # dense layers
-    >>> x, (g1, g2), (zeros,) = csc.datasets.cosparse_signals(D, 4, 3, (6,), rng=0)
+    >>> D = csc.datasets.make_multilayer_dictionary([(8, 1, 6), (6, 8, 1)], rng=0)  # dense layers
+    >>> x, (g1, g2), (zeros,) = csc.datasets.make_cosparse_signals(D, 4, 3, (6,), rng=0)
     >>> int((g2 != 0).sum()), int(zeros.sum()), bool(abs(g1[zeros]).max() < 1e-12)
     (4, 3, True)
     """
     extents, shape = _shapes(dictionary, n_nonzero, extents, n)
     counts = _one_a_layer("cosparsity", cosparsity, len(dictionary) - 1)
     if not counts:
-        raise ValueError("dictionary has one layer and no mid layer; take sparse_signals")
+        raise ValueError("dictionary has one layer and no mid layer; take make_sparse_signals")
     for count in counts:
         check_count("cosparsity", count, low=0)
     if sum(counts) >= n_nonzero:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from csc._memory import check_memory
-from csc._progress import watched
+from csc._progress import progress_callback
 from csc._typing import ArrayLike, Extents, Mode, Stride
 from csc._validation import check_number, check_signals
 from csc.certificates import dual_of
@@ -157,7 +157,7 @@ def sparse_code(  # noqa: PLR0913  as csc.sparse_code
     if isinstance(lmbda, Relative):
         lmbda = lmbda.fraction * _strongest(grid, inner, positive)
     model = _work.Model(inner, L1(lmbda, positive=positive), tol)
-    with watched(lambda _: None, ROUNDS, verbose=verbose) as tell:
+    with progress_callback(lambda _: None, ROUNDS, verbose=verbose) as tell:
         return _rounds(grid, model, tell)
 
 

@@ -6,11 +6,10 @@ from math import prod
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from csc._arrays import split_masked
 from csc._typing import Array, ArrayLike, Extents, Rng, Stride
-from csc._validation import check_count, check_floats
+from csc._validation import check_count, check_floats, split_masked
 
-MASK = "numpy.ma.masked_invalid({}) leaves out the patches that touch it"
+MASK_HINT = "numpy.ma.masked_invalid({}) leaves out the patches that touch it"
 
 
 def extract_patches(
@@ -270,7 +269,7 @@ def _check_image(name, image, shape, border):
     image, seen = split_masked(image, None, name)
     if seen is not None:
         image = np.where(seen, image, image.dtype.type(0))  # what is masked may be NaN
-    image = check_floats(name, image, mend=MASK.format(name))
+    image = check_floats(name, image, hint=MASK_HINT.format(name))
     d = len(shape)
     if image.ndim not in (d, d + 1):
         raise ValueError(
@@ -280,12 +279,12 @@ def _check_image(name, image, shape, border):
     if image.ndim == d:
         image, seen = image[None], None if seen is None else seen[None]
     if not _fits(shape, border, image.shape[1:]):
-        mend = "use smaller patches or leave that image out"
+        hint = "use smaller patches or leave that image out"
         if _fits(shape, border, image.shape[:-1]):  # (H, W, C)
-            mend = f"channels come first: numpy.moveaxis({name}, -1, 0)"
+            hint = f"channels come first: numpy.moveaxis({name}, -1, 0)"
         raise ValueError(
             f"shape {shape} with a border of {border} is larger than {name} of extents "
-            f"{image.shape[1:]}; {mend}"
+            f"{image.shape[1:]}; {hint}"
         )
     return image, seen
 

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from csc._progress import counted
+from csc._progress import progress_iter
 from csc._repr_html import WIDTH, card
 from csc._typing import Array, File, Rng
 from csc._validation import check_choice, check_count
@@ -211,7 +211,7 @@ def load_folder(
     ('dots.pgm', (2, 3), 97.0)
     """
     reader = _Reader(colour, longest, on_error)
-    files = counted(picture_files(path, recursive=recursive), "picture", verbose=verbose)
+    files = progress_iter(picture_files(path, recursive=recursive), "picture", verbose=verbose)
     photographs = []
     for file in files:
         photograph = reader.photograph(file, folder_of(path))
@@ -303,10 +303,10 @@ def picture_files(path, *, recursive=False):
         file for file in path.glob("**/*" if recursive else "*") if _is_picture(file, path)
     )
     if not files:
-        mend = "" if recursive else ", or pass recursive=True for its subfolders"
+        hint = "" if recursive else ", or pass recursive=True for its subfolders"
         raise ValueError(
             f"path {str(path)!r} holds no picture; put files ending in "
-            f"{', '.join(SUFFIXES)} directly into it{mend}"
+            f"{', '.join(SUFFIXES)} directly into it{hint}"
         )
     return files
 

@@ -288,12 +288,12 @@ def _checked(name, image, ndim):
     """The image, and the axes of its pixels, from the end; say what looks like other axes."""
     if np.ma.is_masked(image):
         raise TypeError(f"{name} is a masked array with masked entries; {FILL}")
-    image = check_floats(name, image, mend=FILL)
+    image = check_floats(name, image, hint=FILL)
     if ndim is not None and check_count("ndim", ndim) > 3:
         raise ValueError(f"ndim must be 1, 2 or 3, got {ndim}")
     if image.ndim < (ndim or 2):
-        mend = "for a series (..., T) pass ndim=1" if ndim is None else f"ndim is {ndim}"
-        raise ValueError(f"{name} must be (..., H, W), got shape {image.shape}; {mend}")
+        hint = "for a series (..., T) pass ndim=1" if ndim is None else f"ndim is {ndim}"
+        raise ValueError(f"{name} must be (..., H, W), got shape {image.shape}; {hint}")
     if ndim is None and image.ndim > 2:  # a stack
         _check_stack(name, image.shape)
     return image, tuple(range(-(ndim or 2), 0))

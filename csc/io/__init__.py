@@ -9,6 +9,6 @@ A new class to save: an entry in ``_schema.py`` that says what its arrays must b
 """
 
 from csc.io._archive import StoredArray, all_stored, read, stored
-from csc.io._save import PART, load, save, write_beside
+from csc.io._save import PARTIAL_SUFFIX, load, save, write_partial_file
 
 __all__ = ["load", "save"]

@@ -17,7 +17,7 @@ from csc.io._schema import check_arrays, check_index
 
 FORMAT = 1
 HEADER = "csc"
-PART = ".part"  # end of the name of a file that is being written
+PARTIAL_SUFFIX = ".part"  # end of the name of a file that is being written
 PLAIN = (bool, int, float, str, type(None))
 # Only these are ever rebuilt from a file.
 HOMES = {
@@ -87,7 +87,7 @@ def save(path: File, model: Any) -> None:
             "model must be a dictionary, a learner, a penalty or a constraint, got "
             f"{type(model).__name__}; save arrays with numpy.savez"
         )
-    new = write_beside(path, model)
+    new = write_partial_file(path, model)
     try:
         os.replace(new, path)
     except BaseException:
@@ -95,7 +95,7 @@ def save(path: File, model: Any) -> None:
         raise
 
 
-def write_beside(path, model):
+def write_partial_file(path, model):
     """Write a model to a new file beside ``path``, to be renamed to it; its name.
 
     The name is that of ``path``, eight letters and ``.part``.
@@ -103,7 +103,7 @@ def write_beside(path, model):
     arrays, path = {}, Path(path)
     header = {"format": FORMAT, "model": _encode(model, "model", arrays)}
     check_arrays(header["model"], {n: StoredArray(n, a.shape, a.dtype) for n, a in arrays.items()})
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=PART)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=PARTIAL_SUFFIX)
     try:
         with os.fdopen(handle, "wb") as file:
             np.savez(file, **{HEADER: np.array(json.dumps(header))}, **arrays)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from csc._typing import File
-from csc.io import PART, load, write_beside
+from csc.io import PARTIAL_SUFFIX, load, write_partial_file
 
 BEFORE = ".before"
 
@@ -20,9 +20,9 @@ def write_checkpoint(path, learner):
     killed left half-written is cleared away.
     """
     path = Path(path)
-    for left in path.parent.glob(f"{escape(path.name)}{'?' * 8}{PART}"):
+    for left in path.parent.glob(f"{escape(path.name)}{'?' * 8}{PARTIAL_SUFFIX}"):
         left.unlink(missing_ok=True)
-    new = write_beside(path, learner)
+    new = write_partial_file(path, learner)
     if path.exists():
         _copy(path, f"{path}{BEFORE}")
     os.replace(new, path)
@@ -30,7 +30,7 @@ def write_checkpoint(path, learner):
 
 def _copy(path, copy):
     """A second name for a file that will be replaced, not changed."""
-    spare = Path(f"{copy}{PART}")
+    spare = Path(f"{copy}{PARTIAL_SUFFIX}")
     spare.unlink(missing_ok=True)
     try:
         os.link(path, spare)

@@ -7,10 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from csc._arrays import check_array, check_mask, check_real, split_masked
 from csc._backend import as_native, check_same_device, namespace
 from csc._typing import Array, Extents
-from csc._validation import MASK, check_floats, check_signals
+from csc._validation import (
+    MASK_HINT,
+    check_array,
+    check_floats,
+    check_mask,
+    check_real,
+    check_signals,
+    split_masked,
+)
 from csc.learning._batch import Batch
 from csc.learning._encode import Group, code, resolve_lmbda
 from csc.learning._init import candidates
@@ -313,4 +320,4 @@ def floats_of(name, x):
             if missing.all():
                 raise ValueError(f"{name} holds nothing but NaN; there is nothing to learn from")
             x = xp.where(missing, x.dtype.type(0), x)
-    return check_floats(name, x, mend=MASK)
+    return check_floats(name, x, hint=MASK_HINT)

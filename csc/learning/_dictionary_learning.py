@@ -10,7 +10,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from csc._backend import check_same_device, namespace, to_host
-from csc._progress import counted
+from csc._progress import progress_iter
 from csc._solve import solve_quietly
 from csc._typing import Array, AtomSet, Codes, Extents, File, Mode, Penalty, SignalsLike, Stride
 from csc._validation import check_atoms, check_count, check_instance, check_number
@@ -236,7 +236,7 @@ class DictionaryLearning(Learner):
         groups = signals.take(np.arange(len(signals))).groups
         solutions = [
             solve_quietly(Problem(x, D, self.penalty_, seen), tol=self.coding_tol)
-            for x, seen in counted(groups, "group", verbose=self.verbose)
+            for x, seen in progress_iter(groups, "group", verbose=self.verbose)
         ]
         if sum(len(solution.problem.x) for solution in solutions) < len(signals):
             raise ValueError("X holds signals of which nothing was observed; drop them")

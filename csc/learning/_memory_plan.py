@@ -57,8 +57,8 @@ class MemoryPlan:
 
     def check(self):
         """Raise MemoryError if there is no room."""
-        mend = "take fewer or smaller atoms, a crop, or a smaller batch_size"
-        check_memory(f"this fit ({self!r})", self.total, mend, self.available)
+        hint = "take fewer or smaller atoms, a crop, or a smaller batch_size"
+        check_memory(f"this fit ({self!r})", self.total, hint, self.available)
 
 
 def plan_of(learner, lags, signals, dense):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from csc._backend import given, kernels, namespace, to_host, volume
+from csc._backend import as_5d, as_kernel_input, kernels, namespace, to_host
 from csc._repr_html import AtomsReprMixin
 from csc._typing import Array, ArrayLike, Extents, Mode, Stride
 from csc._validation import check_atoms, check_floats, check_like_atoms, check_signals
@@ -194,8 +194,10 @@ class Dictionary(AtomsReprMixin):
         xp, blocks = namespace(z, self.atoms), []
         for which, atoms in self.parts:
             blocks.append(xp.empty((n, channels, *padded), z.dtype))
-            to = volume(blocks[-1])
-            kernels(z).synthesize(given(z[:, which]), given(atoms), self._steps, to)
+            to = as_5d(blocks[-1])
+            kernels(z).synthesize(
+                as_kernel_input(z[:, which]), as_kernel_input(atoms), self._steps, to
+            )
         return self.geometry.unpad(reduce(add, blocks), extents)
 
     def adjoint(self, x: Array) -> Array:
@@ -221,10 +223,10 @@ class Dictionary(AtomsReprMixin):
         if self._transforms(extents, padded.shape[2:]):
             spectra = self._spectra(padded.shape[2:])
             return fourier.correlate(padded, spectra, self.geometry.stride, extents)
-        xp, padded, blocks = namespace(x, self.atoms), given(padded), []
+        xp, padded, blocks = namespace(x, self.atoms), as_kernel_input(padded), []
         for _, atoms in self.parts:
             blocks.append(xp.empty((n, len(atoms), *extents), x.dtype))
-            kernels(x).correlate(padded, given(atoms), self._steps, volume(blocks[-1]))
+            kernels(x).correlate(padded, as_kernel_input(atoms), self._steps, as_5d(blocks[-1]))
         return blocks[0] if len(blocks) == 1 else xp.concatenate(blocks, axis=1)
 
     def lanes(self, a: Array, signal_extents: Extents) -> Lanes | None:
@@ -245,8 +247,8 @@ class Dictionary(AtomsReprMixin):
         xp = namespace(z)
         out, atoms = xp.empty(z.shape, z.dtype), self.atoms * xp.asarray(step, dtype=self.dtype)
         restart_score = kernels(r, z).proximal_step(
-            given(self.pad(r)), given(atoms), self._steps,
-            (given(z), given(z_old), momentum), prox, volume(out),
+            as_kernel_input(self.pad(r)), as_kernel_input(atoms), self._steps,
+            (as_kernel_input(z), as_kernel_input(z_old), momentum), prox, as_5d(out),
         )  # fmt: skip
         return out, restart_score
 
@@ -275,11 +277,11 @@ class Dictionary(AtomsReprMixin):
         if self._transforms(z.shape[2:], padded.shape[2:], for_atoms=True):
             g = fourier.correlate_atoms(padded, z, self.geometry.stride, self.extents)
             return self._stacked([g[own] for own in self._owns])
-        xp, padded, blocks = namespace(r, z, self.atoms), given(padded), []
+        xp, padded, blocks = namespace(r, z, self.atoms), as_kernel_input(padded), []
         for which, atoms in self.parts:
             blocks.append(xp.empty(atoms.shape, r.dtype))
-            to = volume(blocks[-1])
-            kernels(r).correlate_atoms(padded, given(z[:, which]), self._steps, to)
+            to = as_5d(blocks[-1])
+            kernels(r).correlate_atoms(padded, as_kernel_input(z[:, which]), self._steps, to)
         return self._stacked(blocks)
 
     @property

@@ -248,7 +248,7 @@ class MultiLayerDictionary(AtomsReprMixin):
 
     def check_signals(self, name: str, x: Array) -> Array:
         """Return signals that the layers can explain, or say why they cannot."""
-        x = check_floats(name, x, mend="clean it: problems of several layers know no masks")
+        x = check_floats(name, x, hint="clean it: problems of several layers know no masks")
         x = self.layers[0].check_signals(name, x, values=False)
         self.extents(x.shape[2:])
         return x

@@ -10,11 +10,10 @@ from math import inf, prod
 
 import numpy as np
 
-from csc._arrays import check_real
 from csc._backend import namespace, to_host
 from csc._repr_html import PenaltyReprMixin
 from csc._typing import Array, Extents
-from csc._validation import check_count, check_number, check_weights
+from csc._validation import check_count, check_number, check_real, check_weights
 from csc.penalties._lmbda import Lmbda, check_lmbda
 
 

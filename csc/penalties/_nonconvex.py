@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from csc._arrays import check_real
 from csc._backend import namespace
 from csc._repr_html import PenaltyReprMixin
 from csc._typing import Array
-from csc._validation import check_number
+from csc._validation import check_number, check_real
 from csc.penalties._lmbda import Relative, check_lmbda
 
 

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from csc._arrays import check_real
 from csc._backend import namespace
 from csc._repr_html import card
 from csc._typing import Array, ArrayLike, Extents, Penalty
-from csc._validation import check_instance, check_scale
+from csc._validation import check_instance, check_real, check_scale
 from csc.operators import SIDE_BY_SIDE, MultiLayerDictionary, batch_last
 from csc.penalties import Relative, resolved
 from csc.problems._problem import Problem, check_penalty

@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from csc import certificates
-from csc._arrays import check_real, split_missing
 from csc._backend import kernels, namespace
 from csc._repr_html import card
 from csc._typing import Array, ArrayLike, Extents, Penalty
-from csc._validation import check_instance, check_scale, check_weights, fill_missing
+from csc._validation import (
+    check_instance,
+    check_real,
+    check_scale,
+    check_weights,
+    fill_missing,
+    split_missing,
+)
 from csc.certificates import lmbda_max_beyond, local_certificate, sparse_certificate
 from csc.operators import (
     CirculantGram,

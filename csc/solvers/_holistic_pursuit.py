@@ -72,8 +72,8 @@ class HolisticPursuit:
     Examples
     --------
     >>> import csc
-    >>> D = csc.datasets.sparse_cascade([(9, 1, 8), (6, 9, 1)], rng=0)  # dense layers
-    >>> x, codes, (zeros,) = csc.datasets.cosparse_signals(D, 3, 2, (8,), rng=4)
+    >>> D = csc.datasets.make_multilayer_dictionary([(9, 1, 8), (6, 9, 1)], rng=0)  # dense layers
+    >>> x, codes, (zeros,) = csc.datasets.make_cosparse_signals(D, 3, 2, (8,), rng=4)
     >>> problem = csc.MultiLayerProblem(x, D, [csc.L1(0.0), csc.L1(0.01)])
     >>> found = csc.solve(problem, csc.solvers.HolisticPursuit(2, debias=True))
     >>> bool(abs(found.codes[1] - codes[1]).max() < 1e-4), found.n_iter

@@ -51,8 +51,8 @@ class ProjectionPursuit:
     Examples
     --------
     >>> import csc
-    >>> D = csc.datasets.sparse_cascade([(4, 1, 5), (6, 4, 3)], 2, rng=0)
-    >>> sample = csc.datasets.sparse_signals(D, 1, (20,), rng=0)
+    >>> D = csc.datasets.make_multilayer_dictionary([(4, 1, 5), (6, 4, 3)], 2, rng=0)
+    >>> sample = csc.datasets.make_sparse_signals(D, 1, (20,), rng=0)
     >>> problem = csc.MultiLayerProblem(sample.x, D, [csc.L1(0.0), csc.L1(0.0)])
     >>> found = csc.solve(problem, csc.solvers.ProjectionPursuit([2, 1]))
     >>> bool(abs(found.codes[0] - sample.codes[0]).max() < 1e-12)

@@ -9,9 +9,8 @@ from math import prod, sqrt
 import numpy as np
 from scipy.ndimage import correlate, uniform_filter
 
-from csc._arrays import check_codes
 from csc._typing import Array, Extents, Stride
-from csc._validation import check_count
+from csc._validation import check_codes, check_count
 from csc.operators import Dictionary
 
 

@@ -11,9 +11,8 @@ from typing import Literal
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-from csc._arrays import check_real
 from csc._typing import Array, Extents
-from csc._validation import check_number
+from csc._validation import check_number, check_real
 from csc.theory._cases import Guarantee, Layer
 
 

@@ -505,8 +505,8 @@ def fit_planted(X, seed):
 # Of the seeds 0 to 4, 1 ends with one atom of six wrong from each of eight starts.
 @pytest.mark.parametrize("seed", [0, 2, 3])
 def test_planted_layers_are_learned(seed):
-    true = csc.datasets.sparse_cascade([(3, 1, 5, 5), (6, 3, 6, 6)], 3, rng=100 + seed)
-    X = csc.datasets.sparse_signals(true, 5, (40, 40), 32, rng=200 + seed).x
+    true = csc.datasets.make_multilayer_dictionary([(3, 1, 5, 5), (6, 3, 6, 6)], 3, rng=100 + seed)
+    X = csc.datasets.make_sparse_signals(true, 5, (40, 40), 32, rng=200 + seed).x
     planted = csc.solve(csc.Problem(X, true.effective(), csc.L1(0.2)), tol=1e-2).objective / 32
     starts = []
     for start in range(4):  # local minima are known by their objective

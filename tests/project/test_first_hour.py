@@ -184,13 +184,13 @@ def test_a_penalty_without_a_number_shows_its_words():
 
 def test_no_repr_prints_arrays(x, D):
     fields = csc.analysis.receptive_fields.analyse(D.atoms, rng=0)
-    cascade = csc.datasets.sparse_cascade([(4, 1, 5), (6, 4, 3)], 2, rng=0)
+    cascade = csc.datasets.make_multilayer_dictionary([(4, 1, 5), (6, 4, 3)], 2, rng=0)
     for one in [
         csc.Problem(x, D, csc.L1(1.0, weights=np.ones((5, 1, 1)))),
         fields.fit,
         fields.summary,
         csc.analysis.match_dictionaries(D, D),
-        csc.datasets.sparse_signals(cascade, 2, (20,), rng=0),
+        csc.datasets.make_sparse_signals(cascade, 2, (20,), rng=0),
         *csc.images.natural(["camera"]),
     ]:
         assert "array(" not in repr(one)

@@ -6,7 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import csc
-from csc.datasets._synthetic import cosparse_signals, sparse_cascade, sparse_signals
+from csc.datasets._synthetic import (
+    make_cosparse_signals,
+    make_multilayer_dictionary,
+    make_sparse_signals,
+)
 from csc.operators import _fft_conv as fourier
 from csc.solvers import _holistic_pursuit as holistic_pursuit
 from csc.theory import stripe_norm
@@ -37,7 +41,7 @@ def unpriced(x, D):
 )  # fmt: skip
 def test_projection_pursuit_is_its_transcription(n_layers, mode, stride, deepest, seed):
     rng = np.random.default_rng(seed)
-    D = sparse_cascade(SHAPES[:n_layers], 2, mode=mode, stride=stride, rng=rng)
+    D = make_multilayer_dictionary(SHAPES[:n_layers], 2, mode=mode, stride=stride, rng=rng)
     S = (24,) if mode == "circular" else (27,)
     x = rng.standard_normal((3, 1, *S))
     limits = [9, 7, deepest][-n_layers:]
@@ -51,8 +55,8 @@ def test_projection_pursuit_is_its_transcription(n_layers, mode, stride, deepest
 
 
 def test_projection_pursuit_keeps_every_limit_and_each_signal_its_own_pace(rng):
-    D = sparse_cascade(SHAPES[:2], 2, rng=0)
-    x = np.concatenate([sparse_signals(D, k, (30,), rng=rng).x for k in (1, 3, 12)])
+    D = make_multilayer_dictionary(SHAPES[:2], 2, rng=0)
+    x = np.concatenate([make_sparse_signals(D, k, (30,), rng=rng).x for k in (1, 3, 12)])
     x = np.concatenate([x, 0 * x[:1]])
     problem, limits = unpriced(x, D), (6, 5)
     together = csc.solve(problem, csc.solvers.ProjectionPursuit(limits))
@@ -72,8 +76,8 @@ def test_projection_pursuit_keeps_every_limit_and_each_signal_its_own_pace(rng):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_projection_pursuit_finds_sparse_codes_again(dtype, rng):
-    D = sparse_cascade([(16, 1, 16), (16, 16, 3)], 2, dtype=dtype, rng=0)
-    sample = sparse_signals(D, 3, (80,), n=5, rng=rng)
+    D = make_multilayer_dictionary([(16, 1, 16), (16, 16, 3)], 2, dtype=dtype, rng=0)
+    sample = make_sparse_signals(D, 3, (80,), n=5, rng=rng)
     found = csc.solve(
         unpriced(sample.x, D), csc.solvers.ProjectionPursuit((None, None), n_nonzero=3)
     )
@@ -84,7 +88,7 @@ def test_projection_pursuit_finds_sparse_codes_again(dtype, rng):
 
 
 def test_projection_pursuit_stops_at_the_energy_and_the_count(rng):
-    D = sparse_cascade(SHAPES[:2], 2, rng=0)
+    D = make_multilayer_dictionary(SHAPES[:2], 2, rng=0)
     problem = unpriced(rng.standard_normal((2, 1, 30)), D)
     counted = csc.solve(problem, csc.solvers.ProjectionPursuit((None, None), n_nonzero=4))
     assert ((counted.codes[-1] != 0).reshape(2, -1).sum(axis=1) == 4).all()
@@ -96,8 +100,8 @@ def test_projection_pursuit_stops_at_the_energy_and_the_count(rng):
 
 def test_rounding_is_no_code(rng, monkeypatch):
     monkeypatch.setattr(fourier, "is_faster", lambda *_, **__: True)  # transforms leave no zeros
-    D = sparse_cascade([(6, 1, 9), (8, 6, 7)], 3, rng=0)
-    sample = sparse_signals(D, 1, (60,), rng=rng)
+    D = make_multilayer_dictionary([(6, 1, 9), (8, 6, 7)], 3, rng=0)
+    sample = make_sparse_signals(D, 1, (60,), rng=rng)
     assert np.count_nonzero(D.layers[1](sample.codes[1])) > 10
     found = csc.solve(unpriced(sample.x, D), csc.solvers.ProjectionPursuit((3, 1)))
     assert np.count_nonzero(found.codes[0]) == 3
@@ -107,16 +111,21 @@ def test_rounding_is_no_code(rng, monkeypatch):
 # Holistic pursuit.
 
 CASES = {
-    "dense": (sparse_cascade(DENSE, rng=1), (12,), 5, (4,)),
-    "convolutional": (sparse_cascade([(4, 1, 5), (3, 4, 3)], rng=2), (12,), 8, (3,)),
-    "stride": (sparse_cascade([(5, 1, 6), (3, 5, 2)], stride=2, rng=3), (20,), 8, (3,)),
-    "three": (sparse_cascade([(14, 1, 12), (11, 14, 1), (9, 11, 1)], rng=4), (12,), 6, (2, 3)),
+    "dense": (make_multilayer_dictionary(DENSE, rng=1), (12,), 5, (4,)),
+    "convolutional": (make_multilayer_dictionary([(4, 1, 5), (3, 4, 3)], rng=2), (12,), 8, (3,)),
+    "stride": (make_multilayer_dictionary([(5, 1, 6), (3, 5, 2)], stride=2, rng=3), (20,), 8, (3,)),
+    "three": (
+        make_multilayer_dictionary([(14, 1, 12), (11, 14, 1), (9, 11, 1)], rng=4),
+        (12,),
+        6,
+        (2, 3),
+    ),
 }
 
 
 def holistic_case(case, rng, lmbda=0.05):
     D, S, k, counts = CASES[case]
-    sample = cosparse_signals(D, k, counts, S, n=3, rng=rng)
+    sample = make_cosparse_signals(D, k, counts, S, n=3, rng=rng)
     x = noisy(sample, 0.03, rng)
     problem = csc.MultiLayerProblem(x, D, [FREE] * (len(D) - 1) + [csc.L1(lmbda)])
     return problem, naive_multilayer.matrices(D.layers, S), counts
@@ -169,7 +178,7 @@ def test_inverses_and_conjugate_gradients_solve_the_same_least_squares(rng, monk
 @pytest.mark.parametrize("few", [0, 2**10])
 def test_codes_without_a_price_are_least_squares(few, zeros, dtype, rng, monkeypatch):
     monkeypatch.setattr(holistic_pursuit, "FEW", few)
-    D = sparse_cascade([(14, 1, 20), (9, 14, 1)], dtype=dtype, rng=1)
+    D = make_multilayer_dictionary([(14, 1, 20), (9, 14, 1)], dtype=dtype, rng=1)
     x = rng.standard_normal((3, 1, 20)).astype(dtype)
     found = csc.solve(unpriced(x, D), csc.solvers.HolisticPursuit(zeros, tol=1e-5, max_sweeps=400))
     D1, D2 = naive_multilayer.matrices(D.layers, (20,))
@@ -190,14 +199,14 @@ def test_atoms_that_are_alike_do_no_harm():
 
 
 def test_rho_stays_within_bounds_where_float32_reaches_no_tolerance(rng):
-    D = sparse_cascade([(30, 1, 20), (30, 30, 1)], dtype="float32", rng=0)
+    D = make_multilayer_dictionary([(30, 1, 20), (30, 30, 1)], dtype="float32", rng=0)
     x = rng.standard_normal((2, 1, 20)).astype("float32")
     found = csc.solve(unpriced(x, D), csc.solvers.HolisticPursuit(2, max_sweeps=600))
     assert found.objective < 1e-3
 
 
 def test_many_signals_are_each_its_own(rng):
-    D = sparse_cascade([(4, 1, 5), (6, 4, 3)], 2, stride=2, rng=0)
+    D = make_multilayer_dictionary([(4, 1, 5), (6, 4, 3)], 2, stride=2, rng=0)
     x = rng.standard_normal((20, 1, 31))
     problem = csc.MultiLayerProblem(x, D, [FREE, csc.L1(0.1)])
     together = csc.solve(problem, csc.solvers.HolisticPursuit(3, rho=1.0, tol=1e-9))
@@ -224,8 +233,8 @@ def test_the_mid_penalty_plays_no_part_and_rounds_may_be_larger(rng):
 
 
 def test_the_right_zeros_take_noise_away(rng):
-    D = sparse_cascade([(30, 1, 40), (20, 30, 1)], rng=5)
-    sample = cosparse_signals(D, 6, 5, (40,), n=20, rng=rng)
+    D = make_multilayer_dictionary([(30, 1, 40), (20, 30, 1)], rng=5)
+    sample = make_cosparse_signals(D, 6, 5, (40,), n=20, rng=rng)
     level = 10 ** (-35 / 20) * (sample.x**2).mean() ** 0.5  # 35 dB
     problem = csc.MultiLayerProblem(noisy(sample, level, rng), D, [FREE, csc.L1(level)])
     medians = []
@@ -256,8 +265,8 @@ def test_rounds_end_when_their_codes_are_as_exact_as_tol_asks(case, rho, few, rn
 
 
 def test_float32_stays_float32(rng):
-    D = sparse_cascade(DENSE, dtype="float32", rng=0)
-    sample = cosparse_signals(D, 5, 3, (12,), n=2, rng=rng)
+    D = make_multilayer_dictionary(DENSE, dtype="float32", rng=0)
+    sample = make_cosparse_signals(D, 5, 3, (12,), n=2, rng=rng)
     problem = csc.MultiLayerProblem(sample.x, D, [FREE, csc.L1(0.05)])
     found = csc.solve(problem, csc.solvers.HolisticPursuit(3, tol=1e-4, debias=True))
     assert all(g.dtype == "float32" for g in found.codes)
@@ -293,14 +302,14 @@ def test_float32_stays_float32(rng):
     ],
 )
 def test_bad_limits_and_counts_are_refused(solver, words, rng):
-    problem = unpriced(rng.standard_normal((1, 1, 12)), sparse_cascade(DENSE, rng=0))
+    problem = unpriced(rng.standard_normal((1, 1, 12)), make_multilayer_dictionary(DENSE, rng=0))
     with pytest.raises(ValueError, match=words):
         csc.solve(problem, solver())
 
 
 def test_problems_that_do_not_suit_are_refused(rng):
     x = rng.standard_normal((1, 1, 20))
-    cropped = unpriced(x, sparse_cascade(SHAPES, mode="same", rng=0))
+    cropped = unpriced(x, make_multilayer_dictionary(SHAPES, mode="same", rng=0))
     with pytest.raises(ValueError, match="layers all have mode 'full'"):
         csc.solve(cropped, csc.solvers.ProjectionPursuit((1, 1, 1)))
     single = csc.MultiLayerDictionary(cropped.dictionary.layers[:1])
@@ -313,8 +322,8 @@ def test_problems_that_do_not_suit_are_refused(rng):
 
 
 def noisy_cosparse():
-    D = csc.datasets.sparse_cascade([(30, 1, 20), (20, 30, 1)], rng=0)
-    x, _, _ = csc.datasets.cosparse_signals(D, 4, 3, (20,), n=3, rng=4)
+    D = csc.datasets.make_multilayer_dictionary([(30, 1, 20), (20, 30, 1)], rng=0)
+    x, _, _ = csc.datasets.make_cosparse_signals(D, 4, 3, (20,), n=3, rng=4)
     return D, x + 0.02 * np.random.default_rng(0).standard_normal(x.shape)
 
 

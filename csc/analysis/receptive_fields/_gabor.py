@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from csc._backend import kernels
-from csc._progress import counted
+from csc._progress import progress_iter
 from csc._repr_html import card
 from csc._typing import Array
 from csc._validation import check_count, check_floats
@@ -259,7 +259,7 @@ def fit_gabor(atoms: Array, *, n_starts: int = 32, verbose: bool = False) -> Gab
     )  # of the device that owns the atoms
     planes, norms, share = unit_planes(atoms)
     (h, w), parts = planes.shape[1:], []
-    for block in counted(
+    for block in progress_iter(
         np.array_split(planes, -(-len(planes) // BLOCK)), "block", verbose=verbose
     ):
         points = _starts(block, n_starts)

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import clone
 
 from csc._backend import check_same_device, namespace, to_host
-from csc._progress import counted
+from csc._progress import progress_iter
 from csc._typing import Array, Codes, Extents, File, SignalsLike, Solver
 from csc._validation import check_count, check_number
 from csc.learning._base import Learner, check_crop, seed_of
@@ -162,7 +162,7 @@ class MultiLayerDictionaryLearning(Learner):
         signals, D, codes = self._seen(Signals(X)), self.dictionary_, []
         self._remember(signals)
         coded = self._coded(signals.take(np.arange(len(signals))))
-        for some in counted(coded, "group", verbose=self.verbose):
+        for some in progress_iter(coded, "group", verbose=self.verbose):
             if some.codes is not None:
                 codes.append(some.codes[depth - 1])
                 continue
@@ -202,7 +202,7 @@ class MultiLayerDictionaryLearning(Learner):
         """Minus the mean objective per signal of ``X``: higher is better at equal penalties."""
         signals, total = self._seen(Signals(X)), 0.0
         coded = self._coded(signals.take(np.arange(len(signals))))
-        for some in counted(coded, "group", verbose=self.verbose):
+        for some in progress_iter(coded, "group", verbose=self.verbose):
             if some.problem is None:
                 total += some.flat.problem.value(some.flat.z)
             else:
