@@ -49,7 +49,7 @@ HOMES = {
     "SparseCodes": "csc.operators",
     "State": "csc.learning._step",
     "Statistics": "csc.learning._statistics",
-    "Step": "csc.learning._step",
+    "StepRecord": "csc.learning._step",
     "UnitBall": "csc.constraints",
     "UnitSphere": "csc.constraints",
     "ZeroMean": "csc.constraints",

@@ -155,13 +155,13 @@ def _state(fields):
     _check_atoms(fields["atoms"])
     n_atoms, channels, *extents = fields["atoms"].shape
     _check_statistics(fields["statistics"], n_atoms, channels * prod(extents), len(extents))
-    _check(fields["idle"], (n_atoms,), COUNTS)
+    _check(fields["unused"], (n_atoms,), COUNTS)
     _check(fields["variance"], (n_atoms,), DOUBLES)
     _check(fields["gain"], (n_atoms,), DOUBLES)
     _check_codes(fields["codes"], n_atoms, len(extents))
     if fields["kept"] is not None:
         _check(fields["kept"], fields["atoms"].shape, (fields["atoms"].dtype,))
-    return "atoms", "statistics", "idle", "variance", "gain", "codes", "kept"
+    return "atoms", "statistics", "unused", "variance", "gain", "codes", "kept"
 
 
 def _layers_state(fields):
@@ -171,9 +171,9 @@ def _layers_state(fields):
         _check_atoms(d, n_atoms, (ANY,) * n_axes)
         n_atoms = d.shape[0]
     _check_statistics(fields["statistics"], n_atoms, ANY, n_axes)
-    _check(fields["idle"], (n_atoms,), COUNTS)
+    _check(fields["unused"], (n_atoms,), COUNTS)
     _check_codes(fields["codes"], n_atoms, n_axes)
-    return "atoms", "statistics", "idle", "codes"
+    return "atoms", "statistics", "unused", "codes"
 
 
 def _learner(fields):

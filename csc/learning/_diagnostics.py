@@ -1,4 +1,4 @@
-"""How the atoms fare: which are idle, which are twins, which drift out of their window."""
+"""Diagnostics of the atoms: which are unused, duplicates of one another, or off-centre."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from csc.operators import Dictionary
 
-TWINS = 0.95  # cosine, at the best shift and sign
+MIN_DUPLICATE_COSINE = 0.95  # at the best shift and sign
 
 
 @dataclass(frozen=True)
@@ -16,54 +16,55 @@ class Diagnostics:
     Attributes
     ----------
     share : array (K,)
-        Of the energy of all codes, each atom's part.
-    idle : array (K,)
+        Fraction of the energy of all codes that is on each atom.
+    unused : array (K,)
         Code positions (patches: signals) seen since the atom was last used.
-    twins : list of (i, j, cosine)
-        Pairs of atoms that are one but for shift and sign (cosine above 0.95).
+    duplicates : list of (i, j, cosine)
+        Pairs of atoms that are equal but for shift and sign (cosine above 0.95).
     drift : array (K,)
-        Distance of the centre of energy from the middle of the atom, in its extents; above 0.25
-        it has begun to leave its window.
+        Distance of the centre of energy from the middle of the atom, relative to its extents;
+        an atom above 0.25 has begun to leave its window.
     """
 
-    ASTRAY = 0.25  # of its extents, distance of an atom's centre from the middle
+    MAX_DRIFT = 0.25  # of an atom that counts as centred, relative to its extents
 
     share: np.ndarray
-    idle: np.ndarray
-    twins: list
+    unused: np.ndarray
+    duplicates: list
     drift: np.ndarray
 
     @property
     def dead(self):
-        """Atoms that no code uses."""
+        """Indices of the atoms that no code uses."""
         return np.flatnonzero(self.share == 0)
 
     @property
-    def astray(self):
-        """Atoms whose centre is far from the middle."""
-        return np.flatnonzero(self.drift > self.ASTRAY)
+    def off_centre(self):
+        """Indices of the atoms whose centre of energy is far from the middle."""
+        return np.flatnonzero(self.drift > self.MAX_DRIFT)
 
     def __repr__(self):
         return (
-            f"Health({len(self.share)} atoms: {len(self.dead)} dead, {len(self.twins)} pairs of "
-            f"twins, {len(self.astray)} astray, most used {self.share.max():.1%} of the energy)"
+            f"Diagnostics({len(self.share)} atoms: {len(self.dead)} dead, {len(self.duplicates)} "
+            f"pairs of duplicates, {len(self.off_centre)} off-centre, most used "
+            f"{self.share.max():.1%} of the energy)"
         )
 
 
-def examine(atoms, squares, idle):
+def examine(atoms, squares, unused):
     """`Diagnostics` of atoms ``(K, C, *s)`` with the energies ``(K,)`` of their codes."""
     share = squares / max(squares.sum(), np.finfo(float).tiny)
-    return Diagnostics(share, idle.copy(), find_twins(atoms), drift_of(atoms))
+    return Diagnostics(share, unused.copy(), find_duplicates(atoms), drift_of(atoms))
 
 
-def find_twins(atoms):
-    """Pairs ``(i, j, cosine)`` of atoms that are one but for shift and sign."""
+def find_duplicates(atoms):
+    """Pairs ``(i, j, cosine)`` of atoms that are equal but for shift and sign."""
     if not atoms.any():
         return []
     norms = np.sqrt((atoms.reshape(len(atoms), -1).astype("float64") ** 2).sum(axis=1))
     g = Dictionary(atoms).gram()
     cosines = abs(g).max(axis=tuple(range(2, g.ndim))) / np.maximum(np.outer(norms, norms), 1e-300)
-    pairs = np.argwhere(np.triu(cosines > TWINS, 1))
+    pairs = np.argwhere(np.triu(cosines > MIN_DUPLICATE_COSINE, 1))
     return [(int(i), int(j), float(cosines[i, j])) for i, j in pairs]
 
 
@@ -84,9 +85,9 @@ def centres(atoms):
     return out / np.where(total > 0, total, 1)[:, None]
 
 
-def lesser_twins(atoms, squares):
-    """Of each pair of twins the one whose codes have less energy, bool (K,)."""
+def lesser_duplicates(atoms, squares):
+    """Of each pair of duplicates the one whose codes have less energy, bool (K,)."""
     lesser = np.zeros(len(atoms), bool)
-    for i, j, _ in find_twins(atoms):
+    for i, j, _ in find_duplicates(atoms):
         lesser[i if squares[i] < squares[j] else j] = True
     return lesser

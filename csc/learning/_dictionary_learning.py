@@ -1,7 +1,7 @@
 """Dictionary learning, online or in batch, from patches or from signals of any size."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import cache
 from math import inf
 from typing import Any
@@ -61,48 +61,50 @@ class DictionaryLearning(Learner):
     atom_shape : tuple of int
         Spatial extents *s*; the signals' channels are the atoms' channels.
     lmbda : float, Relative or TargetSparsity, optional
-        Strength of the L1 penalty. Give this or ``penalty``. A relative one is resolved once,
-        on the first signals and the initial atoms; a target is pursued all along.
+        Regularization parameter of an L1 penalty. Give this or ``penalty``. A relative one is
+        resolved once, on the first signals and the initial atoms; a target is pursued all along.
+        All parameters below are keyword-only.
+    mode, stride
+        Where atoms may lie; see `Dictionary`.
     penalty : L1, ElasticNet, GroupL21, L0 or LogPenalty, optional
         In place of ``lmbda``: any penalty, also one of your own (docs/extending.md).
     constraint : Constraint
         Default `UnitBall`.
-    batch_size : int, optional
-        Signals a step; None for all at once. Learning online from images, take 1.
-    max_iter : int
-        Passes over the signals in `fit`, counted from the first `fit`.
-    tol : float
-        `fit` stops early when a pass lowers the mean objective by less than this fraction;
-        0 never stops early. Only passes of one problem are compared: none in or before which
-        atoms were replaced or recentred, or ``lmbda`` still moved towards a target.
-    coding_tol : float
-        Relative duality gap of the codes. Signals larger than the atoms are coded to 0.1 at first
-        (online 0.02), to the t-th part of it in step t, until this is reached.
-    forgetting : float
-        Online, before step t the statistics are multiplied by ``(1 - 1/t)^forgetting``:
-        0 remembers everything, larger values trust recent codes more ([1]_, sec. 3.4.2).
-    replace_after : int, optional
-        See above; None never replaces. A step on images has many positions: learning online from
-        them, take several times those of a batch, or atoms die that only this batch did not need.
     homeostasis : HomeostaticGain, optional
         Adapt the atoms' norms as Olshausen and Field do.
     init : array (K, C, *s), optional
         Initial atoms; None draws Gaussian noise of unit norm.
+    batch_size : int, optional
+        Signals per step; None for all at once. To learn online from images, use 1.
+    max_iter : int
+        Passes over the signals in `fit`, counted from the first `fit`.
+    tol : float
+        `fit` stops early when a pass lowers the mean objective by less than this fraction;
+        0 never stops early. Two passes are compared only if they solve the same problem: no atom
+        was replaced or recentred in or before them, and ``lmbda`` did not change.
+    coding_tol : float
+        Relative duality gap of the codes. Signals larger than the atoms are first coded to a gap
+        of 0.1 (online 0.02), in step t to that gap divided by t, until this one is reached.
+    forgetting : float
+        Online, before step t the statistics are multiplied by ``(1 - 1/t)^forgetting``:
+        0 remembers everything, larger values trust recent codes more ([1]_, sec. 3.4.2).
+    replace_after : int, optional
+        Code positions after which an unused atom is replaced; None never replaces. A step on
+        images has many positions: when learning online from them, take several times those of a
+        batch, or atoms are replaced that only this batch did not need.
+    recentre_every : int, optional
+        Every so many steps, off-centre atoms are moved to where their energy is, and of each pair
+        of duplicates (equal but for shift and sign) the less used one is replaced by the worst
+        window. The objective may rise in such a step; until it is as low as before, ``atoms_``
+        are those before the step. Stride 1 only.
+    crop : tuple of int, optional
+        Each step uses a random window of these extents of each signal.
     warm_start : bool
-        `fit` goes on from the present state instead of starting anew.
+        `fit` continues from the present state instead of starting anew.
     random_state : int, RandomState, Generator or None
-        Seed of initial atoms and of the order of the signals.
+        Seed of the initial atoms and of the order of the signals.
     verbose : bool
         Show a progress bar.
-    mode, stride
-        Where atoms may lie; see `Dictionary`.
-    crop : tuple of int, optional
-        A step looks at a random window of these extents of each signal.
-    recentre_every : int, optional
-        After so many steps, atoms that were learned off-centre are moved to where their energy
-        is, and of each pair of atoms that are one but for shift and sign the lesser is replaced
-        by the worst window. The objective may rise in such a step; until it is as low as before,
-        ``atoms_`` are those before the step. Stride 1 only.
     checkpoint : path, optional
         File that `fit` writes every ``checkpoint_every`` steps and when it ends or is interrupted;
         see `csc.resume`.
@@ -113,7 +115,8 @@ class DictionaryLearning(Learner):
     atoms_ : array (K, C, *s)
     dictionary_ : Dictionary
     penalty_ : the penalty with its ``lmbda`` in numbers
-    history_ : list of Step
+    history_ : list of StepRecord
+        One entry per step.
     n_iter_ : int, passes of `fit` begun or done
     seed_ : int
 
@@ -146,23 +149,27 @@ class DictionaryLearning(Learner):
     n_atoms: int
     atom_shape: Sequence[int]
     lmbda: Lmbda | None = None
+    _: KW_ONLY
+    # the model
+    mode: Mode = "full"
+    stride: Stride = 1
     penalty: Penalty | None = None
     constraint: AtomSet = UnitBall()
+    homeostasis: HomeostaticGain | None = None
+    # its optimisation
+    init: Array | None = None
     batch_size: int | None = 512
     max_iter: int = 10
     tol: float = 1e-4
     coding_tol: float = 1e-4
     forgetting: float = 4.0
     replace_after: int | None = 5000
-    homeostasis: HomeostaticGain | None = None
-    init: Array | None = None
+    recentre_every: int | None = None
+    crop: Sequence[int] | None = None
+    # the run
     warm_start: bool = False
     random_state: Any = None
     verbose: bool = False
-    mode: Mode = "full"
-    stride: Stride = 1
-    crop: Sequence[int] | None = None
-    recentre_every: int | None = None
     checkpoint: File | None = None
     checkpoint_every: int = 100
 
@@ -202,9 +209,9 @@ class DictionaryLearning(Learner):
         return -sum(solution.objective for solution in solutions) / n
 
     def diagnostics(self) -> Diagnostics:
-        """`Diagnostics` of the atoms so far: idle ones, twins, and those that drift."""
+        """`Diagnostics` of the atoms so far: unused, duplicate and off-centre ones."""
         state = self._fitted()
-        return examine(to_host(state.atoms), to_host(state.statistics.squares), state.idle)
+        return examine(to_host(state.atoms), to_host(state.statistics.squares), state.unused)
 
     def memory_plan(self, X: SignalsLike, mask: SignalsLike | None = None) -> MemoryPlan:
         """`MemoryPlan` of the memory that ``fit(X)`` takes; nothing is learned."""

@@ -10,7 +10,7 @@ import numpy as np
 from csc._backend import device_of, namespace, to_device, to_host
 from csc.learning import _statistics as stats
 from csc.learning._dead_atoms import fill_places
-from csc.learning._diagnostics import lesser_twins
+from csc.learning._diagnostics import lesser_duplicates
 from csc.learning._recentre import recentre
 from csc.learning._update import descend, relax
 from csc.operators import SparseCodes
@@ -18,16 +18,34 @@ from csc.operators import SparseCodes
 ROUNDING = 1e-9  # of energies of the same signals, summed in another order
 
 
-class Step(NamedTuple):
-    """One line of a learner's history."""
+class StepRecord(NamedTuple):
+    """One entry of a learner's ``history_``.
 
-    n_signals: int  # seen so far
-    objective: float  # mean per signal of the batch, before the atoms moved
-    n_nonzero: float  # mean non-zero codes per signal
-    n_replaced: int  # dead atoms replaced
-    lmbda: float = nan  # at which the batch was coded
-    n_moved: int = 0  # atoms recentred
-    energy: float = nan  # of the batch: 1/2 ||x||^2 of what was observed
+    Attributes
+    ----------
+    n_signals : int
+        Signals seen so far, this step included.
+    objective : float
+        Mean per signal of the batch, before the update of the atoms.
+    n_nonzero : float
+        Mean number of non-zero coefficients per signal.
+    n_replaced : int
+        Unused or duplicate atoms that were replaced.
+    lmbda : float
+        Regularization parameter with which the batch was coded.
+    n_moved : int
+        Atoms that were recentred.
+    energy : float
+        ``1/2 ||x||^2`` of the observed samples of the batch.
+    """
+
+    n_signals: int
+    objective: float
+    n_nonzero: float
+    n_replaced: int
+    lmbda: float = nan
+    n_moved: int = 0
+    energy: float = nan
 
 
 class State(NamedTuple):
@@ -35,7 +53,7 @@ class State(NamedTuple):
 
     atoms: np.ndarray  # (K, C, *s)
     statistics: stats.Statistics
-    idle: np.ndarray  # (K,)  code positions seen since the atom was last used
+    unused: np.ndarray  # (K,)  code positions seen since the atom was last used
     variance: np.ndarray  # (K,)  running mean of z^2
     gain: np.ndarray  # (K,)  norms asked by homeostasis
     n_steps: int
@@ -100,7 +118,7 @@ def update_state(state, batch, rules):
     Returns
     -------
     state : State
-    line : Step
+    record : StepRecord
     """
     stride, of_batch = batch.stride, batch.summary()
     new, n, positions = of_batch.statistics, of_batch.n_signals, of_batch.n_positions
@@ -112,44 +130,47 @@ def update_state(state, batch, rules):
     recentres = bool(stride and rules.recentre_every) and t % rules.recentre_every == 0
     if rules.relaxes and not recentres:
         atoms = relax(state.atoms, atoms, statistics, rules.constraint, stride)
-    idle, variance, gain = map(to_host, (state.idle, state.variance, state.gain))
+    unused, variance, gain = map(to_host, (state.unused, state.variance, state.gain))
     if rules.homeostasis is not None:
         variance, gain = rules.homeostasis(variance, gain, to_host(new.squares) / positions)
         atoms = _with_norms(atoms, gain)
     settled, n_moved, shaken = atoms, 0, False
-    idle = np.where(of_batch.used, 0, idle + positions)
-    dead, codes = idle >= (inf if rules.replace_after is None else rules.replace_after), None
+    unused = np.where(of_batch.used, 0, unused + positions)
+    dead, codes = unused >= (inf if rules.replace_after is None else rules.replace_after), None
     if recentres:
         atoms, codes, moved = run_on_host(recentre, atoms, batch)
-        n_moved, twins = int(moved.sum()), lesser_twins(to_host(atoms), to_host(new.squares))
-        shaken = bool(n_moved or twins.any())
+        n_moved, duplicates = (
+            int(moved.sum()),
+            lesser_duplicates(to_host(atoms), to_host(new.squares)),
+        )
+        shaken = bool(n_moved or duplicates.any())
         atoms, statistics = rules.constraint.project(atoms), stats.forget_atoms(statistics, moved)
-        dead |= twins
+        dead |= duplicates
     if dead.any():
         replace = partial(_replace, dead=dead, constraint=rules.constraint)
         atoms, dead = run_on_host(replace, atoms, batch)
         atoms = _with_norms(atoms, gain) if rules.homeostasis is not None else atoms
-        statistics, idle = stats.forget_atoms(statistics, dead), np.where(dead, 0, idle)
+        statistics, unused = stats.forget_atoms(statistics, dead), np.where(dead, 0, unused)
     counts = of_batch.n_nonzero / n, int(dead.sum())
-    line = Step(
+    record = StepRecord(
         state.n_signals + n, objective / n, *counts, n_moved=n_moved, energy=of_batch.energy
     )
-    kept = _still_better(state, line, rules)
+    kept = _still_better(state, record, rules)
     if shaken:
         value = (stats.data_term(new, settled, stride) + of_batch.penalty_value) / n
         kept = _better(kept, (settled, (value, of_batch.energy)))
-    new = (atoms, statistics, idle, variance, gain, t, line.n_signals)
-    return State(*new, state.position, codes, *kept), line
+    new = (atoms, statistics, unused, variance, gain, t, record.n_signals)
+    return State(*new, state.position, codes, *kept), record
 
 
-def _still_better(state, line, rules):
+def _still_better(state, record, rules):
     """The atoms kept and what they reach, unless the present ones of the same signals are as good.
 
     Where objectives cannot be compared, atoms are kept for one step.
     """
     kept, (objective, energy) = state.kept, state.kept_at
-    same = abs(line.energy - energy) <= ROUNDING * energy
-    if kept is None or not rules.compares or not same or line.objective <= objective:
+    same = abs(record.energy - energy) <= ROUNDING * energy
+    if kept is None or not rules.compares or not same or record.objective <= objective:
         return None, (0.0, 0.0)
     return kept, state.kept_at
 

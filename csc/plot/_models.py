@@ -195,14 +195,14 @@ def codes(solution: Any, ax: Axes | None = None, *, layer: int = -1, signal: int
 
 
 def diagnostics(report: Any, ax: Axes | None = None) -> Axes:
-    """Draw every atom by how far it is off-centre and how much it is used; twins are joined.
+    """Draw every atom by how far it is off-centre and how much it is used; duplicates are joined.
 
     Dead atoms lie on the lower edge; right of the dotted line an atom leaves its window. Vermilion
-    are the dead, the astray, and twins with the line between them.
+    are dead and off-centre atoms, and duplicates with the line between them.
 
     Parameters
     ----------
-    report : csc.learning._diagnostics.Health
+    report : Diagnostics
         What `DictionaryLearning.diagnostics` returns.
     ax : matplotlib axes, optional
 
@@ -217,21 +217,22 @@ def diagnostics(report: Any, ax: Axes | None = None) -> Axes:
     >>> learner = csc.DictionaryLearning(5, (8,), lmbda=0.5, max_iter=2).fit(X)
     >>> ax = csc.plot.diagnostics(learner.diagnostics())
     """
-    check("report", report, "share", "what a learner's health() returns")
+    check("report", report, "share", "what a learner's diagnostics() returns")
     ax, used = axes_of(ax), report.share > 0
     low = report.share[used].min() / 3 if used.any() else 1e-6
     places = np.stack([report.drift, np.where(used, report.share, low)], axis=1)
-    pairs = [(i, j) for i, j, _ in report.twins]
+    pairs = [(i, j) for i, j, _ in report.duplicates]
     for pair in pairs:
         ax.plot(*places[list(pair)].T, "-", color=NULL, lw=0.8, zorder=1)
-    ill = np.unique([*report.dead, *report.astray, *np.ravel(pairs)]).astype(int)
+    ill = np.unique([*report.dead, *report.off_centre, *np.ravel(pairs)]).astype(int)
     well = np.setdiff1d(np.arange(len(places)), ill)
     for which, colour in ((well, ATOMS), (ill, NULL)):
         ax.plot(*places[which].T, "o", ms=4, color=colour, alpha=0.8, mec="none", clip_on=False)
-    ax.axvline(report.ASTRAY, color="0.5", lw=0.8, ls=":", zorder=0)
+    ax.axvline(report.MAX_DRIFT, color="0.5", lw=0.8, ls=":", zorder=0)
     ax.set(yscale="log", ylim=(low, 1), xlim=(0, max(0.5, places[:, 0].max())))
     ax.set(xlabel="centre of energy off the middle, in extents", ylabel="share of the energy")
     ax.set_title(
-        f"{len(report.dead)} dead, {len(pairs)} pairs of twins, {len(report.astray)} astray"
+        f"{len(report.dead)} dead, {len(pairs)} pairs of duplicates, "
+        f"{len(report.off_centre)} off-centre"
     )
     return ax

@@ -41,7 +41,7 @@ def learner(**parameters):
 def same(one, other):
     """Whether two learners are the same, bit for bit."""
     assert one.history_ == other.history_
-    assert (one.state_.idle == other.state_.idle).all()
+    assert (one.state_.unused == other.state_.unused).all()
     np.testing.assert_array_equal(one.atoms_, other.atoms_)
     return True
 

@@ -40,7 +40,7 @@ def of(X):
 def same(one, other):
     """Whether two learners are the same, bit for bit."""
     assert one.history_ == other.history_
-    assert (one.state_.idle == other.state_.idle).all()
+    assert (one.state_.unused == other.state_.unused).all()
     for a, b in zip(one.atoms_, other.atoms_, strict=True):
         np.testing.assert_array_equal(a, b)
     return True

@@ -189,7 +189,7 @@ def test_the_health_of_atoms_is_drawn():
     drift = np.array([0.05, 0.4, 0.1, 0.0])
     report = Diagnostics(np.array([0.5, 0.2, 0.3, 0.0]), np.zeros(4, int), [(0, 2, 0.97)], drift)
     ax = csc.plot.diagnostics(report)
-    assert ax.get_title() == "1 dead, 1 pairs of twins, 1 astray"
+    assert ax.get_title() == "1 dead, 1 pairs of duplicates, 1 off-centre"
     dots = [line for line in ax.lines if line.get_marker() == "o"]
     assert sum(len(line.get_xdata()) for line in dots) == 4
     assert sorted(dots[1].get_xdata()) == sorted(drift)  # all four have something

@@ -12,7 +12,7 @@ import csc
 from csc.learning._batch import Batch
 from csc.learning._checkpoints import write_checkpoint
 from csc.learning._dead_atoms import replace_dead
-from csc.learning._diagnostics import centres, examine, find_twins, lesser_twins
+from csc.learning._diagnostics import centres, examine, find_duplicates, lesser_duplicates
 from csc.learning._memory_plan import MemoryPlan
 from csc.learning._recentre import recentre
 from csc.learning._step import EncodedBatch
@@ -76,21 +76,21 @@ def test_bad_constraints_are_refused(make, words):
         make()
 
 
-def test_health_tells_twins_dead_and_drifting_atoms(rng):
+def test_diagnostics_report_duplicate_dead_and_off_centre_atoms(rng):
     atoms = csc.constraints.UnitSphere().project(rng.standard_normal((5, 1, 9)))
     atoms[1] = -np.roll(np.pad(atoms[0, 0, 2:7], 2), 1)
     atoms[0] = np.pad(atoms[0, 0, 2:7], 2)
     atoms[2] = 0
     atoms[2, 0, 0] = 1  # all at one end
     report = examine(atoms, np.array([1.0, 2, 0, 3, 4]), np.arange(5))
-    assert [(i, j) for i, j, _ in report.twins] == [(0, 1)]
+    assert [(i, j) for i, j, _ in report.duplicates] == [(0, 1)]
     assert list(report.dead) == [2]
-    assert 2 in report.astray
+    assert 2 in report.off_centre
     np.testing.assert_allclose(report.share.sum(), 1)
-    assert "1 dead, 1 pairs of twins" in repr(report)
+    assert "1 dead, 1 pairs of duplicates" in repr(report)
     np.testing.assert_allclose(centres(atoms)[2], -4)
-    assert list(np.flatnonzero(lesser_twins(atoms, report.share))) == [0]
-    assert find_twins(np.zeros((2, 1, 3))) == []
+    assert list(np.flatnonzero(lesser_duplicates(atoms, report.share))) == [0]
+    assert find_duplicates(np.zeros((2, 1, 3))) == []
 
 
 @pytest.mark.parametrize("mode", ["full", "valid", "same", "circular"])
@@ -156,7 +156,7 @@ def test_the_lesser_twin_is_replaced(rng, monkeypatch):
         found.append(squares * (abs(atoms).max() > 0))
         return np.array([False, True])
 
-    monkeypatch.setattr("csc.learning._step.lesser_twins", second)
+    monkeypatch.setattr("csc.learning._step.lesser_duplicates", second)
     options = {"init": true, "max_iter": 2, "tol": 0, "recentre_every": 2}
     model = csc.DictionaryLearning(2, (12,), 0.05, **options).fit(X)
     assert [line.n_replaced for line in model.history_] == [0, 1]

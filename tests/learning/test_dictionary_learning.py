@@ -230,7 +230,7 @@ def test_interrupt_inside_a_step_changes_nothing(rng, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("csc.learning._dictionary_learning.advance", interrupt)
+    monkeypatch.setattr("csc.learning._dictionary_learning.update_state", interrupt)
     with pytest.raises(KeyboardInterrupt):
         part.partial_fit(X)
     np.testing.assert_array_equal(part.atoms_, before)
@@ -262,7 +262,7 @@ def test_dead_atoms_become_the_worst_coded_signals(rng):
     fewer = EncodedBatch(csc.Problem(X[1:], problem.dictionary, problem.penalty), codes[1:])
     kept, line = update_state(init_state(dead), Batch([fewer]), rules)
     assert line.n_replaced == 0
-    assert kept.idle[3] == len(X) - 1
+    assert kept.unused[3] == len(X) - 1
 
 
 def test_homeostasis_evens_out_the_variance_of_the_codes(rng):

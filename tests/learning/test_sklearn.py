@@ -1,5 +1,7 @@
 """What scikit-learn asks of an estimator."""
 
+import inspect
+
 import numpy as np
 import pytest
 import sklearn
@@ -21,6 +23,14 @@ def learner(**options):
 def layers():
     parts = [csc.DictionaryLearning(4, (5,), 0.5, max_iter=1), learner()]
     return csc.MultiLayerDictionaryLearning(parts, 2, max_iter=1, random_state=0)
+
+
+@pytest.mark.parametrize("kind", [csc.DictionaryLearning, csc.MultiLayerDictionaryLearning])
+def test_arguments_after_lmbda_are_keyword_only(kind):
+    parameters = list(inspect.signature(kind).parameters.values())
+    names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    assert (len(names), names[-1]) == (3, "lmbda")
+    assert all(p.kind is p.KEYWORD_ONLY for p in parameters[3:])
 
 
 def test_penalties_with_weights_can_be_compared():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import csc
-from csc.learning._step import Step
+from csc.learning._step import StepRecord
 
 RNG = np.random.default_rng(0)
 TRUE = csc.constraints.UnitSphere().project(np.hanning(12) * RNG.standard_normal((5, 1, 12)))
@@ -55,7 +55,7 @@ def test_atoms_kept_survive_a_checkpoint_and_go_with_other_signals(tmp_path):
 
 
 def line(objective, *, lmbda=0.1, replaced=0, moved=0, energy=1.0):
-    return Step(1, objective, 1.0, replaced, lmbda, moved, energy)
+    return StepRecord(1, objective, 1.0, replaced, lmbda, moved, energy)
 
 
 @pytest.mark.parametrize(

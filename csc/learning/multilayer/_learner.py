@@ -1,7 +1,7 @@
 """Learning of the dictionaries of all layers against one objective."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from math import inf
 from typing import Any
 
@@ -20,7 +20,12 @@ from csc.learning._init import windows_of
 from csc.learning._memory_plan import MemoryPlan
 from csc.learning.multilayer._encode import CODES, LayersModel, code_layers, objectives
 from csc.learning.multilayer._layers import Layers
-from csc.learning.multilayer._step import LayersRules, advance_layers, begin_layers, layer_uses
+from csc.learning.multilayer._step import (
+    LayersRules,
+    advance_layers,
+    begin_layers,
+    layer_code_energies,
+)
 from csc.operators import MultiLayerDictionary
 from csc.penalties import Lmbda, Relative
 
@@ -58,18 +63,20 @@ class MultiLayerDictionaryLearning(Learner):
         Non-zeros of an atom in layers 2, ..., L, which are then of norm one; None leaves atoms
         dense and to their layer's constraint.
     lmbda : tuple of L floats or Relative, optional
-        Strengths of the layers' penalties in the joint objective; None takes their own. Zeros for
-        all but the last price the deepest codes alone, as in [1]_: no map of codes between is
-        made, and learning is as fast as of one layer.
+        Regularization parameters of the layers' penalties in the joint objective; None takes
+        those of the layers. With zeros for all but the last, only the deepest codes are penalised,
+        as in [1]_: the codes of the layers between are not computed, and a step is as fast as with
+        one layer. All parameters below are keyword-only.
     pursuit : solver, optional
         Of `MultiLayerProblem`: ``csc.solvers.MLFISTA()``, ``csc.solvers.LayeredBasisPursuit()``,
-        ``csc.solvers.ProjectionPursuit(limits)``, ... By default `MLADMM`, which reaches the minimum, or
-        where only the deepest codes have a price, the fastest single-layer solver on the product.
+        ``csc.solvers.ProjectionPursuit(limits)``, ... By default `MLADMM`, which reaches the
+        minimum; if only the deepest codes are penalised, the fastest single-layer solver on the
+        product of the layers.
     pretrain : bool
         Whether `fit` learns the layers one by one first; else, and in `partial_fit`, they start
         at their ``init`` or at random.
     batch_size : int, optional
-        Signals a step; None for all at once.
+        Signals per step; None for all at once.
     max_iter : int
         Passes over the signals in the joint phase.
     tol : float
@@ -78,18 +85,18 @@ class MultiLayerDictionaryLearning(Learner):
     coding_tol : float
         Relative duality gap of the codes.
     coding_iter : int
-        Most iterations of the pursuit in a step.
+        Maximal number of iterations of the pursuit in a step.
     forgetting : float
         As in `DictionaryLearning`.
     replace_after : int, optional
-        See above; None never replaces.
+        Code positions after which an unused deepest atom is replaced; None never replaces.
+    crop : tuple of int, optional
+        Each step of the joint phase uses a random window of these extents of each signal.
     warm_start : bool
-        `fit` goes on from the present state instead of starting anew.
+        `fit` continues from the present state instead of starting anew.
     random_state : int, RandomState, Generator or None
     verbose : bool
         Show a progress bar.
-    crop : tuple of int, optional
-        A step of the joint phase looks at a random window of these extents of each signal.
     checkpoint : path, optional
     checkpoint_every : int
         As in `DictionaryLearning`, in both phases.
@@ -102,7 +109,7 @@ class MultiLayerDictionaryLearning(Learner):
     penalties_ : list of penalties with their ``lmbda`` resolved
     pretrained_ : list of DictionaryLearning
         The layers as they were learned one by one.
-    history_ : list of Step
+    history_ : list of StepRecord
         Of the joint phase.
     n_iter_ : int
     seed_ : int
@@ -132,6 +139,8 @@ class MultiLayerDictionaryLearning(Learner):
     layers: Sequence[DictionaryLearning]
     n_nonzero: int | Sequence[int | None] | None = None
     lmbda: Sequence[Lmbda] | None = None
+    _: KW_ONLY
+    # the optimisation
     pursuit: Solver | None = None
     pretrain: bool = True
     batch_size: int | None = None
@@ -141,10 +150,11 @@ class MultiLayerDictionaryLearning(Learner):
     coding_iter: int = 100
     forgetting: float = 4.0
     replace_after: int | None = 20_000
+    crop: Sequence[int] | None = None
+    # the run
     warm_start: bool = False
     random_state: Any = None
     verbose: bool = False
-    crop: Sequence[int] | None = None
     checkpoint: File | None = None
     checkpoint_every: int = 100
 
@@ -210,12 +220,12 @@ class MultiLayerDictionaryLearning(Learner):
         return -float(total) / len(signals)
 
     def diagnostics(self) -> list[Diagnostics]:
-        """`Diagnostics` of the atoms of every layer, a list; idle counts are of the deepest only."""
+        """`Diagnostics` of the atoms of every layer; ``unused`` is counted for the deepest only."""
         state = self._fitted()
         atoms = [to_host(d) for d in state.atoms]
-        uses = [to_host(own) for own in layer_uses(state, self._layers.strides)]
-        idle = [np.zeros(len(d), np.int64) for d in state.atoms[:-1]] + [state.idle]
-        return [examine(*of_layer) for of_layer in zip(atoms, uses, idle, strict=True)]
+        energies = [to_host(e) for e in layer_code_energies(state, self._layers.strides)]
+        unused = [np.zeros(len(d), np.int64) for d in state.atoms[:-1]] + [state.unused]
+        return [examine(*of_layer) for of_layer in zip(atoms, energies, unused, strict=True)]
 
     def memory_plan(self, X: SignalsLike) -> MemoryPlan:
         """`MemoryPlan` of the memory that ``fit(X)`` takes in its largest phase; nothing is learned."""

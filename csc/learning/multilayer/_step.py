@@ -12,7 +12,7 @@ from csc.constraints import UnitSphere
 from csc.learning import _statistics as stats
 from csc.learning._batch import Batch
 from csc.learning._dead_atoms import fill_places
-from csc.learning._step import Step, run_on_host
+from csc.learning._step import StepRecord, run_on_host
 from csc.learning.multilayer._update import (
     MidLayerPenalty,
     Objective,
@@ -32,7 +32,7 @@ class LayersState(NamedTuple):
     statistics: stats.Statistics  # of the deepest codes and the product of all layers
     weight: float  # signals behind the statistics
     rates: tuple  # of the layers' steps
-    idle: np.ndarray  # (K_L,)  code positions seen since the deepest atom was last used
+    unused: np.ndarray  # (K_L,)  code positions seen since the deepest atom was last used
     n_pretrained: int  # layers that were learned one by one, or are not to be
     n_steps: int
     n_signals: int
@@ -69,9 +69,9 @@ def begin_layers(atoms, strides, is_patch, n_pretrained):
     """State of a learner that has seen nothing but its initial atoms."""
     stride = None if is_patch else product(strides)
     empty = stats.of_nothing(compose(_doubled(atoms), strides)[0], stride)
-    idle = np.zeros(len(atoms[-1]), np.int64)
+    unused = np.zeros(len(atoms[-1]), np.int64)
     rates = (RATE,) * len(atoms)
-    return LayersState(atoms, empty, 0.0, rates, idle, n_pretrained, 0, 0, (0, 0, 0), None)
+    return LayersState(atoms, empty, 0.0, rates, unused, n_pretrained, 0, 0, (0, 0, 0), None)
 
 
 def advance_layers(state, batch, rules):
@@ -87,7 +87,7 @@ def advance_layers(state, batch, rules):
     Returns
     -------
     state : LayersState
-    line : Step
+    record : StepRecord
     """
     (batch, prices), strides, t = batch, rules.strides, state.n_steps + 1
     new, price, n, positions, n_nonzero, energy, used = batch.summary()
@@ -99,22 +99,22 @@ def advance_layers(state, batch, rules):
     atoms, rates = descend_layers(
         target, state.atoms, rules.constraints, state.rates, rules.n_passes
     )
-    idle = np.where(used, 0, to_host(state.idle) + positions)
-    dead = idle >= (inf if rules.replace_after is None else rules.replace_after)
+    unused = np.where(used, 0, to_host(state.unused) + positions)
+    dead = unused >= (inf if rules.replace_after is None else rules.replace_after)
     if dead.any():
         revive = partial(_revived, dead=dead, rules=rules)
         atoms, dead = run_on_host(revive, atoms, batch)
-        statistics, idle = stats.forget_atoms(statistics, dead), np.where(dead, 0, idle)
+        statistics, unused = stats.forget_atoms(statistics, dead), np.where(dead, 0, unused)
     counts = n_nonzero / n, int(dead.sum())
-    line = Step(state.n_signals + n, objective, *counts, rules.lmbda, energy=energy)
+    record = StepRecord(state.n_signals + n, objective, *counts, rules.lmbda, energy=energy)
     state = state._replace(
-        atoms=atoms, statistics=statistics, weight=weight, rates=rates, idle=idle, n_steps=t,
-        n_signals=line.n_signals, codes=batch.codes,
+        atoms=atoms, statistics=statistics, weight=weight, rates=rates, unused=unused, n_steps=t,
+        n_signals=record.n_signals, codes=batch.codes,
     )  # fmt: skip
-    return state, line
+    return state, record
 
 
-def layer_uses(state, strides):
+def layer_code_energies(state, strides):
     """Energies of the codes of each layer's atoms so far, L arrays ``(K_i,)``."""
     objective = Objective(state.statistics, max(state.weight, 1), strides)
     point = objective.at(_doubled(state.atoms))
