@@ -11,7 +11,8 @@ A new operator: a file of its own with ``__call__``, ``adjoint``, ``lipschitz`` 
 checked by `csc.testing.dot_test`.
 """
 
-from csc.operators._batch_last_conv import SIDE_BY_SIDE, batch_last
+from csc.kernels._arguments import MomentumPoint, SoftThreshold
+from csc.operators._batch_last_conv import batch_last
 from csc.operators._conv_geometry import MODES, ConvGeometry
 from csc.operators._dictionary import Dictionary
 from csc.operators._fourier_solve import CirculantGram

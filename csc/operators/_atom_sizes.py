@@ -47,6 +47,16 @@ def stack(groups):
     return atoms, sizes
 
 
+def stack_blocks(blocks, slices, shape):
+    """Blocks for each run of atoms of one size, as one array of the atoms' shape."""
+    if len(blocks) == 1:
+        return blocks[0]
+    out = namespace(*blocks).zeros(shape, blocks[0].dtype)
+    for own, block in zip(slices, blocks, strict=True):
+        out[own] = block
+    return out
+
+
 def runs(sizes, groups=None):
     """Slices of the atoms that follow each other and are of one size (or of one group)."""
     lengths = (

@@ -11,10 +11,9 @@ from math import prod
 
 import numpy as np
 
-from csc._backend import kernels, namespace
-from csc.operators import _fft_conv as fourier
+from csc._backend import kernels
+from csc.operators import _fft_conv as fft_conv
 
-SIDE_BY_SIDE = 16  # signals that are worth it
 BLOCK = 64  # numbers that the kernels sum at once
 FOUR = 4  # atoms, or samples, that share a list where few samples are 0
 # Density below which lists are taken. `python -m demos.bench multilayer --only crossover` measures:
@@ -42,36 +41,44 @@ def _signals_first(a):
     return a.transpose(-1, *range(a.ndim - 1))
 
 
-def pays(dictionary, signal_extents):
-    """Whether lists of the samples that are not 0 beat all other ways for C-ordered signals."""
-    terms = dictionary.n_terms
-    if terms >= DENSITY * dictionary.atoms.size or dictionary.is_patch(signal_extents):
+def sparse_taps_pay(n_terms, atoms_shape, code_extents, padded_extents):
+    """Whether lists of the samples that are not 0 are faster than all other methods.
+
+    Parameters
+    ----------
+    n_terms : int
+        Samples of the atoms that are not 0.
+    atoms_shape : tuple
+        ``(K, C, *s)``.
+    code_extents, padded_extents : tuples
+        Of the codes, and of the signals with their borders.
+    """
+    if n_terms >= DENSITY * prod(atoms_shape):
         return False
-    extents, shapes = dictionary.code_extents(signal_extents), [dictionary.atoms.shape]
-    padded = dictionary.geometry.padded_extents(signal_extents)
-    return not fourier.is_faster(shapes, extents, padded, terms=terms / DENSITY)
+    terms = n_terms / DENSITY
+    return not fft_conv.is_faster([atoms_shape], code_extents, padded_extents, terms=terms)
 
 
-class Lanes:
+class BatchLastConv:
     """A dictionary's maps for signals of one shape, in one order of memory.
 
     Parameters
     ----------
-    dictionary : Dictionary
+    atoms : array (K, C, *s)
+    geometry : ConvGeometry
     shape : (N, *S)
         Number and extents of the signals.
-    side_by_side : bool
+    batch_last : bool
         Whether arrays are batch last in memory; else C order.
     """
 
-    def __init__(self, dictionary, shape, side_by_side):
-        atoms, geometry = dictionary.atoms, dictionary.geometry
+    def __init__(self, atoms, geometry, shape, *, batch_last):
         ones = (1,) * (5 - atoms.ndim)
         self.atoms = atoms.reshape(*atoms.shape[:2], *ones, *atoms.shape[2:])
-        self.sparse = dictionary.n_terms < DENSITY * atoms.size
-        self.side_by_side = side_by_side
+        self.sparse = np.count_nonzero(atoms) < DENSITY * atoms.size
+        self.batch_last = batch_last
         self.n, self.b = shape[0], 1
-        if side_by_side:
+        if batch_last:
             self.b = min(BLOCK, 1 << (self.n - 1).bit_length())
         self.wraps = geometry.mode == "circular"
         self.stride, self.low = (*ones, *geometry.stride), (*(0 for _ in ones), *geometry.low)
@@ -93,7 +100,7 @@ class Lanes:
         kernels(z).sum_products(buffer, terms, grid, self._flat(out, writes=True))
         return out
 
-    def shrink(self, x, fits, point, step, prox):
+    def proximal_step(self, x, fits, point, step, prox):
         """``prox(y + step D^T (x - D y))``, see the kernel; D y as `fits` of both codes."""
         z, z_old, momentum = point
         buffer, out = self._laid_out(self._correlation, x, fits, momentum), self._empty(z.shape)
@@ -114,25 +121,6 @@ class Lanes:
         _, terms, grid, _ = self._correlation
         kernels(x).largest_products(buffer, terms, grid, worths, positive, out.reshape(-1))
         return out
-
-    @classmethod
-    def of(cls, dictionary, a, signal_extents):
-        """The maps for arrays like ``a``, or None where other ways are faster.
-
-        Signals side by side go this way, and atoms that are mostly zeros. The last maps of each
-        order of memory are kept.
-        """
-        if namespace(a) is not np:
-            return None
-        side_by_side = is_batch_last(a)
-        if not side_by_side and not pays(dictionary, signal_extents):
-            return None
-        name, shape = f"_lanes_{side_by_side}", (len(a), *signal_extents)
-        last = dictionary.__dict__.get(name)
-        if last is None or last[0] != shape:
-            last = shape, cls(dictionary, shape, side_by_side)
-            object.__setattr__(dictionary, name, last)
-        return last[1]
 
     @property
     def _signal_shape(self):
@@ -231,7 +219,7 @@ class Lanes:
         n, k, *extents = shape
         inner = np.cumprod([1, *(*self.ones, *extents)[:0:-1]])[::-1]
         area = prod(extents)
-        if self.side_by_side:
+        if self.batch_last:
             return (1, area * n, *(int(step) * n for step in inner))
         return (k * area, area, *map(int, inner))
 
@@ -303,14 +291,14 @@ class Lanes:
 
     def _empty(self, shape):
         n, k, *extents = shape
-        if not self.side_by_side:
+        if not self.batch_last:
             return np.empty(prod(shape), self.atoms.dtype).reshape(shape)
         flat = np.empty(prod(shape), self.atoms.dtype)
         return _signals_first(flat.reshape(k, *extents, n))
 
     def _flat(self, a, writes=False):  # noqa: FBT002
         """Memory of an array, in the order of these maps."""
-        flat = _signals_last(a) if self.side_by_side else a
+        flat = _signals_last(a) if self.batch_last else a
         flat = np.ascontiguousarray(flat).reshape(-1)
         if not writes:
             flat = flat.view()

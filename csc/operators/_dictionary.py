@@ -2,20 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property, reduce
-from operator import add
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from csc._backend import as_5d, as_kernel_input, kernels, namespace, to_host
+from csc._backend import namespace, to_host
 from csc._repr_html import AtomsReprMixin
 from csc._typing import Array, ArrayLike, Extents, Mode, Stride
 from csc._validation import check_atoms, check_floats, check_like_atoms, check_signals
-from csc.operators import _fft_conv as fourier
+from csc.kernels._arguments import MomentumPoint, SoftThreshold
 from csc.operators._atom_sizes import check_sizes, runs, stack
-from csc.operators._batch_last_conv import Lanes
 from csc.operators._conv_geometry import ConvGeometry
+from csc.operators._conv_plan import ConvPlan
 from csc.operators._norm_bound import norm_bound, polyphase
 from csc.operators._patch_matrix import PatchMatrix
 
@@ -111,22 +110,13 @@ class Dictionary(AtomsReprMixin):
     @cached_property
     def parts(self) -> tuple[tuple[slice, Array], ...]:
         """Which atoms, and their samples ``(K_i, C, *s_i)``, for each run of atoms of one size."""
-        return tuple((own[0], self.atoms[own]) for own in self._owns)
+        return tuple((own[0], self.atoms[own]) for own in self.part_slices)
 
     @cached_property
-    def _owns(self):
-        """Where in ``atoms`` the samples of each part are."""
+    def part_slices(self):
+        """Where in ``atoms`` the samples of each of the `parts` are."""
         sizes = self.sizes or (self.extents,) * self.n_atoms
         return [(which, slice(None), *map(slice, sizes[which.start])) for which in runs(sizes)]
-
-    def _stacked(self, blocks):
-        """Blocks of the parts' shapes as one of the shape of the atoms."""
-        if len(blocks) == 1:
-            return blocks[0]
-        out = namespace(*blocks).zeros(self.atoms.shape, blocks[0].dtype)
-        for own, block in zip(self._owns, blocks, strict=True):
-            out[own] = block
-        return out
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -181,24 +171,7 @@ class Dictionary(AtomsReprMixin):
         """
         z = self._checked_codes(z)
         extents = self.geometry.extents_of(z, shape)
-        n, channels = z.shape[0], self.atoms.shape[1]
-        if lanes := self.lanes(z, extents):
-            return lanes.synthesize(z)
-        if self.is_patch(extents):
-            return self._patches.synthesize(z.reshape(n, -1)).reshape(n, channels, *extents)
-        padded = self.geometry.padded_extents(extents)
-        if self._transforms(z.shape[2:], padded):
-            return self.geometry.unpad(
-                fourier.synthesize(z, self._spectra(padded), self.geometry.stride, padded), extents
-            )
-        xp, blocks = namespace(z, self.atoms), []
-        for which, atoms in self.parts:
-            blocks.append(xp.empty((n, channels, *padded), z.dtype))
-            to = as_5d(blocks[-1])
-            kernels(z).synthesize(
-                as_kernel_input(z[:, which]), as_kernel_input(atoms), self._steps, to
-            )
-        return self.geometry.unpad(reduce(add, blocks), extents)
+        return ConvPlan.of(self, z, extents).synthesize(z)
 
     def adjoint(self, x: Array) -> Array:
         """Correlate signals with the atoms: ``(D^T x)[n, k, v] = <d_k, x[n] at v>``.
@@ -213,44 +186,40 @@ class Dictionary(AtomsReprMixin):
         z : array (N, K, *V)
         """
         x = self.check_signals("x", x, values=self._looks)
-        extents = self.code_extents(x.shape[2:])
-        n = x.shape[0]
-        if lanes := self.lanes(x, x.shape[2:]):
-            return lanes.correlate(x)
-        if self.is_patch(x.shape[2:]):
-            return self._patches.correlate(x.reshape(n, -1)).reshape(n, self.n_atoms, *extents)
-        padded = self.pad(x)
-        if self._transforms(extents, padded.shape[2:]):
-            spectra = self._spectra(padded.shape[2:])
-            return fourier.correlate(padded, spectra, self.geometry.stride, extents)
-        xp, padded, blocks = namespace(x, self.atoms), as_kernel_input(padded), []
-        for _, atoms in self.parts:
-            blocks.append(xp.empty((n, len(atoms), *extents), x.dtype))
-            kernels(x).correlate(padded, as_kernel_input(atoms), self._steps, as_5d(blocks[-1]))
-        return blocks[0] if len(blocks) == 1 else xp.concatenate(blocks, axis=1)
+        return ConvPlan.of(self, x, x.shape[2:]).correlate(x)
 
-    def lanes(self, a: Array, signal_extents: Extents) -> Lanes | None:
-        """`Lanes` for signals or codes like ``a``, or None where other ways are faster."""
-        return Lanes.of(self, a, tuple(signal_extents))
+    def has_proximal_step(self, r: Array) -> bool:
+        """Whether `proximal_step` takes signals like ``r``, in their shape and order of memory."""
+        return ConvPlan.of(self, r, r.shape[2:]).has_proximal_step
 
-    def is_direct(self, signal_extents: Extents) -> bool:
-        """Whether `adjoint` is one sum over an atom's samples: no patches, no transforms."""
-        shapes = self.code_extents(signal_extents), self.geometry.padded_extents(signal_extents)
-        other = self.is_patch(signal_extents) or self._transforms(*shapes)
-        return len(self.parts) == 1 and not other
+    def proximal_step(
+        self,
+        x: Array,
+        step: Any,
+        point: MomentumPoint,
+        prox: SoftThreshold,
+        fits: tuple[Array, ...] = (),
+    ) -> tuple[Array, Any]:
+        """``prox(y + step D^T r)`` in one pass over the codes, if `has_proximal_step`.
 
-    def proximal_step(self, r: Array, step: Any, point: Any, prox: Any) -> tuple[Array, Any]:
-        """``prox(y + step D^T r)`` in one pass, by `lanes` or `is_direct`: see the kernel."""
-        z, z_old, momentum = point
-        if lanes := self.lanes(r, r.shape[2:]):
-            return lanes.shrink(r, (), point, step, prox)
-        xp = namespace(z)
-        out, atoms = xp.empty(z.shape, z.dtype), self.atoms * xp.asarray(step, dtype=self.dtype)
-        restart_score = kernels(r, z).proximal_step(
-            as_kernel_input(self.pad(r)), as_kernel_input(atoms), self._steps,
-            (as_kernel_input(z), as_kernel_input(z_old), momentum), prox, as_5d(out),
-        )  # fmt: skip
-        return out, restart_score
+        Parameters
+        ----------
+        x : array (N, C, *S)
+            Residuals r if there are no ``fits``; else signals, and ``r = x - D y``.
+        step : float
+        point : MomentumPoint
+            The extrapolated point ``y = z + momentum (z - z_old)``, which is never stored.
+        prox : SoftThreshold
+        fits : (D z, D z_old), arrays (N, C, *S), optional
+
+        Returns
+        -------
+        z_new : array (N, K, *V)
+        restart_score : float
+            ``<y - z_new, z_new - z>``: above 0, the momentum increases the objective.
+        """
+        plan = ConvPlan.of(self, fits[0] if fits else x, x.shape[2:])
+        return plan.proximal_step(x, step, point, prox, fits)
 
     def adjoint_atoms(self, r: Array, z: Array) -> Array:
         """Adjoint of ``d -> sum_k d_k * z_k``, the map that a learner differentiates.
@@ -270,19 +239,7 @@ class Dictionary(AtomsReprMixin):
         z, r = self._checked_codes(z), self.check_signals("r", r, values=self._looks)
         if (r.shape[0], *self.code_extents(r.shape[2:])) != (z.shape[0], *z.shape[2:]):
             raise ValueError(f"r of shape {r.shape} does not fit codes z of shape {z.shape}")
-        n, padded = len(r), self.pad(r)
-        if self.is_patch(r.shape[2:]):
-            g = (z.reshape(n, -1).T @ r.reshape(n, -1)).reshape(self.atoms.shape)
-            return self._stacked([g[own] for own in self._owns])
-        if self._transforms(z.shape[2:], padded.shape[2:], for_atoms=True):
-            g = fourier.correlate_atoms(padded, z, self.geometry.stride, self.extents)
-            return self._stacked([g[own] for own in self._owns])
-        xp, padded, blocks = namespace(r, z, self.atoms), as_kernel_input(padded), []
-        for which, atoms in self.parts:
-            blocks.append(xp.empty(atoms.shape, r.dtype))
-            to = as_5d(blocks[-1])
-            kernels(r).correlate_atoms(padded, as_kernel_input(z[:, which]), self._steps, to)
-        return self._stacked(blocks)
+        return ConvPlan.of(self, r, r.shape[2:]).correlate_atoms(r, z)
 
     @property
     def matrix(self) -> Array:
@@ -292,7 +249,7 @@ class Dictionary(AtomsReprMixin):
     @cached_property
     def patch_gram(self) -> Array:
         """Gram matrix ``(K, K)`` of the atoms at one position."""
-        return self._patches.correlate(self.matrix)
+        return self.patch_matrix.correlate(self.matrix)
 
     def gram(self) -> Array:
         """Correlations of all pairs of atoms at all shifts.
@@ -352,7 +309,8 @@ class Dictionary(AtomsReprMixin):
         return np.linalg.norm(to_host(self.matrix).astype("float64"), 2) ** 2
 
     @cached_property
-    def _patches(self):
+    def patch_matrix(self) -> PatchMatrix:
+        """`matrix` and its products."""
         return PatchMatrix(self.matrix)
 
     def check_signals(self, name: str, x: Array, *, values: bool = True) -> Array:
@@ -365,23 +323,6 @@ class Dictionary(AtomsReprMixin):
 
     def __getstate__(self):
         return {field.name: getattr(self, field.name) for field in fields(self)}
-
-    def _transforms(self, positions, padded, *, for_atoms=False):
-        """Whether to go through the Fourier domain: whether the atoms are large enough."""
-        shapes = [atoms.shape for _, atoms in self.parts]
-        return fourier.is_faster(shapes, positions, padded, for_atoms=for_atoms)
-
-    def _spectra(self, padded):
-        """Spectra of the atoms for signals of these extents; the last ones are kept."""
-        last = self.__dict__.get("_last_spectra")
-        if last is None or last[0] != tuple(padded):
-            last = tuple(padded), fourier.spectra(self.atoms, padded)
-            object.__setattr__(self, "_last_spectra", last)
-        return last[1]
-
-    @property
-    def _steps(self):
-        return ((1,) * (5 - self.atoms.ndim)) + self.geometry.stride
 
     def _checked_codes(self, z):
         z = check_floats("z", z, values=self._looks)

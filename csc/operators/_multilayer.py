@@ -12,6 +12,7 @@ from csc._backend import namespace
 from csc._repr_html import AtomsReprMixin
 from csc._typing import Array, Extents
 from csc._validation import check_choice, check_count, check_floats
+from csc.operators._conv_plan import batch_last_pays
 from csc.operators._dictionary import Dictionary
 
 RULES = ("soft", "hard", "relu")
@@ -118,6 +119,10 @@ class MultiLayerDictionary(AtomsReprMixin):
     def is_patch(self, signal_extents: Extents) -> bool:  # noqa: ARG002
         """No: the Gram matrix of a patch dictionary is not that of a product."""
         return False
+
+    def batch_last_pays(self, x: Array) -> bool:
+        """Whether signals ``x`` and the codes of all layers should be stored batch last."""
+        return len(self.layers) > 1 and batch_last_pays(self.layers[0], x)
 
     def synthesize(
         self,

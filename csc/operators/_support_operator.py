@@ -5,7 +5,6 @@ than the signal's, so that vectors of the kernels never leave it. Signals that w
 repeated at their ends, and every code is shown at all its copies.
 """
 
-from functools import reduce
 from itertools import product
 from math import prod
 from typing import NamedTuple
@@ -14,6 +13,7 @@ import numpy as np
 from scipy.ndimage import maximum_filter1d
 
 from csc._backend import kernels
+from csc.operators._conv_plan import ConvPlan
 from csc.operators._sparse_codes import SparseCodes
 
 LANES = 8  # of the kernels' vectors
@@ -187,15 +187,9 @@ class PaddedSignals:
 
     def dual_infeasibility(self, r, worths, positive):
         """``max_k w_k |D^T r|_k`` at every position ``(N, *V)``, of a padded residual."""
-        samples, tops = self.samples(r).reshape(self.shape), []
-        if lanes := self._operator.lanes(samples, self.shape[2:]):
-            return lanes.dual_infeasibility(samples, worths, positive)
-        for k, atoms in self.parts:
-            tops.append(np.empty((self.code_shape[0], *self.positions), self.dtype))
-            kernels(r).dual_infeasibility(
-                r[self.inside], atoms, worths[k], self.stride, positive, tops[-1]
-            )
-        return reduce(np.maximum, tops).reshape(self.code_shape[0], *self.code_shape[2:])
+        samples = self.samples(r).reshape(self.shape)
+        plan = ConvPlan.of(self._operator, samples, self.shape[2:])
+        return plan.dual_infeasibility(samples, r[self.inside], worths, positive)
 
     def violating_indices(self, r, prices, positions, bars, positive):  # noqa: PLR0913
         """Indices of the codes at ``positions`` whose correlations exceed ``bars`` prices.

@@ -12,7 +12,7 @@ from csc._backend import namespace
 from csc._repr_html import card
 from csc._typing import Array, ArrayLike, Extents, Penalty
 from csc._validation import check_instance, check_real, check_scale
-from csc.operators import SIDE_BY_SIDE, MultiLayerDictionary, batch_last
+from csc.operators import MomentumPoint, MultiLayerDictionary, batch_last
 from csc.penalties import Relative, resolved
 from csc.problems._problem import Problem, check_penalty
 
@@ -152,17 +152,12 @@ class MultiLayerProblem:
         return tuple(chain)
 
     @cached_property
-    def _side_by_side(self):
-        """Whether arrays of many signals are kept batch last in memory, see `csc.operators._batch_last_conv`.
-
-        Patches are not: their dictionaries are matrices, which take signals as rows.
-        """
-        many = len(self.layers) > 1 and len(self.x) >= SIDE_BY_SIDE
-        return self.on_host and many and not self.layers[0].is_patch
+    def _batch_last(self):
+        return self.dictionary.batch_last_pays(self.x)
 
     def _in_order(self, a):
-        """The same array, in the order of memory that the layers' maps want."""
-        return batch_last(a) if self._side_by_side else a
+        """The same array, in the order of memory in which the layers are fastest."""
+        return batch_last(a) if self._batch_last else a
 
     @cached_property
     def _signals(self):
@@ -210,7 +205,7 @@ class MultiLayerProblem:
             self.layers, points, fits, step_sizes, strict=False
         ):
             threshold *= mu
-            point = z, z_old, momentum
+            point = MomentumPoint(z, z_old, momentum)
             below, restart_score = part.descend(below, (Dz, Dz_old), point, mu, threshold)
             codes.append(below)
         return tuple(codes), restart_score

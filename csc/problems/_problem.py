@@ -25,7 +25,9 @@ from csc.operators import (
     CirculantGram,
     Dictionary,
     MeasuredDictionary,
+    MomentumPoint,
     PaddedSignals,
+    SoftThreshold,
     SparseCodes,
     SparseResidual,
 )
@@ -192,7 +194,7 @@ class Problem:
         uphill : float
             ``<y - z_new, z_new - z>``: above 0, the momentum points uphill.
         """
-        return self.descend(self.x, fits, (*codes, momentum), step, step)
+        return self.descend(self.x, fits, MomentumPoint(*codes, momentum), step, step)
 
     def descend(self, x: Array, fits: Any, point: Any, step: float, threshold: float) -> Any:
         """`shrink` of the residuals ``M (x - D y)`` of signals x, y the extrapolated point.
@@ -205,9 +207,9 @@ class Problem:
             As `shrink`.
         """
         (Dz, Dz_old), momentum, number = fits, point[2], namespace(x).asarray
-        S, is_whole = x.shape[2:], self.mask is None and self._is_soft
-        if is_whole and (lanes := self.dictionary.lanes(Dz, S)):  # residuals are never stored
-            return lanes.shrink(x, fits, point, step, self._prox(threshold, x.dtype))
+        D, is_whole = self.dictionary, self.mask is None and self._is_soft
+        if is_whole and D.has_proximal_step(Dz):
+            return D.proximal_step(x, step, point, self._prox(threshold, x.dtype), fits)
         r = self._masked(x - (Dz + number(momentum, dtype=Dz.dtype) * (Dz - Dz_old)))
         return self.shrink(r, point, step, threshold)
 
@@ -228,8 +230,7 @@ class Problem:
             As `proximal_step`.
         """
         (z, z_old, momentum), number = point, namespace(r).asarray
-        D, extents = self.dictionary, r.shape[2:]
-        if self._is_soft and (D.lanes(r, extents) or D.is_direct(extents)):
+        if self._is_soft and self.dictionary.has_proximal_step(r):
             prox = self._prox(threshold, z.dtype)
             return self.dictionary.proximal_step(r, step, point, prox)
         y = z if z is z_old else z + number(momentum, dtype=z.dtype) * (z - z_old)
@@ -241,7 +242,7 @@ class Problem:
         """Thresholds of the atoms, factor, and sign of the prox, as the kernels take it."""
         prices = threshold * self.atom_lmbda.astype("float64")
         factor = 1 / (1 + threshold * self.penalty.lmbda * self.penalty.ridge)
-        return prices.astype(dtype), factor, self.penalty.positive
+        return SoftThreshold(prices.astype(dtype), factor, self.penalty.positive)
 
     @cached_property
     def _is_soft(self):

@@ -1,4 +1,4 @@
-"""Signals side by side and lists of terms: `lay_out`, `sum_products` and `shrink_products`."""
+"""Convolution batch last in memory, and over lists of samples that are not zero."""
 
 import numba
 import numpy as np
@@ -6,8 +6,8 @@ import pytest
 
 import csc
 from csc.kernels.cpu.batch_last_conv import ROWS
-from csc.operators import _batch_last_conv as lanes
-from csc.operators._batch_last_conv import Lanes, batch_last, is_batch_last
+from csc.operators._batch_last_conv import DENSITY, BatchLastConv, batch_last, is_batch_last
+from csc.operators._conv_plan import ConvPlan, Method
 from csc.testing import dot_test
 from reference import conv as naive_conv
 
@@ -51,6 +51,15 @@ def naive_maps(D, x, z):
     return codes.reshape(z.shape), D.geometry.unpad(padded, x.shape[2:])
 
 
+def conv_of(D, x, *, batch_last=False):
+    shape = len(x), *x.shape[2:]
+    return BatchLastConv(D.atoms, D.geometry, shape, batch_last=batch_last)
+
+
+def method(D, x):
+    return ConvPlan.of(D, x, x.shape[2:]).method
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("n", [1, 3, 17, 70])
 @pytest.mark.parametrize("density", [1.0, 0.2])
@@ -59,7 +68,7 @@ def test_maps_equal_their_transcriptions(dtype, n, density):
         for D, x, z in cases(shape, density, dtype, n):
             codes, signal = naive_maps(D, x, z)
             for order in {np.ascontiguousarray, batch_last if n > 1 else np.ascontiguousarray}:
-                own = Lanes(D, (n, *x.shape[2:]), order is batch_last)
+                own = conv_of(D, x, batch_last=order is batch_last)
                 found = own.correlate(order(x)), own.synthesize(order(z))
                 assert {a.dtype for a in found} == {D.dtype}
                 np.testing.assert_array_equal(found[0], codes, err_msg=f"{D} {order}")
@@ -72,17 +81,18 @@ def test_a_dictionary_takes_lists_where_most_samples_are_zeros_and_stays_adjoint
         atoms = whole(rng, (9, 4, *extents), 0.05, "float64")
         D = csc.Dictionary(atoms, "valid", stride)
         x = rng.standard_normal((2, 4, *signal))
-        assert D.lanes(x, signal) is not None
+        assert method(D, x) is Method.BATCH_LAST
         dot_test(D, signal)
-        assert csc.Dictionary(rng.standard_normal(atoms.shape)).lanes(x, signal) is None
+        dense = csc.Dictionary(rng.standard_normal(atoms.shape))
+        assert method(dense, x) is not Method.BATCH_LAST
 
 
 def test_large_sparse_atoms_go_through_the_fourier_domain_where_that_is_faster():
     rng = np.random.default_rng(1)
     atoms = rng.standard_normal((16, 1, 40, 40)) * (rng.random((16, 1, 40, 40)) < 0.3)
     D, x = csc.Dictionary(atoms), np.zeros((1, 1, 600, 600))
-    assert D.n_terms < lanes.DENSITY * atoms.size
-    assert D.lanes(x, x.shape[2:]) is None
+    assert D.n_terms < DENSITY * atoms.size
+    assert method(D, x) is Method.FFT
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -101,7 +111,7 @@ def test_the_largest_product_of_all_atoms_is_that_of_the_transcription(dtype, de
             z = np.zeros((2, 141, *D.code_extents(x.shape[2:])), dtype)
             codes = naive_maps(D, x, z)[0] * worths.reshape(rows)
             for positive in (False, True):
-                found = Lanes(D, (2, *x.shape[2:]), False).dual_infeasibility(x, worths, positive)
+                found = conv_of(D, x).dual_infeasibility(x, worths, positive)
                 expected = np.maximum(codes, 0) if positive else abs(codes)
                 np.testing.assert_array_equal(found, expected.max(axis=1))
 
@@ -109,16 +119,16 @@ def test_the_largest_product_of_all_atoms_is_that_of_the_transcription(dtype, de
 def test_a_thread_that_steps_meanwhile_does_not_change_the_step_size():
     """What is kept between steps is another thread's whenever it is looked at."""
 
-    class Overtaken(Lanes):
+    class Overtaken(BatchLastConv):
         _scaled = property(lambda _: (0.2, np.full(16, 5.0)), lambda *_: None)
 
     rng = np.random.default_rng(8)
     D, x = csc.Dictionary(rng.standard_normal((3, 1, 4))), rng.standard_normal((1, 1, 9))
     z, prox = D.adjoint(x), (np.zeros(3), 1.0, False)
     steps = []
-    for kind in (Lanes, Overtaken):
-        own = kind(D, (1, 9), False)
-        steps.append(own.shrink(x, (0 * x, 0 * x), (z, z, 0.0), 0.1, prox)[0])
+    for kind in (BatchLastConv, Overtaken):
+        own = kind(D.atoms, D.geometry, (1, 9), batch_last=False)
+        steps.append(own.proximal_step(x, (0 * x, 0 * x), (z, z, 0.0), 0.1, prox)[0])
     np.testing.assert_array_equal(*steps)
 
 
@@ -142,15 +152,17 @@ def test_a_fused_step_is_the_prox_of_the_gradient_step(order, density):
         v = y + step * D.adjoint(x - D(y, x.shape[2:]))
         prices = thresholds[:, None, None]
         expected = factor * np.sign(v) * np.maximum(abs(v) - prices, 0)
-        own = Lanes(D, (len(x), *x.shape[2:]), order is batch_last)
+        own = conv_of(D, x, batch_last=order is batch_last)
         given, fits, point = order(x), (order(fit), order(fit_old)), (order(z), order(z_old))
         point = *point, momentum
-        found, restart_score = own.shrink(given, fits, point, step, (thresholds, factor, False))
+        found, restart_score = own.proximal_step(
+            given, fits, point, step, (thresholds, factor, False)
+        )
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
         assert restart_score == pytest.approx(
             float(((y - expected) * (expected - z)).sum()), rel=1e-10
         )
-        found, _ = own.shrink(given, fits, point, step, (thresholds, 1.0, True))
+        found, _ = own.proximal_step(given, fits, point, step, (thresholds, 1.0, True))
         np.testing.assert_allclose(found, np.maximum(v - prices, 0), rtol=1e-12, atol=1e-12)
 
 
@@ -164,7 +176,7 @@ def test_number_of_threads_changes_no_bit():
     for threads in (1, default):
         numba.set_num_threads(threads)
         fit, prox = D(z, (9, 9)), (np.full(5, 0.1, "float32"), 1.0, False)
-        steps.append((fit, *D.lanes(x, (9, 9)).shrink(x, (fit, fit), (z, z, 0.0), 0.1, prox)))
+        steps.append((fit, *D.proximal_step(x, 0.1, (z, z, 0.0), prox, (fit, fit))))
     for one, many in zip(*steps, strict=True):
         np.testing.assert_array_equal(one, many)
 
@@ -210,12 +222,13 @@ def test_what_a_step_gave_is_not_written_to_again():
             np.testing.assert_array_equal(g, copy)
 
 
-def test_maps_are_kept_for_both_orders_of_memory(rng):
+def test_plans_are_kept_for_both_orders_of_memory(rng):
     atoms = rng.standard_normal((6, 2, 9)) * (rng.random((6, 2, 9)) < 0.1)
     D, x = csc.Dictionary(atoms), rng.standard_normal((20, 2, 30))
-    both = [D.lanes(a, (30,)) for a in (x, batch_last(x))]
-    assert [D.lanes(a, (30,)) for a in (x, batch_last(x))] == both
-    assert [one.side_by_side for one in both] == [False, True]
+    both = [ConvPlan.of(D, a, (30,)) for a in (x, batch_last(x))]
+    assert [ConvPlan.of(D, a, (30,)) for a in (x, batch_last(x))] == both
+    assert [plan.batch_last for plan in both] == [False, True]
+    assert ConvPlan.of(D, x, (31,)).code_extents == (23,)
 
 
 @pytest.mark.parametrize("largest", ["anywhere", 5, -1])
@@ -228,7 +241,7 @@ def test_the_largest_correlation_is_found_in_every_part_of_the_atoms(positive, l
         worths[largest] = 50.0
     q = worths[:, None, None] * D.adjoint(x)
     expected = (np.maximum(q, 0) if positive else abs(q)).max(axis=1)
-    found = Lanes(D, (2, 9, 80), side_by_side=False).dual_infeasibility(x, worths, positive)
+    found = conv_of(D, x).dual_infeasibility(x, worths, positive)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
@@ -238,9 +251,9 @@ def test_patches_are_products_with_a_matrix_or_its_lists(density, lists, dtype, 
     atoms = rng.standard_normal((30, 2, 6, 5)) * (rng.random((30, 2, 6, 5)) < density)
     D, M = csc.Dictionary(atoms.astype(dtype)), atoms.reshape(30, -1)
     x, z = rng.standard_normal((4, 2, 6, 5)), rng.standard_normal((4, 30, 1, 1))
-    assert D.lanes(x, (6, 5)) is None
-    assert D._patches.takes_lists(4) == lists
-    assert not D._patches.takes_lists(10_000)
+    assert method(D, x) is Method.PATCH_MATRIX
+    assert D.patch_matrix.takes_lists(4) == lists
+    assert not D.patch_matrix.takes_lists(10_000)
     tight = {"rtol": 1e-4, "atol": 1e-5} if dtype == "float32" else {"rtol": 1e-12, "atol": 1e-13}
     for found, expected in (
         (D.adjoint(x.astype(dtype)), x.reshape(4, -1) @ M.T),
