@@ -1,4 +1,7 @@
-"""Convolution batch last in memory, and over lists of samples that are not zero."""
+"""Convolution batch last in memory, and over lists of samples that are not zero.
+
+The kernels are `lay_out`, `sum_products`, `shrink_products` and `largest_products`.
+"""
 
 import numba
 import numpy as np
