@@ -17,7 +17,7 @@ from csc._validation import check_count, check_floats, check_instance, check_num
 from csc.operators import Dictionary, MeasuredDictionary, SparseCodes
 from csc.penalties import L1, ElasticNet, GroupL21, Relative, warn_of_zero_codes
 from csc.problems import MultiLayerProblem, Problem
-from csc.solvers import INTERRUPTED, Progress, fastest, is_sparse, iterate, ratio, start
+from csc.solvers import Progress, Status, fastest, is_sparse, iterate, ratio, start
 
 ARRAYS = 11  # as large as the codes that a dense solver holds at once (signals: a sparse one)
 CERTIFICATE = 6  # the same in float64, while a solution is certified
@@ -39,8 +39,10 @@ class Solution:
     gap : float
         Duality gap: the objective is at most this far above its minimum. Infinite where the
         penalty is not convex.
-    status : str
-        Why the solver stopped, and what to change if that is not what you wanted.
+    status : csc.solvers.Status
+        Why the solver stopped.
+    message : str
+        The same in a sentence, which also says what to change.
     n_iter : int
     history : list of Progress
         One entry a check: n_iter, objective, gap, seconds.
@@ -58,7 +60,8 @@ class Solution:
     z: Any
     objective: float
     gap: float
-    status: str
+    status: Status
+    message: str
     n_iter: int
     history: list[Progress]
     problem: Problem | MultiLayerProblem
@@ -71,7 +74,7 @@ class Solution:
     @property
     def converged(self) -> bool:
         """Whether the tolerance was reached (a greedy pursuit: whether it ended)."""
-        return self.status.startswith(("converged", "settled", "done"))
+        return self.status.converged
 
     @cached_property
     def codes(self) -> Codes:
@@ -102,7 +105,7 @@ class Solution:
         return (
             f"Solution(objective={self.objective:.6g}, relative_gap={self.relative_gap:.2g}, "
             f"{' and '.join(counts)} codes non-zero, n_iter={self.n_iter}, "
-            f"status={self.status!r})"
+            f"status={self.status.name}, message={self.message!r})"
         )
 
     def _repr_html_(self):
@@ -149,7 +152,7 @@ def solve(
     Returns
     -------
     Solution
-        Also after Ctrl-C (see its ``status``).
+        Also after Ctrl-C (see its ``message``).
 
     Warns
     -----
@@ -174,7 +177,7 @@ def solve_quietly(problem, solver=None, *, tol=1e-4, max_iter=10_000, init=None)
     Nor is there a warning of zero codes, which to them are news.
     """
     solution = _solve(problem, solver, (tol, max_iter), init)
-    if solution.status == INTERRUPTED:
+    if solution.status is Status.INTERRUPTED:
         raise KeyboardInterrupt
     return solution
 
@@ -198,15 +201,17 @@ def _solve(problem, solver, limits, init=None, callback=None, *, verbose=False):
             "csc.solvers.MLADMM(), csc.solvers.MLFISTA() or csc.solvers.MLISTA()"
         )
     if not solver.supports(problem):
-        raise ValueError(f"{type(solver).__name__} cannot solve this problem: it {solver.needs}")
+        raise ValueError(
+            f"{type(solver).__name__} cannot solve this problem: it {solver.requirements}"
+        )
     what = f"{type(solver).__name__} on codes {problem.code_shape}"
     if problem.on_host:  # CuPy itself says when a device is full
         check_memory(what, _bytes(problem, solver), "solve fewer signals at a time, or crop them")
     z = start(problem, solver) if init is None else _checked_start(problem, init)
     with progress_callback(callback, max_iter, verbose=verbose) as look:
-        z, n_iter, history, status = iterate(problem, solver, z, limits, look)
+        z, n_iter, history, (status, message) = iterate(problem, solver, z, limits, look)
     objective, gap = history[-1][1:3] if history else problem.certificate(z)
-    return Solution(z, objective, gap, status, n_iter, history, problem)
+    return Solution(z, objective, gap, status, message, n_iter, history, problem)
 
 
 def _warn_of_silence(solution):
@@ -279,7 +284,7 @@ def sparse_code(  # noqa: PLR0913  the short form of three calls
     Returns
     -------
     Solution
-        Also after Ctrl-C (see its ``status``).
+        Also after Ctrl-C (see its ``message``).
 
     Examples
     --------

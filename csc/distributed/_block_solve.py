@@ -30,7 +30,7 @@ from csc.distributed._partition import Partition, extents_of
 from csc.learning import CODING
 from csc.operators import Dictionary
 from csc.penalties import L1, Relative
-from csc.solvers import CONVERGED, FLOOR, STALLED, Progress, ratio
+from csc.solvers import Outcome, Progress, Status, converged, ratio, stalled
 
 LOOSE = 0.01  # relative gap of blocks in the first round,
 TIGHTER = 10  # times less in each later one,
@@ -47,7 +47,8 @@ class DaskSolution:
     codes : DaskCodes
     objective, gap : float
         Of the whole signal, in float64; see `Solution`.
-    status : str
+    status : csc.solvers.Status
+    message : str
     history : list of Progress
         One entry a round over all blocks.
 
@@ -67,7 +68,8 @@ class DaskSolution:
     codes: DaskCodes
     objective: float
     gap: float
-    status: str
+    status: Status
+    message: str
     history: list
 
     @property
@@ -78,7 +80,8 @@ class DaskSolution:
     def __repr__(self):
         return (
             f"DaskSolution(objective={self.objective:.6g}, relative_gap={self.relative_gap:.2g}, "
-            f"{len(self.codes.blocks)} blocks, {len(self.history)} rounds, status={self.status!r})"
+            f"{len(self.codes.blocks)} blocks, {len(self.history)} rounds, "
+            f"status={self.status.name}, message={self.message!r})"
         )
 
 
@@ -207,7 +210,8 @@ def _rounds(grid, model, tell):
     """Rounds over all colours until the gap of the whole is small enough."""
     began, tol, history = perf_counter(), model.tol, []
     codes = rims = [None] * len(grid.blocks)
-    status = f"stopped after {ROUNDS} rounds; take larger blocks, or a larger tol"
+    message = f"stopped after {ROUNDS} rounds; take larger blocks, or a larger tol"
+    outcome = Outcome(Status.MAX_ITER, message)
     for number in range(ROUNDS):
         inner = model._replace(tol=max(LOOSE / TIGHTER**number, SHARE * tol))
         codes, rims, objective, gap = _round(grid, inner, codes, rims)
@@ -216,14 +220,14 @@ def _rounds(grid, model, tell):
         history.append(Progress(number + 1, objective, gap, perf_counter() - began))
         tell(history[-1])
         if gap <= tol * objective:
-            status = CONVERGED.format(gap=ratio(gap, objective), tol=tol)
+            outcome = converged(ratio(gap, objective), tol)
             break
         if _is_stuck(history, model.dictionary.dtype):
-            status = STALLED.format(gap=ratio(gap, objective), tol=tol, floor=FLOOR)
+            outcome = stalled(ratio(gap, objective), tol)
             break
     objective, gap = _judged(grid, model, codes, rims)
     shape = (grid.shape[0], model.dictionary.n_atoms, *grid.cut.positions)
-    return DaskSolution(DaskCodes(grid.client, shape, codes), objective, gap, status, history)
+    return DaskSolution(DaskCodes(grid.client, shape, codes), objective, gap, *outcome, history)
 
 
 def _round(grid, model, codes, rims):

@@ -148,7 +148,7 @@ def convergence(solution: Any, ax: Axes | None = None, **line_style: Any) -> Axe
     check("solution", solution, "history", "what csc.solve returns")
     checks = [(p.seconds, p.gap / p.objective) for p in solution.history if p.objective]
     if not np.isfinite(checks).all() or not checks:
-        raise ValueError(f"solution has no gaps to draw; its status is {solution.status!r}")
+        raise ValueError(f"solution has no gaps to draw; it was {solution.message!r}")
     ax = axes_of(ax)
     ax.loglog(*zip(*checks, strict=True), "o-", **({"color": ATOMS, "lw": 1, "ms": 4} | line_style))
     ax.set(xlabel="seconds", ylabel="certified relative gap")

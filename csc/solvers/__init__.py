@@ -27,16 +27,17 @@ from csc.solvers._layered_thresholding import LayeredThresholding
 from csc.solvers._ml_admm import MLADMM
 from csc.solvers._ml_fista import MLFISTA
 from csc.solvers._ml_ista import MLISTA
-from csc.solvers._omp import OMP, STALLED
+from csc.solvers._omp import OMP
 from csc.solvers._projection_pursuit import ProjectionPursuit
 from csc.solvers._run import (
-    CONVERGED,
-    FLOOR,
-    INTERRUPTED,
+    Outcome,
     Progress,
+    Status,
+    converged,
     is_sparse,
     iterate,
     ratio,
+    stalled,
     start,
 )
 from csc.solvers._select import fastest
@@ -45,5 +46,5 @@ from csc.solvers._working_set import WorkingSet
 __all__ = [
     "ADMM", "FISTA", "ISTA", "MLADMM", "MLFISTA", "MLISTA", "OMP", "ConvOMP", "CoordinateDescent",
     "GreedyFISTA", "HolisticPursuit", "LayeredBasisPursuit", "LayeredThresholding",
-    "ProjectionPursuit", "WorkingSet",
+    "ProjectionPursuit", "Status", "WorkingSet",
 ]  # fmt: skip

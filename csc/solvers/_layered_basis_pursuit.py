@@ -5,11 +5,13 @@ from typing import NamedTuple
 
 from csc._typing import Array, ProblemLike
 from csc._validation import check_instance
-from csc.solvers._run import INTERRUPTED, iterate, start
+from csc.solvers._run import Outcome, Status, iterate, start
 from csc.solvers._select import fastest
 
-DONE = "done: each layer is within tol of its own minimum; the gap is that of the whole problem"
-UNDONE = "layer {i} was not coded to its tol: {status}"
+DONE = Outcome(
+    Status.DONE,
+    "done: each layer is within tol of its own minimum; the gap is that of the whole problem",
+)
 
 
 class LayeredBasisPursuitState(NamedTuple):
@@ -18,7 +20,7 @@ class LayeredBasisPursuitState(NamedTuple):
     z: tuple  # (g_1, ..., g_L)  codes of all layers, zeros where none were coded yet
     n_coded: int
     done: bool
-    verdict: str
+    outcome: Outcome
 
 
 @dataclass(frozen=True)
@@ -85,20 +87,21 @@ class LayeredBasisPursuit:
 
     def init(self, problem: ProblemLike, z0: tuple[Array, ...]) -> LayeredBasisPursuitState:  # noqa: ARG002
         """State before the first layer is coded."""
-        return LayeredBasisPursuitState(problem.zeros(), 0, done=False, verdict=DONE)
+        return LayeredBasisPursuitState(problem.zeros(), 0, done=False, outcome=DONE)
 
     def step(
         self, problem: ProblemLike, state: LayeredBasisPursuitState
     ) -> LayeredBasisPursuitState:
         """Code the next layer."""
-        z, i, _, verdict = state
+        z, i, _, outcome = state
         part = problem.layer(i + 1, z[i - 1] if i else problem.x)
         solver = fastest(part, self.tol) if self.solver is None else self.solver
         run = iterate(part, solver, start(part, solver), (self.tol, self.max_iter))
-        if run.status == INTERRUPTED:  # half a layer is no state to go on from
+        if run.outcome.status is Status.INTERRUPTED:  # the layer is not finished
             raise KeyboardInterrupt
-        if verdict == DONE and not run.status.startswith(("converged", "settled", "done")):
-            verdict = UNDONE.format(i=i + 1, status=run.status)
+        status, message = run.outcome
+        if outcome == DONE and not status.converged:
+            outcome = Outcome(status, f"layer {i + 1} did not reach its tol: {message}")
         codes = run.z.dense() if hasattr(run.z, "dense") else run.z
         z = (*z[:i], codes, *z[i + 1 :])
-        return LayeredBasisPursuitState(z, i + 1, done=i + 1 == len(z), verdict=verdict)
+        return LayeredBasisPursuitState(z, i + 1, done=i + 1 == len(z), outcome=outcome)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from csc._typing import Array, ProblemLike
+from csc.solvers._run import Outcome, Status
 
 
 class LayeredThresholdingState(NamedTuple):
@@ -11,7 +12,9 @@ class LayeredThresholdingState(NamedTuple):
 
     z: tuple  # (g_1, ..., g_L)  codes of all layers
     done: bool
-    verdict: str = "done: all layers are thresholded; the gap is that of the whole problem"
+    outcome: Outcome = Outcome(
+        Status.DONE, "done: all layers are thresholded; the gap is that of the whole problem"
+    )
 
 
 @dataclass(frozen=True)

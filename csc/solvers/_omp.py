@@ -7,13 +7,9 @@ import numpy as np
 
 from csc._typing import Array, ProblemLike
 from csc.penalties import L0
-from csc.solvers._run import GREEDY
+from csc.solvers._run import GREEDY, Outcome, Status
 
-DEPENDENT = 1  # end of a pursuit, as the kernel says it
-STALLED = (
-    "stalled in {stalled} of {n} signals: the atom that fits best depends on those already taken; "
-    "the atoms are too coherent for more"
-)
+DEPENDENT = 1  # the kernel's code for a pursuit that ended at a linearly dependent atom
 
 
 class OMPState(NamedTuple):
@@ -21,7 +17,7 @@ class OMPState(NamedTuple):
 
     z: object  # codes
     done: bool  # whether the pursuit has run
-    verdict: str = GREEDY  # what the status says
+    outcome: Outcome = GREEDY
 
 
 @dataclass(frozen=True)
@@ -98,11 +94,18 @@ class OMP:
             ends[unsure] = self._pursue(problem, form, again)
             rows[unsure] = again
         stalled = int((ends == DEPENDENT).sum())
-        verdict = STALLED.format(stalled=stalled, n=len(z)) if stalled else GREEDY
-        return OMPState(z, done=True, verdict=verdict)
+        return OMPState(z, done=True, outcome=_dependent(stalled, len(z)) if stalled else GREEDY)
 
     def _pursue(self, problem, form, z):
         """Write codes into ``z``; returns what ended the pursuit of each signal."""
         most = z.shape[1] if self.n_nonzero is None else int(self.n_nonzero)
         price = float(problem.penalty.lmbda)
         return problem.kernels.omp_gram(*form, price, most, float(self.energy), z)
+
+
+def _dependent(stalled, n):
+    return Outcome(
+        Status.STALLED,
+        f"stalled in {stalled} of {n} signals: the best atom depends linearly on the selected "
+        "ones; the atoms are too coherent for more",
+    )

@@ -1,5 +1,6 @@
-"""Step a solver until its certificate says that it is done."""
+"""Run a solver until its certificate, or another rule, ends it."""
 
+from enum import Enum
 from math import inf, isfinite, isnan
 from time import perf_counter
 from typing import NamedTuple
@@ -8,22 +9,87 @@ import numpy as np
 
 from csc.operators import SparseCodes
 
-CONVERGED = "converged: relative gap {gap:.1e} <= tol {tol:.1e}"
-EXPLAINED = "converged: the objective is within the rounding error of the signals"
-SETTLED = "settled: codes moved by less than tol; no gap, for the penalty is not convex"
-STALLED = "stalled at relative gap {gap:.1e} > tol {tol:.1e}: the codes move no more; {floor}"
-FLOOR = "the precision of the signals, or codes without a price, allow no smaller gap"
-GREEDY = "done: the greedy pursuit met its stopping rule; no gap, for the penalty is not convex"
-PURSUED = "done: the pursuit met its stopping rule; the gap is that of the problem without the rule"
-EXHAUSTED = "stopped at max_iter = {n}: relative gap {gap:.1e} > tol {tol:.1e}; raise max_iter"
-UNSETTLED = "stopped at max_iter = {n} before the codes settled; raise max_iter"
-INTERRUPTED = "interrupted: the codes are those of the last step; pass them as init to go on"
-BROKEN = "stopped: the objective is NaN, for the codes overflowed or a penalty gave NaN"
-CALLED_OFF = "stopped by the callback"
+
+class Status(Enum):
+    """Why a solver stopped.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> solution = csc.sparse_code(np.array([[[3.0, 1.0]]]), np.eye(2)[:, None], 1.0)
+    >>> solution.status is csc.solvers.Status.CONVERGED
+    True
+    """
+
+    CONVERGED = "converged"  # the relative gap is at most tol
+    STATIONARY = "stationary"  # not convex: a step moved the codes by at most tol
+    DONE = "done"  # a pursuit met its own stopping rule
+    STALLED = "stalled"  # the codes no longer change, the gap is above tol
+    MAX_ITER = "max_iter"  # max_iter steps were taken
+    INTERRUPTED = "interrupted"  # Ctrl-C
+    STOPPED = "stopped"  # the callback raised StopIteration
+    BROKEN = "broken"  # the objective is NaN
+
+    @property
+    def converged(self) -> bool:
+        """Whether the solver ended as it should."""
+        return self in (Status.CONVERGED, Status.STATIONARY, Status.DONE)
+
+
+class Outcome(NamedTuple):
+    """Why a solver stopped, for programs and in a sentence."""
+
+    status: Status
+    message: str
+
+
+FLOOR = "a smaller gap needs higher precision, or a lambda > 0 for every code"
+WITHIN_ROUNDING = Outcome(
+    Status.CONVERGED, "converged: the objective is within the rounding error of the signals"
+)
+STATIONARY = Outcome(
+    Status.STATIONARY,
+    "stationary: the codes changed by less than tol; there is no gap, as the penalty is not convex",
+)
+GREEDY = Outcome(
+    Status.DONE,
+    "done: the pursuit met its stopping rule; there is no gap, as the penalty is not convex",
+)
+PURSUED = Outcome(
+    Status.DONE,
+    "done: the pursuit met its stopping rule; the gap is that of the problem without the rule",
+)
+INTERRUPTED = Outcome(
+    Status.INTERRUPTED, "interrupted: these are the codes of the last step; pass them as init"
+)
+STOPPED = Outcome(Status.STOPPED, "stopped by the callback")
+BROKEN = Outcome(
+    Status.BROKEN, "broken: the objective is NaN; the codes overflowed or the penalty gave NaN"
+)
+
+
+def converged(gap, tol):
+    """`Outcome` of a relative gap of at most ``tol``."""
+    return Outcome(Status.CONVERGED, f"converged: relative gap {gap:.1e} <= tol {tol:.1e}")
+
+
+def stalled(gap, tol, floor=FLOOR):
+    """`Outcome` of codes that no longer change; ``floor`` says what would lower the gap."""
+    message = f"stalled at relative gap {gap:.1e} > tol {tol:.1e}: the codes no longer change; "
+    return Outcome(Status.STALLED, message + floor)
+
+
+def out_of_steps(n, gap, tol):
+    """`Outcome` of ``max_iter = n`` steps."""
+    if isfinite(gap):
+        reason = f"at max_iter = {n}: relative gap {gap:.1e} > tol {tol:.1e}"
+    else:
+        reason = f"at max_iter = {n} before the codes were stationary"
+    return Outcome(Status.MAX_ITER, f"stopped {reason}; raise max_iter")
 
 
 class Progress(NamedTuple):
-    """One line of a solver's history, and what a callback sees."""
+    """One entry of a solver's history, as a callback receives it."""
 
     n_iter: int
     objective: float
@@ -37,21 +103,21 @@ class Progress(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What came of stepping a solver."""
+    """Result of running a solver."""
 
     z: object  # codes
     n_iter: int
     history: list  # of Progress
-    status: str
+    outcome: Outcome
 
 
 def iterate(problem, solver, z, limits, callback=None):
-    """Step until a stopping rule fires.
+    """Step until a stopping rule holds.
 
     Parameters
     ----------
     problem, solver
-        The solver suits the problem.
+        The solver supports the problem.
     z : codes to start from, see `start`
     limits : (tol, max_iter)
     callback : callable, optional
@@ -61,25 +127,23 @@ def iterate(problem, solver, z, limits, callback=None):
     Run
     """
     tol, max_iter = limits
-    state, n, history, began = solver.init(problem, z), 0, [], perf_counter()
-    judge = getattr(solver, "certificate", lambda problem, state: problem.certificate(state.z))
+    state, n, history, start_time = solver.init(problem, z), 0, [], perf_counter()
+    certify = getattr(solver, "certificate", lambda problem, state: problem.certificate(state.z))
     try:
         for n in range(1, max_iter + 1):
             before, state = state, solver.step(problem, state)
             if n % solver.check_every and n < max_iter:
                 continue
-            now = Progress(n, *judge(problem, state), perf_counter() - began)
+            now = Progress(n, *certify(problem, state), perf_counter() - start_time)
             history.append(now)
             if callback is not None:
                 callback(now)
-            reason = _reason_to_stop(now, before, state, (tol, problem.rounding), solver)
-            if reason:
-                return Run(state.z, n, history, reason)
-        gap = ratio(now.gap, now.objective)
-        reason = EXHAUSTED if isfinite(gap) else UNSETTLED
-        return Run(state.z, n, history, reason.format(n=n, gap=gap, tol=tol))
+            outcome = _outcome(now, before, state, (tol, problem.rounding), solver)
+            if outcome is not None:
+                return Run(state.z, n, history, outcome)
+        return Run(state.z, n, history, out_of_steps(n, ratio(now.gap, now.objective), tol))
     except StopIteration:
-        return Run(state.z, n, history, CALLED_OFF)
+        return Run(state.z, n, history, STOPPED)
     except KeyboardInterrupt:
         return Run(state.z, n, [], INTERRUPTED)  # the history may be of codes one step older
 
@@ -92,7 +156,7 @@ def start(problem, solver):
 
 
 def is_sparse(problem, solver):
-    """Whether the solver keeps codes sparse: there may be no room for all of them."""
+    """Whether the solver keeps codes sparse, as dense ones may not fit in memory."""
     return getattr(solver, "sparse", False) and not problem.is_patch
 
 
@@ -101,31 +165,30 @@ def ratio(a, b):
     return 0.0 if a == 0 else (a / b if b else inf)
 
 
-def _reason_to_stop(now, before, state, limits, solver):
-    """The status to stop with, or None to go on."""
+def _outcome(now, before, state, limits, solver):
+    """`Outcome` to stop with, or None to continue."""
     tol, rounding = limits
     if isnan(now.objective):
         return BROKEN
     if hasattr(state, "done"):  # a greedy or a layered pursuit
-        verdict = PURSUED if isfinite(now.gap) else GREEDY
-        return getattr(state, "verdict", verdict) if state.done else None
+        outcome = PURSUED if isfinite(now.gap) else GREEDY
+        return getattr(state, "outcome", outcome) if state.done else None
     if isfinite(now.gap):
         gap = ratio(now.gap, now.objective)
         if gap <= tol:
-            return CONVERGED.format(gap=gap, tol=tol)
+            return converged(gap, tol)
         if now.objective <= rounding:
-            return EXPLAINED
+            return WITHIN_ROUNDING
         precision = state.z[-1].dtype if isinstance(state.z, tuple) else state.z.dtype
-        floor = getattr(solver, "floor", FLOOR)
         still = _is_still(before, state, np.finfo(precision).eps)
-        return STALLED.format(gap=gap, tol=tol, floor=floor) if still else None
-    return SETTLED if _is_still(before, state, tol) else None
+        return stalled(gap, tol, getattr(solver, "floor", FLOOR)) if still else None
+    return STATIONARY if _is_still(before, state, tol) else None
 
 
 def _is_still(before, state, tol):
     """Whether a step moved the codes by at most ``tol``.
 
-    Codes that are all zero say nothing: duals may grow until they are not. Then all arrays count.
+    All-zero codes do not show it, as duals may still grow: then all arrays of the state count.
     """
     if _movement(before.z, state.z) > tol:
         return False
@@ -136,7 +199,7 @@ def _is_still(before, state, tol):
 
 
 def _moves(part):
-    """Whether a part of a state is an array, no single number, or several of them."""
+    """Whether a part of a state is an array (not a number), or a tuple of arrays."""
     if isinstance(part, tuple):
         return len(part) > 0 and all(map(_moves, part))
     return getattr(part, "ndim", 0) > 0

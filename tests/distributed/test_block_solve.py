@@ -55,7 +55,7 @@ def test_blocks_reach_the_certified_minimum_of_the_whole(  # noqa: PLR0913
         da.from_array(x, chunks=-1), atoms, 0.2, tol=tol, block=block, client=client, **parameters
     )
     assert found.relative_gap <= tol
-    assert found.status.startswith("converged")
+    assert found.status is csc.solvers.Status.CONVERGED
     objective, gap = whole.problem.certificate(found.codes.gather())
     rounding = 1e-12 * objective
     assert abs(found.objective - whole.objective) <= found.gap + whole.gap + rounding

@@ -144,7 +144,7 @@ def test_coding_agrees(rng, dtype, mode):
     tol = {"float32": 1e-5, "float64": 1e-7}[dtype.name]
     ours = csc.sparse_code(x, atoms, 0.8, mode=mode, tol=tol)
     theirs = csc.sparse_code(on_gpu(x), on_gpu(atoms), 0.8, mode=mode, tol=tol)
-    assert theirs.converged, theirs.status
+    assert theirs.converged, theirs.message
     assert device_of(theirs.codes) == device_of(theirs.reconstruction()) == "gpu"
     assert theirs.objective == pytest.approx(ours.objective, rel=2 * tol)
     assert theirs.sparse_codes.shape == ours.codes.shape
@@ -159,7 +159,7 @@ def test_patches_agree(rng, dtype, positive):
     ours = csc.solve(csc.Problem(x, csc.Dictionary(atoms), penalty), tol=1e-6)
     problem = csc.Problem(on_gpu(x), on_gpu(csc.Dictionary(atoms)), penalty)
     theirs = csc.solve(problem, tol=1e-6)
-    assert theirs.converged, theirs.status
+    assert theirs.converged, theirs.message
     close(theirs.codes, ours.codes, 100 * CLOSE[dtype.name])
 
 

@@ -182,5 +182,5 @@ def test_an_objective_of_nan_ends_the_solve_and_says_so():
     D, x = csc.Dictionary(rng.standard_normal((K, 1, 5))), rng.standard_normal((2, 1, 9))
     solution = csc.solve(csc.Problem(x, D, Broken()), csc.solvers.FISTA(), max_iter=500)
     assert solution.n_iter < 50
-    assert "NaN" in solution.status
+    assert solution.status is csc.solvers.Status.BROKEN
     assert not solution.converged

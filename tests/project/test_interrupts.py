@@ -75,7 +75,7 @@ def test_an_interrupted_solve_ends_what_called_it(call, n, pressed):
 def test_the_short_form_returns_what_is_usable(pressed):
     pressed(1)
     solution = csc.sparse_code(X, D, 0.5)
-    assert solution.status == INTERRUPTED
+    assert (solution.status, solution.message) == INTERRUPTED
     assert solution.gap == pytest.approx(solution.problem.gap(solution.codes))
 
 

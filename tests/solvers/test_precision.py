@@ -28,7 +28,7 @@ def test_patches_in_float32_need_about_the_steps_of_float64(rng, positive):
         D = csc.Dictionary(atoms.astype(dtype))
         penalty = csc.L1(csc.Relative(1e-3), positive=positive)
         found.append(csc.solve(csc.Problem(x.astype(dtype), D, penalty), max_iter=4))
-    assert all(one.converged for one in found), [one.status for one in found]
+    assert all(one.converged for one in found), [one.message for one in found]
     assert found[1].objective == pytest.approx(found[0].objective, rel=2e-4)
 
 
@@ -36,7 +36,7 @@ def test_patches_in_float32_need_about_the_steps_of_float64(rng, positive):
 def test_patches_without_a_price_end(rng, dtype):
     x, atoms = raw_patches(rng, 50, dtype), unit_atoms(rng, (100, 1, 8, 8), dtype)
     solution = csc.solve(csc.Problem(x, csc.Dictionary(atoms), csc.L1(0.0)), max_iter=10)
-    assert solution.status.startswith(("converged", "stalled"))
+    assert solution.message.startswith(("converged", "stalled"))
     assert solution.n_iter < 6
     assert solution.objective < 1e-9 * (x**2).sum()
 
@@ -49,7 +49,7 @@ def test_codes_without_a_price_have_a_certificate(rng, extents, positive):
     weights = np.array([0.0, 1.0, 2.0])[:, None]
     problem = csc.Problem(x, D, csc.L1(0.3, weights, positive))
     solution = csc.solve(problem, tol=1e-5, max_iter=5000)
-    assert solution.converged, solution.status
+    assert solution.converged, solution.message
     assert solution.codes[:, 0].any()
     moved = [problem.value(solution.codes + d) for d in near(rng, solution.codes, positive)]
     assert solution.objective <= min(moved) + solution.gap
@@ -108,5 +108,5 @@ def test_a_pursuit_that_dependent_atoms_end_says_so(rng, dtype):
         csc.Problem(x, csc.Dictionary(atoms.astype(dtype)), csc.L0(0.0)),
         csc.solvers.OMP(n_nonzero=5),
     )
-    assert solution.status.startswith("stalled in 5 of 5 signals")
+    assert solution.message.startswith("stalled in 5 of 5 signals")
     assert not solution.converged
