@@ -9,6 +9,8 @@ from csc._backend import to_device
 NO_MORE = 1e-12  # of the correlations: below, only rounding is left of them
 ACCURACY = 1e-14  # of the regression, relative
 MOST_STEPS = 10_000
+PATCHES = 256  # solved at once
+REFINEMENTS = 3  # of the normal equations, which square the condition number
 FEW_STEPS = 300  # for a certificate
 
 
@@ -77,14 +79,56 @@ def residual_of_free_codes(  # noqa: PLR0913
 
 def _of_patches(x, matrix, free, positive):
     """The same of patches, a regression each; ``matrix`` ``(K, C prod(s))`` holds the atoms."""
-    residual = x.reshape(len(x), -1).copy()
+    rows = x.reshape(len(x), -1)
     if not positive and (free == free[:1]).all():  # one regression for all
         atoms = matrix[free[0]].T
-        return (residual - (atoms @ np.linalg.lstsq(atoms, residual.T)[0]).T).reshape(x.shape)
+        return (rows - (atoms @ np.linalg.lstsq(atoms, rows.T)[0]).T).reshape(x.shape)
+    blocks = [slice(i, i + PATCHES) for i in range(0, len(rows), PATCHES)]
+    fit = _one_by_one if positive else _by_normal_equations
+    parts = [fit(rows[b], matrix, free[b]) for b in blocks]
+    return np.concatenate(parts).reshape(x.shape)
+
+
+def _one_by_one(rows, matrix, free):
+    """Residuals of non-negative least squares."""
+    residual = rows.copy()
     for n in np.flatnonzero(free.any(axis=1)):
-        atoms, r = matrix[free[n]].T, residual[n]
-        residual[n] -= atoms @ (nnls(atoms, r)[0] if positive else np.linalg.lstsq(atoms, r)[0])
-    return residual.reshape(x.shape)
+        atoms = matrix[free[n]].T
+        residual[n] -= atoms @ nnls(atoms, rows[n])[0]
+    return residual
+
+
+def _by_normal_equations(rows, matrix, free):
+    """Residuals of least squares, solved for many patches at once and refined.
+
+    Where atoms nearly depend on each other the residual stays correlated with some; these patches
+    are solved by a singular value decomposition.
+    """
+    width, gram = max(int(free.sum(axis=1).max()), 1), matrix @ matrix.T
+    index = np.argsort(~free, axis=1, kind="stable")[:, :width]
+    held = np.take_along_axis(free, index, axis=1)
+    systems = gram[index[:, :, None], index[:, None, :]] * (held[:, :, None] & held[:, None, :])
+    systems += ~held[:, :, None] * np.eye(width)
+
+    def correlations(residual):
+        return np.take_along_axis(residual @ matrix.T, index, axis=1) * held
+
+    residual = rows.copy()
+    unsolved = np.ones(len(rows), bool)
+    try:
+        for _ in range(REFINEMENTS):
+            values = np.linalg.solve(systems, correlations(residual)[..., None])[..., 0]
+            z = np.zeros(free.shape)
+            np.put_along_axis(z, index, values * held, axis=1)
+            residual -= z @ matrix
+        left, right = abs(correlations(residual)).max(axis=1), abs(rows @ matrix.T).max(axis=1)
+        unsolved = ~(left <= NO_MORE * right)  # also where a value is NaN
+    except np.linalg.LinAlgError:
+        pass
+    for n in np.flatnonzero(unsolved):
+        atoms = matrix[free[n]].T
+        residual[n] = rows[n] - atoms @ np.linalg.lstsq(atoms, rows[n])[0]
+    return residual
 
 
 def dual_beyond_free_codes(r, dictionary, z, free, positive, mask=None):  # noqa: PLR0913
