@@ -1,7 +1,8 @@
-"""Shared fixtures."""
+"""Shared fixtures, and the markers that come with a folder or a fixture."""
 
 import sys
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,42 @@ import csc
 from doubles import fake_cupy, host_cuda
 
 RTOL = {"float32": 2e-5, "float64": 1e-12}  # of results whose sums are short
+TESTS = Path(__file__).parent
+MARKERS = {"demos": "demo", "distributed": "dask", "gpu": "gpu"}  # of all tests in a folder
+
+
+def pytest_collection_modifyitems(items):
+    """Mark tests by folder and fixture."""
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0] if TESTS in item.path.parents else None
+        if folder in MARKERS:
+            item.add_marker(MARKERS[folder])
+        if "client" in getattr(item, "fixturenames", ()):
+            item.add_marker("dask")
+        if needs_device(item):
+            item.add_marker("gpu")
+
+
+def pytest_runtest_setup(item):
+    """Skip tests on a device if there is none: here, so that the summary has one line for all."""
+    if needs_device(item) and no_device():
+        pytest.skip(no_device())
+
+
+def needs_device(item):
+    """Whether a test is the variant of a fixture below that runs on a GPU."""
+    variants = item.callspec.params if hasattr(item, "callspec") else {}
+    return variants.get("xp") == "cupy" or variants.get("cupy") == "device"
+
+
+@cache
+def no_device():
+    """Why no GPU can be used, or None."""
+    try:
+        csc.to_device(np.zeros(1), "gpu")
+    except (ImportError, RuntimeError) as error:
+        return str(error)
+    return None
 
 
 @pytest.fixture(params=["float32", "float64"])
@@ -27,19 +64,9 @@ def rtol(dtype):
     return RTOL[dtype.name]
 
 
-@cache
-def no_device():
-    """Why no GPU can be used, or None."""
-    try:
-        csc.to_device(np.zeros(1), "gpu")
-    except (ImportError, RuntimeError) as error:
-        return str(error)
-    return None
-
-
 @pytest.fixture(scope="module")
 def client():
-    """Of a Dask cluster of three workers in this process."""
+    """Client of a Dask cluster of three workers in this process."""
     from dask.distributed import Client
 
     arguments = {"processes": False, "n_workers": 3, "threads_per_worker": 1}
@@ -49,20 +76,14 @@ def client():
 
 @pytest.fixture(params=["numpy", "cupy"])
 def xp(request):
-    """NumPy, and CuPy if a device answers."""
-    if request.param == "numpy":
-        return np
-    if no_device():
-        pytest.skip(no_device())
-    return sys.modules["cupy"]
+    """NumPy, and CuPy if there is a GPU."""
+    return np if request.param == "numpy" else sys.modules["cupy"]
 
 
 @pytest.fixture(params=["host", "device"])
 def cupy(request):
-    """A CuPy that is none, with kernels compiled for the host; and CuPy if a device answers."""
+    """A stand-in for CuPy with kernels compiled for the host; and CuPy if there is a GPU."""
     if request.param == "device":
-        if no_device():
-            pytest.skip(no_device())
         yield sys.modules["cupy"]
     elif host_cuda.COMPILER is None:
         pytest.skip("g++ is not installed")
