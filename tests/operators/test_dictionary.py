@@ -1,3 +1,5 @@
+"""Every map of a dictionary against its dense matrix; bounds of its norm; what is refused."""
+
 import itertools
 
 import numpy as np
@@ -44,7 +46,7 @@ def test_all_maps_are_adjoint_where_the_arrays_are(mode, extents, rng, dtype, xp
     csc.testing.dot_test(csc.Dictionary(xp.asarray(atoms), mode), extents, rng=0)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(geometry=geometries(), dtype=st.sampled_from(["float32", "float64"]))
 def test_every_map_equals_its_dense_matrix(geometry, dtype):
     D, x, z = problem_arrays(geometry, dtype)
@@ -64,7 +66,7 @@ def test_every_map_equals_its_dense_matrix(geometry, dtype):
     csc.testing.dot_test(D, S, rng=0)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(geometry=geometries(), seed=st.integers(0, 99))
 def test_lipschitz_is_exact_for_patches_and_circles_and_never_too_small(geometry, seed):
     D, x, _ = problem_arrays(geometry, "float64", seed)

@@ -1,3 +1,5 @@
+"""Values and proximal operators of all penalties, by grids and by hand."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings

@@ -35,7 +35,7 @@ def problem(rng, n_layers=2, n=2, extent=12, **kinds):
 # The dictionary.
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     mode=st.sampled_from(["full", "valid", "same", "circular"]), stride=st.integers(1, 2),
     n_layers=st.integers(1, 3), dims=st.integers(1, 2), seed=st.integers(0, 99),
@@ -43,7 +43,7 @@ def problem(rng, n_layers=2, n=2, extent=12, **kinds):
 def test_the_layers_are_the_product_of_their_matrices(mode, stride, n_layers, dims, seed):
     rng = np.random.default_rng(seed)
     D = dictionary(rng, n_layers, mode, stride, dims=dims)
-    S = (24, 16)[:dims] if mode == "circular" else (27, 25)[:dims]
+    S = (16, 8)[:dims] if mode == "circular" else (27,) if dims == 1 else (15, 9)
     if dims == 2 and n_layers == 3:
         D = csc.MultiLayerDictionary(D.layers[:2])
     K = naive.products(naive.matrices(D.layers, S))
@@ -153,9 +153,9 @@ def test_one_layer_is_the_single_layer_solver_bit_for_bit(dtype, rng):
 )
 def test_ml_admm_reaches_the_minimum_with_a_certificate(mode, stride, n_layers, rng):
     p = problem(rng, n_layers, modes=mode, stride=stride, extent=12)
-    solution = csc.solve(p, tol=1e-12)
+    solution = csc.solve(p, tol=1e-7)
     assert solution.converged
-    assert solution.gap <= 1e-10
+    assert solution.gap <= 1e-7 * solution.objective
     assert [g.shape for g in solution.codes] == p.code_shapes
     dense = naive.matrices(p.dictionary.layers, p.x.shape[2:])
     deepest, lmbdas = solution.codes[-1], LMBDAS[:n_layers]
@@ -172,11 +172,11 @@ def test_the_minimum_is_that_of_a_general_solver(n_layers, rng):
 
 
 def test_the_floor_of_ml_ista_falls_with_the_step_and_the_gap_sees_it(rng):
-    p = problem(rng, 2)
-    best = csc.solve(p, tol=1e-12).objective
+    p = problem(rng, 2, n=1)
+    best = csc.solve(p, tol=1e-8).objective
     dual_infeasibility = []
     for fraction in (0.4, 0.2, 0.1):
-        solution = csc.solve(p, csc.solvers.MLFISTA(fraction), tol=1e-12, max_iter=10_000)
+        solution = csc.solve(p, csc.solvers.MLFISTA(fraction), tol=1e-9, max_iter=5000)
         dual_infeasibility.append(solution.objective - best)
         assert dual_infeasibility[-1] <= solution.gap <= 2 * dual_infeasibility[-1]
         assert "lower fraction" in solution.message
@@ -188,13 +188,13 @@ def test_the_floor_of_ml_ista_falls_with_the_step_and_the_gap_sees_it(rng):
     )  # it is slow, and not there yet
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(n_layers=st.integers(1, 3), scale=st.floats(0, 2), seed=st.integers(0, 999))
 def test_the_gap_bounds_the_excess_anywhere(n_layers, scale, seed):
     rng = np.random.default_rng(seed)
     p = problem(rng, n_layers, n=1)
     z = scale * rng.standard_normal(p.code_shape) * (rng.random(p.code_shape) < 0.3)
-    best = csc.solve(p, tol=1e-5)
+    best = csc.solve(p, tol=1e-3)
     objective, gap = p.certificate([z])
     assert objective - gap <= best.objective
     duals = [rng.standard_normal(shape) for shape in p.code_shapes[:-1]]
@@ -238,32 +238,34 @@ def test_other_convex_penalties(penalty, rng):
         "weights": [csc.L1(0.1, np.array([[1.0], [2.0], [0.5]])), csc.L1(0.1)],
         "elastic": [csc.L1(0.1), csc.ElasticNet(0.1, 0.5)],
     }[penalty]
-    solution = csc.solve(csc.MultiLayerProblem(x, D, penalties), tol=1e-8)
+    solution = csc.solve(csc.MultiLayerProblem(x, D, penalties), tol=1e-5)
     assert solution.converged
     if penalty == "positive":
         assert (solution.codes[-1] >= 0).all()
 
 
 def test_float32_stays_float32_and_converges(rng):
-    p = problem(rng, 2, dtype="float32", extent=40)
-    for solver in (csc.solvers.MLADMM(), csc.solvers.MLFISTA(), csc.solvers.MLISTA()):
-        solution = csc.solve(p, solver, tol=1e-4, max_iter=500)
+    p = problem(rng, 2, n=1, dtype="float32", extent=20)
+    for solver in (csc.solvers.MLFISTA(), csc.solvers.MLISTA()):
+        solution = csc.solve(p, solver, tol=1e-4, max_iter=50)
         assert all(g.dtype == "float32" for g in solution.codes)
         assert np.isfinite(solution.gap)
-    assert csc.solve(p, tol=1e-4).converged
+    solution = csc.solve(p, csc.solvers.MLADMM(), tol=1e-4)
+    assert all(g.dtype == "float32" for g in solution.codes)
+    assert solution.converged
 
 
 def test_an_interrupted_pursuit_goes_on_from_its_codes(rng):
-    p = problem(rng)
+    p = problem(rng, n=1)
 
     def interrupt(_progress):
         raise KeyboardInterrupt
 
-    solution = csc.solve(p, tol=1e-10, callback=interrupt)
+    solution = csc.solve(p, tol=1e-6, callback=interrupt)
     assert solution.status is csc.solvers.Status.INTERRUPTED
-    again = csc.solve(p, tol=1e-10, init=solution.codes)
+    again = csc.solve(p, tol=1e-6, init=solution.codes)
     assert again.converged
-    assert "of 27 and" in repr(again) or "codes non-zero" in repr(again)
+    assert "codes non-zero" in repr(again)
     assert [g.shape for g in again.sparse_codes] == p.code_shapes
 
 

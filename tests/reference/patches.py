@@ -17,15 +17,16 @@ def lasso_gap(D, x, z, weights, positive):
 
 def shooting(D, x, weights, positive, n_sweeps):
     """Fu 1998: minimise over one code after the other, until a sweep changes no bit."""
-    z = np.zeros(D.shape[1])
+    z, r, squares = np.zeros(D.shape[1]), x.copy(), (D**2).sum(axis=0)
     for _ in range(n_sweeps):
         old = z.copy()
-        for k, d in enumerate(D.T):
-            if d @ d == 0:
-                continue
-            c = d @ (x - D @ z + d * z[k])
+        for k in np.flatnonzero(squares):
+            d = D[:, k]
+            c = d @ r + squares[k] * z[k]
             size = max((c if positive else abs(c)) - weights[k], 0)
-            z[k] = np.sign(c) * size / (d @ d)
+            new = np.sign(c) * size / squares[k]
+            r -= (new - z[k]) * d
+            z[k] = new
         if np.array_equal(z, old):
             break
     return z

@@ -10,7 +10,7 @@ import csc
 from csc import theory
 from csc.theory import Layer
 
-DRAWS, EXTENT, COUNT = 1000, 24, 4
+DRAWS, EXTENT, COUNT = 200, 24, 4
 
 
 def incoherent(n_atoms=5, channels=256, width=4, seed=0):
@@ -110,7 +110,7 @@ def test_other_codes_of_a_signal_are_less_sparse(shrink, rng):
 @pytest.mark.parametrize("pursuit", [omp, lambda D, x: lasso(D, x, 1e-7)])
 def test_pursuits_find_sparse_codes(pursuit, rng):
     D = incoherent()
-    z = draw(D, rng, DRAWS + 200)
+    z = draw(D, rng, DRAWS + 60)
     mu, k = stripes(D, z)
     holds = holding([theory.pursuit_success(mu, int(n)) for n in k])
     middle = theory.shifted_coherence(D)[3]
@@ -145,7 +145,7 @@ def test_near_codes_of_near_signals(rng):
 
 def test_omp_with_noise_finds_the_support(rng):
     D, level = incoherent(), 0.05
-    z = draw(D, rng, DRAWS + 200)
+    z = draw(D, rng, DRAWS + 60)
     e = noise(D, z, level, rng)
     mu, k = stripes(D, z)
     size = np.sqrt(energy(e))
@@ -165,7 +165,7 @@ def test_omp_with_noise_finds_the_support(rng):
 
 def test_the_lasso_with_noise_has_no_false_codes(rng):
     D, level = incoherent(), 0.02
-    z = draw(D, rng, DRAWS + 500, count=3)
+    z = draw(D, rng, DRAWS + 100, count=3)
     mu, k = stripes(D, z)
     says = [theory.basis_pursuit_stability(mu, int(n), level) for n in k]
     holds, bound = holding(says), 7.5 * level
