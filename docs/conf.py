@@ -7,9 +7,12 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]  # our helpers; the demos
 
+import design  # noqa: E402
 import gallery  # noqa: E402
 
 import csc  # noqa: E402
+
+design.write()
 
 project = "csc"
 author = "the csc developers"
