@@ -1,1 +1,4 @@
-"""Demos: one idea a script, each run as ``python -m demos.NAME``."""
+"""Demos: one idea per script; ``python -m demos.NAME`` runs one, ``python -m demos`` lists them.
+
+Modules whose names start with ``_`` are shared by several demos, or long parts of one.
+"""

@@ -5,8 +5,8 @@ from pathlib import Path
 
 
 def main():
-    here = Path(__file__).parent
-    for path in sorted([*here.glob("[a-z]*.py"), *here.glob("*/__main__.py")]):
+    folder = Path(__file__).parent
+    for path in sorted([*folder.glob("[a-z]*.py"), *folder.glob("*/__main__.py")]):
         name = path.parent.name if path.name == "__main__.py" else path.stem
         summary = ast.get_docstring(ast.parse(path.read_text())).splitlines()[0]
         print(f"python -m demos.{name:16} {summary}")

@@ -29,9 +29,9 @@ def save_figure(figure, folder, name, dpi=DOTS_PER_INCH):
     os.replace(partial, folder / f"{name}.png")
 
 
-def save_results(figure, results, folder, name):
+def save_results(figure, results, folder, name, dpi=DOTS_PER_INCH):
     """Write ``name.png`` and ``name.json``, and print where they are."""
-    save_figure(figure, folder, name)
+    save_figure(figure, folder, name, dpi)
     partial = folder / f"{name}.part"
     partial.write_text(json.dumps(results, indent=1))
     os.replace(partial, folder / f"{name}.json")

@@ -1,10 +1,10 @@
-"""Denoising: a noisy photograph, coded no more exactly than its noise allows.
+"""Denoising: a noisy photograph, coded up to its noise level.
 
-The picture is split: a wide Gaussian keeps the light, what is left is coded by atoms learned from
-*other* photographs, as sparsely as a residual of the noise's norm allows
-(`csc.noise_constrained`: no strength to tune, only the noise level). Its rivals from scikit-image
-are given more: total variation and non-local means get the strength that is best for this very
-picture, picked with the clean one at hand.
+The picture is split by a wide Gaussian: the low-pass part is kept, the rest is coded by atoms
+learned from *other* photographs, such that the norm of the residual is that of the noise
+(`csc.noise_constrained`: only the noise level is needed, no lmbda). The baselines from
+scikit-image have an advantage: total variation and non-local means use the regularization parameter
+with the highest PSNR for this picture, which requires the clean picture.
 
 Writes ``denoising.png`` and ``denoising.json``.
 """
@@ -28,17 +28,21 @@ from demos._arguments import (
 from demos._figures import new_figure, save_results
 from demos._photographs import crop, learn_atoms, psnr
 
-WIDE = 5.0  # pixels: the Gaussian that keeps the light
+LOW_PASS_SIGMA = 5.0  # pixels
+TV_WEIGHTS = 0.6, 0.8, 1.0, 1.2, 1.5, 2.0  # tried, in units of the noise
+NL_MEANS_WIDTHS = 0.5, 0.6, 0.7, 0.8, 0.9, 1.0  # tried values of h, in units of the noise
 
 
 def parse_arguments(argv):
     parser = argparse.ArgumentParser(prog="python -m demos.denoising", description=__doc__)
-    parser.add_argument("--side", type=integer(16), default=256, help="of the crop in pixels (256)")
     parser.add_argument(
-        "--photograph", type=photograph_index, default=1, help="which of the bundled (1)"
+        "--side", type=integer(16), default=256, help="side of the crop in pixels (256)"
     )
-    parser.add_argument("--sigma", type=number(0), default=20.0, help="of the noise, of 255 (20)")
-    parser.add_argument("--atoms", type=integer(1), default=100, help="how many (100)")
+    parser.add_argument(
+        "--photograph", type=photograph_index, default=1, help="index of a bundled photograph (1)"
+    )
+    parser.add_argument("--sigma", type=number(0), default=20.0, help="noise level, of 255 (20)")
+    parser.add_argument("--atoms", type=integer(1), default=100, help="number of atoms (100)")
     parser.add_argument(
         "--atom", type=integer(2), default=12, help="side of an atom in pixels (12)"
     )
@@ -46,37 +50,37 @@ def parse_arguments(argv):
         "--out", type=output_folder, default=Path("out"), help="output folder (out)"
     )
     args = parser.parse_args(argv)
-    most = shortest_side(args.photograph)
-    require_at_most(parser, args, "side", most, "what that photograph holds")
+    max_side = shortest_side(args.photograph)
+    require_at_most(parser, args, "side", max_side, "the shortest side of that photograph")
     require_at_most(parser, args, "atom", args.side // 2, "half the side of the crop")
     return args
 
 
-def by_codes(noisy, atoms, sigma):
-    """Light plus coded details."""
-    light = ndimage.gaussian_filter(noisy, WIDE)
-    details = (noisy - light)[None, None]
+def denoise(noisy, atoms, sigma):
+    """Return the low-pass part plus the coded rest, and the solution."""
+    low_pass = ndimage.gaussian_filter(noisy, LOW_PASS_SIGMA)
+    details = (noisy - low_pass)[None, None]
     epsilon = sigma * noisy.size**0.5
     D = csc.Dictionary(atoms, "valid")
     solution = csc.noise_constrained(details, D, epsilon, tol=1e-2)
-    return light + solution.reconstruction()[0, 0], solution
+    return low_pass + solution.reconstruction()[0, 0], solution
 
 
-def best_of(truth, make, strengths):
-    """The result of the strength that is best for this picture."""
-    return max((make(s) for s in strengths), key=lambda estimate: psnr(truth, estimate))
+def best_psnr(truth, method, parameters):
+    """Return the estimate with the highest PSNR over the parameters."""
+    return max((method(p) for p in parameters), key=lambda estimate: psnr(truth, estimate))
 
 
-def rivals(truth, noisy, sigma):
-    def means(h):
+def baselines(truth, noisy, sigma):
+    def nl_means(h):
         return denoise_nl_means(noisy, patch_size=5, patch_distance=6, h=h * sigma, sigma=sigma)
 
-    def variation(weight):
+    def total_variation(weight):
         return denoise_tv_chambolle(noisy, weight=weight * sigma)
 
     return {
-        "total variation": best_of(truth, variation, (0.6, 0.8, 1.0, 1.2, 1.5, 2.0)),
-        "non-local means": best_of(truth, means, (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)),
+        "total variation": best_psnr(truth, total_variation, TV_WEIGHTS),
+        "non-local means": best_psnr(truth, nl_means, NL_MEANS_WIDTHS),
     }
 
 
@@ -97,17 +101,17 @@ def main(argv=None):
     truth, sigma = crop(args.side, args.photograph), args.sigma / 255
     noise = np.random.default_rng(0).standard_normal(truth.shape)
     noisy = (truth + sigma * noise).astype("float32")
-    atoms = learn_atoms(args.atoms, args.atom, WIDE, without=args.photograph)
-    coded, solution = by_codes(noisy, atoms, sigma)
-    estimates = {"noisy": noisy, "csc": coded, **rivals(truth, noisy, sigma)}
+    atoms = learn_atoms(args.atoms, args.atom, LOW_PASS_SIGMA, without=args.photograph)
+    denoised, solution = denoise(noisy, atoms, sigma)
+    estimates = {"noisy": noisy, "csc": denoised, **baselines(truth, noisy, sigma)}
     scores = {name: psnr(truth, estimate) for name, estimate in estimates.items()}
     for name, score in scores.items():
         print(f"{name:16} {score:.2f} dB")
-    numbers = {"psnr_dB": scores, "sigma": args.sigma, "nonzero": len(solution.z.values),
+    results = {"psnr_dB": scores, "sigma": args.sigma, "nonzero": len(solution.z.values),
                "lmbda": solution.problem.penalty.lmbda,
                "relative_gap": solution.relative_gap}  # fmt: skip
-    save_results(draw({"truth": truth, **estimates}, scores, atoms), numbers, args.out, "denoising")
-    return numbers
+    save_results(draw({"truth": truth, **estimates}, scores, atoms), results, args.out, "denoising")
+    return results
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Convolutional learning beside patches: the kinds of filters, counted.
+"""Convolutional learning compared with patches: counts of the kinds of filters.
 
-Atoms learned from patches must say where a thing lies as well as what it is: the set spends itself
-on copies of one edge at many places. Convolutional codes say where, so that atoms are free to be
-different things [1]: centre-surround fields, corners and crossings, gratings, besides edges. Two
-sets of equal size are learned from the same whitened photographs, one from each; every atom is
-told by rules that are the same for both, and for noise.
+Atoms learned from patches represent the position of a structure as well as its shape: many atoms
+are shifted copies of one edge. Convolutional codes represent the position, so that the atoms can have
+different shapes [1]: centre-surround fields, corners and crossings, gratings, and edges. Two
+sets of equal size are learned from the same whitened photographs; all atoms, and those of
+band-pass noise, are classified by the same rules.
 
 1. K. Kavukcuoglu et al., "Learning convolutional feature hierarchies", NIPS 2010.
 
@@ -24,44 +24,58 @@ from demos._figures import new_figure, save_results
 
 KINDS = ("edge", "grating", "centre-surround", "corner", "other")
 N_PATCHES = 50_000
-ORIENTED, CYCLES, ROUND, COMPACT, MEAN, TWINS = 0.5, 0.4, 0.5, 0.6, 0.2, 0.8  # see `sort_out`
+# Rules of `classify`; all but the cycles are fractions.
+MIN_ORIENTEDNESS = 0.5
+MIN_GRATING_CYCLES = 0.4  # per standard deviation of the envelope
+MIN_ROTATIONAL_ENERGY = 0.5
+MIN_CENTRAL_ENERGY = 0.6
+MAX_MEAN_ENERGY = 0.2
+MIN_DUPLICATE_COSINE = 0.8
 
 
 def parse_arguments(argv):
     parser = argparse.ArgumentParser(prog="python -m demos.learn_conv", description=__doc__)
-    parser.add_argument("--atoms", type=integer(1), default=64, help="of each set (64)")
-    parser.add_argument("--side", type=integer(3), default=9, help="of an atom in pixels (9)")
     parser.add_argument(
-        "--window", type=integer(1), default=160, help="side, of each photograph (160)"
+        "--atoms", type=integer(1), default=64, help="number of atoms of each set (64)"
     )
-    parser.add_argument("--passes", type=integer(1), default=40, help="over the photographs (40)")
+    parser.add_argument("--side", type=integer(3), default=9, help="side of an atom in pixels (9)")
     parser.add_argument(
-        "--lmbda", type=number(0), default=0.7, help="strength of the penalty (0.7)"
+        "--window",
+        type=integer(1),
+        default=160,
+        help="side of the training windows in pixels (160)",
     )
-    parser.add_argument("--seed", type=integer(0, 2**32 - 1), default=0)
+    parser.add_argument(
+        "--passes", type=integer(1), default=40, help="passes over the windows (40)"
+    )
+    parser.add_argument(
+        "--lmbda", type=number(0), default=0.7, help="lambda, weight of the penalty (0.7)"
+    )
+    parser.add_argument("--seed", type=integer(0, 2**32 - 1), default=0, help="random seed (0)")
     parser.add_argument(
         "--out", type=output_folder, default=Path("out"), help="output folder (out)"
     )
     args = parser.parse_args(argv)
-    require_at_most(parser, args, "window", shortest_side(), "what all photographs hold")
+    require_at_most(parser, args, "window", shortest_side(), "the shortest side of a photograph")
     require_at_most(parser, args, "side", args.window, "the side of the window")
     return args
 
 
 def learn(whitened, args):
-    """One set from the middles of the photographs, one from patches of them."""
+    """Learn a convolutional set from the centres of the photographs, and a set from patches."""
     shape = args.side, args.side
-    common = {"lmbda": args.lmbda, "tol": 0, "random_state": args.seed}
-    n = args.window
-    corners = [(a, *((m - n) // 2 for m in a.shape)) for a in whitened]
-    middles = [a[None, h : h + n, w : w + n] for a, h, w in corners]
+    options = {"lmbda": args.lmbda, "tol": 0, "random_state": args.seed}
+    n, windows = args.window, []
+    for picture in whitened:
+        top, left = ((m - n) // 2 for m in picture.shape)
+        windows.append(picture[None, top : top + n, left : left + n])
     images = csc.DictionaryLearning(
-        args.atoms, shape, max_iter=args.passes, recentre_every=5, **common
+        args.atoms, shape, max_iter=args.passes, recentre_every=5, **options
     )
     X = csc.images.extract_patches(whitened, shape, n=N_PATCHES, border=4, rng=args.seed)
-    patches = csc.DictionaryLearning(args.atoms, shape, max_iter=8, **common)
+    patches = csc.DictionaryLearning(args.atoms, shape, max_iter=8, **options)
     sets = {}
-    for name, learner, data in (("images", images, middles), ("patches", patches, X)):
+    for name, learner, data in (("images", images, windows), ("patches", patches, X)):
         start = perf_counter()
         sets[name] = learner.fit(data).atoms_
         print(f"{name}: {args.atoms} atoms in {perf_counter() - start:.0f} s")
@@ -69,7 +83,7 @@ def learn(whitened, args):
 
 
 def orientedness(atoms):
-    """How much of the gradients' energy has one orientation: 1 for bars, 0 for round spots."""
+    """Return the anisotropy of the gradient energy: 1 for bars, 0 for round spots."""
     power = abs(np.fft.rfft2(atoms[:, 0].astype("float64"), s=(64, 64))) ** 2
     power[..., 1:-1] *= 2  # the half-plane that rfft2 leaves out
     y, x = np.fft.fftfreq(64)[:, None], np.fft.rfftfreq(64)[None]
@@ -77,44 +91,49 @@ def orientedness(atoms):
     return np.hypot(xx - yy, 2 * xy) / np.maximum(xx + yy, 1e-300)
 
 
-def about_centre(atoms):
-    """Parts of the energy: of means over circles about the centre, near it, and of the mean."""
+def energy_fractions(atoms):
+    """Return the energy of the means over circles, near the centre, and of the mean of each atom.
+
+    All as fractions of the energy of the atom; the centre is the centroid of the energy.
+    """
     h, w = atoms.shape[2:]
     rows, columns = np.mgrid[:h, :w]
-    parts = []
+    fractions = []
     for atom in atoms[:, 0].astype("float64"):
         energy = atom**2 / max((atom**2).sum(), 1e-300)
         distance = np.hypot(rows - (energy * rows).sum(), columns - (energy * columns).sum())
         ring = np.rint(distance).astype(int).ravel()
         means = np.bincount(ring, atom.ravel()) / np.maximum(np.bincount(ring), 1)
-        round_part = (means[ring] ** 2).sum() / max((atom**2).sum(), 1e-300)
-        mean_part = atom.sum() ** 2 / max(atom.size * (atom**2).sum(), 1e-300)
-        parts.append((round_part, energy[distance <= min(h, w) / 3].sum(), mean_part))
-    return np.array(parts).T
+        rotational = (means[ring] ** 2).sum() / max((atom**2).sum(), 1e-300)
+        mean = atom.sum() ** 2 / max(atom.size * (atom**2).sum(), 1e-300)
+        fractions.append((rotational, energy[distance <= min(h, w) / 3].sum(), mean))
+    return np.array(fractions).T
 
 
-def sort_out(atoms):
-    """Kind of each atom, and how well a Gabor function fits it.
+def classify(atoms):
+    """Return the kind of each atom, and the R2 of its Gabor fit.
 
-    Edges and gratings fit, and have one orientation; a grating shows more cycles in its envelope.
-    Centre and surround, of opposite signs, are means over circles. Corners, crossings and spots
-    have several orientations, near their centre. The rest, curves and textures, is "other".
+    Edges and gratings are fitted by a Gabor function and have one orientation; a grating has more
+    cycles in its envelope. Centre-surround fields are constant on circles, with mean near zero.
+    Corners, crossings and spots have several orientations, near their centre. The rest, curves and
+    textures, is "other".
     """
     fit, oriented = fit_gabor(atoms), orientedness(atoms)
-    circular, near, mean = about_centre(atoms)
-    wave = fit.gabor_like & (oriented >= ORIENTED)
-    spot = (circular >= ROUND) & (mean < MEAN)
-    corner = (oriented < ORIENTED) & (near >= COMPACT) & (mean < MEAN)
-    rules = [wave & (fit.n_x < CYCLES), wave, spot, corner]
+    rotational, central, mean = energy_fractions(atoms)
+    wave = fit.gabor_like & (oriented >= MIN_ORIENTEDNESS)
+    spot = (rotational >= MIN_ROTATIONAL_ENERGY) & (mean < MAX_MEAN_ENERGY)
+    several = (oriented < MIN_ORIENTEDNESS) & (central >= MIN_CENTRAL_ENERGY)
+    corner = several & (mean < MAX_MEAN_ENERGY)
+    rules = [wave & (fit.n_x < MIN_GRATING_CYCLES), wave, spot, corner]
     return np.select(rules, KINDS[:4], KINDS[4]), fit.r2
 
 
-def twins(atoms):
-    """Part of the atoms that have a shifted double among the others."""
+def duplicate_fraction(atoms):
+    """Return the fraction of atoms that another atom matches, up to a shift and the sign."""
     unit = csc.constraints.UnitSphere().project(atoms.astype("float64"))
     cosines = abs(csc.Dictionary(unit).gram()).max(axis=(2, 3))
     np.fill_diagonal(cosines, 0)
-    return float((cosines.max(axis=1) > TWINS).mean())
+    return float((cosines.max(axis=1) > MIN_DUPLICATE_COSINE).mean())
 
 
 def draw(sets, kinds):
@@ -125,11 +144,11 @@ def draw(sets, kinds):
         csc.plot.dictionary(sets[name][order], ax)
         ax.set_title(f"from {name}, by kind")
     for i, (name, found) in enumerate(kinds.items()):
-        shares = [np.mean(found == kind) for kind in KINDS]
-        axes[2].barh(np.arange(len(KINDS)) + 0.27 * (i - 1), shares, 0.25, label=name)
+        fractions = [np.mean(found == kind) for kind in KINDS]
+        axes[2].barh(np.arange(len(KINDS)) + 0.27 * (i - 1), fractions, 0.25, label=name)
     axes[2].set_yticks(range(len(KINDS)), KINDS)
     axes[2].invert_yaxis()
-    axes[2].set(xlabel="part of the atoms")
+    axes[2].set(xlabel="fraction of the atoms")
     axes[2].legend()
     return figure
 
@@ -142,16 +161,16 @@ def main(argv=None):
     low, high = frequency_band(sets["images"])
     shape = (1, args.side, args.side)
     sets["noise"] = band_pass_noise(args.atoms, shape, args.seed, low=low, high=high)
-    found = {name: sort_out(atoms) for name, atoms in sets.items()}
+    found = {name: classify(atoms) for name, atoms in sets.items()}
     kinds = {name: kind for name, (kind, _) in found.items()}
-    numbers = {
+    results = {
         name: {kind: int((kinds[name] == kind).sum()) for kind in KINDS}
-        | {"median_r2": float(np.median(r2)), "with_a_shifted_double": twins(sets[name])}
+        | {"median_r2": float(np.median(r2)), "fraction_duplicate": duplicate_fraction(sets[name])}
         for name, (_, r2) in found.items()
     }
-    print(*numbers.items(), sep="\n")
-    save_results(draw(sets, kinds), numbers, args.out, "learn_conv")
-    return numbers
+    print(*results.items(), sep="\n")
+    save_results(draw(sets, kinds), results, args.out, "learn_conv")
+    return results
 
 
 if __name__ == "__main__":

@@ -1,16 +1,14 @@
 """V1-like filters from natural photographs: sparse coding finds Gabor functions.
 
-Olshausen and Field (1996) showed that patches of natural images, coded by few atoms each, ask for
-atoms that look like the receptive fields of simple cells in primary visual cortex: localised,
-oriented, band-pass. Here the photographs come with scikit-image and scikit-learn; they are
-whitened, cut into patches and learned from, and a Gabor function is fitted to every atom and,
-beside it, to two null models.
+Olshausen and Field (1996) showed that atoms learned by sparse coding of natural image patches look
+like the receptive fields of simple cells in primary visual cortex: localised, oriented, band-pass.
+Here the photographs come from scikit-image and scikit-learn. They are whitened and cut into
+patches, atoms are learned, and a Gabor function is fitted to every atom and to two null models.
 
-Writes ``v1_filters.png`` and ``v1_filters.json`` (every number, and what it was made from).
+Writes ``v1_filters.png`` and ``v1_filters.json`` (all results, settings and versions).
 """
 
 import argparse
-import json
 import platform
 import sys
 from importlib.metadata import version
@@ -19,12 +17,14 @@ from time import perf_counter
 
 import csc
 from demos._arguments import integer, number, output_folder
-from demos._figures import new_figure
+from demos._figures import new_figure, save_results
 
 WHITENING = {"filter": "R(f) = f exp(-(f/f0)^4)", "f0_cycles_per_pixel": 0.4, "variance": 0.1}
-# A strength for each penalty that leaves 3 to 11 codes large on patches of variance 0.1.
+# For patches of variance 0.1; 3 to 11 codes of each patch are then large.
 LMBDA = {"l1": 0.5, "l0": 0.5, "log": 0.3}
-N_PATCHES, BORDER = 50_000, 4
+N_PATCHES = 50_000
+BORDER = 4  # pixels of each photograph that are not used
+MAX_SIDE = 640  # pixels: at full size, patches show the blur and the noise of the camera
 
 
 def parse_arguments(argv):
@@ -32,16 +32,16 @@ def parse_arguments(argv):
     parser.add_argument(
         "--images",
         metavar="FOLDER",
-        help="your photographs, reduced to 640 pixels (default: bundled)",
+        help=f"your photographs, reduced to {MAX_SIDE} pixels (default: bundled)",
     )
-    parser.add_argument("--atoms", type=integer(1), default=192, help="how many atoms (192)")
+    parser.add_argument("--atoms", type=integer(1), default=192, help="number of atoms (192)")
     parser.add_argument(
         "--patch", type=integer(3), default=12, help="side of a patch in pixels (12)"
     )
-    parser.add_argument("--penalty", choices=LMBDA, default="l1", help="on the codes (l1)")
-    parser.add_argument("--lmbda", type=number(0), help=f"strength of the penalty ({LMBDA})")
+    parser.add_argument("--penalty", choices=LMBDA, default="l1", help="penalty of the codes (l1)")
+    parser.add_argument("--lmbda", type=number(0), help=f"lambda, weight of the penalty ({LMBDA})")
     parser.add_argument("--epochs", type=integer(1), default=8, help="passes over the patches (8)")
-    parser.add_argument("--seed", type=integer(0, 2**32 - 1), default=0)
+    parser.add_argument("--seed", type=integer(0, 2**32 - 1), default=0, help="random seed (0)")
     parser.add_argument(
         "--out", type=output_folder, default=Path("out"), help="output folder (out)"
     )
@@ -55,7 +55,7 @@ def penalty(kind, lmbda):
 
 
 def learn(photographs, args):
-    """Whiten, cut, learn."""
+    """Whiten the photographs, extract patches, and learn atoms."""
     whitened = [
         csc.images.whiten(p.pixels, f0=0.4, variance=WHITENING["variance"]) for p in photographs
     ]
@@ -74,24 +74,24 @@ def learn(photographs, args):
     return learner.fit(patches)
 
 
-def figure(learner, report):
-    """All results on one sheet."""
+def draw(learner, report):
+    """Draw all results in one figure."""
     atoms, fit = learner.atoms_, report.fit
-    sheet = new_figure(15, 8.5)
-    grid = sheet.add_gridspec(2, 4, width_ratios=[1.25, 1.25, 1, 1])
-    ax = csc.plot.dictionary(atoms[fit.r2.argsort()[::-1]], sheet.add_subplot(grid[0, :2]))
-    share = report.summary.n_gabor_like / len(fit)
-    ax.set_title(f"{len(atoms)} atoms, best Gabor fit first: {share:.0%} are Gabor-like")
-    csc.plot.gabor_fits(atoms, fit, sheet.add_subplot(grid[1, :2]))
-    csc.plot.receptive_field_shapes(fit, sheet.add_subplot(grid[0, 2]))
-    csc.plot.orientation_frequency(fit, sheet.add_subplot(grid[0, 3], projection="polar"))
-    csc.plot.fit_quality(report, sheet.add_subplot(grid[1, 2]))
-    csc.plot.history(learner, sheet.add_subplot(grid[1, 3]))
-    return sheet
+    figure = new_figure(15, 8.5)
+    grid = figure.add_gridspec(2, 4, width_ratios=[1.25, 1.25, 1, 1])
+    ax = csc.plot.dictionary(atoms[fit.r2.argsort()[::-1]], figure.add_subplot(grid[0, :2]))
+    fraction = report.summary.n_gabor_like / len(fit)
+    ax.set_title(f"{len(atoms)} atoms, best Gabor fit first: {fraction:.0%} are Gabor-like")
+    csc.plot.gabor_fits(atoms, fit, figure.add_subplot(grid[1, :2]))
+    csc.plot.receptive_field_shapes(fit, figure.add_subplot(grid[0, 2]))
+    csc.plot.orientation_frequency(fit, figure.add_subplot(grid[0, 3], projection="polar"))
+    csc.plot.fit_quality(report, figure.add_subplot(grid[1, 2]))
+    csc.plot.history(learner, figure.add_subplot(grid[1, 3]))
+    return figure
 
 
 def record(photographs, learner, report, args, seconds):
-    """Every number, and all that it was made from."""
+    """Return all results, with the settings, the photographs and the versions."""
     packages = ("mlcsc", "numpy", "scipy", "numba", "scikit-image", "scikit-learn")
     last = learner.history_[-1]
     return {
@@ -112,36 +112,30 @@ def record(photographs, learner, report, args, seconds):
     }
 
 
-def from_folder(path):
-    """Photographs of one's own, reduced: at full size patches see blur and noise of the camera."""
-    return csc.images.load_folder(path, longest=640)
-
-
 def main(argv=None):
     args = parse_arguments(argv)
     start = perf_counter()
-    bundled = args.images is None
     try:
-        photographs = csc.images.natural() if bundled else from_folder(args.images)
+        if args.images is None:
+            photographs = csc.images.natural()
+        else:
+            photographs = csc.images.load_folder(args.images, longest=MAX_SIDE)
         learner = learn(photographs, args)
-    except (OSError, ValueError) as error:  # they say what is wrong and what mends it
+    except (OSError, ValueError) as error:  # the message says what is wrong and how to fix it
         sys.exit(f"{error}")
     learned = perf_counter()
     report = csc.analysis.receptive_fields.analyse(learner.atoms_, rng=args.seed)
-    args.out.mkdir(parents=True, exist_ok=True)
-    picture, numbers = args.out / "v1_filters.png", args.out / "v1_filters.json"
-    figure(learner, report).savefig(picture, dpi=110)
+    figure = draw(learner, report)
     done = perf_counter()
     seconds = {"learning": learned - start, "fits_and_figure": done - learned}
-    result = record(photographs, learner, report, args, seconds)
-    numbers.write_text(json.dumps(result, indent=1))
+    results = record(photographs, learner, report, args, seconds)
     print(report)
     print(f"orientations (bins of 22.5 degrees): {report.summary.orientation_counts}")
     print(f"distance to macaque (n_x, n_y): EMD {report.summary.macaque_earth_mover:.2f} bins")
     print(f"{seconds['learning']:.1f} s learning, {seconds['fits_and_figure']:.1f} s fits, figure")
-    print(f"picture: {picture}\nreport:  {numbers}")
-    return result
+    save_results(figure, results, args.out, "v1_filters", dpi=110)
+    return results
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

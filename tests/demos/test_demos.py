@@ -71,7 +71,7 @@ BAD = {  # range or rule: what is wrong, and the words of the error
         ("--sigma nan", "--sigma: must be a number above 0, got nan"),
         ("--atoms 0", "--atoms: must be a whole number of at least 1, got 0"),
         ("--atoms many", "--atoms: must be a whole number of at least 1, got many"),
-        ("--side 301 --photograph 2", "--side: must be at most 300, what that photograph holds"),
+        ("--side 301 --photograph 2", "--side: must be at most 300, the shortest side of that photograph"),
         ("--side 23", "--atom: must be at most 11, half the side of the crop, got 12"),
         ("--out /dev/null", "--out: must be a writable folder"),
     ],
@@ -81,7 +81,7 @@ BAD = {  # range or rule: what is wrong, and the words of the error
     "guarantees": [("--side 7", "of at least 8, got 7"), ("--side 600", "at most 512")],
     "learn_conv": [("--window 301", "at most 300"), ("--side 161", "at most 160")],
     "learn_multilayer": [
-        ("--train 1797", "at most 1796"), ("--test 798", "at most 797, the digits that --train"),
+        ("--train 1797", "at most 1796"), ("--test 798", "at most 797, the digits that are not in --train"),
         ("--side 301", "at most 300"),
     ],
     "cnn_is_a_pursuit": [("--digits 100 --test 51", "at most 50, to leave 50 digits")],
@@ -126,10 +126,10 @@ def test_compressed_sensing_finds_few_spikes_and_not_many(tmp_path, capsys):
 
 def test_the_theory_of_compressed_sensing_is_that_of_donoho_and_tanner():
     # (m / n, k / m) of the weak threshold of the cross-polytope: 0.5 has 0.3859 in the literature
-    assert compressed_sensing.transition(0.5) == pytest.approx(0.3859, abs=1e-3)
+    assert compressed_sensing.phase_transition(0.5) == pytest.approx(0.3859, abs=1e-3)
 
 
-def test_boundaries_leave_the_middle_alone(tmp_path):
+def test_boundaries_affect_only_pixels_near_the_border(tmp_path):
     small = ["--side", "48", "--atoms", "12", "--atom", "6"]
     numbers = boundaries.main([*small, "--out", str(tmp_path / "new")])
     assert set(numbers) == {"full", "valid", "same", "circular"}
@@ -139,7 +139,7 @@ def test_boundaries_leave_the_middle_alone(tmp_path):
     assert (tmp_path / "new" / "boundaries.png").stat().st_size > 1000
 
 
-def test_denoising_takes_noise_away(tmp_path):
+def test_denoising_reduces_the_noise(tmp_path):
     small = ["--side", "64", "--atoms", "30", "--atom", "8"]
     scores = denoising.main([*small, "--out", str(tmp_path / "new")])["psnr_dB"]
     assert scores["csc"] > scores["noisy"] + 4
@@ -157,10 +157,10 @@ def test_coding_an_image_shows_both_solvers_and_a_path(tmp_path):
     assert (tmp_path / "new" / "coding_image.png").stat().st_size > 1000
 
 
-def test_inpainting_beats_the_light_alone(tmp_path):
+def test_inpainting_is_better_than_the_low_pass_part(tmp_path):
     small = ["--side", "64", "--atoms", "30", "--atom", "8"]
     scores = inpainting.main([*small, "--out", str(tmp_path / "new")])["psnr_dB"]
-    assert scores["csc"] > scores["light only"] + 1
+    assert scores["csc"] > scores["low-pass only"] + 1
     assert "biharmonic" in scores
     assert (tmp_path / "new" / "inpainting.png").stat().st_size > 1000
 

@@ -1,9 +1,9 @@
-"""The demo of the theory says where it holds and where it does not."""
+"""A small run of the demo of guarantees."""
 
 from demos import guarantees
 
 
-def test_the_theory_bites_on_random_atoms_only(tmp_path, capsys):
+def test_only_random_atoms_have_useful_bounds(tmp_path, capsys):
     numbers = guarantees.main(["--side", "48", "--out", str(tmp_path)])
     rows = numbers["dictionaries"]
     assert rows["random, 2 of 1024 samples"]["basis_pursuit"] > 3
@@ -11,6 +11,6 @@ def test_the_theory_bites_on_random_atoms_only(tmp_path, capsys):
     assert all(row["welch_bound"] <= row["coherence"] for row in rows.values())
     stripes = list(numbers["stripe_norm_of_a_photograph"].values())
     assert stripes == sorted(stripes)
-    assert stripes[-1] > 10  # far above what any theorem allows
+    assert stripes[-1] > 10  # far above all bounds
     assert (tmp_path / "guarantees.png").stat().st_size > 1000
     assert "codes in a stripe" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Learning from images beside patches, and beside peers: small runs of both commands."""
+"""Small runs of the demo of convolutional learning, and of the benchmark of learning."""
 
 import json
 
@@ -23,15 +23,15 @@ def drawn():
     return np.stack(atoms)[:, None]
 
 
-def test_kinds_are_told_apart():
-    kinds, r2 = demo.sort_out(drawn())
+def test_kinds_are_distinguished():
+    kinds, r2 = demo.classify(drawn())
     assert list(kinds) == ["edge", "grating", "centre-surround", "corner", "other"]
     assert r2[0] > 0.95
-    turned, _ = demo.sort_out(np.ascontiguousarray(drawn().swapaxes(2, 3)))
+    turned, _ = demo.classify(np.ascontiguousarray(drawn().swapaxes(2, 3)))
     assert list(turned) == list(kinds)
 
 
-def test_orientation_does_not_hang_on_direction():
+def test_orientedness_does_not_depend_on_the_direction():
     y, x = np.mgrid[-5.5:6, -5.5:6]
     for angle in np.linspace(0, np.pi, 7):
         bar = np.exp(-((np.cos(angle) * x + np.sin(angle) * y) ** 2) - (x**2 + y**2) / 18)
@@ -39,12 +39,12 @@ def test_orientation_does_not_hang_on_direction():
     assert demo.orientedness(np.exp(-(x**2 + y**2) / 4)[None, None])[0] < 0.05
 
 
-def test_shifted_doubles_are_counted(rng):
+def test_shifted_duplicates_are_counted(rng):
     atom = np.zeros((1, 1, 9, 9))
     atom[..., 2:6, 2:6] = rng.standard_normal((4, 4))
     others = rng.standard_normal((2, 1, 9, 9))
     atoms = np.concatenate([atom, -np.roll(atom, (2, 1), (2, 3)), others])
-    assert demo.twins(atoms) == 0.5
+    assert demo.duplicate_fraction(atoms) == 0.5
 
 
 def test_learn_conv_writes_its_picture_and_its_numbers(tmp_path, monkeypatch):
