@@ -252,7 +252,7 @@ def draw_filters(described):
     n_columns = -(-len(described) // 2)
     figure = Figure(figsize=(4 * n_columns, 8.6), layout="constrained")
     for filters, ax in zip(described, figure.subplots(2, n_columns).flat, strict=False):
-        csc.plot.dictionary(csc.plot.shown(filters), ax)
+        csc.plot.dictionary(filters.display_atoms(), ax)
         ax.set_title(filters.name)
     for ax in figure.axes:
         ax.set_axis_off()
@@ -297,7 +297,7 @@ def main(argv=None):
         "settings": {k: v if isinstance(v, int) else str(v) for k, v in vars(args).items()},
         "seconds": perf_counter() - start,
     }  # fmt: skip
-    distributions = csc.plot.filter_sets(described, sheets=False)
+    distributions = csc.plot.filter_sets(described, montages=False)
     save_figure(distributions, args.out, "cnn_first_layer_distributions")
     save_results(draw_filters(described), results, args.out, "cnn_first_layer")
     print(f"{results['seconds']:.0f} s")

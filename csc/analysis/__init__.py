@@ -1,12 +1,12 @@
 """Analysis of learned atoms: receptive fields, comparison of filter sets, matching.
 
 Here: `csc.analysis.receptive_fields` (Gabor fits, statistics, null models),
-`csc.analysis.comparison` (two sets of filters, with what chance gives), and
-`match_dictionaries` (up to order, sign and shift).
+`csc.analysis.comparison` (two sets of filters, compared with null models), and
+`match_dictionaries` (pairs of atoms, up to order, sign and shift).
 
-May import: the modules of `csc` whose names begin with ``_``, and kernels.
+May import: `csc.operators`, the modules of `csc` whose names begin with ``_``, and the kernels.
 
-A new measure of atoms: a function with its null model, and a field in the report.
+A new measure of atoms: a function, the same function of the null models, and a field in the report.
 """
 
 from csc.analysis import comparison, receptive_fields

@@ -1,4 +1,4 @@
-"""Which atoms of two dictionaries are the same, but for order, sign and shift."""
+"""Match the atoms of two dictionaries up to order, sign and shift."""
 
 from typing import Literal, NamedTuple
 
@@ -10,9 +10,9 @@ from csc._typing import ArrayLike
 from csc._validation import check_atoms, check_choice
 from csc.operators import Dictionary
 
-TOGETHER = 2**24  # correlations held at once
-COLOURS = ("keep", "luminance")
-ROUNDING = 1e-6  # of an atom's norm: less luminance than that is none
+MAX_CORRELATIONS = 2**24  # held in memory at once: 128 MiB
+COLOUR_CHOICES = ("keep", "luminance")
+MIN_RELATIVE_LUMINANCE = 1e-6  # of an atom's norm; a smaller luminance is rounding error
 
 
 class Match(NamedTuple):
@@ -21,15 +21,15 @@ class Match(NamedTuple):
     Attributes
     ----------
     indices : int array (K_a,)
-        Partner in b of each atom of a; -1 where b has too few.
+        Index in b of the partner of each atom of a; -1 without a partner, where b has fewer atoms.
     signs : array (K_a,)
         1 or -1 (0 without a partner).
     shifts : int array (K_a, ndim)
-        Where the first sample of the partner lies in the atom of a.
+        Position of the first sample of the partner in the atom of a.
     scores : array (K_a,)
-        Cosine of atom and partner, moved and with its sign; 0 without a partner. Norms do not
-        enter: the multiple of the partner that is nearest to atom j has the factor
-        ``scores[j] ||a_j|| / ||b_k||``.
+        Absolute cosine between the atom and its shifted partner; 0 without a partner. Norms do
+        not matter: atom j is best approximated by its shifted partner b_k times
+        ``signs[j] scores[j] ||a_j|| / ||b_k||``.
 
     Examples
     --------
@@ -51,8 +51,8 @@ class Match(NamedTuple):
         return float(self.scores.mean())
 
     def __repr__(self):
-        least = self.scores.min()
-        return f"Match({len(self.indices)} atoms, mean score {self.score:.3f}, least {least:.3f})"
+        low = self.scores.min()
+        return f"Match({len(self.indices)} atoms, mean score {self.score:.3f}, min {low:.3f})"
 
 
 def match_dictionaries(
@@ -63,25 +63,27 @@ def match_dictionaries(
     colour: Literal["keep", "luminance"] = "keep",
     resample: bool = False,
 ) -> Match:
-    """Pair atoms so that the sum of their cosines, at the best sign and shift, is largest.
+    """Pair the atoms of two dictionaries so that the sum of their cosines is maximal.
+
+    The cosine of a pair is taken at its best sign and shift:
 
         score(j, k) = max_v |sum_l a_j[l] b_k[l - v]| / (||a_j|| ||b_k||)
 
-    Samples that a shift moves out of the atom are lost, so a truncated copy scores below 1.
+    A shift moves samples out of the atom, so a truncated copy scores below 1.
 
     Parameters
     ----------
     a, b : arrays (K_a, C, *s_a), (K_b, C, *s_b), float32 or float64, or Dictionary
-        Extents may differ.
+        The spatial shapes may differ.
     shift : bool
-        Whether to look at other shifts than none.
+        Whether to search over shifts.
     colour : {"keep", "luminance"}
-        Compare all channels, which must then be as many in both and in the same order; or only
-        the sum over the channels of each atom: what it answers to grey signals.
+        "keep" compares all channels: their number and order must be the same in both.
+        "luminance" compares the sum over the channels of each atom, its response to grey signals.
     resample : bool
-        Where extents differ, stretch both to the larger one on every axis (cubic splines; nothing
-        is ever made smaller): patterns are then compared relative to the size of the atom, not by
-        samples, and shifts count samples of the stretched atoms.
+        Where the spatial shapes differ, enlarge both to the larger extent on every axis (cubic
+        splines). Patterns are then compared relative to the size of the atom, and shifts are in
+        samples of the enlarged atoms.
 
     Returns
     -------
@@ -90,9 +92,9 @@ def match_dictionaries(
     Raises
     ------
     TypeError, ValueError
-        If atoms are not atoms, their numbers of axes differ, or their channels where colour is
-        kept; if none of a or of b has any luminance, where that is compared; if ``colour`` is
-        neither of the two.
+        If a or b are not atoms; if their numbers of axes differ, or with colour="keep" their
+        channels; if with colour="luminance" all atoms of a or of b have none; if ``colour`` has
+        another value.
 
     References
     ----------
@@ -115,7 +117,7 @@ def match_dictionaries(
     >>> csc.analysis.match_dictionaries(wide, small, colour="luminance", resample=True).score.__round__(2)
     0.93
     """
-    a, b = comparable(a, b, colour=colour, resample=resample)
+    a, b = comparable_atoms(a, b, colour=colour, resample=resample)
     signed, shifts = _correlations(a, b, shift)
     scores = abs(signed)
     rows, columns = linear_sum_assignment(scores, maximize=True)
@@ -127,9 +129,9 @@ def match_dictionaries(
     return match
 
 
-def comparable(a, b, *, colour="keep", resample=False):
-    """Atoms of unit norm, float64, of the same channels and, if resampled, extents."""
-    check_choice("colour", colour, COLOURS)
+def comparable_atoms(a, b, *, colour="keep", resample=False):
+    """Return both as float64 atoms of unit norm with the same channels (and size, if resampled)."""
+    check_choice("colour", colour, COLOUR_CHOICES)
     a, b = (
         check_atoms(getattr(d, "atoms", d), name).astype("float64")
         for name, d in (("a", a), ("b", b))
@@ -140,24 +142,24 @@ def comparable(a, b, *, colour="keep", resample=False):
             'channels may differ with colour="luminance"'
         )
     if colour == "luminance":
-        a, b = _lit("a", a), _lit("b", b)
+        a, b = _checked_luminance("a", a), _checked_luminance("b", b)
     if resample:
         extents = tuple(map(max, a.shape[2:], b.shape[2:]))
-        a, b = _stretched(a, extents), _stretched(b, extents)
+        a, b = _enlarged(a, extents), _enlarged(b, extents)
     return unit(a), unit(b)
 
 
 def luminance(atoms):
-    """The part ``(K, 1, *s)`` of atoms that is alike in all channels, times their square root.
+    """Luminance of atoms, ``(K, 1, *s)``: the sum over the C channels divided by ``sqrt(C)``.
 
-    It is orthonormal: the norm of what it keeps is at most that of the atom.
+    This is an orthogonal projection, so its norm is at most that of the atom.
     """
     grey = atoms.sum(axis=1, keepdims=True) / np.sqrt(atoms.shape[1])
-    return np.where(_norms(grey) > ROUNDING * _norms(atoms), grey, 0)
+    return np.where(_norms(grey) > MIN_RELATIVE_LUMINANCE * _norms(atoms), grey, 0)
 
 
-def _lit(name, atoms):
-    """Luminance of atoms of which at least one has any."""
+def _checked_luminance(name, atoms):
+    """Luminance of atoms, not all zero."""
     grey = luminance(atoms)
     if not grey.any():
         raise ValueError(
@@ -168,7 +170,7 @@ def _lit(name, atoms):
 
 
 def unit(atoms):
-    """Atoms of unit norm; those that are zero stay so."""
+    """Normalise atoms to unit norm; zero atoms stay zero."""
     norms = _norms(atoms)
     return atoms / np.where(norms > 0, norms, 1)
 
@@ -177,8 +179,12 @@ def _norms(atoms):
     return np.sqrt((atoms**2).sum(axis=tuple(range(1, atoms.ndim)), keepdims=True))
 
 
-def _stretched(atoms, extents):
-    """Samples are means over cells: the outlines of the atoms coincide, not their outer samples."""
+def _enlarged(atoms, extents):
+    """Atoms resampled to a larger spatial shape.
+
+    Samples are taken as means over cells, so that the borders of the atoms coincide, not the
+    centres of their outer samples.
+    """
     if atoms.shape[2:] == extents:
         return atoms
     factors = (1, 1, *(m / n for m, n in zip(extents, atoms.shape[2:], strict=True)))
@@ -186,19 +192,19 @@ def _stretched(atoms, extents):
 
 
 def _correlations(a, b, shift):
-    """Correlation of largest modulus of every pair, and its shift."""
+    """Correlation of largest modulus for every pair, and its shift."""
     extents = tuple(m + n - 1 for m, n in zip(a.shape[2:], b.shape[2:], strict=True))
     lowest, D = np.array(b.shape[2:]) - 1, Dictionary(b, "valid")
-    size = max(1, TOGETHER // (len(b) * int(np.prod(extents))))
+    size = max(1, MAX_CORRELATIONS // (len(b) * int(np.prod(extents))))
     signed, shifts = np.empty((len(a), len(b))), np.empty((len(a), len(b), len(extents)), int)
     for start in range(0, len(a), size):
-        some = slice(start, start + size)
-        c = D.adjoint(a[some])
+        rows = slice(start, start + size)
+        c = D.adjoint(a[rows])
         if not shift:
             c = c[(..., *(slice(n, n + 1) for n in lowest))]
         flat = c.reshape(*c.shape[:2], -1)
         best = abs(flat).argmax(axis=2)
-        signed[some] = np.take_along_axis(flat, best[..., None], axis=2)[..., 0]
-        places = np.stack(np.unravel_index(best, c.shape[2:]), axis=-1)
-        shifts[some] = places - lowest if shift else 0
+        signed[rows] = np.take_along_axis(flat, best[..., None], axis=2)[..., 0]
+        positions = np.stack(np.unravel_index(best, c.shape[2:]), axis=-1)
+        shifts[rows] = positions - lowest if shift else 0
     return signed, shifts

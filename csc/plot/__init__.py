@@ -1,12 +1,12 @@
-"""Pictures: dictionaries, histories, receptive fields. Each draws on an axes and returns it.
+"""Plots of dictionaries, histories and receptive fields, on matplotlib axes.
 
-matplotlib is imported when a picture is asked for; colours are safe for colour-blind eyes.
+matplotlib is imported on first use. The colours are safe for colour-blind readers.
 
-Here: drawings of models (``_models.py``) and of receptive fields (``_fields.py``).
+Here: plots of models (``_models.py``) and of receptive fields (``_fields.py``).
 
 May import: `csc.analysis`, and the modules of `csc` whose names begin with ``_``.
 
-A new drawing: a function ``(what, *, ax=None)`` that returns the axes.
+A new plot: a function ``(data, ax=None)`` that draws on the axes and returns them.
 """
 
 from csc._montage import montage
@@ -17,11 +17,10 @@ from csc.plot._fields import (
     gabor_fits,
     orientation_frequency,
     receptive_field_shapes,
-    shown,
 )
 from csc.plot._models import codes, convergence, diagnostics, dictionary, history
 
 __all__ = [
     "PALETTE", "codes", "convergence", "dictionary", "filter_sets", "fit_quality", "gabor_fits",
-    "diagnostics", "history", "orientation_frequency", "receptive_field_shapes", "shown", "montage",
+    "diagnostics", "history", "orientation_frequency", "receptive_field_shapes", "montage",
 ]  # fmt: skip

@@ -1,14 +1,14 @@
-"""Where pictures are drawn, in which colours."""
+"""Axes and colours of the plots."""
 
 from importlib import import_module
 
-# Okabe and Ito's palette, yellow left out: it does not show on white.
+# The palette of Okabe and Ito without yellow, which is hard to see on white.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#56b4e9", "#cc79a7", "#000000")
-ATOMS, NULL = PALETTE[:2]
+ATOMS_COLOUR, NULL_COLOUR = PALETTE[:2]
 
 
 def axes_of(ax, **kwargs):
-    """The axes, or those of a new figure."""
+    """Return ``ax``, or the axes of a new figure if it is None."""
     if ax is not None:
         return ax
     plt = matplotlib("pyplot")
@@ -16,14 +16,14 @@ def axes_of(ax, **kwargs):
 
 
 def matplotlib(module):
-    """A module of matplotlib, imported now; without it, what to install."""
+    """Import a module of matplotlib; the error says how to install it."""
     try:
         return import_module(f"matplotlib.{module}")
     except ImportError as error:
         raise ImportError("csc.plot needs matplotlib: pip install 'mlcsc[demos]'") from error
 
 
-def check(name, thing, attribute, what):
-    """Refuse a thing without an attribute, in words."""
-    if not hasattr(thing, attribute):
-        raise TypeError(f"{name} must be {what}, got {type(thing).__name__}")
+def check_attribute(name, value, attribute, description):
+    """Raise TypeError for a value without an attribute."""
+    if not hasattr(value, attribute):
+        raise TypeError(f"{name} must be {description}, got {type(value).__name__}")

@@ -1,13 +1,13 @@
-"""Pictures of receptive fields: Gabor fits, their statistics, sets of filters."""
+"""Plots of receptive fields: Gabor fits, their statistics, sets of filters."""
 
 from typing import Any
 
 import numpy as np
 
-from csc._montage import COLOURS, montage
+from csc._montage import montage
 from csc._typing import Array, Axes, Figure
 from csc.analysis.receptive_fields import check_images, unit_planes
-from csc.plot._axes import ATOMS, NULL, axes_of, matplotlib
+from csc.plot._axes import ATOMS_COLOUR, NULL_COLOUR, axes_of, matplotlib
 from csc.plot._models import dictionary
 
 
@@ -17,11 +17,12 @@ def gabor_fits(atoms: Array, fit: Any, ax: Axes | None = None, *, n: int = 6) ->
     Parameters
     ----------
     atoms : array (K, C, h, w)
-        Of several channels the image that was fitted is shown, see `fit_gabor`.
+        For several channels the fitted image is shown, see `fit_gabor`.
     fit : GaborFit
-        Of these atoms.
+        Fits of these atoms.
     ax : matplotlib axes, optional
     n : int
+        Number of best fits, and of worst fits.
 
     Returns
     -------
@@ -34,27 +35,27 @@ def gabor_fits(atoms: Array, fit: Any, ax: Axes | None = None, *, n: int = 6) ->
     >>> fit = csc.analysis.receptive_fields.fit_gabor(atoms, n_starts=1)
     >>> ax = csc.plot.gabor_fits(atoms, fit, n=1)
     """
-    order, planes = np.argsort(fit.r2)[::-1], _fitted(atoms, fit)
+    order, planes = np.argsort(fit.r2)[::-1], _fitted_images(atoms, fit)
     n = min(n, len(order))
     chosen = np.concatenate([order[:n], order[len(order) - n :]])
     rendered = fit.render()[chosen, None]
     shown = planes[chosen]
     rows = np.concatenate([shown, rendered, shown - rendered])
-    scale = np.tile(abs(shown).max(axis=(1, 2, 3)), 3)  # one for the column: rests look small
+    scale = np.tile(abs(shown).max(axis=(1, 2, 3)), 3)  # one scale per column: residuals look small
     sheet = montage(rows, n_columns=len(chosen), scale=scale)
     ax = axes_of(ax)
     ax.imshow(sheet, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
     h, w = np.array(fit.shape) + 1
     ax.set_xticks(w * (np.arange(len(chosen)) + 0.5), [f"{r:.2f}" for r in fit.r2[chosen]])
-    ax.set_yticks(h * (np.arange(3) + 0.5), ["atom", "Gabor", "rest"])
+    ax.set_yticks(h * (np.arange(3) + 0.5), ["atom", "Gabor", "residual"])
     ax.tick_params(length=0, labelsize=7)
     ax.set_xlabel("R² of the best and the worst fits")
-    _say(ax, fit.caution)
+    _show_caution(ax, fit.caution)
     return ax
 
 
-def _fitted(atoms, fit):
-    """What was fitted of the atoms, ``(K, 1, h, w)``."""
+def _fitted_images(atoms, fit):
+    """The images to which Gabor functions were fitted, ``(K, 1, h, w)``."""
     atoms = check_images(atoms)
     if (len(atoms), *atoms.shape[2:]) != (len(fit), *fit.shape):
         raise ValueError(
@@ -68,9 +69,9 @@ def _fitted(atoms, fit):
 
 
 def receptive_field_shapes(fit: Any, ax: Axes | None = None) -> Axes:
-    """Draw (n_x, n_y) of the Gabor-like atoms over the macaque cells of Ringach (2002).
+    """Plot (n_x, n_y) of the Gabor-like atoms over the macaque cells of Ringach (2002).
 
-    Atoms beyond the frame, such as edges that fit a wave of hardly any frequency, are drawn on it.
+    Atoms outside the axes, such as edges fitted by a very low frequency, are drawn on the border.
 
     Parameters
     ----------
@@ -100,7 +101,7 @@ def receptive_field_shapes(fit: Any, ax: Axes | None = None) -> Axes:
         "o",
         clip_on=False,
         ms=3,
-        color=ATOMS,
+        color=ATOMS_COLOUR,
         alpha=0.7,
         mec="none",
     )
@@ -130,7 +131,9 @@ def orientation_frequency(fit: Any, ax: Axes | None = None) -> Axes:
     """
     ax, like = axes_of(ax, projection="polar"), fit[fit.gabor_like]
     for half_turn in (0, np.pi):
-        ax.plot(like.orientation + half_turn, like.frequency, "o", ms=3, color=ATOMS, alpha=0.7)
+        ax.plot(
+            like.orientation + half_turn, like.frequency, "o", ms=3, color=ATOMS_COLOUR, alpha=0.7
+        )
     ax.set_rlim(0, 0.5)
     ax.set_yticks([0.1, 0.3, 0.5], ["0.1", "0.3", "0.5 c/pixel"])
     ax.tick_params(labelsize=7)
@@ -138,7 +141,7 @@ def orientation_frequency(fit: Any, ax: Axes | None = None) -> Axes:
 
 
 def fit_quality(report: Any, ax: Axes | None = None) -> Axes:
-    """Draw the share of atoms, and of both null models, whose R² is at least a level.
+    """Plot the share of atoms, and of both null models, whose R² reaches each level.
 
     Parameters
     ----------
@@ -157,9 +160,9 @@ def fit_quality(report: Any, ax: Axes | None = None) -> Axes:
     """
     ax = axes_of(ax)
     lines = [
-        (report.fit, "learned atoms", ATOMS, "-"),
-        (report.null_phase, "phase-scrambled", NULL, "--"),
-        (report.null_noise, "band-pass noise", NULL, ":"),
+        (report.fit, "learned atoms", ATOMS_COLOUR, "-"),
+        (report.null_phase, "phase-scrambled", NULL_COLOUR, "--"),
+        (report.null_noise, "band-pass noise", NULL_COLOUR, ":"),
     ]
     for fit, label, colour, style in lines:
         share = np.arange(len(fit), 0, -1) / len(fit)
@@ -167,24 +170,24 @@ def fit_quality(report: Any, ax: Axes | None = None) -> Axes:
     ax.axvline(0.8, color="0.7", lw=0.8, zorder=0)
     ax.set(xlabel="R² of the Gabor fit", ylabel="share at least as good", xlim=(0, 1), ylim=(0, 1))
     ax.legend(fontsize=7, loc="lower left")
-    _say(ax, report.fit.caution)
+    _show_caution(ax, report.fit.caution)
     return ax
 
 
-SETS = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#888888"
+SET_COLOURS = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#888888"
 
 
-def filter_sets(sets: Any, figure: Figure | None = None, *, sheets: bool = True) -> Figure:
-    """Draw sets of filters and the distributions of their Gabor fits, one colour a set.
+def filter_sets(sets: Any, figure: Figure | None = None, *, montages: bool = True) -> Figure:
+    """Plot sets of filters and the distributions of their Gabor fits, one colour per set.
 
     Parameters
     ----------
     sets : list of FilterSet
-        Of `csc.analysis.describe_filters`; three-channel ones are shown as red, green and blue.
+        Results of `csc.analysis.describe_filters`; three channels are shown as red, green, blue.
     figure : matplotlib figure, optional
-        Where to draw; None makes one.
-    sheets : bool
-        Whether to show the filters themselves above the distributions.
+        Where to draw; None makes a new figure.
+    montages : bool
+        Whether to show the filters above the distributions.
 
     Returns
     -------
@@ -199,18 +202,18 @@ def filter_sets(sets: Any, figure: Figure | None = None, *, sheets: bool = True)
     """
     if figure is None:
         figure = matplotlib("figure").Figure(
-            figsize=(14, 11 if sheets else 7.5), layout="constrained"
+            figsize=(14, 11 if montages else 7.5), layout="constrained"
         )
-    if sheets:
+    if montages:
         above, figure_below = figure.subfigures(2, 1, height_ratios=[1, 1.6])
         for described, ax in zip(sets, above.subplots(1, len(sets), squeeze=False)[0], strict=True):
-            dictionary(shown(described), ax)
+            dictionary(described.display_atoms(), ax)
             ax.set_title(described.title(), fontsize=9)
     else:
         figure_below = figure
     axes = [figure_below.add_subplot(2, 3, i) for i in range(1, 6)]
     polar = figure_below.add_subplot(2, 3, 6, projection="polar")
-    for described, colour in zip(sets, SETS * len(sets), strict=False):
+    for described, colour in zip(sets, SET_COLOURS * len(sets), strict=False):
         _distributions(described, colour, axes)
         like = described.fit[described.fit.gabor_like]
         for half_turn in (0, np.pi):
@@ -236,32 +239,14 @@ _COLUMNS = [
 ]
 
 
-def shown(described: Any) -> Array:
-    """Filters as a sheet shows them, best Gabor fit first, red before blue where that is known.
-
-    Of more than three channels the first.
-
-    Examples
-    --------
-    >>> import numpy as np, csc
-    >>> atoms = np.random.default_rng(0).standard_normal((3, 1, 7, 7))
-    >>> filters = csc.analysis.describe_filters(atoms, name="noise", rng=0, n_bootstrap=100)
-    >>> csc.plot.shown(filters).shape
-    (3, 1, 7, 7)
-    """
-    atoms = described.atoms[described.fit.r2.argsort()[::-1]]
-    atoms = atoms[:, ::-1] if described.order == "BGR" else atoms
-    return atoms if atoms.shape[1] <= max(COLOURS) else atoms[:, :1]
-
-
-def _say(ax, caution):
-    """A caution above the picture, if there is one, in two lines."""
+def _show_caution(ax, caution):
+    """Show a caution, if there is one, as a title of two lines."""
     if caution:
         ax.set_title(caution.replace(", ", ",\n", 1), fontsize=7)
 
 
 def _distributions(described, colour, axes):
-    """One line a set on the first four axes, a dot a filter on the fifth."""
+    """Draw one set: a line on each of the first four axes, a dot per filter on the fifth."""
     for fit, width in ((described.fit, 1.6), (described.fit_phase, 0.6)):
         share = np.arange(len(fit), 0, -1) / len(fit)
         label = described.name + " (too few pixels)" * bool(fit.caution)

@@ -23,7 +23,7 @@ from csc.analysis.receptive_fields import (
     shape_histogram,
     summarise,
 )
-from csc.analysis.receptive_fields._gabor import _as_fit, _places, _starts
+from csc.analysis.receptive_fields._gabor import _as_fit, _positions, _starts
 from csc.kernels.cpu import gabor_fit as kernel
 from reference import gabor as naive
 
@@ -229,7 +229,7 @@ def test_the_fit_agrees_between_scales(rng):
 def test_the_best_of_the_starts_nearly_suffices(rng):
     fit = fit_gabor(render(random_gabors(60, (16, 9), rng), (16, 9)), n_starts=1)
     assert (fit.r2 > 0.999).mean() > 0.9
-    places = _places((16, 9), 0.3)
+    places = _positions((16, 9), 0.3)
     np.testing.assert_array_equal(np.abs(places[:, :2]).max(axis=0), [4, 7.5])
 
 

@@ -39,7 +39,7 @@ MAY_IMPORT = {
         "operators", "penalties", "certificates", "problems", "solvers", "front", "learning",
         "images",
     },
-    "analysis": {"operators", "plot"},
+    "analysis": {"operators"},
     "plot": {"analysis"},
     "interop": {"operators", "io"},
     "testing": {"operators"},

@@ -107,7 +107,7 @@ def test_all_atoms_can_be_drawn_and_what_holds_them(shape, rng):
         (np.ones((4, 1, 3)), {"n_columns": 0}, "n_columns must be >= 1, got 0"),
         (np.ones((4, 1, 3)), {"gap": -1}, "gap must be >= 0, got -1"),
         (np.ones((4, 1, 3, 3)), {"gap": -1}, "gap must be >= 0, got -1"),
-        (csc.DictionaryLearning(4, (3,), 1.0), {}, "a learner that has learned"),
+        (csc.DictionaryLearning(4, (3,), 1.0), {}, "a fitted learner"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_by_name(atoms, kwargs, words):
@@ -274,7 +274,7 @@ def test_solutions_are_drawn(x, D):
         (csc.plot.codes, D),
         (csc.plot.diagnostics, unfitted),
     ]:
-        with pytest.raises(TypeError, match="must be (what|a learner that)"):
+        with pytest.raises(TypeError, match="must be (what|the result|a fitted learner)"):
             draw(thing)
     with pytest.raises(ValueError, match="no gaps to draw"):
         csc.plot.convergence(csc.solve(csc.Problem(x, D, csc.L0(1.0))))

@@ -70,7 +70,7 @@ def look(learner: csc.DictionaryLearning, solution: csc.Solution) -> float:
     compared = csc.analysis.compare_filters(
         learner, csc.interop.load_first_layer("resnet50_thin"), rng=0
     )
-    compared.plot().savefig("filters.png")
+    csc.plot.filter_sets([compared.a, compared.b]).savefig("filters.png")
     match = csc.analysis.match_dictionaries(learner.atoms_, csc.Dictionary(learner.atoms_))
     csc.testing.dot_test(learner.dictionary_, (20, 20), rng=0)
     csc.testing.check_prox(csc.LogPenalty(0.5))

@@ -1,4 +1,4 @@
-"""Two sets of filters side by side: what they have in common, and what chance would give.
+"""Compare two sets of filters with each other and with null models.
 
 >>> import numpy as np
 >>> from csc.analysis.comparison import describe_filters

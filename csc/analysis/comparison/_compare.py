@@ -1,4 +1,4 @@
-"""Two sets of filters: distances of their fits, overlap of their spans, and their best pairing."""
+"""Compare two sets of filters: distances of Gabor fits, overlap of spans, best pairs."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -7,37 +7,46 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from csc._repr_html import card
-from csc._typing import Figure, Rng
+from csc._typing import Rng
 from csc._validation import check_choice, check_count
-from csc.analysis._matching import COLOURS, comparable, match_dictionaries
+from csc.analysis._matching import COLOUR_CHOICES, comparable_atoms, match_dictionaries
 from csc.analysis.comparison._distances import distances
 from csc.analysis.comparison._filters import FilterSet, describe_filters, read, table
 from csc.analysis.comparison._measures import WithNulls, estimate
 from csc.analysis.receptive_fields._json import plain
 
-ENERGY = 0.9  # of unit-norm filters, that a span holds
-MOST_SPANS = 100  # resamples of spans: each takes two eigenvalue problems
+SPAN_ENERGY = 0.9  # share of the energy of unit-norm filters that a span holds
+MAX_SPAN_RESAMPLES = 100  # each takes two eigenvalue problems
+
+
+class Dimensions(NamedTuple):
+    """Dimensions of the spans of a and b, and of the space that contains them."""
+
+    a: int
+    b: int
+    space: int
 
 
 class Overlap(NamedTuple):
-    """How far the spans of two sets lie in one another.
+    """Overlap of the spans of two sets of filters.
 
     A span is the smallest leading principal subspace that holds 90 % of the energy of the filters,
-    each of unit norm: all directions of an overcomplete dictionary would be all there are.
+    each of unit norm. (All filters of an overcomplete dictionary span the whole space.)
 
     Attributes
     ----------
-    dimensions : (int, int, int)
-        Of the two spans, and of the space they lie in.
+    dimensions : (a, b, space)
+        Dimensions of the two spans, and of the space that contains them.
     angles : array
-        Principal angles between them, in degrees, rising.
+        Principal angles between them, in degrees, ascending.
     overlap : WithNulls
-        Mean squared cosine of the angles: of the filters, and of a with the null models of b.
+        Mean squared cosine of the angles: of a with b, and of a with the null models of b.
     random : float
-        What random subspaces of these dimensions have in the mean: the larger part of the space.
+        Expected overlap of random subspaces of these dimensions: the larger dimension divided by
+        that of the space.
     """
 
-    dimensions: tuple
+    dimensions: Dimensions
     angles: np.ndarray
     overlap: WithNulls
     random: float
@@ -45,18 +54,18 @@ class Overlap(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
-    """Two sets of filters side by side; see `compare_filters`.
+    """Result of `compare_filters`; ``csc.plot.filter_sets([c.a, c.b])`` draws it.
 
     Parameters
     ----------
     a, b : FilterSet
-        With measures of their own, beside null models.
+        The two sets, with their measures and null models.
     distances : dict of Distance
-        Between the two, by quantity.
+        Distance between a and b for each quantity.
     overlap : Overlap
-        Of their spans.
+        Overlap of the spans of a and b.
     matching : WithNulls
-        Mean score of `match_dictionaries`: of a with b, and with the null models of b.
+        Mean score of `match_dictionaries`: of a with b, and of a with the null models of b.
 
     Examples
     --------
@@ -75,7 +84,7 @@ class Comparison:
 
     def __repr__(self):
         titles = "\n".join(f"{side}  {of.title()}" for side, of in self._sides())
-        parts = [titles, table(self._measured()), table(self._apart()), table(self._together())]
+        parts = [titles, table(self._measures()), table(self._distances()), table(self._overlaps())]
         cautions = [f"{side}  {of.fit.caution}" for side, of in self._sides() if of.fit.caution]
         return "\n\n".join([*parts, *cautions])
 
@@ -83,7 +92,7 @@ class Comparison:
         return card(repr(self), self.a.atoms) + card(self.b.title(), self.b.atoms)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what JSON can hold; None stands for NaN."""
+        """Return the comparison as JSON types; None stands for NaN."""
         overlap = self.overlap._asdict() | {"overlap": _as_dict(self.overlap.overlap)}
         return plain(
             {
@@ -98,32 +107,26 @@ class Comparison:
             }
         )
 
-    def plot(self) -> Figure:
-        """Draw both sets and their distributions on one matplotlib figure, and return it."""
-        from csc.plot import filter_sets
-
-        return filter_sets([self.a, self.b])
-
     def _sides(self):
         return ("a", self.a), ("b", self.b)
 
-    def _measured(self):
+    def _measures(self):
         yield "", "a", "b", "a, b scrambled", "a, b noise"
         for name, a in self.a.measures.items():
             b = self.b.measures[name]
             nulls = [f"{_short(x)}, {_short(y)}" for x, y in zip(a[1:], b[1:], strict=True)]
             yield name, str(a.atoms), str(b.atoms), *nulls
 
-    def _apart(self):
+    def _distances(self):
         yield "energy distance", "a to b", "chance"
         for name, (value, (low, high)) in self.distances.items():
             yield name, str(value), f"[{low:z.2f}, {high:z.2f}]"
 
-    def _together(self):
+    def _overlaps(self):
         yield "", "a with b", "b scrambled", "b noise"
         yield "mean score of the best pairs", *map(str, self.matching)
-        m, n, whole = self.overlap.dimensions
-        name = f"overlap of spans ({m} and {n} of {whole}; random {self.overlap.random:.2f})"
+        m, n, space = self.overlap.dimensions
+        name = f"overlap of spans ({m} and {n} of {space}; random {self.overlap.random:.2f})"
         yield name, *map(str, self.overlap.overlap)
 
 
@@ -136,21 +139,24 @@ def compare_filters(
     rng: Rng = None,
     verbose: bool = False,
 ) -> Comparison:
-    """Say what two sets of filters have in common: learned atoms, a CNN's first layer, fixed banks.
+    """Compare two sets of filters: learned atoms, the first layer of a CNN, fixed filter banks.
 
-    Gabor fits of both, each beside its null models; distances between their distributions, each
-    beside what chance gives; the overlap of their spans by principal angles [2]_; the best pairing
-    up to order, sign and shift. All with 95 % bootstrap intervals over filters [3]_.
+    Returns the Gabor fits of both sets and of their null models; the distances between their
+    distributions, with the interval expected by chance; the overlap of their spans by principal
+    angles [2]_; and the best pairing up to order, sign and shift. All with 95 % bootstrap intervals
+    over filters [3]_.
 
     Parameters
     ----------
     a, b : (K, C, h, w) array, Dictionary, DictionaryLearning, FirstLayer or FilterSet
-        A `FilterSet` (`describe_filters`) is not fitted again. Extents and numbers may differ.
+        A `FilterSet` (`describe_filters`) is not fitted again. The sets may differ in the number
+        and the size of their filters.
     colour : {"luminance", "keep"}
-        For spans and pairs: compare what filters answer to grey pictures, or all channels, which
-        must then be the same. Gabor fits are always of the strongest component over the channels.
+        For spans and pairs: compare the responses to grey images, or all channels, which must
+        then be the same in both. Gabor fits always use the first singular component over the
+        channels.
     n_bootstrap : int
-        Resamples behind each interval; of spans at most 100.
+        Number of resamples for each interval; at most 100 for spans.
     rng : numpy.random.Generator or seed, optional
     verbose : bool
         Show a progress bar for each of up to six fits.
@@ -158,24 +164,25 @@ def compare_filters(
     Returns
     -------
     Comparison
-        ``print(comparison)`` shows it all; ``to_dict()`` for JSON; ``plot()`` a figure.
+        ``print(comparison)`` shows all results; ``to_dict()`` returns JSON types.
 
     Raises
     ------
     TypeError, ValueError
-        If filters are no filters; if colour is kept and the channels differ, in number or known
-        order; if luminance is compared and a set has none. Before any filter is fitted.
+        If a or b are not filters; if colour="keep" and the channels differ in number or known
+        order; if colour="luminance" and a set has none. Checked before any filter is fitted.
 
     Notes
     -----
-    Between filters of unlike extents, spans and pairs are compared after both are stretched to the
-    larger one. Intervals of overlaps are moved by the mean difference from resamples to value: a
-    resample has fewer different filters and overlaps less with everything. Spans know nothing of
-    shifts: two convolutional dictionaries may be the same up to shifts and span different spaces.
+    Filters of different sizes are enlarged to the larger size before spans and pairs are compared.
+    Intervals of overlaps are shifted by the mean difference between the value and the resamples,
+    because a resample has fewer distinct filters, and a smaller overlap. Spans do not account for
+    shifts: two convolutional dictionaries may agree up to shifts and span different spaces.
 
     The distance between two populations is the normalised energy distance [1]_
     ``1 - (E|X - X'| + E|Y - Y'|) / (2 E|X - Y|)`` with distances in octaves, or along the
-    half circle of orientations; of Gabor-like filters only, but for R2.
+    half circle of orientations. R2 is compared for all filters, the other quantities for
+    Gabor-like filters only.
 
     References
     ----------
@@ -195,41 +202,47 @@ def compare_filters(
     >>> comparison.matching.atoms.value > 0.99 > comparison.matching.noise.high
     True
     """
-    check_choice("colour", colour, COLOURS)
+    check_choice("colour", colour, COLOUR_CHOICES)
     check_count("n_bootstrap", n_bootstrap)
     _check_comparable(a, b, colour)
     rng = np.random.default_rng(rng)
-    how = {"n_bootstrap": n_bootstrap, "rng": rng, "verbose": verbose}
+    options = {"n_bootstrap": n_bootstrap, "rng": rng, "verbose": verbose}
     a, b = (
-        f if isinstance(f, FilterSet) else describe_filters(f, name=getattr(f, "name", name), **how)
+        f
+        if isinstance(f, FilterSet)
+        else describe_filters(f, name=getattr(f, "name", name), **options)
         for name, f in (("a", a), ("b", b))
     )
     others = (b.atoms, b.null_phase, b.null_noise)
-    pairs = [comparable(a.atoms, other, colour=colour, resample=True) for other in others]
-    with threadpool_limits(1, "blas"):  # many small products: a second thread makes them ten times
-        return Comparison(  # slower (measured, spans: 3.8 s instead of 0.3)
+    pairs = [comparable_atoms(a.atoms, other, colour=colour, resample=True) for other in others]
+    # many small products: measured for spans, two BLAS threads take 3.8 s, one takes 0.3 s
+    with threadpool_limits(1, "blas"):
+        return Comparison(
             a=a,
             b=b,
             distances=distances(a.fit, b.fit, n_bootstrap, rng),
-            overlap=_overlap(pairs, min(n_bootstrap, MOST_SPANS), rng),
-            matching=WithNulls(*(_matched(*pair, n_bootstrap, rng) for pair in pairs)),
+            overlap=_overlap(pairs, min(n_bootstrap, MAX_SPAN_RESAMPLES), rng),
+            matching=WithNulls(*(_mean_score(*pair, n_bootstrap, rng) for pair in pairs)),
         )
 
 
 def _check_comparable(a, b, colour):
-    """Refuse, before anything is fitted, what cannot be paired afterwards."""
-    (atoms_a, _, order_a), (atoms_b, _, order_b) = read(a), read(b)
-    comparable(atoms_a, atoms_b, colour=colour)
-    if colour == "keep" and {order_a, order_b} == {"RGB", "BGR"}:
-        raise ValueError('a and b keep their colours in unlike order; load them with order="RGB"')
+    """Raise, before anything is fitted, for sets that cannot be paired."""
+    source_a, source_b = read(a), read(b)
+    comparable_atoms(source_a.atoms, source_b.atoms, colour=colour)
+    if colour == "keep" and {source_a.order, source_b.order} == {"RGB", "BGR"}:
+        raise ValueError(
+            'the channels of a and b are in different order; load both with order="RGB"'
+        )
 
 
 def _short(estimated):
+    """The value without its interval."""
     return "-" if np.isnan(estimated.value) else f"{estimated.value:z.2f}"
 
 
-def _matched(a, b, n_bootstrap, rng):
-    """Mean score of those of a that have a partner."""
+def _mean_score(a, b, n_bootstrap, rng):
+    """Mean matching score of the filters of a that have a partner."""
     match = match_dictionaries(a, b)
     scores = match.scores[match.indices >= 0]
     drawn = rng.integers(len(scores), size=(n_bootstrap, len(scores)))
@@ -245,37 +258,40 @@ def _overlap(pairs, n_bootstrap, rng):
     for (a, b), (Q_a, Q_b) in zip(flat, spans, strict=True):
         m, n = Q_a.shape[1], Q_b.shape[1]
         drawn = [
-            _squared_cosine(_span(_redrawn(a, rng), m), _span(_redrawn(b, rng), n))
+            _squared_cosine(_span(_resampled(a, rng), m), _span(_resampled(b, rng), n))
             for _ in range(n_bootstrap)
         ]
-        # a resample has fewer different filters, and overlaps less with everything
+        # a resample has fewer distinct filters, and so a smaller overlap
         interval = estimate(_squared_cosine(Q_a, Q_b), np.array(drawn), centred=True)
         found.append(type(interval)(*np.clip(interval, 0, 1).tolist()))
-    m, n, whole = Q.shape[1], R.shape[1], len(Q)
+    dimensions = Dimensions(Q.shape[1], R.shape[1], len(Q))
     angles = np.degrees(np.arccos(np.minimum(cosines, 1)))
-    return Overlap((m, n, whole), angles, WithNulls(*found), max(m, n) / whole)
+    random = max(dimensions.a, dimensions.b) / dimensions.space
+    return Overlap(dimensions, angles, WithNulls(*found), random)
 
 
 def _dimension(d):
-    """Of the smallest principal subspace that holds ENERGY of the rows."""
+    """Dimension of the smallest principal subspace that holds SPAN_ENERGY of the rows."""
     energy = np.linalg.svd(d, compute_uv=False) ** 2
-    return int(np.searchsorted(np.cumsum(energy), ENERGY * energy.sum()) + 1)
+    return int(np.searchsorted(np.cumsum(energy), SPAN_ENERGY * energy.sum()) + 1)
 
 
 def _span(d, dimension):
     """Orthonormal basis, in columns, of the leading principal subspace of the rows."""
-    few = len(d) < d.shape[1]
-    vectors = np.linalg.eigh(d @ d.T if few else d.T @ d)[1][:, -dimension:]
-    return np.linalg.qr(d.T @ vectors)[0] if few else vectors
+    wide = len(d) < d.shape[1]
+    vectors = np.linalg.eigh(d @ d.T if wide else d.T @ d)[1][:, -dimension:]
+    return np.linalg.qr(d.T @ vectors)[0] if wide else vectors
 
 
-def _redrawn(d, rng):
+def _resampled(d, rng):
+    """Rows drawn with replacement."""
     return d[rng.integers(len(d), size=len(d))]
 
 
 def _squared_cosine(Q, R):
+    """Mean squared cosine of the principal angles between two spans."""
     return (((Q.T @ R) ** 2).sum()) / min(Q.shape[1], R.shape[1])
 
 
-def _as_dict(beside):
-    return {kind: value._asdict() for kind, value in beside._asdict().items()}
+def _as_dict(with_nulls):
+    return {kind: value._asdict() for kind, value in with_nulls._asdict().items()}

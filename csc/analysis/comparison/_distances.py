@@ -1,12 +1,27 @@
-"""How far two populations of fits are apart, and how far chance would bring them."""
+"""Energy distances between two populations of Gabor fits, and those expected by chance."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from csc.analysis.comparison._measures import TAILS, Estimate, estimate
+from csc.analysis.comparison._measures import INTERVAL_95, Estimate, estimate
 
-WIDEST = 4.0  # octaves: bandwidths beyond, and infinite ones, count as this
+MAX_BANDWIDTH_OCTAVES = 4.0  # larger and infinite bandwidths are clipped to this
+
+
+class Interval(NamedTuple):
+    """Lower and upper end."""
+
+    low: float
+    high: float
+
+
+class Quantity(NamedTuple):
+    """A quantity of Gabor fits: ``values(fit)`` are points (K, n), ``metric`` their distance."""
+
+    values: Callable
+    metric: Callable
 
 
 class Distance(NamedTuple):
@@ -15,30 +30,30 @@ class Distance(NamedTuple):
     Attributes
     ----------
     estimate : Estimate
-        0 where both are alike, 1 where one is a single point and the other another. Unbiased: a
-        small sample may give slightly less than 0.
-    chance : (float, float)
-        Between these 95 % of the values lie if the filters are mixed and split at random.
+        0 if both populations are equal, 1 if each is a single point and the two points differ.
+        Unbiased: small samples may give slightly negative values.
+    chance : (low, high)
+        Central 95 % interval of the distance when the filters are pooled and split at random.
     """
 
     estimate: Estimate
-    chance: tuple
+    chance: Interval
 
 
 def distances(a, b, n_bootstrap, rng):
-    """`Distance` by the name of its quantity, between two Gabor fits."""
-    found = {}
-    for name, (quantity, metric) in QUANTITIES.items():
-        found[name] = _distance(quantity(a), quantity(b), metric, n_bootstrap, rng)
-    return found
+    """`Distance` between two Gabor fits for every quantity, by name."""
+    return {
+        name: _distance(q.values(a), q.values(b), q.metric, n_bootstrap, rng)
+        for name, q in QUANTITIES.items()
+    }
 
 
 def _distance(x, y, metric, n_bootstrap, rng):
-    """Energy distance by its sums over pairs of one matrix; resamples are weights of its rows."""
+    """Energy distance from the matrix of all pairwise distances; resamples are row weights."""
     m, n = len(x), len(y)
     if min(m, n) < 2:
         nan = float("nan")
-        return Distance(Estimate(nan, nan, nan), (nan, nan))
+        return Distance(Estimate(nan, nan, nan), Interval(nan, nan))
     both = np.concatenate([x, y])
     D = metric(both[:, None], both[None])
     own = np.zeros((2, 1, m + n))
@@ -49,15 +64,16 @@ def _distance(x, y, metric, n_bootstrap, rng):
     mixed = rng.permuted(np.tile(own[0], (n_bootstrap, 1)), axis=1)
     value = _energy(D, *own, draws=1)[0]
     chance = _energy(D, mixed, 1 - mixed, draws=1)
-    low, high = np.quantile(chance, TAILS)
-    return Distance(estimate(value, _energy(D, *drawn, draws=2)), (float(low), float(high)))
+    low, high = np.quantile(chance, INTERVAL_95)
+    chance = Interval(float(low), float(high))
+    return Distance(estimate(value, _energy(D, *drawn, draws=2)), chance)
 
 
 def _energy(D, v, w, draws):
-    """1 - (E|X - X'| + E|Y - Y'|) / (2 E|X - Y|) for rows of weights; 0 if all is one point.
+    """1 - (E|X - X'| + E|Y - Y'|) / (2 E|X - Y|) for rows of weights; 0 if all points are equal.
 
-    Means over pairs of n draws are (1 - 1/n) times those of the population, for an element may
-    meet itself: undone for each draw.
+    Means over pairs of n draws include pairs of an element with itself, so they are (1 - 1/n)
+    times those of the population. This bias is removed once for each level of drawing.
     """
     m, n = v.sum(axis=1), w.sum(axis=1)
     Dv, Dw = v @ D, w @ D
@@ -80,8 +96,8 @@ def _plane(x, y):
     return np.sqrt(((x - y) ** 2).sum(axis=-1))
 
 
-def _of_gabors(*columns):
-    """Points (K, n) of the Gabor-like filters."""
+def _of_gabor_like(*columns):
+    """A function of a fit: columns of its Gabor-like filters as points (K, n)."""
 
     def quantity(fit):
         like = fit[fit.gabor_like]
@@ -91,14 +107,16 @@ def _of_gabors(*columns):
 
 
 QUANTITIES = {
-    "R2": (lambda fit: fit.r2[:, None], _line),
-    "orientation": (_of_gabors(lambda fit: fit.orientation), _half_turn),
-    "frequency (octaves)": (_of_gabors(lambda fit: np.log2(fit.frequency)), _line),
-    "bandwidth (octaves)": (_of_gabors(lambda fit: np.minimum(fit.bandwidth, WIDEST)), _line),
-    "phase, even to odd": (_of_gabors(lambda fit: fit.parity), _line),
-    "aspect (octaves)": (_of_gabors(lambda fit: np.log2(fit.aspect)), _line),
-    "(n_x, n_y) (octaves)": (
-        _of_gabors(lambda fit: np.log2(fit.n_x), lambda fit: np.log2(fit.n_y)),
+    "R2": Quantity(lambda fit: fit.r2[:, None], _line),
+    "orientation": Quantity(_of_gabor_like(lambda fit: fit.orientation), _half_turn),
+    "frequency (octaves)": Quantity(_of_gabor_like(lambda fit: np.log2(fit.frequency)), _line),
+    "bandwidth (octaves)": Quantity(
+        _of_gabor_like(lambda fit: np.minimum(fit.bandwidth, MAX_BANDWIDTH_OCTAVES)), _line
+    ),
+    "phase, even to odd": Quantity(_of_gabor_like(lambda fit: fit.parity), _line),
+    "aspect (octaves)": Quantity(_of_gabor_like(lambda fit: np.log2(fit.aspect)), _line),
+    "(n_x, n_y) (octaves)": Quantity(
+        _of_gabor_like(lambda fit: np.log2(fit.n_x), lambda fit: np.log2(fit.n_y)),
         _plane,
     ),
 }

@@ -1,10 +1,11 @@
-"""One set of filters: its Gabor fits and null models, and what is measured of all three."""
+"""One set of filters: Gabor fits and measures of the filters and of two null models."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from csc._montage import COLOURS
 from csc._repr_html import AtomsReprMixin
 from csc._typing import Rng
 from csc._validation import check_count, check_floats
@@ -18,30 +19,32 @@ from csc.analysis.receptive_fields import (
 )
 from csc.analysis.receptive_fields._json import plain
 
-DEAD = 1e-6  # of the largest norm
+MIN_RELATIVE_NORM = 1e-6  # of the largest norm; filters below are dead
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FilterSet(AtomsReprMixin):
-    """Filters, their null models, and measures of all; see `describe_filters`.
+    """Filters, their null models and measures of both; see `describe_filters`.
 
     Parameters
     ----------
     name : str
     atoms : (K, C, h, w) array
-        Without the dead ones.
+        The filters, without dead ones.
     n_dead : int
-        Filters left out: their norm is below 1e-6 of the largest.
+        Number of dead filters that were removed: norm below 1e-6 of the largest.
     order : str
-        What the channels are, where the source says it: "RGB", "BGR", "grey" or "unknown".
+        Meaning of the channels, if the source states it: "RGB", "BGR", "grey" or "unknown".
     fit : GaborFit
+        Fits of the filters.
     null_phase, null_noise : (K, C, h, w) arrays
-        The same with random phases, and noise in the same frequency band.
+        Null models: the filters with random phases, and noise in the same frequency band.
     fit_phase, fit_noise : GaborFit
+        Fits of the null models.
     chromatic : (K,) array
-        Part of each filter's energy that is not alike in all channels.
+        Share of each filter's energy outside its luminance.
     measures : dict of WithNulls
-        By the names that ``print`` shows.
+        Measures by the names that ``print`` shows.
 
     Examples
     --------
@@ -68,18 +71,27 @@ class FilterSet(AtomsReprMixin):
         return len(self.atoms)
 
     def __repr__(self):
-        rows = [(name, *map(str, beside)) for name, beside in self.measures.items()]
+        rows = [(name, *map(str, values)) for name, values in self.measures.items()]
         head = ("", "filters", "phase-scrambled", "band-pass noise")
         return f"{self.title()}\n{table([head, *rows])}\n{self.fit.caution}".rstrip()
 
     def title(self) -> str:
-        """Name, number and size."""
+        """Return name, number and size of the filters in one line."""
         k, c, h, w = self.atoms.shape
         dead = f", {self.n_dead} dead ones left out" if self.n_dead else ""
         return f"{self.name}: {k} filters {h}x{w}, {c} channel{'s' * (c > 1)}{dead}"
 
+    def display_atoms(self) -> np.ndarray:
+        """Return the filters as images for `csc.plot.dictionary`, best Gabor fit first.
+
+        BGR filters are turned to RGB; of more than three channels only the first is kept.
+        """
+        atoms = self.atoms[self.fit.r2.argsort()[::-1]]
+        atoms = atoms[:, ::-1] if self.order == "BGR" else atoms
+        return atoms if atoms.shape[1] <= max(COLOURS) else atoms[:, :1]
+
     def to_dict(self) -> dict[str, Any]:
-        """Return what JSON can hold: measures, and the fit of every filter; None for NaN."""
+        """Return the measures and the fit of every filter as JSON types; None stands for NaN."""
         return plain(
             {
                 "name": self.name,
@@ -87,8 +99,8 @@ class FilterSet(AtomsReprMixin):
                 "n_dead": self.n_dead,
                 "channels": self.order,
                 "measures": {
-                    name: {kind: value._asdict() for kind, value in beside._asdict().items()}
-                    for name, beside in self.measures.items()
+                    name: {kind: value._asdict() for kind, value in values._asdict().items()}
+                    for name, values in self.measures.items()
                 },
                 "chromatic": self.chromatic,
                 "fit": self.fit.to_dict(),
@@ -104,16 +116,16 @@ def describe_filters(
     rng: Rng = None,
     verbose: bool = False,
 ) -> FilterSet:
-    """Fit filters and their null models, and measure all three.
+    """Fit Gabor functions to filters and two null models, and measure all three.
 
     Parameters
     ----------
     filters : (K, C, h, w) array, Dictionary, DictionaryLearning or FirstLayer
         2-D filters of at least 3 x 3 pixels; norms do not matter.
     name : str, optional
-        By default that of a `FirstLayer`, else "filters".
+        Name in the output. Default: that of a `FirstLayer`, else "filters".
     n_bootstrap : int
-        Resamples of the filters behind each interval.
+        Number of resamples of the filters for each interval.
     rng : numpy.random.Generator or seed, optional
     verbose : bool
         Show a progress bar for each of the three fits.
@@ -126,15 +138,15 @@ def describe_filters(
     Raises
     ------
     TypeError
-        If ``filters`` are no float array.
+        If ``filters`` are not a float array.
     ValueError
-        If they are not four-dimensional, smaller than 3 x 3, hold NaN, or are all zero.
+        If they are not four-dimensional, are smaller than 3 x 3, contain NaN, or are all zero.
 
     Notes
     -----
-    Coverages are the effective part of bins of orientation (8), of octaves of frequency (7) and of
-    even to odd phases (4) that the Gabor-like filters use: the inverse of Simpson's index [1]_,
-    freed of the bias of small samples.
+    Coverage is the effective share of bins that the Gabor-like filters occupy: 8 bins of
+    orientation, 7 octaves of frequency, 4 bins of phase from even to odd. It is the inverse of
+    Simpson's index [1]_, corrected for the bias of small samples.
 
     References
     ----------
@@ -152,8 +164,8 @@ def describe_filters(
     check_count("n_bootstrap", n_bootstrap)
     atoms, found, order = read(filters)
     norms = np.sqrt((atoms.astype("float64") ** 2).sum(axis=(1, 2, 3)))
-    alive = norms > DEAD * norms.max()
-    low, high = frequency_band(atoms)  # refuses what is all zero
+    alive = norms > MIN_RELATIVE_NORM * norms.max()
+    low, high = frequency_band(atoms)  # raises if all filters are zero
     atoms, rng = atoms[alive], np.random.default_rng(rng)
     kinds = (
         atoms,
@@ -178,10 +190,18 @@ def describe_filters(
     )
 
 
+class Source(NamedTuple):
+    """Filters, their name, and the order of their channels ("unknown" if not stated)."""
+
+    atoms: np.ndarray
+    name: str
+    order: str
+
+
 def read(filters):
-    """Array, name and order of channels of whatever holds filters."""
+    """`Source` from an array, a dictionary, a learner, a first layer or a `FilterSet`."""
     if isinstance(filters, FilterSet):
-        return filters.atoms, filters.name, filters.order
+        return Source(filters.atoms, filters.name, filters.order)
     for attribute in ("weights", "atoms_", "atoms"):
         if hasattr(filters, attribute):
             atoms = getattr(filters, attribute)
@@ -194,11 +214,12 @@ def read(filters):
             f"filters must be (K, C, h, w), got shape {atoms.shape}; single-channel ones "
             "(K, h, w) need an axis for it, filters[:, None]"
         )
-    return atoms, getattr(filters, "name", "filters"), getattr(filters, "channels", "unknown")
+    name, order = getattr(filters, "name", "filters"), getattr(filters, "channels", "unknown")
+    return Source(atoms, name, order)
 
 
 def table(rows):
-    """Rows of text, columns in line."""
+    """Format rows of cells as text with aligned columns."""
     rows = list(rows)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(

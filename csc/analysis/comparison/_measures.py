@@ -1,4 +1,4 @@
-"""What describes a population of filters, each number with its bootstrap interval."""
+"""Measures of a population of filters, each with its bootstrap interval."""
 
 from typing import NamedTuple
 
@@ -8,12 +8,12 @@ from csc.analysis._matching import luminance, unit
 from csc.analysis.receptive_fields import MACAQUE_EDGES
 from csc.analysis.receptive_fields._statistics import FREQUENCY_EDGES, ORIENTATION_BINS, PARITY_BINS
 
-TAILS = (0.025, 0.975)
-CENTRAL = (0.05, 0.95)
+INTERVAL_95 = (0.025, 0.975)  # quantiles
+CENTRAL_90 = (0.05, 0.95)  # quantiles
 
 
 class Estimate(NamedTuple):
-    """A number and the 95 % bootstrap interval around it; NaN where there is nothing to tell.
+    """A value and its 95 % bootstrap interval; NaN where the value is undefined.
 
     Attributes
     ----------
@@ -33,13 +33,13 @@ class Estimate(NamedTuple):
 
 
 class WithNulls(NamedTuple):
-    """One measure of filters, and the same of their null models.
+    """One measure of filters and of their null models.
 
     Attributes
     ----------
     atoms, phase, noise : Estimate
-        Of the filters, of the same with random phases (`phase_scrambled`), and of noise in their
-        frequency band (`band_pass_noise`).
+        For the filters, for the filters with random phases (`phase_scrambled`), and for noise in
+        their frequency band (`band_pass_noise`).
     """
 
     atoms: Estimate
@@ -48,19 +48,19 @@ class WithNulls(NamedTuple):
 
 
 def estimate(value, resampled, *, centred=False):
-    """An interval between quantiles of what resamples gave, those without a value left out.
+    """Bootstrap interval from the quantiles of the finite resampled values.
 
-    ``centred`` moves it by the mean difference between resamples and ``value``.
+    ``centred`` shifts it by the mean difference between ``value`` and the resampled values.
     """
     found = resampled[np.isfinite(resampled)]
     if not np.isfinite(value) or not len(found):
         return Estimate(float("nan"), float("nan"), float("nan"))
-    moved = value - found.mean() if centred else 0.0
-    return Estimate(float(value), *map(float, np.quantile(found, TAILS) + moved))
+    offset = value - found.mean() if centred else 0.0
+    return Estimate(float(value), *map(float, np.quantile(found, INTERVAL_95) + offset))
 
 
 def measure(fit, chromatic, n_bootstrap, rng):
-    """Estimates by their names: filters are drawn again, with replacement."""
+    """Estimates by name; the bootstrap draws filters with replacement."""
     rows = rng.integers(len(fit), size=(n_bootstrap, len(fit)))
     all_rows = np.arange(len(fit))[None]
     found = {}
@@ -70,15 +70,17 @@ def measure(fit, chromatic, n_bootstrap, rng):
 
 
 def chromatic_share(atoms):
-    """Part of each atom's energy that is not alike in all channels; 0 for one channel."""
+    """Share of each atom's energy outside its luminance; 0 for one channel."""
     grey = luminance(unit(atoms.astype("float64")))
     return np.maximum(1 - (grey**2).sum(axis=(1, 2, 3)), 0)
 
 
 def _statistics(fit, chromatic):
-    """Functions of ``rows`` (B, K) of indices, and of how many draws away from the world they are.
+    """Statistics by name: functions of indices ``rows`` (B, K) and the number of draws ``n_draws``.
 
-    All but R2 and colour speak of Gabor-like filters only: elsewhere parameters mean nothing.
+    ``n_draws`` is 1 for the filters themselves and 2 for a resample of them; some statistics use
+    it to remove their bias. Other than R2 and colour, statistics are of Gabor-like filters only:
+    the parameters of a bad fit have no meaning.
     """
     every, like = np.ones(len(fit), bool), fit.gabor_like
     turns = np.round(fit.orientation / np.pi * ORIENTATION_BINS).astype(int) % ORIENTATION_BINS
@@ -121,8 +123,8 @@ def _median(values, among):
 
 
 def _range(values, among):
-    """Between which 90 % of the values lie."""
-    low, high = CENTRAL
+    """Width of the interval that holds the central 90 % of the values."""
+    low, high = CENTRAL_90
 
     def statistic(rows, _):
         return _quantile(values, among, rows, high) - _quantile(values, among, rows, low)
@@ -131,15 +133,15 @@ def _range(values, among):
 
 
 def _coverage(bins, among, n_bins):
-    """Effective part of the bins that is used, 1 / (n_bins sum p^2): 1 where all are alike.
+    """Effective share of the bins in use, 1 / (n_bins sum p^2): 1 for equal counts in all bins.
 
-    Of n draws, sum p^2 of the counts is (1 - 1/n) times that of the population plus 1/n: undone
-    once for the filters at hand, and twice for a resample of them.
+    For n draws, the expected sum of p^2 is (1 - 1/n) times that of the population plus 1/n. This
+    bias is removed once for the filters themselves, and twice for a resample of them.
     """
-    one = np.eye(n_bins)[bins] * among[:, None]
+    one_hot = np.eye(n_bins)[bins] * among[:, None]
 
     def statistic(rows, n_draws):
-        counts = one[rows].sum(axis=1)
+        counts = one_hot[rows].sum(axis=1)
         n = counts.sum(axis=1)
         purity = _divided((counts**2).sum(axis=1), n**2, n > 1)
         for _ in range(n_draws):
@@ -150,14 +152,14 @@ def _coverage(bins, among, n_bins):
 
 
 def _quantile(values, among, rows, q):
-    """Of the values that count in every row, linear between neighbours; NaN where none does."""
+    """Quantile of the values ``among`` in each row, linearly interpolated; NaN without values."""
     x = np.sort(np.where(among, values, np.nan)[rows], axis=1)  # NaN last
     n = np.isfinite(x).sum(axis=1)
-    place = q * np.maximum(n - 1, 0)
-    below = place.astype(int)
+    position = q * np.maximum(n - 1, 0)
+    below = position.astype(int)
     above = np.minimum(below + 1, np.maximum(n - 1, 0))
     lower, upper = (np.take_along_axis(x, i[:, None], axis=1)[:, 0] for i in (below, above))
-    return lower + (place - below) * (upper - lower)
+    return lower + (position - below) * (upper - lower)
 
 
 def _divided(a, b, where):

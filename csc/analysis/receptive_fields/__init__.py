@@ -1,4 +1,4 @@
-"""Receptive fields: Gabor fits of learned atoms, their statistics, and what chance would give.
+"""Receptive fields: Gabor fits of learned atoms, their statistics, and null models.
 
 >>> import numpy as np
 >>> from csc.analysis.receptive_fields import analyse

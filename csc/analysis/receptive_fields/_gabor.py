@@ -1,8 +1,8 @@
-"""Fit a Gabor function to every atom."""
+"""Fit a Gabor function to every atom by nonlinear least squares."""
 
 from dataclasses import dataclass, fields, replace
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -14,20 +14,25 @@ from csc._typing import Array
 from csc._validation import check_count, check_floats
 from csc.analysis.receptive_fields._json import plain
 
-N_ORIENTATIONS, N_CENTRES = 12, 7  # of the grid of starts; centres along either axis
-SIGMAS = np.array([1 / 12, 1 / 6, 1 / 3])  # of the grid, in sides of the patch
-BLOCK = 32  # atoms searched at once: bounds the memory
-MAX_TRIALS = 150  # of one descent: 10 to 20 suffice for Gabors, noise takes all
-LEAST_SIDE = 3  # pixels: fewer than 3 x 3 cannot hold the eight numbers of a Gabor
-LEAST_SIGMA = 0.3  # pixels
-N_NUMBERS = 8  # of a Gabor: two amplitudes, and the six that the descents move
-FEW = 3  # pixels a number: of white noise 3 x 3, 82 % reach r2 = 0.8; 4 x 4, 13 %; 5 x 5, none
-HALF_HEIGHT = np.sqrt(2 * np.log(2)) / (2 * np.pi)  # n_x whose pass-band reaches down to f = 0
+# Grid of starting points
+N_ORIENTATIONS = 12
+N_CENTRES = 7  # along each axis
+RELATIVE_SIGMAS = np.array([1 / 12, 1 / 6, 1 / 3])  # of the longer side of the patch
+ATOMS_PER_BLOCK = 32  # searched at once; limits the memory
+
+MAX_TRIALS = 150  # of one descent: 10 to 20 suffice for Gabor functions, noise takes all
+MIN_SIDE = 3  # pixels; smaller patches have fewer samples than a Gabor function has parameters
+MIN_SIGMA = 0.3  # pixels
+N_PARAMETERS = 8  # two amplitudes, and the six nonlinear parameters
+# White noise reaches r2 = 0.8 in 82 % of patches of 3 x 3, 13 % of 4 x 4, none of 5 x 5.
+MIN_PIXELS_PER_PARAMETER = 3
+# The n_x at which the spectrum has fallen to half its peak at f = 0
+N_X_HALF_PEAK_AT_ZERO = np.sqrt(2 * np.log(2)) / (2 * np.pi)
 
 
 @dataclass(frozen=True, eq=False)
 class GaborFit:
-    """The best Gabor function of each of K atoms, a column a parameter.
+    """The best Gabor function of each of K atoms, one column per parameter.
 
     The function, with (x', y') the coordinates across and along the bars, is::
 
@@ -36,19 +41,19 @@ class GaborFit:
         x' =  (column - x) sin(orientation) + (row - y) cos(orientation)
         y' = -(column - x) cos(orientation) + (row - y) sin(orientation)
 
-    where columns and rows are counted from the middle of the patch, rows downwards.
+    where columns and rows are relative to the middle of the patch, rows downwards.
     ``len(fit)`` is K; ``fit[selection]`` takes atoms as NumPy does, for example
     ``fit[fit.gabor_like]``. All columns are float64 or bool arrays (K,).
 
     Parameters
     ----------
     shape : (int, int)
-        Extents of the patch (h, w), in pixels.
+        Height and width of the patch in pixels.
     x, y : array
         Centre, in pixels from the middle of the patch: to the right and downwards. The fit keeps
         it inside the patch, |x| <= w / 2 and |y| <= h / 2.
     orientation : array
-        Of the bars, in [0, pi), anticlockwise as the patch is displayed: 0 is horizontal.
+        Orientation of the bars in [0, pi), anticlockwise as displayed: 0 is horizontal.
     frequency : array
         In cycles per pixel; between 1 / (8 max(h, w)) and the Nyquist limit of either axis.
     sigma_x, sigma_y : array
@@ -58,14 +63,14 @@ class GaborFit:
         In (-pi, pi], with ``amplitude`` >= 0: 0 is an even field with a bright middle, pi one with
         a dark middle, +-pi/2 are odd.
     amplitude : array
-        In units of the atom. An odd field without flanks is fitted by a wave slow against its
-        envelope, a small part of a large sine: its amplitude is far above the atom's values.
+        In units of the atom. For an odd field without flanks the wave is much longer than the
+        envelope, and the amplitude is far larger than the values of the atom.
     r2 : array
-        1 - ||atom - g||^2 / ||atom||^2; 0 where there was nothing to fit.
+        1 - ||atom - g||^2 / ||atom||^2; 0 for zero or constant atoms.
     energy_inside : array
-        Share of the squared envelope's integral over the plane that lies within the patch.
+        Share of the energy of the envelope that lies within the patch.
     component_share : array
-        Share of the atom's energy in the plane that was fitted; 1 for one channel.
+        Share of the atom's energy in the fitted component over the channels; 1 for one channel.
 
     Examples
     --------
@@ -108,61 +113,63 @@ class GaborFit:
 
     @property
     def n_x(self) -> Array:
-        """Cycles of the wave in one ``sigma_x``: across the bars."""
+        """``sigma_x`` in cycles of the wave: width across the bars."""
         return self.sigma_x * self.frequency
 
     @property
     def n_y(self) -> Array:
-        """``sigma_y`` in cycles of the wave: along the bars."""
+        """``sigma_y`` in cycles of the wave: length along the bars."""
         return self.sigma_y * self.frequency
 
     @property
     def parity(self) -> Array:
-        """Phase folded to [0, pi / 2]: 0 is even, pi / 2 odd, whatever the sign."""
+        """Phase folded to [0, pi / 2]: 0 is even, pi / 2 is odd, for either sign."""
         return np.arccos(np.abs(np.cos(self.phase)))
 
     @property
     def aspect(self) -> Array:
-        """``sigma_y / sigma_x``: length over width of the envelope."""
+        """``sigma_y / sigma_x``: length of the envelope divided by its width."""
         return self.sigma_y / self.sigma_x
 
     @property
     def bandwidth(self) -> Array:
-        """Spatial-frequency bandwidth in octaves, between the halves of the peak amplitude.
+        """Spatial-frequency bandwidth at half the peak amplitude, in octaves.
 
         log2((n_x + c) / (n_x - c)) with c = sqrt(2 ln 2) / (2 pi) = 0.187, the half width of the
-        envelope's Gaussian spectrum; infinite for n_x <= c, where the lower half is never reached.
+        envelope's Gaussian spectrum; infinite for n_x <= c, where the spectrum does not fall to
+        half its peak at low frequencies.
         """
-        above = self.n_x > HALF_HEIGHT
-        n_x = np.where(above, self.n_x, 2 * HALF_HEIGHT)
-        octaves = np.log2((n_x + HALF_HEIGHT) / (n_x - HALF_HEIGHT))
+        above = self.n_x > N_X_HALF_PEAK_AT_ZERO
+        n_x = np.where(above, self.n_x, 2 * N_X_HALF_PEAK_AT_ZERO)
+        octaves = np.log2((n_x + N_X_HALF_PEAK_AT_ZERO) / (n_x - N_X_HALF_PEAK_AT_ZERO))
         return np.where(above, octaves, np.inf)
 
     @property
     def cut_off(self) -> Array:
-        """Whether the border cuts the field: less than 0.8 of the envelope's energy is inside."""
+        """Whether the border cuts the field: less than 0.8 of the energy lies inside."""
         return self.energy_inside < 0.8
 
     @property
     def gabor_like(self) -> Array:
-        """Whether r2 >= 0.8 and both sigmas >= 0.5 pixels; the centre is inside by construction.
+        """Whether r2 >= 0.8 and both sigmas are at least 0.5 pixels.
 
-        A convention of this library, not of the literature: show it beside a null model.
+        The centre is always inside the patch. This is a convention of this library, not of the
+        literature: compare its share with that of a null model.
         """
         return (self.r2 >= 0.8) & (np.minimum(self.sigma_x, self.sigma_y) >= 0.5)
 
     @property
     def caution(self) -> str:
-        """Why r2 says little, where atoms have fewer than 24 pixels; else empty.
+        """A warning for atoms of fewer than 24 pixels, where r2 is not informative; else empty.
 
-        A Gabor has eight free numbers. On 3 x 3 pixels 82 % of white noise reaches r2 = 0.8, on
-        4 x 4 it is 13 %, on 5 x 5 none of 300.
+        A Gabor function has eight parameters. White noise reaches r2 = 0.8 in 82 % of patches of
+        3 x 3 pixels, in 13 % of 4 x 4, and in none of 300 patches of 5 x 5.
         """
         n_pixels = int(np.prod(self.shape))
-        if n_pixels >= FEW * N_NUMBERS:
+        if n_pixels >= MIN_PIXELS_PER_PARAMETER * N_PARAMETERS:
             return ""
         return (
-            f"caution: {n_pixels} pixels are too few for the {N_NUMBERS} numbers of a Gabor, "
+            f"caution: {n_pixels} pixels are too few for the {N_PARAMETERS} numbers of a Gabor, "
             "which fits even noise so well: r2 says little"
         )
 
@@ -175,7 +182,7 @@ class GaborFit:
         return _planewise(self.amplitude) * _envelopes(points, self.shape) * wave
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all columns in lists, also the derived ones, and ``caution``; None is infinity."""
+        """Return all columns, also derived ones, and ``caution`` as JSON types; None for inf."""
         derived = ("n_x", "n_y", "parity", "aspect", "bandwidth", "cut_off", "gabor_like")
         columns = dict(self._columns()) | {name: getattr(self, name) for name in derived}
         return plain({"shape": self.shape, "caution": self.caution} | columns)
@@ -187,21 +194,21 @@ class GaborFit:
 def fit_gabor(atoms: Array, *, n_starts: int = 32, verbose: bool = False) -> GaborFit:
     """Fit a Gabor function to every atom by least squares.
 
-    Two of the eight numbers, the amplitudes of the cosine and of the sine wave, enter linearly: at
-    every trial of the other six they are solved for (variable projection [1]_), and
-    Levenberg-Marquardt steps [2]_ move those six within their bounds. The descents start where a
-    grid of orientations, frequencies, centres and envelopes explains most: the best place of each
-    wave, first of the waves that beat their neighbours on the grid. Nothing is random.
+    Two of the eight parameters, the amplitudes of the cosine and of the sine wave, are linear:
+    they are solved for at every trial of the other six (variable projection [1]_), which move by
+    bounded Levenberg-Marquardt steps [2]_. Descents start from the best points of a grid of
+    orientations, frequencies, centres and envelopes: the best centre and envelope for each wave,
+    local maxima over the waves first. The fit is deterministic.
 
     Parameters
     ----------
     atoms : (K, C, h, w) float32 or float64 array
-        At least 3 x 3 pixels. Of several channels, the first singular component of the (C, h w)
+        At least 3 x 3 pixels. For several channels, the first singular component of the (C, h w)
         matrix is fitted: the best product of one image with one vector of channel weights, whose
-        largest weight is positive. `GaborFit.component_share` says how much of the atom that is.
+        largest weight is positive. `GaborFit.component_share` is its share of the energy.
     n_starts : int
-        Descents an atom, at most one for each wave of the grid. More than the default finds little:
-        with 120, r2 rose by less than 0.001 in the mean, for learned and phase-scrambled atoms.
+        Descents per atom, at most one for each wave of the grid. With 120 starts instead of 32,
+        r2 rose by less than 0.001 on average, for learned and for phase-scrambled atoms.
     verbose : bool
         Show a progress bar.
 
@@ -213,22 +220,22 @@ def fit_gabor(atoms: Array, *, n_starts: int = 32, verbose: bool = False) -> Gab
     Raises
     ------
     TypeError
-        If ``atoms`` is no float array, or ``n_starts`` no integer.
+        If ``atoms`` is not a float array, or ``n_starts`` not an integer.
     ValueError
-        If ``atoms`` is not four-dimensional, smaller than 3 x 3, or holds NaN.
+        If ``atoms`` is not four-dimensional, is smaller than 3 x 3, or contains NaN.
 
     Notes
     -----
-    Eight free numbers fit small patches easily: white noise of 3 x 3 pixels reaches r2 = 0.9 in
-    the median, of 5 x 5 0.53, of 7 x 7 0.3, of 12 x 12 about 0.15. Below 24 pixels
-    `GaborFit.caution` says so, and whatever prints the fit shows it. Read r2 beside
-    `phase_scrambled` atoms, as `analyse` does.
+    Eight parameters fit small patches easily: the median r2 of white noise is 0.9 for 3 x 3
+    pixels, 0.53 for 5 x 5, 0.3 for 7 x 7, and about 0.15 for 12 x 12. Below 24 pixels,
+    `GaborFit.caution` warns of this, and all printed forms of the fit include it. Compare r2 with
+    that of `phase_scrambled` atoms, as `analyse` does.
 
-    The centre is kept inside the patch: left free it wandered out for a third of learned atoms
-    although r2 gained less than 0.04, so the pixels do not determine it there.
+    The centre is kept inside the patch. Without this bound, it left the patch for a third of the
+    learned atoms while r2 gained less than 0.04: the pixels do not determine it there.
 
-    The orientation is that of the wave. In a field without flanks (infinite bandwidth) the wave
-    hardly shows, and a long even blob may be explained as well by one across it as by one along it.
+    The orientation is that of the wave. In a field without flanks (infinite bandwidth) the wave is
+    hardly visible, and a long even blob may be fitted equally well by a wave across it or along it.
 
     References
     ----------
@@ -254,13 +261,11 @@ def fit_gabor(atoms: Array, *, n_starts: int = 32, verbose: bool = False) -> Gab
     """
     atoms = check_images(atoms)
     check_count("n_starts", n_starts)
-    gabor = import_module(
-        f"{kernels(atoms).__name__}.gabor_fit"
-    )  # of the device that owns the atoms
+    gabor = import_module(f"{kernels(atoms).__name__}.gabor_fit")  # for the device of the atoms
     planes, norms, share = unit_planes(atoms)
     (h, w), parts = planes.shape[1:], []
     for block in progress_iter(
-        np.array_split(planes, -(-len(planes) // BLOCK)), "block", verbose=verbose
+        np.array_split(planes, -(-len(planes) // ATOMS_PER_BLOCK)), "block", verbose=verbose
     ):
         points = _starts(block, n_starts)
         amplitudes, misfits = np.empty((*points.shape[:2], 2)), np.empty(points.shape[:2])
@@ -274,18 +279,35 @@ def fit_gabor(atoms: Array, *, n_starts: int = 32, verbose: bool = False) -> Gab
 
 
 def check_images(atoms):
-    """Return atoms ``(K, C, h, w)`` that can hold a Gabor function, or say why they cannot."""
+    """Return atoms ``(K, C, h, w)`` of at least 3 x 3 pixels, or raise."""
     atoms = check_floats("atoms", atoms)
-    if atoms.ndim != 4 or min(atoms.shape[2:]) < LEAST_SIDE:
+    if atoms.ndim != 4 or min(atoms.shape[2:]) < MIN_SIDE:
         raise ValueError(
-            f"atoms must be (K, C, h, w) of at least {LEAST_SIDE} x {LEAST_SIDE} pixels, got shape "
+            f"atoms must be (K, C, h, w) of at least {MIN_SIDE} x {MIN_SIDE} pixels, got shape "
             f"{atoms.shape}; index single-channel images (K, h, w) as atoms[:, None]"
         )
     return atoms
 
 
+class Planes(NamedTuple):
+    """First singular component of atoms over their channels.
+
+    Parameters
+    ----------
+    images : array (K, h, w)
+        Of unit norm; zero for constant images.
+    norms : array (K,)
+    share : array (K,)
+        Share of the energy of the atom.
+    """
+
+    images: Array
+    norms: Array
+    share: Array
+
+
 def unit_planes(atoms):
-    """First singular component over the channels, of unit norm; the norms; its share of energy."""
+    """`Planes` of atoms: the images to which Gabor functions are fitted."""
     k, c, h, w = atoms.shape
     flat = atoms.reshape(k, c, h * w).astype(np.float64)
     weights, values, images = np.linalg.svd(flat, full_matrices=False)
@@ -296,11 +318,11 @@ def unit_planes(atoms):
     planes[norms == 0] = 0.0
     energy = (values**2).sum(axis=1)
     share = np.divide(values[:, 0] ** 2, energy, out=np.ones(k), where=energy > 0)
-    return planes.reshape(k, h, w), norms, share
+    return Planes(planes.reshape(k, h, w), norms, share)
 
 
 def _starts(planes, n_starts):
-    """Points (K, n_starts, 6): for each of the most promising waves, its best place."""
+    """Points (K, n_starts, 6): the best waves of the grid, each at its best position."""
     k, h, w = planes.shape
     flat, side = planes.reshape(k, h * w), max(h, w)
     octaves = np.arange(np.log2(0.5 / side), np.log2(0.75), 0.5)
@@ -308,57 +330,59 @@ def _starts(planes, n_starts):
     points = np.empty((k, N_ORIENTATIONS, len(octaves), 6))
     scores = np.empty(points.shape[:3])
     for i, angle in enumerate(angles):
-        places, frequencies = _places((h, w), angle), np.minimum(2**octaves, _nyquist(angle))
+        positions, frequencies = _positions((h, w), angle), np.minimum(2**octaves, _nyquist(angle))
         across, _ = _coordinates(np.array([[0, 0, angle, 0, 0, 0]]), (h, w))
         waves = 2 * np.pi * frequencies[:, None] * across.ravel()
-        energy = _explained(flat, _envelopes(places, (h, w)).reshape(-1, h * w), waves)
-        points[:, i], scores[:, i] = places[energy.argmax(axis=2)], energy.max(axis=2)
+        energy = _explained(flat, _envelopes(positions, (h, w)).reshape(-1, h * w), waves)
+        points[:, i], scores[:, i] = positions[energy.argmax(axis=2)], energy.max(axis=2)
         points[:, i, :, 3] = frequencies
-    rivals = ndimage.maximum_filter(scores, size=(1, 3, 3), mode=("nearest", "wrap", "nearest"))
-    rank = (scores + (scores >= rivals)).reshape(k, -1)  # peaks first: a score is at most 1
+    modes = ("nearest", "wrap", "nearest")
+    neighbours = ndimage.maximum_filter(scores, size=(1, 3, 3), mode=modes)
+    # scores are at most 1, so adding 1 puts local maxima first
+    rank = (scores + (scores >= neighbours)).reshape(k, -1)
     chosen = np.argsort(-rank, axis=1, kind="stable")[:, :n_starts]
     return np.take_along_axis(points.reshape(k, -1, 6), chosen[:, :, None], axis=1)
 
 
-def _places(shape, orientation):
-    """Points (n, 6) of one orientation, without frequency: centres times envelopes."""
+def _positions(shape, orientation):
+    """Points (n, 6) of one orientation at frequency 0: all pairs of a centre and an envelope."""
     y, x = (np.linspace(-(n - 1) / 2, (n - 1) / 2, min(n, N_CENTRES)) for n in shape)
-    sigmas = np.log(SIGMAS * max(shape))
+    sigmas = np.log(RELATIVE_SIGMAS * max(shape))
     grid = np.meshgrid(x, y, [orientation], [0.0], sigmas, sigmas, indexing="ij")
     return np.stack([axis.ravel() for axis in grid], axis=-1)
 
 
 def _explained(flat, envelopes, waves):
-    """Energy (K, waves, places) of each atom that a wave, in phase and out of it, explains.
+    """Energy (K, waves, positions) of each atom in the span of a cosine and a sine wave.
 
-    With s the inner products with envelope * cos and envelope * sin, and G their Gram matrix:
-    s^T G^-1 s.
+    It is s^T G^-1 s, with s the inner products with envelope * cos and envelope * sin, and G the
+    Gram matrix of these two.
     """
     envelopes = envelopes / np.linalg.norm(envelopes, axis=1, keepdims=True)
     even, odd = np.cos(waves), np.sin(waves)
     ee, eo, oo = np.stack([even**2, even * odd, odd**2]) @ (envelopes**2).T
-    ee, oo = ee + 1e-6, oo + 1e-6  # at Nyquist one of the two may vanish
+    ee, oo = ee + 1e-6, oo + 1e-6  # at the Nyquist limit one of the two may be zero
     on_waves = (flat[:, None, None] * np.stack([even, odd])).reshape(-1, flat.shape[1])
     s_even, s_odd = np.moveaxis((on_waves @ envelopes.T).reshape(len(flat), 2, *ee.shape), 1, 0)
     return (oo * s_even**2 - 2 * eo * s_even * s_odd + ee * s_odd**2) / (ee * oo - eo**2)
 
 
 def _box(shape):
-    """Lowest and highest point of the search."""
+    """Lower and upper bounds of the six nonlinear parameters."""
     (h, w), side = shape, max(shape)
-    low = [-w / 2, -h / 2, -np.inf, 1 / (8 * side), np.log(LEAST_SIGMA), np.log(LEAST_SIGMA)]
+    low = [-w / 2, -h / 2, -np.inf, 1 / (8 * side), np.log(MIN_SIGMA), np.log(MIN_SIGMA)]
     high = [w / 2, h / 2, np.inf, np.sqrt(0.5), np.log(2 * side), np.log(2 * side)]
     return np.array([low, high])
 
 
 def _as_fit(points, amplitudes, r2, share, shape):
-    """Fold to one name a function: 0 <= orientation < pi, amplitude >= 0, -pi < phase <= pi."""
+    """Unique parameters: 0 <= orientation < pi, amplitude >= 0, -pi < phase <= pi."""
     x, y, angle, frequency, *log_sigmas = points.T
     half_turns = np.floor(angle / np.pi)
     even, odd = amplitudes.T
     odd = np.where(half_turns % 2 == 0, odd, -odd)  # x' -> -x'
     rounded = points.copy()
-    rounded[:, 4:] = np.maximum(points[:, 4:], 0.0)  # no envelope is sharper than a pixel
+    rounded[:, 4:] = np.maximum(points[:, 4:], 0.0)  # sigma >= 1 pixel, for a sum over pixels
     sigma_x, sigma_y = np.exp(log_sigmas)
     inside = (_envelopes(rounded, shape) ** 2).sum(axis=(1, 2))
     inside /= np.pi * np.exp(rounded[:, 4:].sum(axis=1))
@@ -370,7 +394,7 @@ def _as_fit(points, amplitudes, r2, share, shape):
         frequency=frequency.copy(),
         sigma_x=sigma_x,
         sigma_y=sigma_y,
-        phase=np.arctan2(0.0 - odd, even),  # not -odd: of -0.0 the angle is -pi
+        phase=np.arctan2(0.0 - odd, even),  # not -odd: the angle of -0.0 is -pi
         amplitude=np.hypot(even, odd),
         r2=r2,
         energy_inside=np.minimum(inside, 1.0),
@@ -379,11 +403,12 @@ def _as_fit(points, amplitudes, r2, share, shape):
 
 
 def _planewise(column):
+    """Column (K,) shaped to broadcast over images (K, h, w)."""
     return column[:, None, None]
 
 
 def _coordinates(points, shape):
-    """Pixels across (u) and along (v) the bars of each point, (n, h, w)."""
+    """Pixel coordinates across (u) and along (v) the bars of each point, (n, h, w)."""
     row, column = np.indices(shape) - (np.reshape(shape, (2, 1, 1)) - 1) / 2
     dx, dy = column - _planewise(points[:, 0]), row - _planewise(points[:, 1])
     sine, cosine = _planewise(np.sin(points[:, 2])), _planewise(np.cos(points[:, 2]))
@@ -398,4 +423,5 @@ def _envelopes(points, shape):
 
 
 def _nyquist(orientation):
+    """Highest frequency of this orientation that the pixel grid represents."""
     return 0.5 / max(abs(np.sin(orientation)), abs(np.cos(orientation)))

@@ -1,4 +1,4 @@
-"""Turn results into what JSON can hold."""
+"""Convert results to types that JSON can store."""
 
 from dataclasses import fields, is_dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def plain(value):
-    """Dataclasses and arrays as dicts, lists and numbers; None for what is not finite."""
+    """Convert dataclasses and arrays to dicts, lists and numbers; NaN and inf to None."""
     if is_dataclass(value):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):

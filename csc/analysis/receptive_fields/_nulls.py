@@ -1,4 +1,4 @@
-"""Null models: what a Gabor fit finds in atoms without the structure in question."""
+"""Null models for Gabor fits: atoms with random phases, and band-pass noise."""
 
 import numpy as np
 from scipy import fft
@@ -7,15 +7,15 @@ from csc._typing import Array, Extents, Rng
 from csc._validation import check_atoms, check_count, check_number
 from csc.analysis.receptive_fields._gabor import check_images
 
-CANVAS = 4  # times the patch: noise is cut out of it, so that it does not wrap around
+CANVAS_FACTOR = 4  # noise is cut from a canvas this many times larger, so it is not periodic
 
 
 def phase_scrambled(atoms: Array, rng: Rng = None) -> Array:
-    """Atoms of the same amplitude spectrum with random phases.
+    """Randomise the phases of atoms and keep their amplitude spectra.
 
-    Whatever the spectrum alone determines stays: frequencies, orientations, bandwidths. What needs
-    phases in line goes: a place, an envelope, a symmetry. All channels of an atom are turned by
-    the same phases, so that their relation stays too.
+    This keeps what the spectrum determines (frequencies, orientations, bandwidths) and destroys
+    what depends on aligned phases (position, envelope, symmetry). All channels of an atom get the
+    same phase shifts, so that their relation is kept.
 
     Parameters
     ----------
@@ -30,9 +30,9 @@ def phase_scrambled(atoms: Array, rng: Rng = None) -> Array:
     Raises
     ------
     TypeError
-        If ``atoms`` is no float array.
+        If ``atoms`` is not a float array.
     ValueError
-        If ``atoms`` has the wrong number of axes, holds NaN or nothing but zeros.
+        If ``atoms`` has the wrong number of axes, contains NaN, or is all zero.
 
     Examples
     --------
@@ -51,12 +51,12 @@ def phase_scrambled(atoms: Array, rng: Rng = None) -> Array:
 
 
 def frequency_band(atoms: Array) -> tuple[float, float]:
-    """Radial frequencies between which the middle 80 % of the atoms' energy lies.
+    """Radial frequencies that bound the central 80 % of the energy of atoms.
 
     Parameters
     ----------
     atoms : (K, C, h, w) float32 or float64 array
-        Every atom counts alike, whatever its norm.
+        All atoms have the same weight, independent of their norm.
 
     Returns
     -------
@@ -66,9 +66,9 @@ def frequency_band(atoms: Array) -> tuple[float, float]:
     Raises
     ------
     TypeError
-        If ``atoms`` is no float array.
+        If ``atoms`` is not a float array.
     ValueError
-        If ``atoms`` is not four-dimensional, smaller than 3 x 3, holds NaN or nothing but zeros.
+        If ``atoms`` is not four-dimensional, is smaller than 3 x 3, contains NaN, or is all zero.
 
     Examples
     --------
@@ -79,7 +79,7 @@ def frequency_band(atoms: Array) -> tuple[float, float]:
     True
     """
     atoms = check_atoms(check_images(atoms))
-    extents = [CANVAS * n for n in atoms.shape[2:]]
+    extents = [CANVAS_FACTOR * n for n in atoms.shape[2:]]
     power = np.abs(fft.fft2(atoms.astype(np.float64), s=extents)) ** 2
     energy = power.sum(axis=(1, 2, 3), keepdims=True)
     pooled = (power / np.where(energy > 0, energy, 1)).sum(axis=(0, 1)).ravel()
@@ -91,17 +91,17 @@ def frequency_band(atoms: Array) -> tuple[float, float]:
 
 
 def band_pass_noise(n: int, shape: Extents, rng: Rng = None, *, low: float, high: float) -> Array:
-    """White noise of which a band of frequencies is kept, in patches of unit norm.
+    """Patches of band-pass filtered white noise, of unit norm.
 
     Parameters
     ----------
     n : int
-        How many patches.
+        Number of patches.
     shape : (C, h, w)
-        Of one patch; the channels are independent.
+        Shape of one patch; the channels are independent.
     rng : numpy.random.Generator or seed, optional
     low, high : float
-        The band, |frequency| in cycles per pixel; `frequency_band` measures that of atoms.
+        Bounds of the radial frequency in cycles per pixel; `frequency_band` returns those of atoms.
 
     Returns
     -------
@@ -110,10 +110,10 @@ def band_pass_noise(n: int, shape: Extents, rng: Rng = None, *, low: float, high
     Raises
     ------
     TypeError
-        If ``n`` is no integer, ``low`` or ``high`` no number.
+        If ``n`` is not an integer, or ``low`` or ``high`` not a number.
     ValueError
-        If ``shape`` has not three extents, or if the band is empty or holds no frequency of a
-        canvas four times as wide and high, out of which each patch is cut.
+        If ``shape`` does not have three numbers, or if the band is empty or contains no frequency
+        of the canvas, four times as wide and high as the patches that are cut from it.
 
     Examples
     --------
@@ -128,7 +128,7 @@ def band_pass_noise(n: int, shape: Extents, rng: Rng = None, *, low: float, high
     if len(shape) != 3:
         raise ValueError(f"shape must be that of one patch, (C, h, w), got {tuple(shape)}")
     channels, h, w = shape
-    canvas = CANVAS * h, CANVAS * w
+    canvas = CANVAS_FACTOR * h, CANVAS_FACTOR * w
     radius = _radius(canvas)
     kept = (radius >= low) & (radius <= high)
     if not kept.any():
@@ -142,5 +142,5 @@ def band_pass_noise(n: int, shape: Extents, rng: Rng = None, *, low: float, high
 
 
 def _radius(extents):
-    """Radial frequency, cycles per pixel, of each bin of a two-dimensional transform."""
+    """Radial frequency in cycles per pixel of each bin of a two-dimensional FFT."""
     return np.hypot(fft.fftfreq(extents[0])[:, None], fft.fftfreq(extents[1]))

@@ -1,4 +1,4 @@
-"""Atoms and their null models, fitted side by side."""
+"""Gabor fits of atoms and of their null models in one report."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,18 +14,18 @@ from csc.analysis.receptive_fields._statistics import R2_LEVELS, Summary, summar
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Report:
-    """Gabor fits of atoms beside those of two null models, as many of each.
+    """Gabor fits of K atoms and of K samples of each of two null models.
 
     Parameters
     ----------
     fit : GaborFit
-        Of the atoms.
+        Fits of the atoms.
     null_phase : GaborFit
-        Of the same atoms with random phases, `phase_scrambled`.
+        Fits of the same atoms with random phases, see `phase_scrambled`.
     null_noise : GaborFit
-        Of noise in the atoms' frequency band, `band_pass_noise`.
+        Fits of noise in the frequency band of the atoms, see `band_pass_noise`.
     summary : Summary
-        Of ``fit``.
+        Statistics of ``fit``.
 
     Examples
     --------
@@ -42,7 +42,7 @@ class Report:
     summary: Summary
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the three summaries as JSON can hold them, by the names of their fits."""
+        """Return the summaries of the three fits as JSON types."""
         return {
             "atoms": self.summary.to_dict(),
             "null_phase": summarise(self.null_phase).to_dict(),
@@ -65,28 +65,30 @@ class Report:
 
 
 def analyse(atoms: Array, rng: Rng = None, *, verbose: bool = False) -> Report:
-    """Fit atoms and their null models: no share of Gabor-like atoms without what chance gives.
+    """Fit Gabor functions to atoms and to two null models.
+
+    The null models show how many Gabor-like atoms to expect by chance.
 
     Parameters
     ----------
     atoms : (K, C, h, w) float32 or float64 array
         Learned atoms, at least 3 x 3 pixels; not all zero.
     rng : numpy.random.Generator or seed, optional
-        Of the null models.
+        For the null models.
     verbose : bool
         Show a progress bar for each of the three fits.
 
     Returns
     -------
     report : Report
-        ``print(report)`` shows the three fits side by side.
+        ``print(report)`` shows a table of the three fits.
 
     Raises
     ------
     TypeError
-        If ``atoms`` is no float array.
+        If ``atoms`` is not a float array.
     ValueError
-        If ``atoms`` is not four-dimensional, smaller than 3 x 3, holds NaN or nothing but zeros.
+        If ``atoms`` is not four-dimensional, is smaller than 3 x 3, contains NaN, or is all zero.
 
     Examples
     --------

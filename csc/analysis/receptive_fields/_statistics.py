@@ -25,11 +25,11 @@ MACAQUE = np.array(
         [0, 0, 0, 0, 0],
     ]
 )
-"""Simple cells of macaque V1 by their receptive field's shape: rows n_x, columns n_y.
+"""Counts of simple cells in macaque V1 by receptive-field shape: rows n_x, columns n_y.
 
-Counts of 79 cells between `MACAQUE_EDGES` (0.1, 0.174, 0.302, 0.525, 0.912, 1.585), after
+79 cells in bins with edges `MACAQUE_EDGES` (0.1, 0.174, 0.302, 0.525, 0.912, 1.585), after
 D. L. Ringach, "Spatial structure and symmetry of simple-cell receptive fields in macaque primary
-visual cortex", J. Neurophysiol. 88, 2002. A secondary source: taken from the table in the code of
+visual cortex", J. Neurophysiol. 88, 2002. Taken from a secondary source, the table in the code of
 VOneNet (Dapello et al., NeurIPS 2020), not from the paper.
 """
 for _array in (MACAQUE, MACAQUE_EDGES, FREQUENCY_EDGES):
@@ -38,43 +38,43 @@ for _array in (MACAQUE, MACAQUE_EDGES, FREQUENCY_EDGES):
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """What a population of Gabor fits looks like; see `summarise`.
+    """Statistics of a population of Gabor fits; see `summarise`.
 
-    All numbers but the first four speak of the Gabor-like atoms only: elsewhere the parameters of a
-    Gabor mean nothing. Without any such atom, quantiles, shares and distances are NaN.
+    All but the first four are of the Gabor-like atoms only: the parameters of a bad fit have no
+    meaning. Without any such atom, quantiles, shares and distances are NaN.
 
     Parameters
     ----------
     n_atoms, n_gabor_like : int
-        How many were fitted, and how many fit (`GaborFit.gabor_like`).
+        Number of atoms, and of Gabor-like atoms (`GaborFit.gabor_like`).
     r2_quantiles : (5,) array
-        Of r2 over all atoms: 0.05, 0.25, 0.5, 0.75, 0.95.
+        Quantiles of r2 over all atoms: 0.05, 0.25, 0.5, 0.75, 0.95.
     r2_at_least : (3,) array
         Share of all atoms with r2 of at least 0.7, 0.8, 0.9.
     cut_off : float
-        Share that the border of the patch cuts (`GaborFit.cut_off`).
+        Share of atoms that the border of the patch cuts (`GaborFit.cut_off`).
     low_pass : float
-        Share whose bandwidth is infinite: the response to a uniform field is above half the peak.
+        Share with infinite bandwidth: the response to a uniform field is above half the peak.
     orientation_counts : (8,) array
-        In bins of 22.5 degrees, the first centred on horizontal bars, anticlockwise.
+        Counts in bins of 22.5 degrees, anticlockwise, the first centred on horizontal bars.
     frequency_counts : (7,) array
-        In octaves: between 0, 1/64, 1/32, 1/16, 1/8, 1/4, 1/2 and 1 cycle per pixel.
+        Counts in octaves with edges 0, 1/64, 1/32, 1/16, 1/8, 1/4, 1/2 and 1 cycle per pixel.
     parity_counts : (4,) array
-        In bins of 22.5 degrees of `GaborFit.parity`, from even to odd.
+        Counts in bins of 22.5 degrees of `GaborFit.parity`, from even to odd.
     bandwidth_quantiles : (5,) array
-        Of the finite spatial-frequency bandwidths, in octaves.
+        Quantiles of the finite spatial-frequency bandwidths, in octaves.
     aspect_quantiles : (5,) array
-        Of sigma_y / sigma_x.
+        Quantiles of sigma_y / sigma_x.
     shape_counts : (5, 5) array
-        Histogram of (n_x, n_y), rows n_x, as `MACAQUE`.
+        Histogram of (n_x, n_y) in the bins of `MACAQUE`: rows n_x, columns n_y.
     shape_clipped : int
-        How many of those lay outside `MACAQUE_EDGES` and count in the outermost bins.
+        Number of atoms outside `MACAQUE_EDGES`; they are counted in the nearest bin.
     blob_corner : float
-        Share with n_x and n_y both below 0.302: blobs without flanks; 0.24 in macaque.
+        Share with n_x and n_y both below 0.302, blobs without flanks; 0.24 in macaque.
     macaque_chi_squared, macaque_earth_mover : float
-        Distances of ``shape_counts`` to `MACAQUE`: `chi_squared` and `earth_mover`.
+        Distances from ``shape_counts`` to `MACAQUE`: `chi_squared` and `earth_mover`.
     caution : str
-        Why r2 says little, where the atoms have too few pixels (`GaborFit.caution`); else empty.
+        A warning if the atoms have too few pixels (`GaborFit.caution`); else empty.
 
     Examples
     --------
@@ -111,18 +111,18 @@ class Summary:
         return f"Summary({'; '.join(filter(None, [shapes, self.caution]))})"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what JSON can hold; None stands for NaN."""
+        """Return the statistics as JSON types; None stands for NaN."""
         return plain(self)
 
 
 def summarise(fit: GaborFit) -> Summary:
-    """Describe a population of receptive fields.
+    """Compute statistics of a population of receptive fields.
 
     Parameters
     ----------
     fit : GaborFit
-        From `fit_gabor`. Take a part of it, as in ``summarise(fit[~fit.cut_off])``, to see whether
-        a finding hangs on atoms that the border cuts.
+        Result of `fit_gabor`. Use a selection, such as ``summarise(fit[~fit.cut_off])``, to see
+        whether a result depends on atoms that the border cuts.
 
     Returns
     -------
@@ -165,19 +165,19 @@ def summarise(fit: GaborFit) -> Summary:
 
 
 def shape_histogram(n_x: ArrayLike, n_y: ArrayLike) -> tuple[Array, int]:
-    """Count receptive-field shapes in the bins of `MACAQUE`.
+    """Histogram of receptive-field shapes in the bins of `MACAQUE`.
 
     Parameters
     ----------
     n_x, n_y : (K,) array
-        Envelope in cycles of the wave, across and along the bars.
+        Standard deviations of the envelope across and along the bars, in cycles of the wave.
 
     Returns
     -------
     counts : (5, 5) int array
-        Rows n_x, columns n_y. Shapes outside `MACAQUE_EDGES` count in the nearest bin.
+        Rows n_x, columns n_y. Shapes outside `MACAQUE_EDGES` are counted in the nearest bin.
     clipped : int
-        How many those are.
+        Number of shapes outside.
 
     Examples
     --------
@@ -193,12 +193,12 @@ def shape_histogram(n_x: ArrayLike, n_y: ArrayLike) -> tuple[Array, int]:
 
 
 def chi_squared(p: ArrayLike, q: ArrayLike) -> float:
-    """Half of sum (p - q)^2 / (p + q) between two histograms, each scaled to sum 1.
+    """Chi-squared distance of two histograms: half of sum (p - q)^2 / (p + q).
 
     Parameters
     ----------
-    p, q : array of one shape
-        Counts; of their bins, those empty in both add nothing.
+    p, q : arrays of the same shape
+        Counts; each is scaled to sum 1. Bins that are empty in both contribute nothing.
 
     Returns
     -------
@@ -219,15 +219,15 @@ def chi_squared(p: ArrayLike, q: ArrayLike) -> float:
 
 
 def earth_mover(p: ArrayLike, q: ArrayLike) -> float:
-    """Least mean distance over which one histogram's mass must move to become the other.
+    """Earth mover's distance of two histograms, in bins.
 
-    Distances are Euclidean, one bin being the unit: between the bins of `MACAQUE` that is a factor
-    of 1.74 in n_x or n_y.
+    It is the smallest mean distance over which mass must move to turn one histogram into the other.
+    Distances are Euclidean with one bin as the unit: a factor of 1.74 in n_x or n_y for `MACAQUE`.
 
     Parameters
     ----------
-    p, q : array of one shape
-        Counts, each scaled to sum 1.
+    p, q : arrays of the same shape
+        Counts; each is scaled to sum 1.
 
     Returns
     -------
@@ -258,6 +258,6 @@ def _share(which):
 
 
 def _cyclic_counts(turns):
-    """Counts of ``turns`` in [0, 1) in bins of which the first is centred on 0."""
+    """Counts of ``turns`` in [0, 1) in cyclic bins, the first centred on 0."""
     bins = np.round(turns * ORIENTATION_BINS).astype(int) % ORIENTATION_BINS
     return np.bincount(bins, minlength=ORIENTATION_BINS)
