@@ -10,6 +10,8 @@ pytest.importorskip("distributed", reason="needs Dask: mlcsc[distributed]")
 import demos.bench.__main__ as bench
 from demos.bench import blocks, distributed
 
+pytestmark = pytest.mark.dask
+
 
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch):
@@ -31,6 +33,7 @@ def cases(capsys):
     return [json.loads(line) for line in said if line.startswith("{")]
 
 
+@pytest.mark.slow
 def test_bench_distributed_finds_the_same_atoms_with_and_without_dask(capsys):
     bench.main(["distributed", "--images", "3", "--side", "70"])
     found = cases(capsys)
@@ -45,6 +48,7 @@ def test_bench_distributed_says_what_a_pass_costs_beside_the_work(capsys):
     assert case["processor_a_pass"] > 0
 
 
+@pytest.mark.slow
 def test_bench_blocks_codes_a_picture_to_its_certified_minimum(capsys):
     pytest.importorskip("zarr", reason="needs Zarr")
     bench.main(["blocks", "--size", "96", "--tile", "48", "--tol", "1e-2"])

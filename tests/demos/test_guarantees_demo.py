@@ -1,8 +1,11 @@
 """A small run of the demo of guarantees."""
 
+import pytest
+
 from demos import guarantees
 
 
+@pytest.mark.slow
 def test_only_random_atoms_have_useful_bounds(tmp_path, capsys):
     numbers = guarantees.main(["--side", "48", "--out", str(tmp_path)])
     rows = numbers["dictionaries"]

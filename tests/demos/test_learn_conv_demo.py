@@ -47,6 +47,7 @@ def test_shifted_duplicates_are_counted(rng):
     assert demo.duplicate_fraction(atoms) == 0.5
 
 
+@pytest.mark.slow
 def test_learn_conv_writes_its_picture_and_its_numbers(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "N_PATCHES", 1000)
     small = ["--atoms", "6", "--side", "6", "--window", "40", "--passes", "3"]
@@ -57,6 +58,7 @@ def test_learn_conv_writes_its_picture_and_its_numbers(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "new" / "learn_conv.json").read_text()) == numbers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [["--images", "2", "--series", "0"], ["--images"]])
 def test_bench_learning_prints_a_line_a_learner(case, monkeypatch, capsys):
     monkeypatch.setattr(learning, "SIDE", 48)

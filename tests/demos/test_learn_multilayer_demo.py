@@ -15,6 +15,7 @@ def architecture(*layers):
     return demo.Architecture(tuple(demo.Layer(*layer) for layer in layers), n_nonzero=(3, 3))
 
 
+@pytest.mark.slow
 def test_every_depth_and_every_model_is_in_the_results(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(demo, "PHOTOGRAPHS", architecture((4, 5, 1), (5, 3, 2), (6, 3, 1)))
     monkeypatch.setattr(demo, "SMALL_DIGITS", architecture((4, 3, 1), (6, 3, 1), (8, 4, 1)))

@@ -223,6 +223,7 @@ def test_workers_keep_what_they_free(trims):
         assert int(kept) < 0.1 * int(thrown)
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_changes_nothing(X):
     """The codes of a lost worker are computed again, from the first pass on."""
     alone = learner(max_iter=6).fit(X)

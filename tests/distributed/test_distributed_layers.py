@@ -116,6 +116,7 @@ def test_a_plan_counts_what_a_worker_holds(client, X):
     assert found.fits
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_changes_nothing(X):
     alone = learner(lmbda=(0.1, 0.3), max_iter=4, **SOON).fit(X)
     dying = learner(lmbda=(0.1, 0.3), max_iter=4, **SOON)

@@ -54,6 +54,7 @@ def run(installed, temporary):
     return ran.stdout
 
 
+@pytest.mark.slow
 def test_kernels_are_kept_in_a_temporary_folder_where_no_other_can_be_written(installed, tmp_path):
     said = run(installed, tmp_path)
     assert said.startswith("[3.0, 3.0] ['compiled kernels are kept in ")
@@ -64,6 +65,7 @@ def test_kernels_are_kept_in_a_temporary_folder_where_no_other_can_be_written(in
         assert folder.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="folders have no owners here")
 def test_a_temporary_folder_that_others_may_write_is_not_read_from(installed, tmp_path):
     folder = tmp_path / f"csc-kernels-{os.getuid()}"
@@ -74,6 +76,7 @@ def test_a_temporary_folder_that_others_may_write_is_not_read_from(installed, tm
     assert not list(folder.iterdir())
 
 
+@pytest.mark.slow
 def test_kernels_run_where_no_folder_at_all_can_be_written(installed):
     said = run(installed, installed / "csc" / "py.typed")
     assert said.startswith("[3.0, 3.0] ['compiled kernels are kept by no process")

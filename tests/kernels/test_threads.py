@@ -53,6 +53,7 @@ def report(layer):
     return {(name, place): trouble for name, place, trouble in lines} | {"error": ran.stderr}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("name", CALLS)

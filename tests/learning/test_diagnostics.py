@@ -288,6 +288,7 @@ def test_two_names_of_one_checkpoint_do_not_leave_a_third(rng, tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {path.name, before.name}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows ends processes in another way")
 def test_learning_survives_kills_bit_for_bit():
     found = kill.survive("online", 3, 0.3, np.random.default_rng(0))

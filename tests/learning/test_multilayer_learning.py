@@ -502,8 +502,9 @@ def fit_planted(X, seed):
     return csc.MultiLayerDictionaryLearning(layers, 3, **options).fit(X)
 
 
-# Of the seeds 0 to 4, 1 ends with one atom of six wrong from each of eight starts.
-@pytest.mark.parametrize("seed", [0, 2, 3])
+# Seeds 2 and 3 pass too; 1 ends with one atom of six wrong from each of eight starts.
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0])
 def test_planted_layers_are_learned(seed):
     true = csc.datasets.make_multilayer_dictionary([(3, 1, 5, 5), (6, 3, 6, 6)], 3, rng=100 + seed)
     X = csc.datasets.make_sparse_signals(true, 5, (40, 40), 32, rng=200 + seed).x

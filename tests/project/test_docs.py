@@ -40,6 +40,7 @@ def _pictures_in_memory():
 
 
 @pytest.mark.usefixtures("_pictures_in_memory")
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES_THAT_RUN)
 def test_blocks_of_a_page_run_in_one_session(page, capsys):
     session = {}
