@@ -44,7 +44,8 @@ def direct(table):
     """Arrows without those that a chain of other arrows implies."""
     for name, used in table.items():
         for target in used:
-            others = [u for u in used if u != target and name not in table[u]]
+            # of two that import each other, the first in the alphabet leaves common arrows to the other
+            others = [u for u in used if u != target and (name not in table[u] or name < u)]
             if not any(target in table[u] for u in others):
                 yield name, target
 
