@@ -1,4 +1,4 @@
-"""Active codes and the residual they leave: what descent in signal space works on."""
+"""The lasso on an active set: active codes, their residual, descent and refinement."""
 
 from functools import cached_property
 
@@ -8,19 +8,19 @@ from csc._backend import kernels
 from csc.certificates import sparse_certificate
 from csc.operators import SparseCodes, SparseResidual
 
-EVEN = 1e-15  # relative rise of the objective that is rounding
-BLOCK = 2**16  # positions whose correlations are looked at together
+OBJECTIVE_ROUNDING = 1e-15  # relative increase of the objective that is rounding
+BLOCK_POSITIONS = 2**16  # positions whose correlations are computed at a time
 
 
 class ActiveSet(SparseResidual):
-    """Codes that may move, and the residual ``x - D z`` they leave.
+    """Active codes and their residual ``x - D z``.
 
     Parameters
     ----------
     problem : Problem
-        A lasso with one price > 0 for each atom.
+        A lasso with a lambda > 0 for every atom.
     codes : SparseCodes
-        To start from.
+        First codes.
     dtype : dtype
         Precision to work in.
     """
@@ -30,50 +30,56 @@ class ActiveSet(SparseResidual):
         if self.positive:
             codes = SparseCodes(codes.shape, codes.index, np.maximum(codes.values, 0))
         super().__init__(problem.x, problem.dictionary, codes, dtype, problem.mask)
-        self.prices = problem.atom_lmbda.astype(self.layout.dtype)
+        self.atom_lmbda = problem.atom_lmbda.astype(self.layout.dtype)
 
     def dual_infeasibility(self):
-        """How far correlations with the residual exceed their prices, ``(N, *V)``."""
-        return self.layout.dual_infeasibility(self.observed(self.r), 1 / self.prices, self.positive)
+        """Largest ``|D^T r| / lmbda`` over the atoms at each position, ``(N, *V)``."""
+        return self.layout.dual_infeasibility(
+            self.observed(self.r), 1 / self.atom_lmbda, self.positive
+        )
 
     def certificate(self, infeasibility=None, *, local=True):
         """`csc.certificates.sparse_certificate` at the present codes."""
-        return sparse_certificate(self, self.prices, self.positive, infeasibility, local=local)
+        return sparse_certificate(self, self.atom_lmbda, self.positive, infeasibility, local=local)
 
-    def admit(self, dual_infeasibility, share):
-        """Let the worst violators of optimality in every neighbourhood be active; drop zeros.
+    def grow(self, dual_infeasibility, weak_factor):
+        """Add the codes that violate optimality most in their neighbourhood; drop zeros.
 
-        A code is called if its correlation exceeds its price by more than ``share`` times the
-        worst such violation within the extents of an atom.
+        A code is selected if its dual infeasibility exceeds 1 by more than ``weak_factor`` times
+        the largest excess among the positions whose atoms overlap with its own.
 
         Returns
         -------
         float
-            Which part of the active codes is new.
+            Fraction of the active codes that is new.
         """
         layout, codes = self.layout, self.codes
-        worst = layout.local_max(dual_infeasibility)
-        bar = (1 + share * np.maximum(worst - 1, 0)).ravel()
-        positions = np.flatnonzero(dual_infeasibility.ravel() > bar)
-        blocks = range(0, len(positions), BLOCK)
-        r, called = self.observed(self.r), []
-        for some in (positions[i : i + BLOCK] for i in blocks):
-            called.append(layout.violating_indices(r, self.prices, some, bar[some], self.positive))
-        called = np.concatenate([np.empty(0, np.int64), *called])
+        largest = layout.local_max(dual_infeasibility)
+        thresholds = (1 + weak_factor * np.maximum(largest - 1, 0)).ravel()
+        positions = np.flatnonzero(dual_infeasibility.ravel() > thresholds)
+        blocks = range(0, len(positions), BLOCK_POSITIONS)
+        r, selected = self.observed(self.r), []
+        for block in (positions[i : i + BLOCK_POSITIONS] for i in blocks):
+            selected.append(
+                layout.violating_indices(
+                    r, self.atom_lmbda, block, thresholds[block], self.positive
+                )
+            )
+        selected = np.concatenate([np.empty(0, np.int64), *selected])
         kept = codes.values != 0
         index, values = codes.index[kept], codes.values[kept]
-        called = called[~np.isin(called, index, assume_unique=True)]
-        index = np.concatenate([index, called])
-        values = np.concatenate([values, np.zeros(len(called), layout.dtype)])
+        selected = selected[~np.isin(selected, index, assume_unique=True)]
+        index = np.concatenate([index, selected])
+        values = np.concatenate([values, np.zeros(len(selected), layout.dtype)])
         order = np.argsort(index, kind="stable")
         self.put(SparseCodes(codes.shape, index[order], values[order]))
-        return len(called) / max(len(index), 1)
+        return len(selected) / max(len(index), 1)
 
     def descend(self, n_sweeps):
-        """Sweep over the active codes; returns how much the last sweep lowered the objective."""
+        """Sweep over the active codes; returns by how much the last sweep lowered the objective."""
         layout, columns = self.layout, self.columns
-        prices, inverse = self.prices[columns.atom], 1 / self._curvatures
-        parts = columns.where, columns.atom, *columns.copies, prices, inverse, self.codes.values
+        lmbda, inverse = self.atom_lmbda[columns.atom], 1 / self._curvatures
+        parts = columns.where, columns.atom, *columns.copies, lmbda, inverse, self.codes.values
         mask = np.empty(0, layout.dtype) if self.mask is None else self.mask.reshape(-1)
         lowered = kernels(mask).descend_active(
             self.r.reshape(-1), mask, layout.padded_atoms, layout.boxes, parts,
@@ -83,10 +89,10 @@ class ActiveSet(SparseResidual):
         return lowered
 
     def refine(self, n_steps):
-        """Conjugate gradients on the non-zero codes, as if their signs were fixed [1]_.
+        """Conjugate gradients on the non-zero codes, with their signs fixed [1]_.
 
-        Codes that would change sign become zero; a move that raises the objective by more than
-        rounding is halved, and in the end not made.
+        Codes that would change sign become zero. A step that raises the objective by more than
+        rounding is halved twice, then rejected.
 
         References
         ----------
@@ -95,8 +101,8 @@ class ActiveSet(SparseResidual):
         """
         kept = self.codes.values != 0
         support = self.columns.part(kept)
-        z, price = self.codes.values[kept], self.prices[support.atom]
-        r = support.adjoint(self.observed(self.r)) - price * np.sign(z)
+        z, lmbda = self.codes.values[kept], self.atom_lmbda[support.atom]
+        r = support.adjoint(self.observed(self.r)) - lmbda * np.sign(z)
         move, p, rr = np.zeros_like(z), r.copy(), np.vdot(r, r)
         for _ in range(n_steps):
             Ap = support.adjoint(self.observed(support.add(p, self.layout.buffer())))
@@ -108,24 +114,24 @@ class ActiveSet(SparseResidual):
             r -= step * Ap
             before, rr = rr, np.vdot(r, r)
             p = r + (rr / before) * p
-        before = self._objective(self.r, z, price) * (1 + EVEN)
+        before = self._objective(self.r, z, lmbda) * (1 + OBJECTIVE_ROUNDING)
         for length in (1, 0.5, 0.25):
             new = z + z.dtype.type(length) * move
             new[np.sign(new) != np.sign(z)] = 0
             residual = self.r - support.add(new - z, self.layout.buffer())
-            if self._objective(residual, new, price) <= before:
+            if self._objective(residual, new, lmbda) <= before:
                 index = self.codes.index[kept]
                 self.put(SparseCodes(self.codes.shape, index, new), support)
                 self.refresh()
                 break
 
-    def _objective(self, residual, z, price):
+    def _objective(self, residual, z, lmbda):
         half = 0.5 * float(self.energies(self.observed(residual)).sum())
-        return half + float((price * abs(z)).sum(dtype="float64"))
+        return half + float((lmbda * abs(z)).sum(dtype="float64"))
 
     @cached_property
     def _curvatures(self):
-        """``||M d||^2`` at each place; where it is 0 nothing is observed, and 1 does no harm."""
+        """``||M d||^2`` of each active code; 1 where nothing was observed and it is 0."""
         squares = self.layout.padded_atoms**2
         if self.mask is None:
             out = squares.sum(axis=1)[self.columns.atom]
@@ -134,6 +140,6 @@ class ActiveSet(SparseResidual):
         return np.where(out > 0, out, 1)
 
     def put(self, codes, columns=None):
-        """Let these be the codes; what depends on their places is computed once, not each sweep."""
+        """Set the codes; what depends on their positions is then computed once, not per sweep."""
         super().put(codes, columns)
         self.__dict__.pop("_curvatures", None)

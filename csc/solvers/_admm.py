@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from csc._typing import Array, ProblemLike
-from csc.solvers._admm_common import energy, even
+from csc.solvers._admm_common import rho_factor, squared_norm
+
+N_BALANCED_STEPS = 100  # rho is constant afterwards, so that the method converges
 
 
 class ADMMState(NamedTuple):
-    """Where ADMM stands; the codes ``z`` are the paper's y, those that went through the prox."""
+    """State of ADMM; the codes ``z`` are the paper's y, the output of the prox."""
 
     z: object  # y   codes with exact zeros
     u: object  # u   dual variable over rho
@@ -18,17 +20,18 @@ class ADMMState(NamedTuple):
 
 @dataclass(frozen=True)
 class ADMM:
-    """Splitting into a linear system and a prox, for signals that wrap around [1]_, [2]_.
+    """ADMM: a linear system in the Fourier domain and a prox, for circular signals [1]_, [2]_.
 
     minimise over x, y  ``1/2 ||s - D x||^2 + g(y)``  subject to  ``x = y``. The linear system is
     solved exactly in the Fourier domain, where D^T D is of rank C at every frequency
-    (Sherman-Morrison). ``rho`` follows the balance of relative residuals [3]_ for a hundred
-    steps, then stays, and the method converges.
+    (Sherman-Morrison). ``rho`` balances the relative residuals [3]_ for the first hundred steps
+    and is constant afterwards, so that the method converges.
 
     Parameters
     ----------
     rho : float, optional
-        Penalty parameter to start from; None takes the largest eigenvalue of ``D D^T`` a code.
+        First penalty parameter; None takes the largest eigenvalue of ``D D^T`` over the number
+        of atoms.
     relaxation : float
         Over-relaxation in [1, 2).
 
@@ -57,7 +60,7 @@ class ADMM:
 
     check_every = 10
     requirements = (
-        "needs a penalty with a prox and signals that wrap around: mode='circular', stride 1, no "
+        "needs a penalty with a prox and circular signals: mode='circular', stride 1, no "
         "mask, and NumPy arrays"
     )
 
@@ -72,22 +75,19 @@ class ADMM:
         return problem.has_spectra and hasattr(problem.penalty, "prox")
 
     def init(self, problem: ProblemLike, z0: Array) -> ADMMState:
-        """State at codes ``z0``, with no dual variable yet."""
+        """State at codes ``z0``, with dual variables of zero."""
         rho = self.rho or problem.lipschitz() / z0.shape[1]
         return ADMMState(z0, 0 * z0, float(rho), 0)
 
     def step(self, problem: ProblemLike, state: ADMMState) -> ADMMState:
-        """(3.5)-(3.7) of [1]_ with relaxation, then the balance of residuals."""
+        """(3.5)-(3.7) of [1]_ with relaxation, then the balance of residuals [3]_."""
         y_old, u, rho, n = state
         x = problem.solve_ridge(y_old - u, rho)  # (3.5)
         relaxed = self.relaxation * x + (1 - self.relaxation) * y_old
         y = problem.penalty.prox(relaxed + u, 1 / rho)  # (3.6)
         u = u + relaxed - y  # (3.7)
-        if n < BALANCED:
-            sizes = max(energy(x), energy(y)), energy(u)
-            factor = even(energy(x - y), energy(y - y_old), *sizes)
+        if n < N_BALANCED_STEPS:
+            sizes = max(squared_norm(x), squared_norm(y)), squared_norm(u)
+            factor = rho_factor(squared_norm(x - y), squared_norm(y - y_old), *sizes)
             rho, u = rho * factor, u / u.dtype.type(factor)
         return ADMMState(y, u, rho, n + 1)
-
-
-BALANCED = 100  # steps in which rho may change

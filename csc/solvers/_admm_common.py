@@ -1,13 +1,13 @@
-"""What alternating directions without a closed form share: an inner solver, a rule for rho."""
+"""Shared by the ADMM solvers: conjugate gradients, balancing of rho, norms."""
 
 from math import inf
 
-MOST = 2.0  # factor by which rho may change at a time
-EVEN = 1.2  # ratio of residuals that is balanced
+MAX_RHO_FACTOR = 2.0  # largest change of rho at a time
+BALANCED_RATIO = 1.2  # of the relative residuals: up to this, rho stays
 
 
-def conjugate_gradients(apply, b, x, n_steps, *, floor, share=0.0):
-    """Some steps towards the solution of ``A x = b`` from ``x``, A symmetric [1]_.
+def conjugate_gradients(apply, b, x, n_steps, *, rel_tol, reduction=0.0):
+    """Conjugate gradients for ``A x = b`` from ``x``, A symmetric [1]_.
 
     Parameters
     ----------
@@ -15,9 +15,10 @@ def conjugate_gradients(apply, b, x, n_steps, *, floor, share=0.0):
         ``x -> A x``, A positive semi-definite.
     b, x : arrays of one shape
     n_steps : int
-        Most steps.
-    floor, share : floats
-        Stop once ``||b - A x||`` is at most ``floor ||b||``, or ``share`` of what it was.
+        Largest number of steps.
+    rel_tol, reduction : floats
+        Stop once ``||b - A x||`` is at most ``rel_tol ||b||``, or ``reduction`` times its first
+        value.
 
     References
     ----------
@@ -26,9 +27,9 @@ def conjugate_gradients(apply, b, x, n_steps, *, floor, share=0.0):
     """
     r = b - apply(x)
     p, rr = r, (r * r).sum()
-    enough = max(share**2 * rr, floor**2 * (b * b).sum())
+    tol_squared = max(reduction**2 * rr, rel_tol**2 * (b * b).sum())
     for _ in range(n_steps):
-        if rr <= enough:
+        if rr <= tol_squared:
             break
         Ap = apply(p)
         step = rr / (p * Ap).sum()
@@ -38,12 +39,12 @@ def conjugate_gradients(apply, b, x, n_steps, *, floor, share=0.0):
     return x
 
 
-def balance(primal, dual):
-    """Factor of rho that brings two squared residuals nearer to each other."""
+def coarse_rho_factor(primal, dual):
+    """2, 1/2 or 1: the factor of rho that balances two squared residuals."""
     return 2.0 if primal > 100 * dual else 0.5 if dual > 100 * primal else 1.0
 
 
-def even(primal, dual, codes, multiplier):
+def rho_factor(primal, dual, codes, multiplier):
     """Factor of rho: the root of the ratio of relative residuals, which have no unit [1]_.
 
     Parameters
@@ -58,18 +59,18 @@ def even(primal, dual, codes, multiplier):
     .. [1] B. Wohlberg, "ADMM penalty parameter selection by residual balancing",
        arXiv:1704.06209, 2017, sec. IV.
     """
-    if dual == 0 < primal:  # the copies stand still, as zeros do below their threshold
-        return MOST
+    if dual == 0 < primal:  # the copies are constant, such as zeros below their threshold
+        return MAX_RHO_FACTOR
     if min(primal, dual, codes, multiplier) == 0:
         return 1.0
     ratio = ((primal / codes) / (dual / multiplier)) ** 0.5
-    if 1 / EVEN <= ratio <= EVEN:
+    if 1 / BALANCED_RATIO <= ratio <= BALANCED_RATIO:
         return 1.0
-    return min(max(ratio**0.5, 1 / MOST), MOST)
+    return min(max(ratio**0.5, 1 / MAX_RHO_FACTOR), MAX_RHO_FACTOR)
 
 
-def strength(penalty):
-    """Mean finite price of a code: ``lmbda`` may be but the unit of the weights."""
+def mean_lmbda(penalty):
+    """``lmbda`` times the mean finite weight."""
     weights = getattr(penalty, "weights", None)
     if weights is None:
         return float(penalty.lmbda)
@@ -80,12 +81,12 @@ def layer_scales(dictionary):
     """``||D_1||^2 ... ||D_i||^2`` of every layer i, ``||D||^2`` the mean squared norm of atoms."""
     scales, product = [], 1.0
     for D in dictionary.layers:
-        product *= energy(D.atoms) / len(D.atoms)
+        product *= squared_norm(D.atoms) / len(D.atoms)
         scales.append(product)
     return tuple(scales)
 
 
-def energy(a):
+def squared_norm(a):
     """``||a||^2``, without an array of squares."""
     flat = a.reshape(-1)
     return float(flat @ flat)

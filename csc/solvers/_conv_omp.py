@@ -10,30 +10,30 @@ from csc.solvers._greedy import GreedyState
 
 
 class ConvOMPState(NamedTuple):
-    """Where the pursuit stands."""
+    """State of the pursuit."""
 
     z: object  # codes, sparse
-    done: bool  # whether a stopping rule fired in every signal
+    done: bool  # whether a stopping rule holds in every signal
 
 
 @dataclass(frozen=True)
 class ConvOMP:
-    """Take in the atom and place that correlate best, refit all codes, repeat [1]_: for `L0`.
+    """Select the atom and position of largest correlation, refit all codes, repeat [1]_, for `L0`.
 
-    A signal stops when the next code would, by itself, lower ``1/2 ||r||^2`` by no more than its
-    price ``lmbda``, at ``n_nonzero`` codes, or when ``||r||^2 <= energy``. Codes are refitted by
-    conjugate gradients from where they stood; memory grows with the signal and its codes only.
+    A signal stops when the next code would decrease ``1/2 ||r||^2`` by at most ``lmbda``, at
+    ``n_nonzero`` codes, or when ``||r||^2 <= max_squared_residual``. Conjugate gradients refit the
+    codes, from their last values. Memory grows with the signal and its non-zero codes only.
 
     Parameters
     ----------
     n_nonzero : int, optional
-        Most non-zero codes a signal; None leaves it to the other rules.
-    energy : float
-        Squared residual norm that is good enough.
-    share : float
-        1 takes in one code a round, as in the paper. Less takes in, before it refits, every code
-        that would lower the objective by at least ``share`` of what the best one would and is
-        the best of all that overlap it: far fewer rounds on large signals.
+        Largest number of non-zero codes per signal; None sets no limit.
+    max_squared_residual : float
+        Stop when ``||r||^2`` is at most this.
+    weak_factor : float
+        In (0, 1]. With 1, each round selects one code, as in the paper. With less, it selects
+        every code that decreases the objective by at least ``weak_factor`` times the largest
+        decrease and is the best among the codes that overlap it: fewer rounds on large signals.
 
     References
     ----------
@@ -51,8 +51,8 @@ class ConvOMP:
     """
 
     n_nonzero: int | None = None
-    energy: float = 0.0
-    share: float = 1.0
+    max_squared_residual: float = 0.0
+    weak_factor: float = 1.0
 
     check_every = 20
     sparse = True
@@ -63,28 +63,30 @@ class ConvOMP:
             self.n_nonzero != int(self.n_nonzero) or self.n_nonzero < 0
         ):
             raise ValueError(f"n_nonzero must be an integer >= 0 or None, got {self.n_nonzero}")
-        if not self.energy >= 0:
-            raise ValueError(f"energy must be >= 0, got {self.energy}")
-        if not 0 < self.share <= 1:
-            raise ValueError(f"share must be in (0, 1], got {self.share}")
+        if not self.max_squared_residual >= 0:
+            raise ValueError(f"max_squared_residual must be >= 0, got {self.max_squared_residual}")
+        if not 0 < self.weak_factor <= 1:
+            raise ValueError(f"weak_factor must be in (0, 1], got {self.weak_factor}")
 
     def supports(self, problem: ProblemLike) -> bool:
-        """Whether the problem is L0-penalised and every atom is seen whole."""
+        """Whether the penalty is L0 and no atom is cut by a border or a mask."""
         return type(problem.penalty) is L0 and problem.sees_whole_atoms
 
     def init(self, problem: ProblemLike, z0: Any) -> ConvOMPState:  # noqa: ARG002
-        """State at codes ``z0``; the pursuit goes on from them."""
+        """State at codes ``z0``, from which the pursuit continues."""
         return ConvOMPState(z0, done=False)
 
     def step(self, problem: ProblemLike, state: ConvOMPState) -> ConvOMPState:
         """One round."""
         if state.done:
             return state
-        support = GreedyState(problem.x, problem.dictionary, SparseCodes.of(state.z))
-        falls = support.falls()
-        room = support.room(self.n_nonzero, self.energy)
-        taken = support.take(falls, float(problem.penalty.lmbda), room, self.share)
-        if taken == 0:
+        greedy = GreedyState(problem.x, problem.dictionary, SparseCodes.of(state.z))
+        decreases = greedy.decreases()
+        remaining = greedy.remaining(self.n_nonzero, self.max_squared_residual)
+        n_selected = greedy.select(
+            decreases, float(problem.penalty.lmbda), remaining, self.weak_factor
+        )
+        if n_selected == 0:
             return ConvOMPState(state.z, done=True)
-        support.refit()
-        return ConvOMPState(support.codes, done=False)
+        greedy.refit()
+        return ConvOMPState(greedy.codes, done=False)

@@ -8,24 +8,24 @@ from csc.penalties import LogPenalty
 
 
 class CoordinateDescentState(NamedTuple):
-    """Where coordinate descent stands."""
+    """State of coordinate descent."""
 
     z: object  # codes
 
 
 @dataclass(frozen=True)
 class CoordinateDescent:
-    """Minimise over one code after the other on the Gram matrix, for `LogPenalty` on patches.
+    """Coordinate descent on the Gram matrix, for `LogPenalty` on patches.
 
-    Every visit solves its scalar problem exactly, so the objective never rises; being not
-    convex, it ends in a stationary point that depends on the start.
+    Every update solves its scalar problem exactly, so the objective never rises. It is not
+    convex: the stationary point reached depends on the first codes.
 
     Parameters
     ----------
-    tol : float
-        Stop sweeping over a signal when no code moves by more than ``tol`` of the largest.
+    sweep_tol : float
+        Stop when a sweep changes no code of a signal by more than this times its largest code.
     max_sweeps : int
-        Most sweeps a step.
+        Largest number of sweeps per step.
 
     References
     ----------
@@ -41,7 +41,7 @@ class CoordinateDescent:
     array([2.67, 3.75])
     """
 
-    tol: float = 1e-4
+    sweep_tol: float = 1e-4
     max_sweeps: int = 100
 
     check_every = 1
@@ -62,9 +62,9 @@ class CoordinateDescent:
         return CoordinateDescentState(z0)
 
     def step(self, problem: ProblemLike, state: CoordinateDescentState) -> CoordinateDescentState:
-        """Sweep until the codes settle."""
+        """Sweep until the codes are stationary."""
         z, penalty = state.z.copy(), problem.penalty
-        rules = (float(penalty.lmbda), float(penalty.scale), self.tol, self.max_sweeps)
+        rules = (float(penalty.lmbda), float(penalty.scale), self.sweep_tol, self.max_sweeps)
         gram, correlations, _ = problem.gram_form
         problem.kernels.log_gram(gram, correlations, rules, z.reshape(len(z), -1))
         return CoordinateDescentState(z)

@@ -7,7 +7,7 @@ from csc._typing import Array, ProblemLike
 
 
 class FISTAState(NamedTuple):
-    """Where FISTA stands."""
+    """State of FISTA."""
 
     z: object  # x_k      iterate
     z_old: object  # x_{k-1}
@@ -20,7 +20,7 @@ class FISTAState(NamedTuple):
 
 @dataclass(frozen=True)
 class FISTA:
-    """Proximal gradient with momentum, O(1/k^2) [1]_, restarted when it points uphill [2]_.
+    """Proximal gradient with momentum, O(1/k^2) [1]_, with gradient restart [2]_.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The codes that a greedy pursuit has taken in, fitted by least squares."""
+"""State of a greedy pursuit: the selected codes, fitted by least squares."""
 
 from math import prod
 
@@ -9,7 +9,7 @@ from csc.operators import SparseCodes, SparseResidual
 
 
 class GreedyState(SparseResidual):
-    """Codes that are not zero and the residual ``x - D z`` they leave.
+    """Non-zero codes and their residual ``x - D z``.
 
     Parameters
     ----------
@@ -22,41 +22,45 @@ class GreedyState(SparseResidual):
     def __init__(self, x, dictionary, codes):
         super().__init__(x, dictionary, codes, x.dtype)
         norms = np.sqrt((self.layout.padded_atoms.astype("float64") ** 2).sum(axis=1))
-        self.worths = (1 / np.where(norms > 0, norms, np.inf)).astype(x.dtype)
+        self.inv_norms = (1 / np.where(norms > 0, norms, np.inf)).astype(x.dtype)
 
-    def falls(self):
-        """By how much the best atom at each position would lower ``1/2 ||r||^2``, ``(N, *V)``."""
-        return 0.5 * self.layout.dual_infeasibility(self.r, self.worths, positive=False) ** 2
+    def decreases(self):
+        """Decrease of ``1/2 ||r||^2`` by the best atom at each position, ``(N, *V)``."""
+        return 0.5 * self.layout.dual_infeasibility(self.r, self.inv_norms, positive=False) ** 2
 
-    def room(self, n_nonzero, energy):
-        """How many more codes each signal may have, ``(N,)``."""
+    def remaining(self, n_nonzero, max_squared_residual):
+        """How many more codes each signal may select, ``(N,)``."""
         rows, n = self.layout.samples(self.r), len(self.r)
-        taken = self.codes.sums(np.ones(len(self.codes.index)))
-        most = prod(self.layout.code_shape[1:]) if n_nonzero is None else n_nonzero
+        n_selected = self.codes.sums(np.ones(len(self.codes.index)))
+        max_nonzero = prod(self.layout.code_shape[1:]) if n_nonzero is None else n_nonzero
         energies = np.einsum("ni,ni->n", rows, rows, dtype="float64")
-        return np.where(energies > energy, most - taken, 0).astype(int).reshape(n)
+        return (
+            np.where(energies > max_squared_residual, max_nonzero - n_selected, 0)
+            .astype(int)
+            .reshape(n)
+        )
 
-    def take(self, falls, price, room, share):
-        """Take in the best codes of each signal, as zeros; returns how many."""
-        flat, near = falls.reshape(len(falls), -1), None
-        if share < 1:
-            near = (falls >= self.layout.local_max(falls)).reshape(flat.shape)
-        bars = np.maximum(price, np.finfo(flat.dtype).eps * self._energies)
+    def select(self, decreases, min_decrease, remaining, weak_factor):
+        """Add the best codes of each signal to the support, with value 0; returns how many."""
+        flat, is_local_max = decreases.reshape(len(decreases), -1), None
+        if weak_factor < 1:
+            is_local_max = (decreases >= self.layout.local_max(decreases)).reshape(flat.shape)
+        thresholds = np.maximum(min_decrease, np.finfo(flat.dtype).eps * self._energies)
         positions = []
-        for i in np.flatnonzero(room > 0):
+        for i in np.flatnonzero(remaining > 0):
             best = [flat[i].argmax()]
-            if near is not None:
-                best = np.flatnonzero(near[i] & (flat[i] >= share * flat[i].max()))
-                best = best[np.argsort(-flat[i][best], kind="stable")][: room[i]]
-            positions += [i * flat.shape[1] + v for v in best if flat[i, v] > bars[i]]
-        called = self._best_atoms(np.array(positions, np.int64))
-        called = called[~np.isin(called, self.codes.index)]
-        index = np.concatenate([self.codes.index, called])
-        values = np.concatenate([self.codes.values, np.zeros(len(called), self.r.dtype)])
+            if is_local_max is not None:
+                best = np.flatnonzero(is_local_max[i] & (flat[i] >= weak_factor * flat[i].max()))
+                best = best[np.argsort(-flat[i][best], kind="stable")][: remaining[i]]
+            positions += [i * flat.shape[1] + v for v in best if flat[i, v] > thresholds[i]]
+        selected = self._best_atoms(np.array(positions, np.int64))
+        selected = selected[~np.isin(selected, self.codes.index)]
+        index = np.concatenate([self.codes.index, selected])
+        values = np.concatenate([self.codes.values, np.zeros(len(selected), self.r.dtype)])
         order = np.argsort(index)
         self.put(SparseCodes(self.codes.shape, index[order], values[order]))
         self.refresh()
-        return len(called)
+        return len(selected)
 
     def refit(self):
         """Conjugate gradients on the normal equations, to the precision of the signals [1]_.
@@ -69,9 +73,9 @@ class GreedyState(SparseResidual):
         columns, z, r = self.columns, self.codes.values.copy(), self.r
         s = columns.adjoint(r)
         p, ss = s.copy(), np.vdot(s, s)
-        enough = (4 * np.finfo(s.dtype).eps) ** 2 * (self._energies.sum() + 1e-300)
+        tol_squared = (4 * np.finfo(s.dtype).eps) ** 2 * (self._energies.sum() + 1e-300)
         for _ in range(4 * len(z)):
-            if ss <= enough * (self.worths.max() ** -2):
+            if ss <= tol_squared * (self.inv_norms.max() ** -2):
                 break
             Ap = columns.add(p, self.layout.buffer())
             rows = self.layout.samples(Ap)
@@ -90,10 +94,10 @@ class GreedyState(SparseResidual):
         return np.einsum("ni,ni->n", rows, rows, dtype="float64")
 
     def _best_atoms(self, positions):
-        """Index of the code that lowers the residual most, at each of these positions."""
+        """Index of the code that lowers the residual max_nonzero, at each of these positions."""
         layout, n_atoms = self.layout, self.layout.code_shape[1]
         where, _ = layout.places(positions * n_atoms)
         q = np.empty((len(where), n_atoms), layout.dtype)
         flat = self.r.reshape(-1)
         kernels(q).correlate_at(flat, layout.padded_atoms, layout.boxes, where, q)
-        return positions * n_atoms + (abs(q) * self.worths).argmax(axis=1)
+        return positions * n_atoms + (abs(q) * self.inv_norms).argmax(axis=1)

@@ -1,4 +1,4 @@
-"""Accelerated proximal gradient with full momentum and long steps."""
+"""Greedy FISTA: proximal gradient with momentum 1 and steps beyond 1 / L."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -7,30 +7,31 @@ from csc._typing import Array, ProblemLike
 
 
 class GreedyFISTAState(NamedTuple):
-    """Where greedy FISTA stands."""
+    """State of greedy FISTA."""
 
     z: object  # x_k      iterate
     y: object  # y_k      extrapolated point
     step_size: object  # gamma_k
-    shortest: float  # 1 / L, below which the step does not shrink
+    min_step: float  # 1 / L, the smallest step size
     first: object  # ||x_1 - x_0||^2; None before the first step
 
 
 @dataclass(frozen=True)
 class GreedyFISTA:
-    """Proximal gradient with momentum 1 and steps beyond 1 / L, restarted early [1]_.
+    """Proximal gradient with momentum 1 and steps beyond 1 / L, with early restart [1]_.
 
-    Momentum stops where ``<y - z, z - z_old> >= 0``; a move of ``safeguard`` times the first one
-    or more shortens the step. Often faster than `FISTA`; on a batch all signals share one step.
+    The momentum is reset where ``<y - z, z - z_old> >= 0``. A change of the codes of at least
+    ``divergence_factor`` times the first change shortens the step. Often faster than `FISTA`; all
+    signals of a batch have the same step.
 
     Parameters
     ----------
-    stretch : float
-        First step in units of 1 / L, in [1, 2).
-    safeguard : float
-        S > 1 of the paper: which moves, in units of the first, count as divergence.
-    shrink : float
-        xi < 1 of the paper, > 0: the step is multiplied by it, down to 1 / L.
+    step_factor : float
+        First step size in units of 1 / L, in [1, 2).
+    divergence_factor : float
+        S > 1 of the paper: a change of this many times the first one counts as divergence.
+    step_decay : float
+        xi < 1 of the paper, > 0: the step size is multiplied by it, down to 1 / L.
 
     References
     ----------
@@ -46,20 +47,20 @@ class GreedyFISTA:
     array([2., 3.])
     """
 
-    stretch: float = 1.3
-    safeguard: float = 2.0
-    shrink: float = 0.96
+    step_factor: float = 1.3
+    divergence_factor: float = 2.0
+    step_decay: float = 0.96
 
     check_every = 10
     requirements = "needs a penalty with a prox"
 
     def __post_init__(self):
-        if not 1 <= self.stretch < 2:
-            raise ValueError(f"stretch must be in [1, 2), got {self.stretch}")
-        if not self.safeguard > 1:
-            raise ValueError(f"safeguard must be > 1, got {self.safeguard}")
-        if not 0 < self.shrink < 1:
-            raise ValueError(f"shrink must be in (0, 1), got {self.shrink}")
+        if not 1 <= self.step_factor < 2:
+            raise ValueError(f"step_factor must be in [1, 2), got {self.step_factor}")
+        if not self.divergence_factor > 1:
+            raise ValueError(f"divergence_factor must be > 1, got {self.divergence_factor}")
+        if not 0 < self.step_decay < 1:
+            raise ValueError(f"step_decay must be in (0, 1), got {self.step_decay}")
 
     def supports(self, problem: ProblemLike) -> bool:
         """Whether the penalty has a prox."""
@@ -67,21 +68,21 @@ class GreedyFISTA:
 
     def init(self, problem: ProblemLike, z0: Array) -> GreedyFISTAState:
         """State at codes ``z0``, without momentum."""
-        shortest = 1 / problem.lipschitz()
-        return GreedyFISTAState(z0, z0, self.stretch * shortest, shortest, None)
+        min_step = 1 / problem.lipschitz()
+        return GreedyFISTAState(z0, z0, self.step_factor * min_step, min_step, None)
 
     def step(self, problem: ProblemLike, state: GreedyFISTAState) -> GreedyFISTAState:
         """One long proximal-gradient step from the extrapolated point."""
-        z_old, y, gamma, shortest, first = state
+        z_old, y, gamma, min_step, first = state
         z = problem.prox_grad(y, gamma)
         move = z - z_old
         restart_score = ((y - z) * move).sum() >= 0
         length = (move * move).sum()
         first = length if first is None else first
-        far = length >= self.safeguard**2 * first
-        shorter = self.shrink * gamma
-        shorter = shortest + (shorter - shortest) * (shorter > shortest)  # max, without a sync
+        far = length >= self.divergence_factor**2 * first
+        shorter = self.step_decay * gamma
+        shorter = min_step + (shorter - min_step) * (shorter > min_step)  # max, without a sync
         gamma = gamma + (shorter - gamma) * far  # branchless: no host sync
         return GreedyFISTAState(
-            z, z + (1 - restart_score).astype(z.dtype) * move, gamma, shortest, first
+            z, z + (1 - restart_score).astype(z.dtype) * move, gamma, min_step, first
         )

@@ -1,4 +1,4 @@
-"""The zeros of the mid layers, found one by one and used in the pursuit of the deepest codes."""
+"""Holistic pursuit: zeros of the mid layers are found one by one and constrain the deepest codes."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -6,11 +6,11 @@ from typing import NamedTuple
 import numpy as np
 
 from csc._typing import Array, ProblemLike
-from csc.solvers._admm_common import balance, conjugate_gradients, strength
+from csc.solvers._admm_common import coarse_rho_factor, conjugate_gradients, mean_lmbda
 
 
 class Sweep(NamedTuple):
-    """Where the alternating directions of a round stand."""
+    """State of ADMM within a round."""
 
     gamma: object  # deepest codes of the quadratic problem
     s: object  # deepest codes, sparse
@@ -19,7 +19,7 @@ class Sweep(NamedTuple):
 
 
 class HolisticPursuitState(NamedTuple):
-    """Where the pursuit stands."""
+    """State of the pursuit."""
 
     z: tuple  # g_1, ..., g_L; g_1, ..., g_{L-1} are 0 on their cosupports
     cosupports: tuple  # of g_1, ..., g_{L-1}: boolean arrays
@@ -36,7 +36,7 @@ class HolisticPursuit:
         minimise over g  1/2 ||x - K_0 g||^2 + p_L(g)   such that  (K_i g) = 0 on Lambda_i
 
     and adds to every Lambda_i the ``per_round`` codes of ``K_i g`` nearest to 0. It ends with the
-    solution for full cosupports. Penalties of the mid layers play no part. A zero takes one degree
+    solution for full cosupports. Penalties of the mid layers have no effect. A zero takes one degree
     of freedom from the deepest codes, and with it noise.
 
     The problem of a step is solved by alternating directions [2]_: ``g`` is split from its sparse
@@ -51,15 +51,15 @@ class HolisticPursuit:
         Zeros of ``g_1, ..., g_{L-1}`` to find in each signal. Zeros that no deepest code reaches
         count too: they come first.
     per_round : int
-        Zeros of a layer that a round finds, 1 in the paper.
+        Zeros per layer that a round finds, 1 in the paper.
     debias : bool
         Fit the values of the last support once more by least squares, under the constraints.
     rho : float, optional
-        Penalty parameter to start from; None takes the strength of the deepest penalty.
-    tol : float
-        Of the residuals of a round, relative.
+        First penalty parameter; None takes the mean lambda of the deepest penalty.
+    sweep_tol : float
+        Relative residuals at which the sweeps of a round stop.
     max_sweeps : int
-        Most sweeps of a round.
+        Largest number of sweeps per round.
 
     References
     ----------
@@ -84,14 +84,14 @@ class HolisticPursuit:
     per_round: int = 1
     debias: bool = False
     rho: float | None = None
-    tol: float = 1e-6
+    sweep_tol: float = 1e-6
     max_sweeps: int = 2000
 
     check_every = 1
     layered = True
     requirements = (
         "needs a csc.MultiLayerProblem of two or more layers, NumPy arrays, and no positive=True "
-        "in a mid layer: their penalties play no part"
+        "in a mid layer, whose penalties have no effect"
     )
 
     def __post_init__(self):
@@ -103,8 +103,8 @@ class HolisticPursuit:
             value = getattr(self, name)
             if value != int(value) or value < 1:
                 raise ValueError(f"{name} must be an integer >= 1, got {value}")
-        if not self.tol > 0:
-            raise ValueError(f"tol must be > 0, got {self.tol}")
+        if not self.sweep_tol > 0:
+            raise ValueError(f"sweep_tol must be > 0, got {self.sweep_tol}")
         if self.rho is not None and not self.rho > 0:
             raise ValueError(f"rho must be > 0, got {self.rho}")
 
@@ -166,63 +166,65 @@ class HolisticPursuit:
         return self._solve(problem, masks, start, lambda h, step: h * support)  # noqa: ARG005
 
     def _solve(self, problem, masks, sweep, prox):
-        """Sweeps until the residuals are small; every tenth one rho is balanced."""
+        """Sweep until the residuals are small; every tenth sweep balances rho."""
         normal = _normal(problem, masks)
         least_squares, unit = normal(sweep.rho), self._unit(problem)
         for n in range(1, self.max_sweeps + 1):
             s_old = sweep.s
-            sweep, off = _sweep(problem, masks, sweep, prox, least_squares)
-            if n % 10 == 0:
-                # in units of the duals, [2], sec. 3.3.1: of the size of lmbda, not of D^T x
+            sweep, primal = _sweep(problem, masks, sweep, prox, least_squares)
+            if n % BALANCE_EVERY == 0:
+                # in units of the dual variables, of the size of lmbda, not of D^T x: [2], sec. 3.3.1
                 dual, size = _energy(sweep.s - s_old), _energy(sweep.gamma)
-                scale = sum(map(_energy, sweep.w)) or size  # no duals: nothing has a price
-                if off <= self.tol**2 * size and dual <= self.tol**2 * scale:
+                scale = sum(map(_energy, sweep.w)) or size  # no duals: no penalty
+                if primal <= self.sweep_tol**2 * size and dual <= self.sweep_tol**2 * scale:
                     break
                 rho = sweep.rho
-                sweep = _balanced(sweep, off * scale, dual * size, (unit / WIDE, unit * WIDE))
+                limits = unit / MAX_RHO_CHANGE, unit * MAX_RHO_CHANGE
+                sweep = _balanced(sweep, primal * scale, dual * size, limits)
                 if sweep.rho != rho:
                     least_squares = normal(sweep.rho)
         return sweep
 
     def _unit(self, problem):
-        """rho to start from."""
-        return self.rho or strength(problem.penalties[-1]) or 1.0
+        """First rho."""
+        return self.rho or mean_lmbda(problem.penalties[-1]) or 1.0
 
 
-STIFF = 100.0  # rho of the zeros, in units of that of the codes
-RELAX = 1.7  # [2], sec. 3.4.3
+ZEROS_RHO_FACTOR = 100.0  # rho of the zeros over rho of the codes
+RELAXATION = 1.7  # [2], sec. 3.4.3
 CG_STEPS = 50
-INEXACT = 0.1  # of the residual that conjugate gradients start from
-WIDE = 1e6  # factor by which rho may leave where it started, either way
-MOST = 2**24  # numbers, at most, of normal matrices, and of what they are made of: 128 MB each
-FEW = 2**10  # codes of a signal, at most: inverses of more take longer than conjugate gradients
+CG_REDUCTION = 0.1  # of the norm of the residual, at which conjugate gradients stop
+BALANCE_EVERY = 10  # sweeps
+MAX_RHO_CHANGE = 1e6  # largest factor between rho and its first value, up or down
+MAX_MATRIX_SIZE = 2**24  # entries of all normal matrices, and of their factors: 128 MB each
+MAX_INVERTED_CODES = 2**10  # codes per signal: for more, conjugate gradients are faster
 
 
 def _sweep(problem, masks, sweep, prox, least_squares):
     """One sweep, and the squared distance of the codes from their copies and from the zeros."""
     (gamma, s_old, w, rho), number = sweep, sweep.s.dtype.type
-    mid = (-number(STIFF * rho) * a for a in w[:-1])
+    mid = (-number(ZEROS_RHO_FACTOR * rho) * a for a in w[:-1])
     b = problem.adjoint_sum((problem.x, *mid, number(rho) * (s_old - w[-1])))
     gamma = least_squares(b, gamma)
     _, *codes = problem.synthesize_all(gamma)
-    misses = [g * m for g, m in zip(codes, masks, strict=False)]
-    h = number(RELAX) * gamma + number(1 - RELAX) * s_old
+    violations = [g * m for g, m in zip(codes, masks, strict=False)]
+    h = number(RELAXATION) * gamma + number(1 - RELAXATION) * s_old
     s = prox(h + w[-1], 1 / rho)
-    duals = [a + number(RELAX) * b for a, b in zip(w, misses, strict=False)]
-    off = _energy(gamma - s) + sum(map(_energy, misses))
-    return Sweep(gamma, s, (*duals, w[-1] + h - s), rho), off
+    duals = [a + number(RELAXATION) * b for a, b in zip(w, violations, strict=False)]
+    primal = _energy(gamma - s) + sum(map(_energy, violations))
+    return Sweep(gamma, s, (*duals, w[-1] + h - s), rho), primal
 
 
 def _normal(problem, masks):
     """``rho -> (b, guess) -> gamma`` that solves ``A gamma = b``, exactly for small signals.
 
-    ``A = K_0^T K_0 + rho (I + STIFF sum_i K_i^T M_i K_i)``, M_i the zeros.
+    ``A = K_0^T K_0 + rho (I + ZEROS_RHO_FACTOR sum_i K_i^T M_i K_i)``, M_i the zeros.
     """
     n, *shape = problem.code_shape
     size = int(np.prod(shape))
     rows = sum(int(np.prod(a[1:])) for a in (problem.x.shape, *problem.code_shapes))
-    few = size <= FEW and size * max(n * size, rows) <= MOST
-    return (_by_inverses if few else _by_gradients)(problem, masks)
+    small = size <= MAX_INVERTED_CODES and size * max(n * size, rows) <= MAX_MATRIX_SIZE
+    return (_by_inverses if small else _by_gradients)(problem, masks)
 
 
 def _by_inverses(problem, masks):
@@ -231,14 +233,14 @@ def _by_inverses(problem, masks):
     size = int(np.prod(shape))
     basis = np.eye(size, dtype=problem.x.dtype).reshape(size, *shape)
     K_0, *mids, _ = (a.reshape(size, -1).astype("float64") for a in problem.synthesize_all(basis))
-    fit, price = K_0 @ K_0.T, np.tile(np.eye(size), (n, 1, 1))
+    fit, constraint = K_0 @ K_0.T, np.tile(np.eye(size), (n, 1, 1))
     for K, M in zip(mids, masks, strict=True):  # rows are what each code adds to the mid layer
         for i, zeros in enumerate(M.reshape(n, -1)):
             part = K[:, zeros]
-            price[i] += STIFF * part @ part.T
+            constraint[i] += ZEROS_RHO_FACTOR * part @ part.T
 
     def at(rho):
-        inverses = np.linalg.inv(fit + rho * price)
+        inverses = np.linalg.inv(fit + rho * constraint)
 
         def solve(b, guess):  # noqa: ARG001  needs none
             return (inverses @ b.reshape(n, size, 1)).reshape(b.shape).astype(b.dtype)
@@ -255,12 +257,16 @@ def _by_gradients(problem, masks):
         def normal(g):
             fit, *codes = problem.synthesize_all(g)
             number = g.dtype.type
-            mid = (number(STIFF * rho) * a * m for a, m in zip(codes, masks, strict=False))
+            mid = (
+                number(ZEROS_RHO_FACTOR * rho) * a * m for a, m in zip(codes, masks, strict=False)
+            )
             return problem.adjoint_sum((fit, *mid, number(rho) * g))
 
         def solve(b, guess):
-            floor = np.finfo(b.dtype).eps
-            return conjugate_gradients(normal, b, guess, CG_STEPS, floor=floor, share=INEXACT)
+            rel_tol = np.finfo(b.dtype).eps
+            return conjugate_gradients(
+                normal, b, guess, CG_STEPS, rel_tol=rel_tol, reduction=CG_REDUCTION
+            )
 
         return solve
 
@@ -268,8 +274,8 @@ def _by_gradients(problem, masks):
 
 
 def _balanced(sweep, primal, dual, limits):
-    """The sweep with a rho within limits that brings its squared residuals nearer to each other."""
-    factor = balance(primal, dual)
+    """The sweep with rho balanced, within limits, by its squared residuals."""
+    factor = coarse_rho_factor(primal, dual)
     if not limits[0] <= sweep.rho * factor <= limits[1]:
         return sweep
     w = tuple(a / a.dtype.type(factor) for a in sweep.w)
@@ -279,10 +285,10 @@ def _balanced(sweep, primal, dual, limits):
 def _with_smallest(g, mask, per_round, count):
     """The cosupport and, in each signal, the smallest codes outside it, up to ``count``."""
     sizes = np.where(mask, np.inf, abs(g)).reshape(len(g), -1)
-    room = np.minimum(per_round, count - _per_signal(mask))
+    n_new = np.minimum(per_round, count - _per_signal(mask))
     order = sizes.argsort(axis=1, kind="stable")
     rank = order.argsort(axis=1)
-    return mask | (rank < room[:, None]).reshape(mask.shape)
+    return mask | (rank < n_new[:, None]).reshape(mask.shape)
 
 
 def _per_signal(mask):

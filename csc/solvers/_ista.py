@@ -7,7 +7,7 @@ from csc._typing import Array, ProblemLike
 
 
 class ISTAState(NamedTuple):
-    """Where ISTA stands."""
+    """State of ISTA."""
 
     z: object  # z_k  iterate
     step_size: float  # 1 / L

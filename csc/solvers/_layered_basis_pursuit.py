@@ -1,4 +1,4 @@
-"""Layered basis pursuit: every layer coded by a lasso of its own."""
+"""Layered basis pursuit: one lasso per layer."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,7 +15,7 @@ DONE = Outcome(
 
 
 class LayeredBasisPursuitState(NamedTuple):
-    """Where the pursuit stands."""
+    """State of the pursuit."""
 
     z: tuple  # (g_1, ..., g_L)  codes of all layers, zeros where none were coded yet
     n_coded: int
@@ -25,22 +25,22 @@ class LayeredBasisPursuitState(NamedTuple):
 
 @dataclass(frozen=True)
 class LayeredBasisPursuit:
-    """A lasso a layer, from the signal down, each to its own certified gap [1]_.
+    """One lasso per layer, from the signal down, each to its own certified gap [1]_.
 
         g_i = argmin 1/2 ||g_{i-1} - D_i g||^2 + p_i(g),   g_0 = x,   i = 1, ..., L
 
-    The chain ``g_{i-1} = D_i g_i`` holds up to what the penalties leave over; objective and gap of
+    The chain ``g_{i-1} = D_i g_i`` holds up to the residuals of the layers; objective and gap of
     the solution are those of the whole multi-layer problem at the deepest codes. The certificate of
     layer i is ``problem.layer(i, below).certificate(codes)``.
 
     Parameters
     ----------
     solver : solver of one layer, optional
-        None picks the fastest that suits each.
+        None takes the fastest for each layer.
     tol : float
         Relative gap of each layer.
     max_iter : int
-        Most steps a layer.
+        Largest number of steps per layer.
 
     References
     ----------
@@ -80,7 +80,7 @@ class LayeredBasisPursuit:
             raise ValueError(f"max_iter must be >= 1, got {self.max_iter}")
 
     def supports(self, problem: ProblemLike) -> bool:
-        """Whether the problem has layers that the solver suits."""
+        """Whether the problem has layers, all supported by the solver."""
         if not hasattr(problem, "layers"):
             return False
         return self.solver is None or all(map(self.solver.supports, problem.layers))

@@ -8,7 +8,7 @@ from csc.solvers._run import Outcome, Status
 
 
 class LayeredThresholdingState(NamedTuple):
-    """Where layered thresholding stands."""
+    """State of layered thresholding."""
 
     z: tuple  # (g_1, ..., g_L)  codes of all layers
     done: bool
@@ -24,8 +24,8 @@ class LayeredThresholding:
     The rule is that of the penalty of each layer, its threshold that of a unit step: soft at
     lmbda_i for ``L1``, one-sided (ReLU with bias -lmbda_i) for ``L1(positive=True)``, hard at
     ``sqrt(2 lmbda_i)`` for ``L0``. It is a proximal-gradient step of unit length from zero in every
-    layer, the crudest pursuit that there is; see `csc.theory.layered_thresholding` for what it
-    finds. `MultiLayerDictionary.forward` does the same for thresholds given by hand.
+    layer, the simplest pursuit; see `csc.theory.layered_thresholding` for what it recovers.
+    `MultiLayerDictionary.forward` does the same for given thresholds.
 
     References
     ----------
@@ -57,7 +57,7 @@ class LayeredThresholding:
         problem: ProblemLike,  # noqa: ARG002  one signature for all solvers
         z0: tuple[Array, ...],
     ) -> LayeredThresholdingState:
-        """State before the pass, wherever ``z0`` is."""
+        """State before the pass; ``z0`` has no effect."""
         return LayeredThresholdingState(z0, done=False)
 
     def step(

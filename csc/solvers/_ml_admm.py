@@ -4,11 +4,17 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from csc._typing import Array, ProblemLike
-from csc.solvers._admm_common import conjugate_gradients, energy, even, layer_scales, strength
+from csc.solvers._admm_common import (
+    conjugate_gradients,
+    layer_scales,
+    mean_lmbda,
+    rho_factor,
+    squared_norm,
+)
 
 
 class MLADMMState(NamedTuple):
-    """Where ML-ADMM stands."""
+    """State of ML-ADMM."""
 
     z: tuple  # s_1, ..., s_L   split codes, sparse
     w: tuple  # w_1, ..., w_L   scaled duals
@@ -27,28 +33,27 @@ class MLADMMState(NamedTuple):
 
 @dataclass(frozen=True)
 class MLADMM:
-    """Multi-layer basis pursuit to its true minimum, by splitting off the codes of all layers [1]_.
+    """Multi-layer basis pursuit to its minimum, by splitting the codes of all layers [1]_.
 
         gamma = argmin 1/2 ||x - K_0 gamma||^2 + sum_i rho_i/2 ||s_i - K_i gamma - w_i||^2
         s_i = prox_{p_i / rho_i}( K_i gamma + w_i ),   w_i += K_i gamma - s_i
 
     where ``K_i = D_{i+1} ... D_L`` and ``rho_i = rho ||D_1||^2 ... ||D_i||^2``, ``||D||^2`` the
-    mean squared norm of the atoms: the scales of signals and atoms change no step but for the
-    scale. With over-relaxation and a rho that balances the residuals for some hundred
-    sweeps, then stays [1]_. gamma comes from some
-    warm-started steps of conjugate gradients. ``rho_i w_i`` are the dual variables, so the gap
-    goes to zero.
+    mean squared norm of the atoms, so that the iterates scale with the signals and the atoms.
+    Over-relaxed; rho balances the residuals for the first 300 sweeps and is constant afterwards
+    [1]_. A few conjugate-gradient steps from the last gamma give the next one. ``rho_i w_i`` are
+    dual variables, with which the gap goes to zero.
 
     Parameters
     ----------
     rho : float, optional
-        Penalty parameter to start from; None takes the largest strength of the penalties over the
-        size of the signals, both without unit.
-    relax : float
+        First penalty parameter; None takes the largest mean lambda of the penalties over the
+        root mean square of the signals, in units of the atoms.
+    relaxation : float
         Over-relaxation, 1 to 1.8.
     cg_steps : int
-        Most steps of conjugate gradients a sweep. They start from the last gamma, so few are
-        enough: 20 take no fewer sweeps than 2.
+        Largest number of conjugate-gradient steps per sweep. They start from the last gamma:
+        20 steps take as many sweeps as 2.
 
     References
     ----------
@@ -69,7 +74,7 @@ class MLADMM:
     """
 
     rho: float | None = None
-    relax: float = 1.7
+    relaxation: float = 1.7
     cg_steps: int = 3
 
     check_every = 10
@@ -79,8 +84,8 @@ class MLADMM:
     def __post_init__(self):
         if self.rho is not None and not self.rho > 0:
             raise ValueError(f"rho must be > 0, got {self.rho}")
-        if not 1 <= self.relax < 2:
-            raise ValueError(f"relax must be in [1, 2), got {self.relax}")
+        if not 1 <= self.relaxation < 2:
+            raise ValueError(f"relaxation must be in [1, 2), got {self.relaxation}")
         if self.cg_steps < 1:
             raise ValueError(f"cg_steps must be >= 1, got {self.cg_steps}")
 
@@ -96,24 +101,24 @@ class MLADMM:
         return MLADMMState(s, tuple(0 * a for a in s), s[-1], rho, 0, scales)
 
     def step(self, problem: ProblemLike, state: MLADMMState) -> MLADMMState:
-        """One sweep; at first, every tenth sweep balances rho."""
+        """One sweep; at first, every tenth one balances rho."""
         s_old, w, gamma, rho, count, scales = state
         rhos = [rho * scale for scale in scales]
         gamma = self._least_squares(problem, s_old, w, gamma, rhos)
         _, *codes = problem.synthesize_all(gamma)
         number = gamma.dtype.type
-        h = [a + number(self.relax - 1) * (a - b) for a, b in zip(codes, s_old, strict=True)]
+        h = [a + number(self.relaxation - 1) * (a - b) for a, b in zip(codes, s_old, strict=True)]
         points = (a + b for a, b in zip(h, w, strict=True))
         pairs = zip(problem.penalties, points, rhos, strict=True)
         s = tuple(p.prox(v, 1 / rho_i) for p, v, rho_i in pairs)
         w = tuple(b + (a - c) for a, b, c in zip(h, w, s, strict=True))
-        if count % 10 == 9 and count < BALANCED:
+        if count % BALANCE_EVERY == BALANCE_EVERY - 1 and count < N_BALANCED_SWEEPS:
             factor = _balance((codes, s, s_old, w), scales)
             rho, w = rho * factor, tuple(a / number(factor) for a in w)
         return MLADMMState(s, w, gamma, rho, count + 1, scales)
 
     def certificate(self, problem: ProblemLike, state: MLADMMState) -> tuple[float, float]:
-        """Objective and gap, with the duals that the sweeps have found."""
+        """Objective and gap, with the dual variables of the sweeps."""
         return problem.certificate(state.z, state.duals)
 
     def _least_squares(self, problem, s, w, gamma, rhos):
@@ -128,23 +133,29 @@ class MLADMM:
                 (fit, *(rho * a for rho, a in zip(rhos, codes, strict=True)))
             )
 
-        return conjugate_gradients(normal, b, gamma, self.cg_steps, floor=1e-15)
+        return conjugate_gradients(normal, b, gamma, self.cg_steps, rel_tol=1e-15)
 
 
-BALANCED = 300  # sweeps in which rho may change
+N_BALANCED_SWEEPS = 300  # rho is constant afterwards, so that the method converges
+BALANCE_EVERY = 10  # sweeps
 
 
 def _first_rho(problem, scales):
-    """Strength of the penalties over the size of the signals, in units of the first atoms."""
+    """Largest mean lambda over the root mean square of the signals, in units of the atoms."""
     size = float((problem.x**2).mean()) ** 0.5
-    prices = [strength(p) / c**0.5 for p, c in zip(problem.penalties, scales, strict=True)]
-    return max(prices) / (size or 1.0) or 1.0
+    lmbdas = [mean_lmbda(p) / c**0.5 for p, c in zip(problem.penalties, scales, strict=True)]
+    return max(lmbdas) / (size or 1.0) or 1.0
 
 
 def _balance(iterates, scales):
-    """Factor on rho that brings primal and dual residuals nearer to each other."""
+    """Factor of rho that balances primal and dual residuals."""
     sums = [0.0] * 4
     for a, s, s_old, w, scale in zip(*iterates, scales, strict=True):
-        parts = energy(a - s), energy(s - s_old), max(energy(a), energy(s)), energy(w)
+        parts = (
+            squared_norm(a - s),
+            squared_norm(s - s_old),
+            max(squared_norm(a), squared_norm(s)),
+            squared_norm(w),
+        )
         sums = [total + scale * part for total, part in zip(sums, parts, strict=True)]
-    return even(*sums)
+    return rho_factor(*sums)

@@ -8,7 +8,7 @@ from csc.solvers._ml_ista import MLISTA
 
 
 class MLFISTAState(NamedTuple):
-    """Where ML-FISTA stands."""
+    """State of ML-FISTA."""
 
     z: tuple  # (g_1, ..., g_L)  codes of all layers
     chain: tuple  # D_{i+1} ... D_L g_L for i = 0, ..., L, at the present deepest codes
@@ -20,9 +20,9 @@ class MLFISTAState(NamedTuple):
 
 @dataclass(frozen=True)
 class MLFISTA(MLISTA):
-    """ML-ISTA from an extrapolated deepest code [1]_, restarted when it points uphill [2]_.
+    """ML-ISTA from an extrapolated deepest code [1]_, with gradient restart [2]_.
 
-    With one layer this is `FISTA`; its floor is that of `MLISTA`, reached in far fewer steps.
+    With one layer this is `FISTA`; its limit is that of `MLISTA`, reached in fewer steps.
 
     Parameters
     ----------

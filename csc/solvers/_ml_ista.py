@@ -7,7 +7,7 @@ from csc._typing import Array, ProblemLike
 
 
 class MLISTAState(NamedTuple):
-    """Where ML-ISTA stands."""
+    """State of ML-ISTA."""
 
     z: tuple  # (g_1, ..., g_L)  codes of all layers
     step_sizes: tuple  # mu_1, ..., mu_L
@@ -21,9 +21,9 @@ class MLISTA:
         g_i <- prox_{mu_1 ... mu_i p_i}( g^_i - mu_i D_i^T (D_i g^_i - g_{i-1}) ),  i = 1, ..., L
 
     The threshold of layer i is ``lmbda_i mu_1 ... mu_i``: the gradient of layer i is one of steps
-    mu_1 ... mu_{i-1} times shorter already. With one layer this is `ISTA`. With more, it does not
-    stop at a minimiser but near one, the nearer the smaller mu_1: the excess of the objective
-    falls in proportion to it, and the gap says what is left. `MLADMM` has no such floor.
+    mu_1 ... mu_{i-1} times shorter already. With one layer this is `ISTA`. With more layers, its
+    limit is near the minimiser, not at it: the difference of the objectives is proportional to
+    mu_1, and the gap bounds it. `MLADMM` converges to the minimiser.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class MLISTA:
 
     check_every = 10
     layered = True
-    floor = "it stops near the minimum, not at it: lower fraction, or take csc.solvers.MLADMM()"
+    floor = "its limit is near the minimum, not at it: lower fraction, or take csc.solvers.MLADMM()"
     requirements = "needs a csc.MultiLayerProblem"
 
     def __post_init__(self):

@@ -1,4 +1,4 @@
-"""What pursuits ask of a multi-layer problem beside its own methods: one layer made of all."""
+"""Shared by the multi-layer pursuits: the effective problem of one layer, back-substitution."""
 
 import numpy as np
 
@@ -6,16 +6,16 @@ from csc.penalties import L0
 from csc.problems import Problem
 from csc.theory import stripe_norm
 
-ROUNDING = 100  # units in the last place of the largest code: what a sum of few terms may be off
+ROUNDING_ULPS = 100  # units in the last place of the largest code
 
 
 def effective_problem(problem):
-    """The signals explained by ``D_1 ... D_L`` as one `Dictionary`, codes without a price."""
+    """The problem of one layer with the dictionary ``D_1 ... D_L``, without penalty."""
     return Problem(problem.x, problem.dictionary.effective(), L0(0.0))
 
 
 def back_substitute(problem, z):
-    """``(g_1, ..., g_L)`` with ``g_L = z`` and ``g_{i-1} = D_i g_i``, what is rounding set to 0."""
+    """``(g_1, ..., g_L)`` with ``g_L = z`` and ``g_{i-1} = D_i g_i``, rounding errors set to 0."""
     _, *codes = problem.synthesize_all(z)
     return (*map(_without_rounding, codes[:-1]), z)
 
@@ -29,4 +29,4 @@ def stripe_norms(problem, codes):
 def _without_rounding(g):
     axes = tuple(range(1, g.ndim))
     top = abs(g).max(axis=axes, keepdims=True)
-    return np.where(abs(g) > ROUNDING * np.finfo(g.dtype).eps * top, g, 0)
+    return np.where(abs(g) > ROUNDING_ULPS * np.finfo(g.dtype).eps * top, g, 0)

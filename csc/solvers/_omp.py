@@ -13,7 +13,7 @@ DEPENDENT = 1  # the kernel's code for a pursuit that ended at a linearly depend
 
 
 class OMPState(NamedTuple):
-    """Where the pursuit stands."""
+    """State of the pursuit."""
 
     z: object  # codes
     done: bool  # whether the pursuit has run
@@ -22,20 +22,20 @@ class OMPState(NamedTuple):
 
 @dataclass(frozen=True)
 class OMP:
-    """Take in the atom that correlates best, refit all, repeat: greedy for `L0` on patches.
+    """Select the atom of largest correlation, refit all codes, repeat: for `L0` on patches.
 
-    Batch OMP [1]_: it works on the Gram matrix with a Cholesky factor that grows by a row a
-    step. A signal stops when the next atom would lower ``1/2 ||r||^2`` by no more than its
-    price ``lmbda``, at ``n_nonzero`` atoms, or when ``||r||^2 <= energy``. The status says so where
-    it stopped before, because the next atom depends on those taken. Signals in float32 that
-    rounding stops are pursued again in float64.
+    Batch OMP [1]_: it works on the Gram matrix with a Cholesky factor that grows by one row per
+    step. A signal stops when the next atom would decrease ``1/2 ||r||^2`` by at most ``lmbda``, at
+    ``n_nonzero`` atoms, or when ``||r||^2 <= max_squared_residual``. The status is STALLED where a
+    signal stopped earlier, because the next atom depends linearly on the selected ones. Signals
+    in float32 that stop by rounding are solved again in float64.
 
     Parameters
     ----------
     n_nonzero : int, optional
-        Most non-zero codes a signal; None leaves it to the other rules.
-    energy : float
-        Squared residual norm that is good enough.
+        Largest number of non-zero codes per signal; None sets no limit.
+    max_squared_residual : float
+        Stop when ``||r||^2`` is at most this.
 
     References
     ----------
@@ -52,7 +52,7 @@ class OMP:
     """
 
     n_nonzero: int | None = None
-    energy: float = 0.0
+    max_squared_residual: float = 0.0
 
     check_every = 1
     requirements = (
@@ -64,8 +64,8 @@ class OMP:
             self.n_nonzero != int(self.n_nonzero) or self.n_nonzero < 0
         ):
             raise ValueError(f"n_nonzero must be an integer >= 0 or None, got {self.n_nonzero}")
-        if not self.energy >= 0:
-            raise ValueError(f"energy must be >= 0, got {self.energy}")
+        if not self.max_squared_residual >= 0:
+            raise ValueError(f"max_squared_residual must be >= 0, got {self.max_squared_residual}")
 
     def supports(self, problem: ProblemLike) -> bool:
         """Whether the problem is an L0-penalised patch problem."""
@@ -76,7 +76,7 @@ class OMP:
         )
 
     def init(self, problem: ProblemLike, z0: Array) -> OMPState:  # noqa: ARG002
-        """State at codes ``z0``, which the pursuit ignores: it starts from nothing."""
+        """State before the pursuit, which ignores ``z0`` and starts from zero."""
         return OMPState(z0, done=False)
 
     def step(self, problem: ProblemLike, state: OMPState) -> OMPState:  # noqa: ARG002
@@ -85,7 +85,7 @@ class OMP:
         rows = z.reshape(len(z), -1)
         ends = self._pursue(problem, problem.gram_form, rows)
         unsure = np.flatnonzero(ends)
-        if len(unsure) and z.dtype != "float64":  # float64 tells rounding from atoms that help
+        if len(unsure) and z.dtype != "float64":  # is it rounding? float64 decides
             form = problem.gram_form_double
             form = form._replace(
                 correlations=form.correlations[unsure], energies=form.energies[unsure]
@@ -97,10 +97,12 @@ class OMP:
         return OMPState(z, done=True, outcome=_dependent(stalled, len(z)) if stalled else GREEDY)
 
     def _pursue(self, problem, form, z):
-        """Write codes into ``z``; returns what ended the pursuit of each signal."""
-        most = z.shape[1] if self.n_nonzero is None else int(self.n_nonzero)
-        price = float(problem.penalty.lmbda)
-        return problem.kernels.omp_gram(*form, price, most, float(self.energy), z)
+        """Write codes into ``z``; returns the kernel's reason to stop for each signal."""
+        max_nonzero = z.shape[1] if self.n_nonzero is None else int(self.n_nonzero)
+        lmbda = float(problem.penalty.lmbda)
+        return problem.kernels.omp_gram(
+            *form, lmbda, max_nonzero, float(self.max_squared_residual), z
+        )
 
 
 def _dependent(stalled, n):

@@ -13,7 +13,7 @@ from csc.solvers._multilayer_common import back_substitute, effective_problem, s
 
 
 class ProjectionPursuitState(NamedTuple):
-    """Where the pursuit stands."""
+    """State of the pursuit."""
 
     z: tuple  # (g_1, ..., g_L)  last codes within all limits, g_{i-1} = D_i g_i
     effective: object  # the problem of one layer, D_1 ... D_L
@@ -32,16 +32,16 @@ class ProjectionPursuit:
 
     Each step is one of orthogonal matching pursuit on the effective dictionary ``D_1 ... D_L``;
     the codes of the other layers follow by back-substitution. A signal keeps its last codes within
-    all limits when the next ones would not be. Strengths of the penalties play no part.
+    all limits when the next ones would not be. The penalties have no effect.
 
     Parameters
     ----------
     limits : sequence of L ints or None
         Largest stripe norm of each layer; None does not limit a layer.
     n_nonzero : int, optional
-        Most non-zero deepest codes of a signal.
-    energy : float
-        Squared residual norm that is good enough.
+        Largest number of non-zero deepest codes per signal.
+    max_squared_residual : float
+        Stop when ``||r||^2`` is at most this.
 
     References
     ----------
@@ -61,7 +61,7 @@ class ProjectionPursuit:
 
     limits: tuple
     n_nonzero: int | None = None
-    energy: float = 0.0
+    max_squared_residual: float = 0.0
 
     check_every = 20
     layered = True
@@ -79,8 +79,8 @@ class ProjectionPursuit:
             self.n_nonzero != int(self.n_nonzero) or self.n_nonzero < 0
         ):
             raise ValueError(f"n_nonzero must be an integer >= 0 or None, got {self.n_nonzero}")
-        if not self.energy >= 0:
-            raise ValueError(f"energy must be >= 0, got {self.energy}")
+        if not self.max_squared_residual >= 0:
+            raise ValueError(f"max_squared_residual must be >= 0, got {self.max_squared_residual}")
         object.__setattr__(self, "limits", limits)
 
     def supports(self, problem: ProblemLike) -> bool:
@@ -102,16 +102,18 @@ class ProjectionPursuit:
         """One code more in every signal that may grow."""
         if state.done:
             return state
-        support = GreedyState(
+        greedy = GreedyState(
             state.effective.x, state.effective.dictionary, SparseCodes.of(state.z[-1])
         )
-        before = _counts(support.codes)
-        room = np.where(state.growing, support.room(self.n_nonzero, self.energy), 0)
-        if support.take(support.falls(), 0.0, room, 1.0) == 0:
+        before = _counts(greedy.codes)
+        remaining = np.where(
+            state.growing, greedy.remaining(self.n_nonzero, self.max_squared_residual), 0
+        )
+        if greedy.select(greedy.decreases(), 0.0, remaining, 1.0) == 0:
             return state._replace(done=True)
-        growing = state.growing & (_counts(support.codes) > before)
-        support.refit()
-        codes = back_substitute(problem, support.codes.dense())
+        growing = state.growing & (_counts(greedy.codes) > before)
+        greedy.refit()
+        codes = back_substitute(problem, greedy.codes.dense())
         limits = np.array([inf if limit is None else limit for limit in self.limits])
         fits = growing & (stripe_norms(problem, codes) <= limits[:, None]).all(axis=0)
         grown = fits.reshape(-1, *(1,) * (codes[-1].ndim - 1))

@@ -1,4 +1,4 @@
-"""Which solver to take when none is asked for."""
+"""The default solver of each problem."""
 
 from csc.solvers._conv_omp import ConvOMP
 from csc.solvers._coordinate_descent import CoordinateDescent
@@ -10,10 +10,10 @@ from csc.solvers._working_set import WorkingSet
 
 
 def fastest(problem, tol=1e-4):
-    """Return the first of the solvers, fastest first, that suits the problem.
+    """Return the first of the solvers, fastest first, that supports the problem.
 
-    The working set is asked for a little more than ``tol``: it judges itself in the precision of
-    the signals, the certificate in float64. On patches it is exact and pays little for the margin.
+    The working set gets a smaller tolerance than ``tol``: it computes its gap in the precision of
+    the signals, the certificate in float64. On patches a smaller one costs little.
     """
     if hasattr(problem, "layers"):
         return MLADMM() if problem.is_convex else MLISTA()
@@ -21,7 +21,7 @@ def fastest(problem, tol=1e-4):
     candidates = (
         WorkingSet(margin * tol),
         OMP(),
-        ConvOMP(share=0.5),
+        ConvOMP(weak_factor=0.5),
         CoordinateDescent(tol),
         FISTA(),
     )

@@ -1,4 +1,4 @@
-"""Descent on the codes that matter."""
+"""The working-set method for the lasso, on patches and on signals."""
 
 from dataclasses import dataclass
 from math import inf
@@ -10,54 +10,54 @@ from csc.operators import SparseCodes
 from csc.penalties import L1
 from csc.solvers._active_set import ActiveSet
 
-ROUNDS = 1000  # of growing the active set of one patch, far above what was ever needed,
-ROUGH_ROUNDS = 30  # and in float32, where rounding may call the same atoms for ever
-SHARE = 0.4  # of the worst violation nearby: less, and a code is not called yet
-SWEEPS = 5  # over the active codes at a time
-PATIENCE = 2  # times that a round sweeps, at most
-SETTLED = 0.3  # part of new codes below which conjugate gradients pay
-NEAR = 20  # times the gap asked for: below, the sharper bound is worth its correlations,
-HOPE = 1.2  # and after it was once computed, times what it gained then
-A_STEP = 10  # rounds
-ROUNDING = 1e-14  # relative fall of the objective that is no progress,
-FALL = 0.5  # factor of the gap of patches that a step in float64 gains at least
-MISSES = 3  # and after how many steps without any the codes stay
-STEPS = 10  # of conjugate gradients
-FINE = 1e-5  # relative gap below which float32 descent would only stir up rounding
+MAX_PATCH_ROUNDS = 1000  # growing the active set of one patch: far above what was ever needed
+MAX_PATCH_ROUNDS_FLOAT32 = 30  # rounding may select the same atoms again and again
+WEAK_FACTOR = 0.4  # of the largest violation nearby: codes with less are not selected yet
+SWEEPS = 5  # over the active codes, per call of the kernel
+MAX_CALLS = 2  # of the kernel per round
+MAX_NEW_FRACTION = 0.3  # of new active codes, up to which conjugate gradients pay
+FIRST_LOCAL_GAP_FACTOR = 20  # times tol: from this gap on the local certificate is computed,
+LOCAL_GAP_MARGIN = 1.2  # and from this times its last ratio to the global one
+ROUNDS_PER_STEP = 10
+MIN_DECREASE = 1e-14  # of the objective, relative: less is no progress
+MAX_GAP_RATIO = 0.5  # of the gaps of patches after and before a step in float64
+MAX_STEPS_WITHOUT_PROGRESS = 3
+CG_STEPS = 10
+FLOAT32_MIN_TOL = 1e-5  # relative gap below which descent in float32 adds only rounding
 
 
 class WorkingSetState(NamedTuple):
-    """Where the working-set solver stands."""
+    """State of the working-set solver."""
 
     z: object  # codes: dense for patches, sparse else
-    tol: float  # relative gap that the next step asks for
+    tol: float  # relative gap of the next step
     objective: float = inf  # after the last step
     gap: float = inf
-    misses: int = 0  # steps on signals that brought no progress
-    exact: bool = False  # patches: whether correlations are taken in float64
+    n_without_progress: int = 0  # signals: last steps without progress
+    exact: bool = False  # patches: whether correlations are computed in float64
 
 
 @dataclass(frozen=True)
 class WorkingSet:
-    """Lasso by descent on the codes that matter, for patches and for signals of any size.
+    """The lasso by a working set, for patches and for signals of any size.
 
-    Patches: a signal at a time, take in the codes that violate optimality most, one by one, each
-    time minimising exactly over it and all active codes (a code that reaches zero on the way
-    leaves) [1]_, look again, until the signal's own duality gap is met.
+    Patches: for each signal, select the code that violates optimality most, minimise exactly over
+    it and all active codes (codes that reach zero leave the set) [1]_, and repeat until the duality
+    gap of the signal is small enough.
 
-    Larger signals: one correlation finds the codes that violate optimality most; coordinate
-    descent sweeps over these and the non-zero ones, the residual in signal space, so that a visit
-    costs no more than an atom has samples [2]_; once few codes are new, conjugate gradients on
-    the non-zero ones do what descent does slowly; look again. Pieces of the signal that share no
-    sample are swept in parallel. Memory grows with the signal and the non-zero codes only.
+    Larger signals: in each round, one correlation selects the codes that violate optimality most.
+    Coordinate descent sweeps over these and the non-zero codes. It keeps the residual, so that one
+    update costs as many operations as the atom has samples [2]_. Once few codes are new, conjugate
+    gradients on the support accelerate the convergence. Pieces of the signal that share no sample
+    are swept in parallel. Memory grows with the signal and its non-zero codes only.
 
-    A step on patches asks for a hundredfold smaller gap than the step before, from the second on
-    in float64; one on signals is ten rounds.
+    On patches, the second step computes in float64, and each step has a tolerance a hundred times
+    smaller than the one before. On signals a step is ten rounds.
 
     Parameters
     ----------
     tol : float
-        Relative gap that the first step asks for (patches: of each signal).
+        Relative gap at which the first step ends (patches: of each signal).
 
     References
     ----------
@@ -81,11 +81,11 @@ class WorkingSet:
     check_every = 1
     sparse = True  # codes of larger signals
     requirements = (
-        "needs an L1 penalty, one price an atom, > 0 unless on patches (CuPy: on patches)"
+        "needs an L1 penalty with one lambda per atom, > 0 unless on patches (CuPy: patches only)"
     )
 
     def supports(self, problem: ProblemLike) -> bool:
-        """Whether the problem is a lasso with a price for each atom."""
+        """Whether the problem is a lasso with one lambda per atom."""
         if type(problem.penalty) is not L1 or problem.atom_lmbda is None:
             return False
         return problem.is_patch or problem.has_local_dual
@@ -95,54 +95,54 @@ class WorkingSet:
         return WorkingSetState(z0, self.tol)
 
     def step(self, problem: ProblemLike, state: WorkingSetState) -> WorkingSetState:
-        """Patches: meet ``tol``, then ask for less. Signals: some rounds on the way there."""
+        """Patches: solve to ``tol``, which then falls. Signals: ten rounds, or fewer to ``tol``."""
         return (_code_patches if problem.is_patch else _code_signals)(problem, state)
 
 
 def _code_patches(problem, state):
     form = problem.gram_form_double if state.exact else problem.gram_form
-    prices = problem.atom_lmbda.astype(form.gram.dtype)
+    lmbda = problem.atom_lmbda.astype(form.gram.dtype)
     start = state.z.reshape(len(state.z), -1).astype(form.gram.dtype)
     z = namespace(start).empty_like(start)
-    rounds = ROUNDS if form.gram.dtype == "float64" else ROUGH_ROUNDS
+    rounds = MAX_PATCH_ROUNDS if form.gram.dtype == "float64" else MAX_PATCH_ROUNDS_FLOAT32
     gaps = form.energies.copy()
     problem.kernels.lasso_gram(
-        *form, prices, problem.penalty.positive, state.tol, rounds, start, z, gaps
+        *form, lmbda, problem.penalty.positive, state.tol, rounds, start, z, gaps
     )
     gap = float(gaps.sum())
-    if state.exact and gap > FALL * state.gap:
-        return state  # only rounding is left: codes that stay tell the caller
+    if state.exact and gap > MAX_GAP_RATIO * state.gap:
+        return state  # only rounding is left: unchanged codes end the loop
     z = z.reshape(state.z.shape).astype(state.z.dtype, copy=False)
     gap = gap if form.gram.dtype == "float64" else inf
     return WorkingSetState(z, state.tol / 100, gap=gap, exact=True)
 
 
 def _code_signals(problem, state):
-    precision = "float64" if state.tol < FINE else problem.x.dtype
+    precision = "float64" if state.tol < FLOAT32_MIN_TOL else problem.x.dtype
     active = ActiveSet(problem, SparseCodes.of(state.z), precision)
-    near = NEAR
-    for round_ in range(A_STEP):
+    local_gap_factor = FIRST_LOCAL_GAP_FACTOR
+    for round_ in range(ROUNDS_PER_STEP):
         dual_infeasibility = active.dual_infeasibility()
         objective, gap = (
             float(a.sum()) for a in active.certificate(dual_infeasibility, local=False)
         )
-        if gap <= near * state.tol * objective:
-            rough, gap = gap, float(active.certificate(dual_infeasibility)[1].sum())
-            near = HOPE * rough / gap if gap else inf
+        if gap <= local_gap_factor * state.tol * objective:
+            global_gap, gap = gap, float(active.certificate(dual_infeasibility)[1].sum())
+            local_gap_factor = LOCAL_GAP_MARGIN * global_gap / gap if gap else inf
         if gap <= state.tol * objective:
-            if round_ == 0 and gap > 0:  # codes that stay would tell the caller: no more to gain
+            if round_ == 0 and gap > 0:  # unchanged codes would end the loop
                 return _code_signals(problem, state._replace(tol=state.tol / 10))
             return WorkingSetState(active.codes.astype(problem.x.dtype), state.tol / 10)
-        new = active.admit(dual_infeasibility, SHARE)
-        for _ in range(PATIENCE):
+        new = active.grow(dual_infeasibility, WEAK_FACTOR)
+        for _ in range(MAX_CALLS):
             if active.descend(SWEEPS) <= 1e-3 * gap:
                 break
-        if new < SETTLED:
-            active.refine(STEPS)
-    misses = 0
-    if gap > 0.9 * state.gap and objective >= state.objective * (1 - ROUNDING):
-        misses = state.misses + 1
-    if misses == MISSES:
-        return state  # only rounding is left: codes that stay tell the caller
+        if new < MAX_NEW_FRACTION:
+            active.refine(CG_STEPS)
+    n_without_progress = 0
+    if gap > 0.9 * state.gap and objective >= state.objective * (1 - MIN_DECREASE):
+        n_without_progress = state.n_without_progress + 1
+    if n_without_progress == MAX_STEPS_WITHOUT_PROGRESS:
+        return state  # only rounding is left: unchanged codes end the loop
     codes = active.codes.astype(problem.x.dtype)
-    return WorkingSetState(codes, state.tol, objective, min(gap, state.gap), misses)
+    return WorkingSetState(codes, state.tol, objective, min(gap, state.gap), n_without_progress)

@@ -34,9 +34,9 @@ def extrapolated(residuals):
 def screened(problem, active, gap):
     """Part of the codes whose atoms no dual point within the gap of the present one can reach."""
     r = problem.x - problem.reconstruct(active.codes)
-    correlations = abs(problem.dictionary.adjoint(r)) / active.prices[0]
+    correlations = abs(problem.dictionary.adjoint(r)) / active.atom_lmbda[0]
     correlations /= max(1, correlations.max())  # one scale for all: a point, not a bound
-    return float((correlations + (2 * gap) ** 0.5 / active.prices[0] < 1).mean())
+    return float((correlations + (2 * gap) ** 0.5 / active.atom_lmbda[0] < 1).mean())
 
 
 def rounds(fraction, size, n_rounds):
@@ -51,11 +51,11 @@ def rounds(fraction, size, n_rounds):
         line = {"relative_gap": gap / objective, "relative_excess": objective / least - 1}
         if len(residuals) > MEMORY:
             r = extrapolated(residuals).astype(active.r.dtype)
-            dual = best_dual(active.layout, active.x, r, 1 / active.prices, active.positive)
+            dual = best_dual(active.layout, active.x, r, 1 / active.atom_lmbda, active.positive)
             line["extrapolated_gap"] = 1 - float(dual.sum()) / objective
         show(bench="certificates", case=f"{size}x{size}, {fraction} lmbda_max", round=n, **line,
              screened=screened(problem, active, gap))  # fmt: skip
-        active.admit(dual_infeasibility, 0.4)
+        active.grow(dual_infeasibility, 0.4)
         active.descend(5)
         active.refine(10)
 

@@ -333,6 +333,6 @@ def test_bad_calls_are_refused(rng):
     for solver in (csc.solvers.MLISTA, csc.solvers.MLFISTA):
         with pytest.raises(ValueError, match="fraction must be > 0"):
             solver(0)
-    for arguments in ({"rho": 0}, {"relax": 2}, {"cg_steps": 0}):
+    for arguments in ({"rho": 0}, {"relaxation": 2}, {"cg_steps": 0}):
         with pytest.raises(ValueError, match="must be"):
             csc.solvers.MLADMM(**arguments)

@@ -104,7 +104,7 @@ def test_what_migration_says_of_scikit_learn_holds(rng):
     means = [Lasso(0.3 / 9, fit_intercept=False, tol=1e-12).fit(D.T, row).coef_ for row in X]
     for theirs, ours in [
         (sparse_encode(X, D, algorithm="omp", n_nonzero_coefs=3), csc.solvers.OMP(n_nonzero=3)),
-        (orthogonal_mp(D.T, X.T, tol=1.5).T, csc.solvers.OMP(energy=1.5)),
+        (orthogonal_mp(D.T, X.T, tol=1.5).T, csc.solvers.OMP(max_squared_residual=1.5)),
         (sparse_encode(X, D, algorithm="lasso_cd", alpha=0.3, max_iter=10_000), None),
         (means, None),
     ]:

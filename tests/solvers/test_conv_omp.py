@@ -35,8 +35,8 @@ def test_codes_stop_at_their_price(rng):
     p = problem(rng, price=1.5)
     solution = csc.solve(p)
     assert len(solution.z.values) > 0
-    falls = GreedyState(p.x, p.dictionary, solution.z).falls()
-    assert falls.max() <= 1.5
+    decreases = GreedyState(p.x, p.dictionary, solution.z).decreases()
+    assert decreases.max() <= 1.5
     more = csc.solve(csc.Problem(p.x, p.dictionary, csc.L0(0.5)))
     assert len(more.z.values) > len(solution.z.values)
     assert solution.objective == pytest.approx(p.value(solution.codes), rel=1e-12)
@@ -44,23 +44,23 @@ def test_codes_stop_at_their_price(rng):
 
 def test_codes_stop_at_the_energy(rng):
     p = problem(rng)
-    energy = 0.3 * (p.x**2).sum(axis=(1, 2, 3)).min()
-    solution = csc.solve(p, csc.solvers.ConvOMP(energy=energy))
+    max_squared_residual = 0.3 * (p.x**2).sum(axis=(1, 2, 3)).min()
+    solution = csc.solve(p, csc.solvers.ConvOMP(max_squared_residual=max_squared_residual))
     left = (p.residual(solution.z) ** 2).sum(axis=(1, 2, 3))
-    assert (left <= energy).all()
-    assert (left > 0.9 * energy).all()  # and no earlier
+    assert (left <= max_squared_residual).all()
+    assert (left > 0.9 * max_squared_residual).all()  # and no earlier
 
 
-@pytest.mark.parametrize("share", [1.0, 0.5])
+@pytest.mark.parametrize("weak_factor", [1.0, 0.5])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_separated_spikes_are_found(rng, share, dtype):
+def test_separated_spikes_are_found(rng, weak_factor, dtype):
     D = csc.Dictionary(
         csc.constraints.UnitSphere().project(rng.standard_normal((4, 1, 5, 5))).astype(dtype)
     )
     z = np.zeros((1, 4, 36, 36), dtype)
     for i, (u, v) in enumerate(np.ndindex(4, 4)):
         z[0, i % 4, 9 * u, 9 * v] = 1 + 0.1 * i
-    solver = csc.solvers.ConvOMP(16, share=share)
+    solver = csc.solvers.ConvOMP(16, weak_factor=weak_factor)
     solution = csc.solve(csc.Problem(D(z), D, csc.L0(0.0)), solver)
     np.testing.assert_allclose(solution.codes, z, atol=1e-5)
 
@@ -68,12 +68,12 @@ def test_separated_spikes_are_found(rng, share, dtype):
 def test_many_at_once_need_fewer_rounds(rng):
     p = problem(rng, S=(40, 41))
     rounds = {}
-    for share in (1.0, 0.3):
-        solver = csc.solvers.ConvOMP(60, share=share)
-        state, rounds[share] = solver.init(p, p.zeros()), 0
+    for weak_factor in (1.0, 0.3):
+        solver = csc.solvers.ConvOMP(60, weak_factor=weak_factor)
+        state, rounds[weak_factor] = solver.init(p, p.zeros()), 0
         while not state.done:
             state = solver.step(p, state)
-            rounds[share] += 1
+            rounds[weak_factor] += 1
         assert (state.z.sums(np.ones(len(state.z.index))) == 60).all()
         r = p.residual(state.z)
         on_support = p.dictionary.adjoint(r)[state.z.coordinates]
@@ -84,12 +84,12 @@ def test_many_at_once_need_fewer_rounds(rng):
 
 def test_a_round_takes_no_code_below_its_share(rng):
     p = problem(rng, S=(40, 41))
-    falls = GreedyState(p.x, p.dictionary, SparseCodes.of(p.zeros())).falls()
-    solver = csc.solvers.ConvOMP(60, share=0.6)
+    decreases = GreedyState(p.x, p.dictionary, SparseCodes.of(p.zeros())).decreases()
+    solver = csc.solvers.ConvOMP(60, weak_factor=0.6)
     taken = solver.step(p, solver.init(p, p.zeros())).z
     n, _, *v = taken.coordinates
     assert len(n) > 4
-    assert (falls[n, *v] >= 0.6 * falls.max(axis=(1, 2))[n]).all()
+    assert (decreases[n, *v] >= 0.6 * decreases.max(axis=(1, 2))[n]).all()
 
 
 def test_a_callback_can_stop_it_with_the_codes_of_the_last_round(rng):
@@ -102,7 +102,11 @@ def test_a_callback_can_stop_it_with_the_codes_of_the_last_round(rng):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"n_nonzero": -1}, "n_nonzero"), ({"energy": -1.0}, "energy"), ({"share": 0.0}, "share")],
+    [
+        ({"n_nonzero": -1}, "n_nonzero"),
+        ({"max_squared_residual": -1.0}, "max_squared_residual"),
+        ({"weak_factor": 0.0}, "weak_factor"),
+    ],
 )
 def test_parameters_are_checked(arguments, message):
     with pytest.raises(ValueError, match=message):

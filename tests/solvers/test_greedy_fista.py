@@ -24,7 +24,7 @@ def test_greedy_fista_walks_as_its_paper(scale, rng):
 def test_a_move_as_long_as_the_safeguard_shortens_the_step_to_one_over_L(rng):
     D = csc.Dictionary(rng.standard_normal((4, 1, 3)))
     problem = csc.Problem(rng.standard_normal((1, 1, 12)), D, csc.L1(0.1))
-    solver, L = csc.solvers.GreedyFISTA(stretch=1.9), problem.lipschitz()
+    solver, L = csc.solvers.GreedyFISTA(step_factor=1.9), problem.lipschitz()
     state = solver.init(problem, problem.zeros())._replace(first=0.0)
     seen = []
     for _ in range(20):
@@ -45,7 +45,11 @@ def test_greedy_fista_keeps_single_precision_and_solves(dtype, rng):
 
 @pytest.mark.parametrize(
     ("options", "word"),
-    [({"stretch": 2.0}, "stretch"), ({"safeguard": 1.0}, "safeguard"), ({"shrink": 1.0}, "shrink")],
+    [
+        ({"step_factor": 2.0}, "step_factor"),
+        ({"divergence_factor": 1.0}, "divergence_factor"),
+        ({"step_decay": 1.0}, "step_decay"),
+    ],
 )
 def test_bad_rules_are_refused(options, word):
     with pytest.raises(ValueError, match=f"{word} must be"):

@@ -175,7 +175,7 @@ def test_omp_obeys_each_of_its_stopping_rules(rng):
     problem = patch_problem(rng, csc.L0(0.0))
     few = csc.solve(problem, csc.solvers.OMP(n_nonzero=3)).codes
     assert ((few != 0).sum(axis=1) == 3).all()
-    close = csc.solve(problem, csc.solvers.OMP(energy=0.5)).codes
+    close = csc.solve(problem, csc.solvers.OMP(max_squared_residual=0.5)).codes
     energies = (problem.residual(close) ** 2).sum(axis=(1, 2, 3))
     assert (energies <= 0.5).all()
     assert ((close != 0).sum(axis=1) < 12).any()

@@ -93,7 +93,9 @@ def test_projection_pursuit_stops_at_the_energy_and_the_count(rng):
     counted = csc.solve(problem, csc.solvers.ProjectionPursuit((None, None), n_nonzero=4))
     assert ((counted.codes[-1] != 0).reshape(2, -1).sum(axis=1) == 4).all()
     enough = 0.5 * (problem.x**2).sum(axis=(1, 2)).max()
-    close = csc.solve(problem, csc.solvers.ProjectionPursuit((None, None), energy=enough))
+    close = csc.solve(
+        problem, csc.solvers.ProjectionPursuit((None, None), max_squared_residual=enough)
+    )
     assert ((problem.x - close.reconstruction()) ** 2).sum(axis=(1, 2)).max() <= enough
     assert np.count_nonzero(close.codes[-1]) < np.count_nonzero(problem.x)
 
@@ -138,9 +140,9 @@ def holistic_case(case, rng, lmbda=0.05):
 )  # fmt: skip
 def test_holistic_pursuit_is_its_transcription(case, debias, way, rng, monkeypatch):
     if way == "gradients":
-        monkeypatch.setattr(holistic_pursuit, "FEW", 0)
+        monkeypatch.setattr(holistic_pursuit, "MAX_INVERTED_CODES", 0)
     problem, dense, counts = holistic_case(case, rng)
-    solver = csc.solvers.HolisticPursuit(counts, debias=debias, tol=1e-8)
+    solver = csc.solvers.HolisticPursuit(counts, debias=debias, sweep_tol=1e-8)
     state, rounds = solver.init(problem, problem.zeros()), 0
     while not state.done:
         state, rounds = solver.step(problem, state), rounds + 1
@@ -167,7 +169,7 @@ def test_inverses_and_conjugate_gradients_solve_the_same_least_squares(rng, monk
     masks = [rng.random(shape) < 0.3 for shape in problem.code_shapes[:-1]]
     b = rng.standard_normal(problem.code_shape)
     exact = holistic_pursuit._normal(problem, masks)(0.1)(b, None)
-    monkeypatch.setattr(holistic_pursuit, "FEW", 0)
+    monkeypatch.setattr(holistic_pursuit, "MAX_INVERTED_CODES", 0)
     monkeypatch.setattr(holistic_pursuit, "INEXACT", 0)
     steps = holistic_pursuit._normal(problem, masks)(0.1)(b, 0 * b)
     np.testing.assert_allclose(steps, exact, rtol=1e-9, atol=1e-10)
@@ -177,10 +179,12 @@ def test_inverses_and_conjugate_gradients_solve_the_same_least_squares(rng, monk
 @pytest.mark.parametrize("zeros", [0, 2])
 @pytest.mark.parametrize("few", [0, 2**10])
 def test_codes_without_a_price_are_least_squares(few, zeros, dtype, rng, monkeypatch):
-    monkeypatch.setattr(holistic_pursuit, "FEW", few)
+    monkeypatch.setattr(holistic_pursuit, "MAX_INVERTED_CODES", few)
     D = make_multilayer_dictionary([(14, 1, 20), (9, 14, 1)], dtype=dtype, rng=1)
     x = rng.standard_normal((3, 1, 20)).astype(dtype)
-    found = csc.solve(unpriced(x, D), csc.solvers.HolisticPursuit(zeros, tol=1e-5, max_sweeps=400))
+    found = csc.solve(
+        unpriced(x, D), csc.solvers.HolisticPursuit(zeros, sweep_tol=1e-5, max_sweeps=400)
+    )
     D1, D2 = naive_multilayer.matrices(D.layers, (20,))
     for n in range(3):
         rows = D2[(found.codes[0][n] == 0).ravel()]
@@ -209,16 +213,16 @@ def test_many_signals_are_each_its_own(rng):
     D = make_multilayer_dictionary([(4, 1, 5), (6, 4, 3)], 2, stride=2, rng=0)
     x = rng.standard_normal((20, 1, 31))
     problem = csc.MultiLayerProblem(x, D, [FREE, csc.L1(0.1)])
-    together = csc.solve(problem, csc.solvers.HolisticPursuit(3, rho=1.0, tol=1e-9))
+    together = csc.solve(problem, csc.solvers.HolisticPursuit(3, rho=1.0, sweep_tol=1e-9))
     for n in (0, 19):
         own = csc.MultiLayerProblem(x[n : n + 1], D, [FREE, csc.L1(0.1)])
-        alone = csc.solve(own, csc.solvers.HolisticPursuit(3, rho=1.0, tol=1e-9))
+        alone = csc.solve(own, csc.solvers.HolisticPursuit(3, rho=1.0, sweep_tol=1e-9))
         np.testing.assert_allclose(together.codes[-1][n], alone.codes[-1][0], atol=1e-6)
 
 
 def test_without_zeros_it_is_the_lasso_of_the_product(rng):
     problem, _, _ = holistic_case("convolutional", rng)
-    found = csc.solve(problem, csc.solvers.HolisticPursuit(0, tol=1e-8))
+    found = csc.solve(problem, csc.solvers.HolisticPursuit(0, sweep_tol=1e-8))
     lasso = csc.Problem(problem.x, problem.dictionary.effective(), csc.L1(0.05))
     np.testing.assert_allclose(found.codes[-1], csc.solve(lasso, tol=1e-12).codes, atol=1e-5)
 
@@ -239,7 +243,7 @@ def test_the_right_zeros_take_noise_away(rng):
     problem = csc.MultiLayerProblem(noisy(sample, level, rng), D, [FREE, csc.L1(level)])
     medians = []
     for n in (0, 5):
-        found = csc.solve(problem, csc.solvers.HolisticPursuit(n, tol=1e-4))
+        found = csc.solve(problem, csc.solvers.HolisticPursuit(n, sweep_tol=1e-4))
         errors = ((found.codes[-1] - sample.codes[-1]) ** 2).sum(axis=(1, 2))
         medians.append(np.median(errors))
     assert medians[1] < 0.7 * medians[0]
@@ -252,13 +256,15 @@ def test_the_right_zeros_take_noise_away(rng):
 )  # fmt: skip
 def test_rounds_end_when_their_codes_are_as_exact_as_tol_asks(case, rho, few, rng, monkeypatch):
     problem, _, counts = holistic_case(case, rng)
-    monkeypatch.setattr(holistic_pursuit, "FEW", few)
-    exact = csc.solve(problem, csc.solvers.HolisticPursuit(counts, tol=1e-9)).codes[-1]
+    monkeypatch.setattr(holistic_pursuit, "MAX_INVERTED_CODES", few)
+    exact = csc.solve(problem, csc.solvers.HolisticPursuit(counts, sweep_tol=1e-9)).codes[-1]
     chain, calls = csc.MultiLayerProblem.synthesize_all, []
     monkeypatch.setattr(
         csc.MultiLayerProblem, "synthesize_all", lambda self, z: calls.append(1) or chain(self, z)
     )
-    found = csc.solve(problem, csc.solvers.HolisticPursuit(counts, rho=rho, tol=1e-3)).codes[-1]
+    found = csc.solve(problem, csc.solvers.HolisticPursuit(counts, rho=rho, sweep_tol=1e-3)).codes[
+        -1
+    ]
     assert np.linalg.norm(found - exact) < 20 * 1e-3 * np.linalg.norm(exact)
     # with conjugate gradients; steepest descent takes thousands
     assert len(calls) < (500 if few else 2500)
@@ -268,7 +274,7 @@ def test_float32_stays_float32(rng):
     D = make_multilayer_dictionary(DENSE, dtype="float32", rng=0)
     sample = make_cosparse_signals(D, 5, 3, (12,), n=2, rng=rng)
     problem = csc.MultiLayerProblem(sample.x, D, [FREE, csc.L1(0.05)])
-    found = csc.solve(problem, csc.solvers.HolisticPursuit(3, tol=1e-4, debias=True))
+    found = csc.solve(problem, csc.solvers.HolisticPursuit(3, sweep_tol=1e-4, debias=True))
     assert all(g.dtype == "float32" for g in found.codes)
     assert np.isfinite(found.objective)
 
@@ -288,7 +294,10 @@ def test_float32_stays_float32(rng):
             lambda: csc.solvers.ProjectionPursuit((1, 1), n_nonzero=-1),
             "n_nonzero must be an integer",
         ),
-        (lambda: csc.solvers.ProjectionPursuit((1, 1), energy=-1.0), "energy must be >= 0"),
+        (
+            lambda: csc.solvers.ProjectionPursuit((1, 1), max_squared_residual=-1.0),
+            "max_squared_residual must be >= 0",
+        ),
         (lambda: csc.solvers.HolisticPursuit((1, 2)), "one for each of the 1 mid layers, got 2"),
         (lambda: csc.solvers.HolisticPursuit(21), "cosparsity must be <= 20, the codes of layer 1"),
         (lambda: csc.solvers.HolisticPursuit(-1), "cosparsity must be integers >= 0"),
@@ -297,7 +306,7 @@ def test_float32_stays_float32(rng):
             lambda: csc.solvers.HolisticPursuit(1, max_sweeps=0),
             "max_sweeps must be an integer >= 1",
         ),
-        (lambda: csc.solvers.HolisticPursuit(1, tol=0), "tol must be > 0"),
+        (lambda: csc.solvers.HolisticPursuit(1, sweep_tol=0), "sweep_tol must be > 0"),
         (lambda: csc.solvers.HolisticPursuit(1, rho=0), "rho must be > 0"),
     ],
 )
@@ -331,12 +340,16 @@ def noisy_cosparse():
 def test_holistic_pursuit_from_a_rho_that_is_far_off(rho):
     D, x = noisy_cosparse()
     problem = csc.MultiLayerProblem(x, D, [csc.L1(0.0), csc.L1(0.05)])
-    best = csc.solve(problem, csc.solvers.HolisticPursuit(3, tol=1e-8, max_sweeps=20_000)).codes[-1]
-    found = csc.solve(problem, csc.solvers.HolisticPursuit(3, tol=1e-3, rho=rho)).codes[-1]
+    best = csc.solve(
+        problem, csc.solvers.HolisticPursuit(3, sweep_tol=1e-8, max_sweeps=20_000)
+    ).codes[-1]
+    found = csc.solve(problem, csc.solvers.HolisticPursuit(3, sweep_tol=1e-3, rho=rho)).codes[-1]
     assert np.linalg.norm(found - best) <= 1e-2 * np.linalg.norm(best)
 
 
-@pytest.mark.parametrize("solver", [csc.solvers.MLADMM(), csc.solvers.HolisticPursuit(3, tol=1e-3)])
+@pytest.mark.parametrize(
+    "solver", [csc.solvers.MLADMM(), csc.solvers.HolisticPursuit(3, sweep_tol=1e-3)]
+)
 def test_strengths_may_be_in_the_weights(solver):
     D, x = noisy_cosparse()
     found = []

@@ -124,7 +124,7 @@ def test_the_local_dual_is_sharper_and_feasible():
     )
     assert local < 0.5 * scaled
     best = csc.solve(problem, tol=1e-6).objective
-    dual = best_dual(active.layout, active.x, active.r, 1 / active.prices, positive=False)
+    dual = best_dual(active.layout, active.x, active.r, 1 / active.atom_lmbda, positive=False)
     assert dual <= best
     assert dual >= best - 2 * local
 
