@@ -1,8 +1,19 @@
-"""What theory promises of a dictionary and of codes: coherence, local sparsity, their bounds.
+"""Coherence, local sparsity, and the recovery guarantees that follow from them.
 
-All of it speaks of unit-norm atoms. The theorems are worst-case: at the coherence of Gabor-like
-filters (0.5 to 0.98) they allow at most one atom in a neighbourhood, and say nothing of pursuit on
-photographs; they bite for random dictionaries of low coherence.
+Atoms are assumed or scaled to unit norm. The theorems are worst-case results: at the coherence of
+Gabor-like filters (0.5 to 0.98) they allow at most one atom in a neighbourhood, so they say nothing
+about pursuit on photographs. They are informative for random dictionaries of low coherence.
+
+Conventions of all functions: ``mu`` is the mutual coherence of a dictionary (`mutual_coherence`),
+``k`` the stripe norm of codes (`stripe_norm`), ``noise`` the local norm of the noise
+(`local_noise`), g the true and g^ the computed codes. Docstrings cite:
+
+- Papyan et al. 2017a: V. Papyan, J. Sulam, M. Elad, "Working locally thinking globally", IEEE TSP
+  65(21), 2017.
+- Papyan et al. 2017b: V. Papyan, Y. Romano, M. Elad, "Convolutional neural networks analyzed via
+  convolutional sparse coding", JMLR 18, 2017.
+- Sulam et al. 2018: J. Sulam, V. Papyan, Y. Romano, M. Elad, "Multilayer convolutional sparse
+  modeling: pursuit and dictionary learning", IEEE TSP 66(15), 2018.
 
 Here: measures of dictionaries and codes (``_measures.py``), theorems (``_theorems.py``).
 

@@ -1,22 +1,22 @@
-"""What theorems are asked about, and what they say."""
+"""Inputs and results of the theorems."""
 
 from typing import NamedTuple
 
 
 class Guarantee(NamedTuple):
-    """What a theorem says of one case.
+    """Result of a theorem for one case.
 
     Parameters
     ----------
     holds : bool
-        Whether the condition of the theorem is met. If not, it says nothing: the pursuit may
-        succeed all the same.
+        Whether the condition of the theorem is met. The conditions are sufficient, not necessary:
+        if one is not met, the pursuit may still succeed.
     bound : float
-        What the theorem promises where it holds, in the units that its function names: mostly the
-        largest error of the codes. Infinite where it does not hold.
+        The quantity that the theorem bounds, usually the error of the codes; each function states
+        which. Infinite if the condition is not met.
     limit : float
-        The condition on the stripe norm k of the codes: it is met below this number. Zero or less
-        where no codes meet it; infinite where all do.
+        The condition is met if the stripe norm k of the codes is below this limit. At most 0 if no
+        codes meet it; infinite if all codes do.
 
     Examples
     --------
@@ -32,31 +32,29 @@ class Guarantee(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """What the layered theorems ask of the dictionary and the codes of one layer.
+    """Properties of the dictionary and the codes of one layer, for the layered theorems.
 
     Parameters
     ----------
     mu : float
-        Mutual coherence of the layer's dictionary: the largest inner product of two of its
-        unit-norm atoms at any shift, in [0, 1] (`mutual_coherence`).
+        Mutual coherence of the dictionary of the layer (`mutual_coherence`).
     k : int
-        Stripe norm of the layer's codes: the most non-zero codes among all that overlap one place
-        (`stripe_norm`).
+        Stripe norm of the codes of the layer (`stripe_norm`).
     patch : int
-        Patch norm of the same codes: the most non-zero codes in one atom of the next layer
-        (`patch_norm`). The deepest layer has no next one: there ``k`` will do.
-    least, most : float
+        Patch norm of the same codes: the largest number of non-zero codes in the window of one
+        atom of the next layer (`patch_norm`). For the deepest layer use ``k``.
+    min_modulus, max_modulus : float
         Smallest and largest modulus of the non-zero codes.
 
     Examples
     --------
     >>> import csc
-    >>> csc.theory.Layer(mu=0.1, k=3, patch=2, least=0.5, most=1.0)
-    Layer(mu=0.1, k=3, patch=2, least=0.5, most=1.0)
+    >>> csc.theory.Layer(mu=0.1, k=3, patch=2, min_modulus=0.5, max_modulus=1.0)
+    Layer(mu=0.1, k=3, patch=2, min_modulus=0.5, max_modulus=1.0)
     """
 
     mu: float
     k: int
     patch: int
-    least: float
-    most: float
+    min_modulus: float
+    max_modulus: float

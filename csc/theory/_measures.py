@@ -1,7 +1,7 @@
-"""Coherence and local sparsity, measured.
+"""Measures of coherence and local sparsity.
 
-Atoms are normalised here. Inner products of atoms are taken by correlation, never from a dense
-Gram matrix, at the shifts that the stride allows.
+Atoms are normalised here. Their inner products are computed by correlation, without a dense Gram
+matrix, at the shifts that the stride allows.
 """
 
 from math import prod, sqrt
@@ -24,12 +24,13 @@ def correlations(dictionary: Dictionary) -> Array:
     Returns
     -------
     array (K, K, *(2r - 1)), float64
-        ``|<d_j, d_k shifted>|``, zero shift in the middle; ``r = ceil(s / t)``.
+        ``|<d_j, d_k shifted>|``, zero shift in the middle; ``r = ceil(s / t)`` for atoms of spatial
+        shape s and stride t.
 
     Raises
     ------
     ValueError
-        If an atom is zero: it has no direction.
+        If an atom is zero.
 
     Examples
     --------
@@ -40,13 +41,15 @@ def correlations(dictionary: Dictionary) -> Array:
     """
     if not isinstance(dictionary, Dictionary):
         raise TypeError(
-            f"dictionary must be a csc.Dictionary, got {type(dictionary).__name__}; of layers take "
-            "effective()"
+            f"dictionary must be a csc.Dictionary, got {type(dictionary).__name__}; for layers "
+            "use effective()"
         )
     atoms = dictionary.as_double.atoms
     norms = np.sqrt((atoms**2).sum(axis=tuple(range(1, atoms.ndim)), keepdims=True))
     if not norms.all():
-        raise ValueError(f"atom {int(norms.argmin())} is zero: it has no direction; remove it")
+        raise ValueError(
+            f"atom {int(norms.argmin())} is zero, so it cannot have unit norm; remove it"
+        )
     unit = Dictionary(atoms / norms, "full", dictionary.stride)
     gram, strides = abs(unit.gram()), unit.geometry.stride
     middle = [s - 1 for s in unit.extents]
@@ -55,9 +58,9 @@ def correlations(dictionary: Dictionary) -> Array:
 
 
 def mutual_coherence(dictionary: Dictionary) -> float:
-    """Largest inner product of two different columns of D, ``mu(D) = max |<d_i, d_j>|`` [1]_.
+    """Mutual coherence: the largest inner product of two columns of D, ``max |<d_i, d_j>|`` [1]_.
 
-    Columns are unit-norm atoms at all positions.
+    The columns are the unit-norm atoms at all positions.
 
     Parameters
     ----------
@@ -83,10 +86,10 @@ def mutual_coherence(dictionary: Dictionary) -> float:
 
 
 def shifted_coherence(dictionary: Dictionary) -> Array:
-    """Largest inner product of atoms at each shift, ``mu_s = max_{i,j} |<d_i, d_j at s>|`` [1]_.
+    """Largest inner product of atoms at each shift s, ``mu_s = max_{i,j} |<d_i, d_j at s>|``.
 
-    At zero shift only of different atoms. Shifts go from -(r - 1) to r - 1 on each axis, in steps
-    of the stride.
+    At zero shift only different atoms are compared. Shifts go from -(r - 1) to r - 1 on each axis,
+    in steps of the stride. See Papyan et al. 2017a.
 
     Parameters
     ----------
@@ -95,11 +98,6 @@ def shifted_coherence(dictionary: Dictionary) -> Array:
     Returns
     -------
     array (*(2r - 1)), float64
-
-    References
-    ----------
-    .. [1] V. Papyan, J. Sulam, M. Elad, "Working locally thinking globally", IEEE TSP 65(21),
-       2017.
 
     Examples
     --------
@@ -111,7 +109,7 @@ def shifted_coherence(dictionary: Dictionary) -> Array:
 
 
 def babel(dictionary: Dictionary, k: int) -> float:
-    """Babel function: most that any k columns of D add up to on another one [1]_.
+    """Babel function: the largest sum of inner products of one column of D with k others [1]_.
 
     ``mu_1(k) = max_i max_{|J| = k} sum_{j in J} |<d_i, d_j>|``, at most ``k mu``.
 
@@ -119,6 +117,7 @@ def babel(dictionary: Dictionary, k: int) -> float:
     ----------
     dictionary : Dictionary
     k : int
+        Number of other columns.
 
     Returns
     -------
@@ -142,33 +141,30 @@ def babel(dictionary: Dictionary, k: int) -> float:
     return float(rows[:, :k].sum(axis=1).max())
 
 
-def welch_bound(n_atoms: int, extents: Extents, channels: int = 1, stride: Stride = 1) -> float:
-    """Least mutual coherence that a convolutional dictionary can have [1]_.
+def welch_bound(n_atoms: int, atom_shape: Extents, channels: int = 1, stride: Stride = 1) -> float:
+    """Welch bound: the smallest mutual coherence that a convolutional dictionary can have.
 
     The Gram matrix of M unit-norm columns in a space of d dimensions has energy at least
     ``M^2 / d``. A convolutional dictionary on S samples has ``M = K S / T`` columns (T the product
-    of the strides) in ``d = C S`` dimensions, and each meets only the ``K Q - 1`` others that
-    overlap it, ``Q = prod(2 ceil(s / t) - 1)``; so
+    of the strides) in ``d = C S`` dimensions. Each column overlaps only ``K Q - 1`` others, with
+    ``Q = prod(2 ceil(s / t) - 1)``. Therefore
 
         mu^2 >= (K / (C T) - 1) / (K Q - 1).
+
+    Papyan et al. 2017a give the case of one dimension, one channel and no stride.
 
     Parameters
     ----------
     n_atoms : int
-    extents : tuple of ints
-        Of the atoms.
+    atom_shape : tuple of ints
+        Spatial shape of the atoms.
     channels : int
     stride : int or tuple of ints
 
     Returns
     -------
     float
-        0 where the columns may be orthogonal.
-
-    References
-    ----------
-    .. [1] V. Papyan, J. Sulam, M. Elad, "Working locally thinking globally", IEEE TSP 65(21),
-       2017 (one dimension, one channel, no stride).
+        0 if the columns can be orthogonal.
 
     Examples
     --------
@@ -176,17 +172,17 @@ def welch_bound(n_atoms: int, extents: Extents, channels: int = 1, stride: Strid
     >>> round(csc.theory.welch_bound(2, (64,)), 3)
     0.063
     """
-    steps = tuple(stride) if isinstance(stride, tuple | list) else (stride,) * len(extents)
-    reach = prod(2 * -(-s // t) - 1 for s, t in zip(extents, steps, strict=True))
-    dual_infeasibility = n_atoms / (channels * prod(steps)) - 1
-    return sqrt(max(dual_infeasibility, 0) / max(n_atoms * reach - 1, 1))
+    strides = tuple(stride) if isinstance(stride, tuple | list) else (stride,) * len(atom_shape)
+    n_shifts = prod(2 * -(-s // t) - 1 for s, t in zip(atom_shape, strides, strict=True))
+    redundancy = n_atoms / (channels * prod(strides))
+    return sqrt(max(redundancy - 1, 0) / max(n_atoms * n_shifts - 1, 1))
 
 
 def stripe_norm(codes: Array, dictionary: Dictionary) -> Array:
-    """``||z||_{0,inf}``: most non-zero codes whose atoms all touch one atom's place [1]_.
+    """Stripe norm ``||z||_{0,inf}``: the largest number of non-zero codes in a stripe.
 
-    A stripe holds the codes of all atoms at the positions less than ``ceil(s / t)`` away, those
-    whose atoms overlap an atom in the middle.
+    The stripe of a position holds the codes of all atoms at the positions less than ``ceil(s / t)``
+    away: those whose atoms overlap an atom at this position. See Papyan et al. 2017a.
 
     Parameters
     ----------
@@ -196,11 +192,6 @@ def stripe_norm(codes: Array, dictionary: Dictionary) -> Array:
     Returns
     -------
     array (N,), int
-
-    References
-    ----------
-    .. [1] V. Papyan, J. Sulam, M. Elad, "Working locally thinking globally", IEEE TSP 65(21),
-       2017.
 
     Examples
     --------
@@ -211,33 +202,28 @@ def stripe_norm(codes: Array, dictionary: Dictionary) -> Array:
     """
     codes = check_codes("codes", codes)
     counts, sizes = _counts(codes, dictionary), [1]
-    sizes += [2 * r - 1 for r in _reach(dictionary)]
+    sizes += [2 * r - 1 for r in _overlap_radius(dictionary)]
     mode = "constant"
-    if dictionary.mode == "circular":  # where the stripe is the whole circle, count it once
+    if dictionary.mode == "circular":  # a stripe is at most the whole signal
         sizes, mode = [min(pair) for pair in zip(sizes, counts.shape, strict=True)], "wrap"
     sums = uniform_filter(counts, sizes, mode=mode) * prod(sizes)
     return np.rint(sums).astype(int).reshape(len(codes), -1).max(axis=1)
 
 
-def patch_norm(codes: Array, extents: Extents) -> Array:
-    """``||z||^P_{0,inf}``: most non-zero codes, of all atoms, in a window [1]_.
+def patch_norm(codes: Array, atom_shape: Extents) -> Array:
+    """Patch norm ``||z||^P_{0,inf}``: the largest number of non-zero codes in a window.
 
-    The window is the box of an atom of the next layer, at any place.
+    The window has the size of an atom of the next layer. See Papyan et al. 2017b.
 
     Parameters
     ----------
     codes : array (N, K, *V)
-    extents : tuple of ints
-        Of the next layer's atoms.
+    atom_shape : tuple of ints
+        Spatial shape of the atoms of the next layer.
 
     Returns
     -------
     array (N,), int
-
-    References
-    ----------
-    .. [1] V. Papyan, Y. Romano, M. Elad, "Convolutional neural networks analyzed via convolutional
-       sparse coding", JMLR 18, 2017.
 
     Examples
     --------
@@ -247,14 +233,15 @@ def patch_norm(codes: Array, extents: Extents) -> Array:
     """
     codes = check_codes("codes", codes)
     counts = (codes != 0).sum(axis=1).astype("float64")
-    sums = uniform_filter(counts, [1, *extents], mode="constant") * prod(extents)
+    sums = uniform_filter(counts, [1, *atom_shape], mode="constant") * prod(atom_shape)
     return np.rint(sums).astype(int).reshape(len(codes), -1).max(axis=1)
 
 
 def stripe_coherence(codes: Array, dictionary: Dictionary) -> Array:
-    """``zeta_i = sum_s n_{i,s} mu_s``: coherence met by the codes that are there [1]_.
+    """Stripe coherence ``zeta_i = sum_s n_{i,s} mu_s`` of codes at every position i.
 
-    n_{i,s} counts the non-zero codes s away from position i, mu_s is `shifted_coherence`.
+    n_{i,s} is the number of non-zero codes at shift s from position i, mu_s is
+    `shifted_coherence`. See Papyan et al. 2017a, section VI.
 
     Parameters
     ----------
@@ -264,12 +251,7 @@ def stripe_coherence(codes: Array, dictionary: Dictionary) -> Array:
     Returns
     -------
     array (N, *V), float64
-        At every position; OMP and basis pursuit succeed if all are below ``(1 + mu_0) / 2``.
-
-    References
-    ----------
-    .. [1] V. Papyan, J. Sulam, M. Elad, "Working locally thinking globally", IEEE TSP 65(21),
-       2017, sec. VI.
+        OMP and basis pursuit succeed if all values are below ``(1 + mu_0) / 2``.
 
     Examples
     --------
@@ -284,7 +266,7 @@ def stripe_coherence(codes: Array, dictionary: Dictionary) -> Array:
 
 
 def _counts(codes, dictionary):
-    """How many codes are not zero at each position, ``(N, *V)``."""
+    """Number of non-zero codes at each position, ``(N, *V)``."""
     if codes.ndim != dictionary.atoms.ndim or codes.shape[1] != dictionary.n_atoms:
         raise ValueError(
             f"codes must be (N, K, *V) with K = {dictionary.n_atoms} and "
@@ -293,14 +275,14 @@ def _counts(codes, dictionary):
     return (codes != 0).sum(axis=1).astype("float64")
 
 
-def _reach(dictionary):
-    """Positions from one atom to the first that does not overlap it, one number an axis."""
+def _overlap_radius(dictionary):
+    """Shift, in positions per axis, from which two atoms do not overlap."""
     axes = zip(dictionary.extents, dictionary.geometry.stride, strict=True)
     return [-(-s // t) for s, t in axes]
 
 
 def _others(products):
-    """Inner products with those of each atom with itself in place left out."""
+    """Inner products, with those of each atom with itself at zero shift set to 0."""
     products = products.copy()
     middle = tuple(n // 2 for n in products.shape[2:])
     i = np.arange(len(products))

@@ -1,7 +1,6 @@
-"""Recovery and stability theorems: from coherence and local sparsity to what a pursuit finds.
+"""Recovery and stability theorems for pursuits.
 
-``k`` is always a stripe norm, ``mu`` a mutual coherence of unit-norm atoms, ``noise`` the largest
-norm of the noise on the place of one atom (`local_noise`).
+``mu``, ``k`` and ``noise`` are defined in the docstring of `csc.theory`.
 """
 
 from collections.abc import Sequence
@@ -16,14 +15,14 @@ from csc._validation import check_number, check_real
 from csc.theory._cases import Guarantee, Layer
 
 
-def local_noise(noise: Array, extents: Extents) -> Array:
-    """``||E||_{2,inf}^P``: largest norm of the noise in the box of an atom, of each signal.
+def local_noise(noise: Array, atom_shape: Extents) -> Array:
+    """Local noise ``||E||_{2,inf}^P``: the largest norm of the noise in the window of an atom.
 
     Parameters
     ----------
     noise : array (N, C, *S)
-    extents : tuple of ints
-        Of the atoms.
+    atom_shape : tuple of ints
+        Spatial shape of the atoms.
 
     Returns
     -------
@@ -37,32 +36,27 @@ def local_noise(noise: Array, extents: Extents) -> Array:
     """
     noise = check_real("noise", noise)
     energies = (noise.astype("float64") ** 2).sum(axis=1)
-    sums = uniform_filter(energies, [1, *extents], mode="constant") * np.prod(extents)
+    sums = uniform_filter(energies, [1, *atom_shape], mode="constant") * np.prod(atom_shape)
     return np.sqrt(np.maximum(sums, 0)).reshape(len(noise), -1).max(axis=1)
 
 
 def uniqueness(mu: float, k: int) -> Guarantee:
-    """Codes with ``k < (1 + 1 / mu) / 2`` are the locally sparsest of their signal [1]_.
+    """Codes with ``k < (1 + 1 / mu) / 2`` are the locally sparsest codes of their signal.
 
-    ``bound`` is the stripe norm that any other codes of the same signal must exceed:
-    ``1 + 1 / mu - k``, as the difference of two codes of one signal has stripe norm at least
-    ``1 + 1 / mu``.
+    All other codes of the same signal have a stripe norm of at least ``1 + 1 / mu - k``
+    (``bound``), because the difference of two codes of one signal has stripe norm at least
+    ``1 + 1 / mu``. See Papyan et al. 2017a.
 
     Parameters
     ----------
     mu : float
         Mutual coherence.
     k : int
-        Stripe norm.
+        Stripe norm of the codes.
 
     Returns
     -------
     Guarantee
-
-    References
-    ----------
-    .. [1] V. Papyan, J. Sulam, M. Elad, "Working locally thinking globally", IEEE TSP 65(21),
-       2017.
 
     Examples
     --------
@@ -74,24 +68,19 @@ def uniqueness(mu: float, k: int) -> Guarantee:
 
 
 def pursuit_success(mu: float, k: int) -> Guarantee:
-    """Without noise, OMP and basis pursuit find codes with ``k < (1 + 1 / mu) / 2`` [1]_.
+    """Without noise, OMP and basis pursuit recover codes with ``k < (1 + 1 / mu) / 2``.
 
-    ``bound`` is their error: 0. A sharper condition is ``stripe_coherence < (1 + mu_0) / 2``
-    everywhere.
+    ``bound`` is the error, 0. A sharper condition is ``stripe_coherence < (1 + mu_0) / 2`` at all
+    positions. See Papyan et al. 2017a.
 
     Parameters
     ----------
-    mu, k
-        As in `uniqueness`.
+    mu, k : float, int
+        Mutual coherence, and stripe norm of the codes.
 
     Returns
     -------
     Guarantee
-
-    References
-    ----------
-    .. [1] V. Papyan, J. Sulam, M. Elad, "Working locally thinking globally", IEEE TSP 65(21),
-       2017.
 
     Examples
     --------
@@ -102,31 +91,27 @@ def pursuit_success(mu: float, k: int) -> Guarantee:
     return _guarantee(mu, k, _half(mu), 0.0)
 
 
-def projection_stability(mu: float, k: int, energy: float) -> Guarantee:
-    """Two codes of stripe norm <= k, both within ``energy`` of the signal, are near [1]_.
+def projection_stability(mu: float, k: int, residual_norm: float) -> Guarantee:
+    """Bound the distance of two codes of stripe norm <= k that fit one signal equally well.
 
-    Their difference has stripe norm at most 2 k and is mapped to a signal of norm at most
-    ``2 energy``; by Gershgorin's theorem ``||D z||^2 >= (1 - (2 k - 1) mu) ||z||^2``. So
+    Both have a residual of at most ``residual_norm``. Their difference has stripe norm at most 2 k
+    and synthesises a signal of norm at most ``2 residual_norm``. By Gershgorin's theorem
+    ``||D z||^2 >= (1 - (2 k - 1) mu) ||z||^2``. So, if ``k < (1 + 1 / mu) / 2``,
 
-        ||g - g^||^2 <= 4 energy^2 / (1 - (2 k - 1) mu)   (``bound``),   k < (1 + 1 / mu) / 2.
+        ||g - g^||^2 <= 4 residual_norm^2 / (1 - (2 k - 1) mu)   (``bound``).
 
-    In layers, take mu of the effective dictionary: errors do not pile up.
+    For several layers use mu of the effective dictionary: the error does not grow with the number
+    of layers. See Sulam et al. 2018.
 
     Parameters
     ----------
-    mu, k
-        As in `uniqueness`.
-    energy : float
-        Norm of the residuals.
+    mu, k : float, int
+        Mutual coherence, and stripe norm of the codes.
+    residual_norm : float
 
     Returns
     -------
     Guarantee
-
-    References
-    ----------
-    .. [1] J. Sulam, V. Papyan, Y. Romano, M. Elad, "Multilayer convolutional sparse modeling",
-       IEEE TSP 66(15), 2018.
 
     Examples
     --------
@@ -134,38 +119,38 @@ def projection_stability(mu: float, k: int, energy: float) -> Guarantee:
     >>> round(csc.theory.projection_stability(0.1, 3, 0.5).bound, 6)
     2.0
     """
-    check_number("energy", energy)
-    least = 1 - (2 * k - 1) * mu
-    return _guarantee(mu, k, _half(mu), 4 * energy**2 / least if least > 0 else inf)
+    check_number("residual_norm", residual_norm)
+    min_eigenvalue = 1 - (2 * k - 1) * mu  # Gershgorin's bound
+    bound = 4 * residual_norm**2 / min_eigenvalue if min_eigenvalue > 0 else inf
+    return _guarantee(mu, k, _half(mu), bound)
 
 
-def omp_stability(mu: float, k: int, noise: float, energy: float, least: float) -> Guarantee:  # noqa: PLR0913
-    """With noise, OMP finds the support and errs little [1]_.
+def omp_stability(  # noqa: PLR0913
+    mu: float, k: int, noise: float, noise_norm: float, min_modulus: float
+) -> Guarantee:
+    """With noise, OMP finds the true support, and its error is bounded.
 
-    If ``k < (1 + 1 / mu) / 2 - noise / (mu least)``, as many steps of OMP as there are non-zero
-    codes find exactly these, and the least-squares fit on them has
+    If ``k < (1 + 1 / mu) / 2 - noise / (mu min_modulus)``, OMP with as many steps as there are
+    non-zero codes finds their support, and the least-squares fit on it has
 
-        ||g - g^||^2 <= energy^2 / (1 - (k - 1) mu)   (``bound``).
+        ||g - g^||^2 <= noise_norm^2 / (1 - (k - 1) mu)   (``bound``).
+
+    See Papyan et al. 2017a.
 
     Parameters
     ----------
-    mu, k
-        As in `uniqueness`.
+    mu, k : float, int
+        Mutual coherence, and stripe norm of the codes.
     noise : float
         Local norm of the noise, see `local_noise`.
-    energy : float
-        Norm of all the noise.
-    least : float
+    noise_norm : float
+        Norm of the whole noise.
+    min_modulus : float
         Smallest modulus of the non-zero codes.
 
     Returns
     -------
     Guarantee
-
-    References
-    ----------
-    .. [1] V. Papyan, J. Sulam, M. Elad, "Working locally thinking globally", IEEE TSP 65(21),
-       2017.
 
     Examples
     --------
@@ -173,37 +158,37 @@ def omp_stability(mu: float, k: int, noise: float, energy: float, least: float) 
     >>> csc.theory.omp_stability(0.1, 2, 0.1, 0.3, 1.0).holds
     True
     """
-    for name, value in (("noise", noise), ("energy", energy)):
+    for name, value in (("noise", noise), ("noise_norm", noise_norm)):
         check_number(name, value)
-    check_number("least", least, strict=True)
-    margin = 1 - (k - 1) * mu
-    limit = _half(mu) - _inverse(mu) * noise / least if mu > 0 else _free(2 * noise < least)
-    return _guarantee(mu, k, limit, energy**2 / margin if margin > 0 else inf)
+    check_number("min_modulus", min_modulus, strict=True)
+    limit = _limit_if_orthogonal(2 * noise < min_modulus)
+    if mu > 0:
+        limit = _half(mu) - _inverse(mu) * noise / min_modulus
+    min_eigenvalue = 1 - (k - 1) * mu  # Gershgorin's bound
+    bound = noise_norm**2 / min_eigenvalue if min_eigenvalue > 0 else inf
+    return _guarantee(mu, k, limit, bound)
 
 
 def basis_pursuit_stability(mu: float, k: int, noise: float) -> Guarantee:
-    """With noise, the lasso at ``lmbda = 4 noise`` has no false codes and errs little [1]_.
+    """With noise, the lasso at ``lmbda = 4 noise`` has no false codes and a bounded error.
 
-    If ``k < (1 + 1 / mu) / 3``, the lasso's codes are unique, their support lies within the true
-    one, no code is off by more than ``7.5 noise`` (``bound``), and every true code above that is
-    found. On the support the error is at most ``(lmbda + noise) / (1 - (k - 1) mu)``, and
-    ``(k - 1) mu < 1 / 3``: ``5 noise * 3 / 2``.
+    If ``k < (1 + 1 / mu) / 3``, the codes of the lasso are unique, their support lies within the
+    true one, the error of each code is at most ``7.5 noise`` (``bound``), and all true codes of a
+    larger modulus are found. On the support the error is at most
+    ``(lmbda + noise) / (1 - (k - 1) mu)``, which is at most ``5 noise * 3 / 2`` because
+    ``(k - 1) mu < 1 / 3``. See Papyan et al. 2017a, after J. Tropp, "Just relax", IEEE Trans. Inf.
+    Theory 52(3), 2006.
 
     Parameters
     ----------
-    mu, k
-        As in `uniqueness`.
+    mu, k : float, int
+        Mutual coherence, and stripe norm of the codes.
     noise : float
         Local norm of the noise, see `local_noise`.
 
     Returns
     -------
     Guarantee
-
-    References
-    ----------
-    .. [1] V. Papyan, J. Sulam, M. Elad, "Working locally thinking globally", IEEE TSP 65(21),
-       2017 (after J. Tropp, "Just relax", IEEE Trans. Inf. Theory 52(3), 2006).
 
     Examples
     --------
@@ -221,16 +206,20 @@ def layered_thresholding(
     thresholds: Sequence[float],
     rule: Literal["soft", "hard"] = "soft",
 ) -> list[Guarantee]:
-    """Layered thresholding finds the supports of all layers, and its error grows by layer [1]_.
+    """Layered thresholding finds the supports of all layers; its error grows from layer to layer.
 
-    With noise e_{i-1} on the codes of the layer before, the support of layer i is exact if
+    With local noise e = e_{i-1} on the codes of the layer before, the support of layer i is exact
+    if
 
-        k mu most + e < beta < least - (k - 1) mu most - e,
+        k mu max_modulus + e < beta < min_modulus - (k - 1) mu max_modulus - e.
 
-    for which there is a beta if ``k < (1 + least / (mu most)) / 2 - e / (mu most)``. Each code
-    errs by at most ``e + (k - 1) mu most + beta`` (rule "hard": without beta), so that
+    Such a beta exists if ``k < (1 + min_modulus / (mu max_modulus)) / 2 - e / (mu max_modulus)``.
+    The error of each code is at most ``e + (k - 1) mu max_modulus + beta`` (without beta for the
+    rule "hard"), so that
 
-        e_i = sqrt(patch) (e_{i-1} + (k - 1) mu most [+ beta]).
+        e_i = sqrt(patch) (e_{i-1} + (k - 1) mu max_modulus [+ beta]).
+
+    See Papyan et al. 2017b.
 
     Parameters
     ----------
@@ -238,19 +227,14 @@ def layered_thresholding(
     noise : float
         Local norm of the noise on the signal, e_0.
     thresholds : sequence of floats
-        beta_i.
+        The thresholds beta_i.
     rule : {"soft", "hard"}
 
     Returns
     -------
     list of Guarantee
-        One a layer; ``bound`` is e_i, the local norm of its error. From the first that does not
-        hold on, none does.
-
-    References
-    ----------
-    .. [1] V. Papyan, Y. Romano, M. Elad, "Convolutional neural networks analyzed via convolutional
-       sparse coding", JMLR 18, 2017.
+        One per layer; ``bound`` is e_i, the local norm of the error of the codes. If the condition
+        of a layer is not met, no guarantee of a deeper layer holds.
 
     Examples
     --------
@@ -260,43 +244,39 @@ def layered_thresholding(
     """
     if rule not in ("soft", "hard"):
         raise ValueError(f"rule must be 'soft' or 'hard', got {rule!r}")
-    found, e, reached = [], check_number("noise", noise), True
+    guarantees, e, holds = [], check_number("noise", noise), True
     for layer, beta in zip(layers, thresholds, strict=True):
-        mu, k, patch, least, most = layer
-        low, high = k * mu * most + e, least - (k - 1) * mu * most - e
-        limit = _free(2 * e < least)
+        mu, k, patch, low, high = layer
+        limit = _limit_if_orthogonal(2 * e < low)
         if mu > 0:
-            limit = 0.5 * (1 + least / (mu * most)) - e / (mu * most)
-        reached = reached and low < beta < high
-        e = sqrt(patch) * (e + (k - 1) * mu * most + (beta if rule == "soft" else 0))
-        found.append(Guarantee(reached, e if reached else inf, limit))
-    return found
+            limit = 0.5 * (1 + low / (mu * high)) - e / (mu * high)
+        holds = holds and k * mu * high + e < beta < low - (k - 1) * mu * high - e
+        e = sqrt(patch) * (e + (k - 1) * mu * high + (beta if rule == "soft" else 0))
+        guarantees.append(Guarantee(holds, e if holds else inf, limit))
+    return guarantees
 
 
 def layered_basis_pursuit(layers: Sequence[Layer], noise: float) -> list[Guarantee]:
-    """Layered basis pursuit at ``lmbda_i = 4 e_{i-1}`` has no false codes at any layer [1]_.
+    """Layered basis pursuit at ``lmbda_i = 4 e_{i-1}`` has no false codes in any layer.
 
     If ``k_i < (1 + 1 / mu_i) / 3`` for each layer up to i, the support of layer i lies within the
-    true one, no code of it is off by more than ``7.5 e_{i-1}``, and
+    true one, the error of each code is at most ``7.5 e_{i-1}``, and
 
         e_i = 7.5 sqrt(patch_i) e_{i-1}.
+
+    See Papyan et al. 2017b.
 
     Parameters
     ----------
     layers : sequence of Layer
-        Without regard to least and most.
+        min_modulus and max_modulus are not used.
     noise : float
         Local norm of the noise on the signal, e_0.
 
     Returns
     -------
     list of Guarantee
-        One a layer; ``bound`` is e_i.
-
-    References
-    ----------
-    .. [1] V. Papyan, Y. Romano, M. Elad, "Convolutional neural networks analyzed via convolutional
-       sparse coding", JMLR 18, 2017.
+        One per layer; ``bound`` is e_i.
 
     Examples
     --------
@@ -304,36 +284,38 @@ def layered_basis_pursuit(layers: Sequence[Layer], noise: float) -> list[Guarant
     >>> layered_basis_pursuit([Layer(0.1, 3, 4, 1.0, 1.0)], 0.01)[0].bound
     0.15
     """
-    found, e, reached = [], check_number("noise", noise), True
+    guarantees, e, holds = [], check_number("noise", noise), True
     for layer in layers:
-        one = basis_pursuit_stability(layer.mu, layer.k, e)
-        reached = reached and one.holds
+        single = basis_pursuit_stability(layer.mu, layer.k, e)
+        holds = holds and single.holds
         e = sqrt(layer.patch) * 7.5 * e
-        found.append(Guarantee(reached, e if reached else inf, one.limit))
-    return found
+        guarantees.append(Guarantee(holds, e if holds else inf, single.limit))
+    return guarantees
 
 
 def classification_margin(
     weights: Array, bias: Array, codes: Array, error: float
 ) -> tuple[Array, Array]:
-    """Whether a linear classifier gives codes within ``error`` the same label.
+    """Whether a linear classifier assigns the same label to all codes within ``error``.
 
-    Of classes a and b, ``(w_a - w_b)^T g`` changes by at most ``||w_a - w_b|| error``; so the label
-    a of g stands if ``<w_a - w_b, g> + b_a - b_b > ||w_a - w_b|| error`` for every other b.
+    For classes a and b, ``(w_a - w_b)^T g`` changes by at most ``||w_a - w_b|| error``. So the
+    label a of g does not change if ``<w_a - w_b, g> + b_a - b_b > ||w_a - w_b|| error`` for every
+    other class b.
 
     Parameters
     ----------
     weights : array (classes, n)
     bias : array (classes,)
-    codes : array (N, ...), n numbers each
+    codes : array (N, ...), n values per signal
     error : float
-        Euclidean norm, such as the root of `projection_stability`'s bound.
+        Euclidean norm of the error of the codes, such as the square root of the bound of
+        `projection_stability`.
 
     Returns
     -------
     holds : array (N,), bool
     margin : array (N,)
-        The largest error that changes no label.
+        The largest error at which no label changes.
 
     Examples
     --------
@@ -362,9 +344,9 @@ def _half(mu):
     return 0.5 * (1 + _inverse(mu))
 
 
-def _free(possible):
-    """The limit where columns are orthogonal: none, or no codes at all."""
-    return inf if possible else 0.0
+def _limit_if_orthogonal(met):
+    """The limit on k for orthogonal columns: the condition does not depend on k."""
+    return inf if met else 0.0
 
 
 def _guarantee(mu, k, limit, bound):

@@ -96,7 +96,7 @@ def test_what_has_no_direction_is_refused(rng):
     atoms[1] = 0
     with pytest.raises(ValueError, match="atom 1 is zero"):
         theory.mutual_coherence(csc.Dictionary(atoms))
-    with pytest.raises(TypeError, match=r"of layers take\s+effective"):
+    with pytest.raises(TypeError, match=r"for layers use\s+effective"):
         theory.mutual_coherence(atoms)
     with pytest.raises(ValueError, match="codes must be"):
         theory.stripe_norm(np.ones((1, 2, 5)), csc.Dictionary(atoms))
