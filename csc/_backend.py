@@ -1,4 +1,4 @@
-"""Which device owns the arrays: the only file that names CuPy."""
+"""NumPy or CuPy: array namespaces, devices and kernels. The only module that imports CuPy."""
 
 import sys
 from dataclasses import fields, is_dataclass, replace
@@ -7,14 +7,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-ON_CPU = 1  # DLPack's number of it
+DLPACK_CPU = 1  # device type in the DLPack standard
 DEVICES = {"cpu": "on the CPU (NumPy)", "gpu": "on the GPU (CuPy)"}
 INSTALL = "pip install 'mlcsc[gpu-cuda13]', or 'mlcsc[gpu-cuda12]' for drivers of CUDA 12"
 
 
 def namespace(*arrays):
-    """Return numpy or cupy, whichever owns every array; refuse a mixture."""
-    cp = sys.modules.get("cupy")  # never import cupy on the user's behalf
+    """Return numpy or cupy, whichever all arrays belong to; raise TypeError for a mixture."""
+    cp = sys.modules.get("cupy")  # not imported here: without CuPy arrays it is not needed
     if cp is None:
         return np
     on_gpu = {isinstance(a, cp.ndarray) for a in arrays}
@@ -27,7 +27,7 @@ def namespace(*arrays):
 
 
 def check_same_device(**arrays):
-    """`namespace` of the arrays that are not None; of a mixture, say which lies where."""
+    """Return the `namespace` of the arrays that are not None; the error names the arrays."""
     present = {name: a for name, a in arrays.items() if a is not None}
     (first, a), *others = present.items()
     for name, b in others:
@@ -45,10 +45,10 @@ def device_of(a):
 
 
 def as_native(a):
-    """The array, or list of arrays, as plain NumPy's or CuPy's; what is no array as it came.
+    """Convert an array, or a list of arrays, to plain NumPy or CuPy; return others unchanged.
 
-    What offers DLPack shares its memory. Arrays of the other byte order are copied into that of
-    this machine; a masked array stays one.
+    Arrays that support DLPack share their memory. Arrays of non-native byte order are copied.
+    Masked arrays stay masked arrays.
     """
     if type(a) in (tuple, list):
         return type(a)(map(as_native, a))
@@ -62,7 +62,7 @@ def as_native(a):
         return a
     kind, _ = a.__dlpack_device__()
     try:
-        return (np if kind == ON_CPU else _cupy()).from_dlpack(a)
+        return (np if kind == DLPACK_CPU else _cupy()).from_dlpack(a)
     except (BufferError, RuntimeError) as error:
         raise TypeError(
             f"this {type(a).__name__} cannot be shared: {error}; pass its detach(), in float32 or "
@@ -71,23 +71,23 @@ def as_native(a):
 
 
 def kernels(*arrays):
-    """Return the kernel module of the device that owns every array."""
+    """Return the kernel module of the device of the arrays."""
     home = "cpu" if namespace(*arrays) is np else "gpu"
-    return import_module(f"csc.kernels.{home}")  # numba loads here, not at `import csc`
+    return import_module(f"csc.kernels.{home}")  # imports numba here, not at `import csc`
 
 
 def to_device(x: Any, device: Literal["cpu", "gpu"]) -> Any:
-    """Move arrays, and what is made of them, to a device.
+    """Move arrays, and objects that contain arrays, to a device.
 
     Parameters
     ----------
     x : array, list or tuple of them, Dictionary, penalty, Problem or learner
-        Learners go with all that they have learned. What lies there already is not copied.
+        Learners are moved with all fitted attributes. Arrays already on the device are not copied.
     device : {"cpu", "gpu"}
 
     Returns
     -------
-    The same on that device: NumPy arrays or CuPy arrays.
+    The same object on that device, with NumPy or CuPy arrays.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def to_device(x: Any, device: Literal["cpu", "gpu"]) -> Any:
 
 
 def to_host(a):
-    """A NumPy array of an array on any device."""
+    """Return an array as NumPy array."""
     return a if namespace(a) is np else a.get()
 
 
@@ -121,7 +121,7 @@ def _moved(x, move):
     if not is_dataclass(x) or isinstance(x, type):
         return x
     names = [f.name for f in fields(x)]
-    learned = [name for name in vars(x) if name.endswith("_")]  # by a learner
+    learned = [name for name in vars(x) if name.endswith("_")]  # fitted attributes of a learner
     moved = {name: _moved(getattr(x, name), move) for name in (*names, *learned)}
     if all(value is getattr(x, name) for name, value in moved.items()):
         return x
@@ -132,7 +132,7 @@ def _moved(x, move):
 
 
 def _cupy():
-    """CuPy, with a device that answers."""
+    """Import CuPy and check that a device is available."""
     try:
         cp = import_module("cupy")
     except ImportError as error:
@@ -146,12 +146,12 @@ def _cupy():
 
 
 def as_5d(a):
-    """View ``(n, c, *S)`` with three spatial axes, as the kernels take it."""
+    """View ``(n, c, *S)`` with three spatial axes, as the kernels expect it."""
     return a.reshape(*a.shape[:2], *(1,) * (5 - a.ndim), *a.shape[2:])
 
 
 def as_kernel_input(a):
-    """Contiguous, read-only volume: one type for all inputs, so a kernel compiles once."""
+    """Contiguous, read-only 5-D view: the same type for all inputs, so a kernel compiles once."""
     xp = namespace(a)
     view = as_5d(xp.ascontiguousarray(a)).view()
     if xp is np:

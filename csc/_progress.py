@@ -1,4 +1,4 @@
-"""Progress bars, where one asks for them."""
+"""Progress bars, shown if ``verbose``."""
 
 from contextlib import contextmanager
 
@@ -6,13 +6,13 @@ from tqdm import tqdm
 
 
 def progress_iter(items, unit, *, verbose):
-    """The items, and a bar that counts them if one is asked for."""
+    """Iterate over items, with a progress bar if ``verbose``."""
     return tqdm(items, unit=unit, disable=not verbose)
 
 
 @contextmanager
 def progress_callback(callback, max_iter, *, verbose):
-    """The callback, and a bar in front of it if one is asked for."""
+    """Yield a callback for a solver that also updates a progress bar if ``verbose``."""
     if not verbose:
         yield callback
         return

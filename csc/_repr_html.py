@@ -1,4 +1,4 @@
-"""What notebooks show of an object: its repr, and a thumbnail of its atoms."""
+"""HTML representations for notebooks: the repr, and a thumbnail of atoms or of a prox."""
 
 from base64 import b64encode
 from dataclasses import replace
@@ -10,42 +10,46 @@ import numpy as np
 
 from csc._montage import COLOURS, montage
 
-MOST = 64  # atoms in a thumbnail
-WIDTH = 240  # of a thumbnail, pixels
+MAX_ATOMS = 64  # in a thumbnail
+WIDTH = 240  # pixels, of a thumbnail
+ROW_HEIGHT = 14  # pixels, of the curve of one atom
+PROX_SIDE = 80  # pixels, of the plot of a proximal operator
 
 
 class AtomsReprMixin:
-    """Has atoms and a repr: notebooks show both."""
+    """Mixin for objects with ``atoms``: notebooks show the repr and the atoms."""
 
     def _repr_html_(self):
         return card(repr(self), self.atoms)
 
 
 class PenaltyReprMixin:
-    """Has a strength and a prox: notebooks show what the prox does to one number."""
+    """Mixin for penalties: notebooks show the repr and a plot of the proximal operator."""
 
     def _repr_html_(self):
-        drawn = _prox_curve(self) if isinstance(self.lmbda, Real) else ""  # else no number yet
+        drawn = (
+            _prox_curve(self) if isinstance(self.lmbda, Real) else ""
+        )  # else it is not resolved to a number yet
         return f"<div><pre>{escape(repr(self))}</pre>{drawn}</div>"
 
 
 def card(text, atoms):
-    """HTML of a repr with the first atoms beside it.
+    """HTML of a repr and the first atoms.
 
     Parameters
     ----------
     text : str
     atoms : array (K, C, *s)
-        Shown as curves if they have one spatial axis, as pictures if two, as rows of slices if
-        three; of more than three channels the first.
+        Shown as curves for one spatial axis, as images for two, as rows of slices for three. Of
+        more than three channels only the first is shown.
     """
-    own = np.asarray(atoms.get() if hasattr(atoms, "get") else atoms)[:MOST]
-    draw = _curves if own.ndim == 3 else _sheet  # noqa: PLR2004  (K, C, L)
-    return f"<div><pre>{escape(text)}</pre>{draw(own)}</div>"
+    first = np.asarray(atoms.get() if hasattr(atoms, "get") else atoms)[:MAX_ATOMS]
+    draw = _curves if first.ndim == 3 else _image  # noqa: PLR2004  (K, C, L)
+    return f"<div><pre>{escape(text)}</pre>{draw(first)}</div>"
 
 
-def _sheet(atoms):
-    """2-D and 3-D atoms as one PNG."""
+def _image(atoms):
+    """A montage of 2-D or 3-D atoms as one PNG."""
     from PIL import Image
 
     shown = atoms if atoms.shape[1] <= max(COLOURS) else atoms[:, :1]
@@ -59,8 +63,8 @@ def _sheet(atoms):
 
 
 def _curves(atoms):
-    """The first channel of 1-D atoms as one SVG, a row an atom."""
-    height, lines = 14, []
+    """The first channel of 1-D atoms as one SVG, one row per atom."""
+    height, lines = ROW_HEIGHT, []
     for i, atom in enumerate(atoms[:, 0]):
         top = max(float(abs(atom).max()), np.finfo(atom.dtype).tiny)
         x = np.linspace(1, WIDTH - 1, len(atom))
@@ -72,8 +76,8 @@ def _curves(atoms):
 
 
 def _prox_curve(penalty):
-    """The prox with step and weights 1, of equal entries of a group, as one SVG with both axes."""
-    side, lmbda = 80, float(penalty.lmbda)
+    """A plot of the prox as SVG, for step 1, weights 1 and equal entries within a group."""
+    side, lmbda = PROX_SIDE, float(penalty.lmbda)
     if getattr(penalty, "weights", None) is not None:
         penalty = replace(penalty, weights=None)
     reach = 3 * max(lmbda, (2 * lmbda) ** 0.5) or 1.0

@@ -1,4 +1,4 @@
-"""What is installed, for a bug report."""
+"""Versions of installed packages, for bug reports."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -12,7 +12,7 @@ CUPY = ("cupy-cuda12x", "cupy-cuda13x", "cupy")
 
 
 def show_versions() -> None:
-    """Print the versions of csc, of Python, and of the packages that csc uses or may use.
+    """Print the versions of csc, Python, and the required and optional packages.
 
     Examples
     --------
@@ -21,11 +21,11 @@ def show_versions() -> None:
     csc ...
     """
     for name, value in versions().items():
-        print(f"{name:14} {value}")  # noqa: T201  to print is what it is for
+        print(f"{name:14} {value}")  # noqa: T201  printing is its purpose
 
 
 def versions() -> dict[str, object]:
-    """Versions by name; "not installed" where a package is missing."""
+    """Versions by name; "not installed" for missing packages."""
     from numba import get_num_threads
 
     import csc

@@ -1,4 +1,4 @@
-"""Constraints on atoms, as projections; join them with ``&``."""
+"""Constraints on atoms, as projections; combine them with ``&``."""
 
 from dataclasses import dataclass
 from functools import reduce
@@ -9,7 +9,7 @@ from csc._backend import namespace
 from csc._typing import Array
 from csc._validation import check_count, check_number, check_real
 
-BISECTIONS = 60  # of the multiplier of an ellipsoid: more than float64 can tell apart
+N_BISECTIONS = 60  # of the Lagrange multiplier: enough for the precision of float64
 
 
 def _norms(atoms):
@@ -27,10 +27,10 @@ class Constraint:
 
 @dataclass(frozen=True)
 class Intersection(Constraint):
-    """``first & second``: projects onto the one, then onto the other.
+    """``first & second``: projects onto the first, then onto the second.
 
-    That is the projection onto the intersection for a subspace (``ZeroMean``) followed by a
-    ball or sphere around zero; the ball or sphere must come last.
+    This is the projection onto the intersection if ``first`` is a subspace (``ZeroMean``) and
+    ``second`` a ball or sphere around zero; the ball or sphere must come last.
     """
 
     first: Constraint
@@ -54,14 +54,14 @@ class UnitBall(Constraint):
     """
 
     def project(self, atoms: Array) -> Array:
-        """Divide the atoms that are longer than 1 by their norm."""
+        """Divide atoms of norm above 1 by their norm."""
         atoms = check_real("atoms", atoms)
         return atoms / namespace(atoms).maximum(_norms(atoms), 1)
 
 
 @dataclass(frozen=True)
 class UnitSphere(Constraint):
-    """``||d_k|| = 1``. An atom of zeros, which has no nearest point, stays as it is.
+    """``||d_k|| = 1``. An atom of zeros has no nearest point and stays unchanged.
 
     Examples
     --------
@@ -97,7 +97,7 @@ class ZeroMean(Constraint):
 
 @dataclass(frozen=True)
 class NonNegative(Constraint):
-    """No sample below zero.
+    """All samples are at least zero.
 
     Examples
     --------
@@ -114,9 +114,9 @@ class NonNegative(Constraint):
 
 @dataclass(frozen=True)
 class SparseAtoms(Constraint):
-    """At most ``n_nonzero`` samples of an atom are not zero: ``||d_k||_0 <= n_nonzero``.
+    """At most ``n_nonzero`` non-zero samples per atom: ``||d_k||_0 <= n_nonzero``.
 
-    Not convex. Joined with a ball or sphere after it, the projection onto both.
+    Not convex. Followed by a ball or sphere, it is the projection onto the intersection.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ class SparseAtoms(Constraint):
         check_count("n_nonzero", self.n_nonzero)
 
     def project(self, atoms: Array) -> Array:
-        """Keep the largest samples in modulus; of equals the first."""
+        """Keep the samples of largest modulus; of equal ones the first."""
         atoms = check_real("atoms", atoms)
         xp, rows = namespace(atoms), atoms.reshape(len(atoms), -1)
         order = xp.argsort(-abs(rows), axis=1, kind="stable")
@@ -146,11 +146,11 @@ class SparseAtoms(Constraint):
 
 @dataclass(frozen=True)
 class Separable(Constraint):
-    """Atoms of rank one: a product of one vector an axis.
+    """Atoms of rank one: an outer product of vectors.
 
     Each channel of a 2-D atom is a column times a row; a 1-D atom is a vector over the channels
-    times one over time [1]_. Not convex. Joined with a ball or sphere after it, the projection
-    onto both.
+    times a vector over time [1]_. Not convex. Followed by a ball or sphere, it is the projection
+    onto the intersection.
 
     References
     ----------
@@ -176,15 +176,15 @@ class Separable(Constraint):
 
 @dataclass(frozen=True)
 class TaperedBall(Constraint):
-    """Atoms that fade out: ``sum_l (d[l] / w[l])^2 <= 1`` with a Tukey window w on every axis.
+    """Tapered atoms: ``sum_l (d[l] / w[l])^2 <= 1`` with a Tukey window w along every axis.
 
-    An atom is the window times something of norm at most 1, and so zero at its ends: atoms
-    neither drift to their border nor are cut off there. Convex; takes the place of `UnitBall`.
+    Each atom is the window times an array of norm at most 1, so it is zero at its ends. This keeps
+    atoms centred and avoids that their border cuts them. Convex; use it instead of `UnitBall`.
 
     Parameters
     ----------
     edge : float
-        Part of each axis, in (0, 1], on which the window rises and falls.
+        Share of each axis, in (0, 1], on which the window rises and falls.
 
     Examples
     --------
@@ -200,7 +200,7 @@ class TaperedBall(Constraint):
             raise ValueError(f"edge must be <= 1, got {self.edge}")
 
     def project(self, atoms: Array) -> Array:
-        """The nearest point of the ellipsoid: ``v w^2 / (w^2 + m)``, m by bisection."""
+        """Project onto the ellipsoid: ``v w^2 / (w^2 + m)``, with m found by bisection."""
         atoms = check_real("atoms", atoms)
         xp = namespace(atoms)
         squares = xp.asarray(self._window(atoms.shape[2:]) ** 2).ravel()
@@ -212,7 +212,7 @@ class TaperedBall(Constraint):
             return (v * v * squares / (squares + m) ** 2).sum(axis=(1, 2), keepdims=True)
 
         low, high = xp.zeros((len(v), 1, 1)), xp.sqrt((v * v).sum(axis=(1, 2), keepdims=True))
-        for _ in range(BISECTIONS):
+        for _ in range(N_BISECTIONS):
             middle = (low + high) / 2
             inside = length(middle) <= 1
             low, high = xp.where(inside, low, middle), xp.where(inside, middle, high)

@@ -1,6 +1,6 @@
-"""Checks for your own operators and penalties; each can fail, and knows no answer.
+"""Checks for user-defined operators and penalties, without reference results.
 
-Raise AssertionError with the numbers that disagree.
+They raise AssertionError with the numbers that disagree.
 """
 
 from typing import Any
@@ -11,17 +11,19 @@ from csc._backend import namespace
 from csc._typing import Array, Extents, Penalty, Rng
 
 
-def dot_test(dictionary: Any, signal_extents: Extents, n_signals: int = 2, rng: Rng = None) -> None:
-    """Check that synthesis and both adjoints of a dictionary are one trilinear form.
+def dot_test(dictionary: Any, signal_shape: Extents, n_signals: int = 2, rng: Rng = None) -> None:
+    """Check that the synthesis of a dictionary matches its two adjoints.
 
-    ``<D z, x> = <z, D^T x> = <d, adjoint_atoms(x, z)>`` for random x and z, within rounding.
+    ``<D z, x> = <z, D^T x> = <d, adjoint_atoms(x, z)>`` must hold for random x and z, up to
+    rounding.
 
     Parameters
     ----------
     dictionary : Dictionary
-    signal_extents : tuple
-        Extents *S* of the random signals.
+    signal_shape : tuple
+        Spatial shape *S* of the random signals.
     n_signals : int
+        Number of random signals.
     rng : numpy.random.Generator or seed
 
     Examples
@@ -35,9 +37,9 @@ def dot_test(dictionary: Any, signal_extents: Extents, n_signals: int = 2, rng: 
     def draw(*shape):
         return xp.asarray(rng.standard_normal(shape), dtype=dictionary.dtype)
 
-    x = draw(n_signals, channels, *signal_extents)
-    z = draw(n_signals, dictionary.n_atoms, *dictionary.code_extents(signal_extents))
-    synthesised = dictionary(z, signal_extents)
+    x = draw(n_signals, channels, *signal_shape)
+    z = draw(n_signals, dictionary.n_atoms, *dictionary.code_extents(signal_shape))
+    synthesised = dictionary(z, signal_shape)
     synthesis, scale = _inner(synthesised, x), _norm(synthesised) * _norm(x)
     analysis = _inner(z, dictionary.adjoint(x))
     learning = _inner(dictionary.atoms, dictionary.adjoint_atoms(x, z))
@@ -46,7 +48,7 @@ def dot_test(dictionary: Any, signal_extents: Extents, n_signals: int = 2, rng: 
 
 
 def check_prox(penalty: Penalty, step: float = 0.7, points: Array | None = None) -> None:
-    """Check a separable prox against a search over a grid that does not know the answer.
+    """Check the proximal operator of a separable penalty against a grid search.
 
     Parameters
     ----------
@@ -54,7 +56,7 @@ def check_prox(penalty: Penalty, step: float = 0.7, points: Array | None = None)
     step : float
         Length of the proximal step.
     points : array, optional
-        Where to test; default 41 points in [-3, 3].
+        Points at which to test. Default: 41 points in [-3, 3].
 
     Examples
     --------
@@ -71,7 +73,9 @@ def check_prox(penalty: Penalty, step: float = 0.7, points: Array | None = None)
         answer = penalty.prox(np.array([v]), step)
         best = min(map(cost, grid))
         if cost(answer[0]) > best + 1e-12:
-            raise AssertionError(f"prox({v}) = {answer[0]} costs {cost(answer[0])} > {best}")
+            raise AssertionError(
+                f"prox({v}) = {answer[0]} has objective {cost(answer[0])}, the grid has {best}"
+            )
 
 
 def _inner(a, b):

@@ -1,4 +1,4 @@
-"""Random multi-layer dictionaries and signals that obey the multi-layer model exactly."""
+"""Random multi-layer dictionaries and signals that follow the multi-layer model exactly."""
 
 from collections.abc import Sequence
 from math import prod
@@ -10,11 +10,13 @@ from csc._typing import DTypeLike, Extents, Mode, Rng, Stride
 from csc._validation import FLOATS, check_count, check_number
 from csc.operators import Dictionary, MultiLayerDictionary
 
-DRAWS = 100  # of supports and cosupports, before a request is given up
+MAX_DRAWS = 100  # of supports and cosupports, before an error is raised
+RANK_TOLERANCE = 1e-10  # relative to the largest value; smaller values are rounding error
+MIN_RELATIVE_CODE = 1e-6  # relative to the largest code; smaller codes count as forced to 0
 
 
 class Sample(NamedTuple):
-    """Signals of a multi-layer dictionary and all that is true of them.
+    """Signals of a multi-layer dictionary and their true codes.
 
     Parameters
     ----------
@@ -23,7 +25,7 @@ class Sample(NamedTuple):
     codes : tuple of arrays
         (g_1, ..., g_L), with g_{i-1} = D_i g_i.
     cosupports : tuple of bool arrays
-        Of g_1, ..., g_{L-1}: True where a code is 0 by design.
+        Cosupports of g_1, ..., g_{L-1}: True where a code is 0 by construction.
 
     Examples
     --------
@@ -52,20 +54,20 @@ def make_multilayer_dictionary(
     dtype: DTypeLike = "float64",
     rng: Rng = None,
 ) -> MultiLayerDictionary:
-    """Random dictionary whose atoms of layers 2, ..., L have few non-zeros [1]_.
+    """Make a random multi-layer dictionary with sparse atoms in layers 2, ..., L [1]_.
 
-    An atom with few non-zeros turns one code into few codes of the layer before: then all layers
-    of ``x = D_1 ... D_L g_L`` are sparse if the deepest one is. Values are Gaussian, atoms of unit
-    norm.
+    A sparse atom synthesises few codes of the layer before from one code. So all layers of
+    ``x = D_1 ... D_L g_L`` are sparse if the deepest one is. The non-zero values are Gaussian, and
+    atoms have unit norm.
 
     Parameters
     ----------
     shapes : sequence of tuples (K_i, C_i, *s_i)
-        Of the atoms of each layer, ``C_i = K_{i-1}``.
+        Shapes of the atoms of each layer, with ``C_i = K_{i-1}``.
     n_nonzero : int or sequence of L - 1 ints, optional
-        Non-zeros of an atom in layers 2, ..., L; None means that all values are.
+        Number of non-zero values per atom in layers 2, ..., L; None makes all values non-zero.
     mode, stride
-        Of all layers; see `Dictionary`.
+        Convolution mode and stride of all layers; see `Dictionary`.
     dtype : {"float64", "float32"}
     rng : numpy.random.Generator or seed
 
@@ -76,7 +78,7 @@ def make_multilayer_dictionary(
     Raises
     ------
     ValueError
-        If an atom has fewer values than it should have non-zeros, or layers do not fit.
+        If ``n_nonzero`` exceeds the number of values of an atom, or the layers do not match.
 
     References
     ----------
@@ -93,7 +95,7 @@ def make_multilayer_dictionary(
     if np.dtype(dtype) not in FLOATS:
         raise TypeError(f"dtype must be float32 or float64, got {dtype}")
     shapes, rng = [tuple(shape) for shape in shapes], np.random.default_rng(rng)
-    counts = _one_a_layer("n_nonzero", n_nonzero, len(shapes) - 1)
+    counts = _per_layer("n_nonzero", n_nonzero, len(shapes) - 1)
     layers = []
     for i, (shape, count) in enumerate(zip(shapes, [None, *counts], strict=True), 1):
         size = prod(shape[1:])
@@ -112,39 +114,39 @@ def make_multilayer_dictionary(
 def make_sparse_signals(
     dictionary: MultiLayerDictionary,
     n_nonzero: int,
-    extents: Extents,
+    signal_shape: Extents,
     n: int = 1,
     *,
     amplitudes: tuple[float, float] = (1.0, 2.0),
     rng: Rng = None,
 ) -> Sample:
-    """Signals of exactly ``n_nonzero`` non-zero deepest codes.
+    """Make signals with exactly ``n_nonzero`` non-zero codes in the deepest layer.
 
-    ``x = D_1 ... D_L g_L``; supports are uniform, signs fair, moduli uniform in
-    the range ``amplitudes``.
+    ``x = D_1 ... D_L g_L`` with uniformly random supports and signs, and moduli uniform in the
+    range ``amplitudes``.
 
     Parameters
     ----------
     dictionary : MultiLayerDictionary
     n_nonzero : int
-        Non-zeros of g_L in each signal.
-    extents : tuple of ints
-        Spatial extents *S* of the signals.
+        Number of non-zero codes of g_L in each signal.
+    signal_shape : tuple of ints
+        Spatial shape *S* of the signals.
     n : int
-        Signals N.
+        Number of signals N.
     amplitudes : (float, float)
-        Least and greatest modulus, 0 < low <= high.
+        Smallest and largest modulus, 0 < low <= high.
     rng : numpy.random.Generator or seed
 
     Returns
     -------
     Sample
-        ``codes[i - 1] = D_{i+1} codes[i]`` as computed, so that the chain holds exactly.
+        ``codes[i - 1]`` is computed as ``D_{i+1} codes[i]``, so that this holds exactly.
 
     Raises
     ------
     ValueError
-        If there are fewer codes than should be non-zero.
+        If ``n_nonzero`` exceeds the number of codes of one signal.
 
     Examples
     --------
@@ -154,7 +156,7 @@ def make_sparse_signals(
     >>> sample.x.shape, [int((g != 0).sum()) for g in sample.codes]
     ((1, 1, 20), [6, 3])
     """
-    extents, shape = _shapes(dictionary, n_nonzero, extents, n)
+    signal_shape, shape = _shapes(dictionary, n_nonzero, signal_shape, n)
     low, high = amplitudes
     check_number("amplitudes[0]", low, strict=True)
     check_number("amplitudes[1]", high, low=low)
@@ -162,48 +164,49 @@ def make_sparse_signals(
     size = prod(shape[1:])
     z = rng.choice([-1.0, 1.0], (n, size)) * rng.uniform(low, high, (n, size))
     z *= _supports(n, size, n_nonzero, rng)
-    return _sample(dictionary, z.reshape(shape).astype(dictionary.dtype), extents, ())
+    return _sample(dictionary, z.reshape(shape).astype(dictionary.dtype), signal_shape, ())
 
 
 def make_cosparse_signals(
     dictionary: MultiLayerDictionary,
     n_nonzero: int,
     cosparsity: int | Sequence[int],
-    extents: Extents,
+    signal_shape: Extents,
     n: int = 1,
     *,
     rng: Rng = None,
 ) -> Sample:
-    """Signals whose mid layers have zeros that no sparse kernel explains [1]_.
+    """Make signals with prescribed numbers of zero codes in the intermediate layers [1]_.
 
-    A support T of ``n_nonzero`` codes of g_L and a cosupport of ``cosparsity`` codes of each mid
-    layer are drawn; g_L is Gaussian in the null space of the rows of ``D_{i+1} ... D_L`` at the
-    cosupports, in the columns of T. Each of these rows takes away a degree of freedom of g_L (only
-    codes that at least two of T reach are drawn: other rows say nothing, or that a code is 0).
+    Draws a support T of ``n_nonzero`` codes of g_L, and a cosupport of ``cosparsity`` codes of each
+    intermediate layer. Then g_L, restricted to T, is Gaussian in the null space of the rows of
+    ``D_{i+1} ... D_L`` at the cosupports. Each of these rows removes one degree of freedom of g_L.
+    Only codes to which at least two codes of T contribute are drawn for the cosupports: other rows
+    are empty, or force a code of T to 0.
 
     Parameters
     ----------
     dictionary : MultiLayerDictionary
         Of two or more layers.
     n_nonzero : int
-        Non-zeros of g_L in each signal.
+        Number of non-zero codes of g_L in each signal.
     cosparsity : int or sequence of L - 1 ints
-        Zeros by design of g_1, ..., g_{L-1}; the sum must be less than ``n_nonzero``.
-    extents : tuple of ints
-        Spatial extents *S* of the signals.
+        Number of prescribed zeros of g_1, ..., g_{L-1}; the sum must be less than ``n_nonzero``.
+    signal_shape : tuple of ints
+        Spatial shape *S* of the signals.
     n : int
-        Signals N.
+        Number of signals N.
     rng : numpy.random.Generator or seed
 
     Returns
     -------
     Sample
-        Codes at the cosupports are 0 but for rounding.
+        Codes at the cosupports are 0 up to rounding.
 
     Raises
     ------
     ValueError
-        If there is no such signal, or none was found in 100 draws.
+        If no such signal exists, or none was found in 100 draws.
 
     References
     ----------
@@ -218,56 +221,61 @@ def make_cosparse_signals(
     >>> int((g2 != 0).sum()), int(zeros.sum()), bool(abs(g1[zeros]).max() < 1e-12)
     (4, 3, True)
     """
-    extents, shape = _shapes(dictionary, n_nonzero, extents, n)
-    counts = _one_a_layer("cosparsity", cosparsity, len(dictionary) - 1)
+    signal_shape, shape = _shapes(dictionary, n_nonzero, signal_shape, n)
+    counts = _per_layer("cosparsity", cosparsity, len(dictionary) - 1)
     if not counts:
-        raise ValueError("dictionary has one layer and no mid layer; take make_sparse_signals")
+        raise ValueError(
+            "dictionary has one layer and no intermediate layer; use make_sparse_signals"
+        )
     for count in counts:
         check_count("cosparsity", count, low=0)
     if sum(counts) >= n_nonzero:
         raise ValueError(
-            f"cosparsity must be less than n_nonzero = {n_nonzero} in all layers together, got "
-            f"{sum(counts)}: each zero takes a degree of freedom; ask for fewer zeros or more codes"
+            f"cosparsity must be less than n_nonzero = {n_nonzero} in the sum over layers, got "
+            f"{sum(counts)}: each zero removes a degree of freedom; ask for fewer zeros or more "
+            "codes"
         )
     rng, drawn = np.random.default_rng(rng), []
     for _ in range(n):
-        drawn.append(_draw_until_whole(dictionary, n_nonzero, counts, (extents, shape), rng))
+        drawn.append(_draw_cosparse(dictionary, n_nonzero, counts, (signal_shape, shape), rng))
     codes, *masks = map(np.stack, zip(*drawn, strict=True))
-    return _sample(dictionary, codes.astype(dictionary.dtype), extents, tuple(masks))
-
-
-def _draw_until_whole(dictionary, n_nonzero, counts, shapes, rng):
-    """Codes of one signal and its cosupports, none of the codes forced to 0."""
-    for _ in range(DRAWS):
-        drawn = _draw_cosparse(dictionary, n_nonzero, counts, shapes, rng)
-        if drawn is not None:
-            return drawn
-    raise ValueError(
-        f"no signal of n_nonzero = {n_nonzero} and cosparsity = {counts} was found in {DRAWS} "
-        "draws: zeros of the mid layers forced codes to 0; ask for fewer zeros or more codes"
-    )
+    return _sample(dictionary, codes.astype(dictionary.dtype), signal_shape, tuple(masks))
 
 
 def _draw_cosparse(dictionary, n_nonzero, counts, shapes, rng):
-    extents, (_, *shape) = shapes
+    """Codes of one signal and its cosupports; repeats draws in which a code is forced to 0."""
+    for _ in range(MAX_DRAWS):
+        drawn = _try_cosparse(dictionary, n_nonzero, counts, shapes, rng)
+        if drawn is not None:
+            return drawn
+    raise ValueError(
+        f"no signal of n_nonzero = {n_nonzero} and cosparsity = {counts} was found in {MAX_DRAWS} "
+        "draws: zeros of the intermediate layers forced codes to 0; ask for fewer zeros or more codes"
+    )
+
+
+def _try_cosparse(dictionary, n_nonzero, counts, shapes, rng):
+    """One draw of codes and cosupports, or None if a code is forced to 0."""
+    signal_shape, (_, *shape) = shapes
     support = rng.choice(prod(shape), n_nonzero, replace=False)
     units = np.zeros((n_nonzero, prod(shape)))
     units[np.arange(n_nonzero), support] = 1
     units, double = units.reshape(n_nonzero, *shape), dictionary.as_double
     rows, masks = [np.zeros((0, n_nonzero))], []
     for layer, count in enumerate(counts, 1):
-        columns = double.synthesize(units, to_layer=layer, shape=extents)
+        columns = double.synthesize(units, to_layer=layer, shape=signal_shape)
         matrix = columns.reshape(n_nonzero, -1).T
-        reached = (abs(matrix) > 1e-10 * abs(matrix).max()).sum(axis=1) >= 2
-        if reached.sum() < count:
+        used = abs(matrix) > RANK_TOLERANCE * abs(matrix).max()
+        mixed = used.sum(axis=1) >= 2  # codes to which at least two codes of the support contribute
+        if mixed.sum() < count:
             return None
-        chosen = rng.choice(np.flatnonzero(reached), count, replace=False)
+        chosen = rng.choice(np.flatnonzero(mixed), count, replace=False)
         masks.append(np.zeros(columns.shape[1:], bool))
         masks[-1].flat[chosen] = True
         rows.append(matrix[chosen])
     basis = _null_space(np.concatenate(rows))
     values = basis @ rng.standard_normal(basis.shape[1])
-    if not basis.size or abs(values).min() < 1e-6 * abs(values).max():
+    if not basis.size or abs(values).min() < MIN_RELATIVE_CODE * abs(values).max():
         return None
     codes = np.zeros(shape)
     codes.flat[support] = values
@@ -275,41 +283,42 @@ def _draw_cosparse(dictionary, n_nonzero, counts, shapes, rng):
 
 
 def _null_space(a):
-    """Orthonormal columns that ``a`` maps to zero."""
+    """Orthonormal basis, in columns, of the null space of ``a``."""
     _, s, vt = np.linalg.svd(a)
-    rank = int((s > 1e-10 * s.max(initial=0)).sum())
+    rank = int((s > RANK_TOLERANCE * s.max(initial=0)).sum())
     return vt[rank:].T
 
 
-def _sample(dictionary, z, extents, cosupports):
-    """Codes of all layers and the signals of the deepest ones."""
-    chain = [z]
-    for D, own in zip(
-        reversed(dictionary.layers), reversed(dictionary.extents(extents)[:-1]), strict=True
+def _sample(dictionary, z, signal_shape, cosupports):
+    """`Sample` from the deepest codes ``z``."""
+    codes = [z]
+    for D, shape in zip(
+        reversed(dictionary.layers), reversed(dictionary.extents(signal_shape)[:-1]), strict=True
     ):
-        chain.insert(0, D(chain[0], own))
-    return Sample(chain[0], tuple(chain[1:]), cosupports)
+        codes.insert(0, D(codes[0], shape))
+    x, *codes = codes
+    return Sample(x, tuple(codes), cosupports)
 
 
-def _shapes(dictionary, n_nonzero, extents, n):
-    """Extents of the signals as a tuple, and the shape of their deepest codes."""
+def _shapes(dictionary, n_nonzero, signal_shape, n):
+    """Spatial shape of the signals as a tuple, and the shape of their deepest codes."""
     if not isinstance(dictionary, MultiLayerDictionary):
         raise TypeError(
             f"dictionary must be a csc.MultiLayerDictionary, got {type(dictionary).__name__}; wrap "
             "the layers: csc.MultiLayerDictionary([D1, D2])"
         )
-    extents = tuple(extents)
-    shape = (check_count("n", n), dictionary.n_atoms, *dictionary.code_extents(extents))
+    signal_shape = tuple(signal_shape)
+    shape = (check_count("n", n), dictionary.n_atoms, *dictionary.code_extents(signal_shape))
     if check_count("n_nonzero", n_nonzero) > prod(shape[1:]):
         raise ValueError(
             f"n_nonzero must be <= {prod(shape[1:])}, the codes of layer {len(dictionary)} of one "
             f"signal, got {n_nonzero}"
         )
-    return extents, shape
+    return signal_shape, shape
 
 
-def _one_a_layer(name, counts, n_layers):
-    """A number for each of the layers."""
+def _per_layer(name, counts, n_layers):
+    """A list of one number per layer."""
     counts = list(counts) if isinstance(counts, tuple | list) else [counts] * n_layers
     if len(counts) != n_layers:
         raise ValueError(
@@ -319,6 +328,6 @@ def _one_a_layer(name, counts, n_layers):
 
 
 def _supports(n, size, count, rng):
-    """``count`` ones in each of n rows of zeros."""
-    order = rng.random((n, size)).argsort(axis=1)
-    return order < count
+    """Boolean array (n, size) with ``count`` random True values per row."""
+    ranks = rng.random((n, size)).argsort(axis=1)
+    return ranks < count

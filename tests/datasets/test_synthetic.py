@@ -146,7 +146,7 @@ def test_a_seed_draws_the_same_again(rng):
         ),
         (
             lambda D: make_cosparse_signals(csc.MultiLayerDictionary(D.layers[:1]), 4, 2, (20,)),
-            "take make_sparse_signals",
+            "use make_sparse_signals",
         ),
     ],
 )

@@ -136,7 +136,7 @@ def test_boxes_tile_positions_and_samples(mode):
 
 def test_blocks_that_find_no_room_are_refused(client, rng, monkeypatch):
     monkeypatch.setattr("csc.distributed._block_solve.workers_of", lambda _: Workers(1, 2, 1000.0))
-    monkeypatch.setattr("csc._memory.SMALL", 0)
+    monkeypatch.setattr("csc._memory.MIN_CHECKED_BYTES", 0)
     x, atoms = rng.standard_normal((1, 1, 300)), rng.standard_normal((2, 1, 3))
     with pytest.raises(MemoryError, match="take smaller ones: block"):
         sparse_code(x, atoms, 0.1, client=client)

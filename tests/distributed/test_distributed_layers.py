@@ -97,7 +97,7 @@ def test_what_is_missing_is_refused(client, X):
 
 
 def test_codes_as_signals_are_not_counted_as_dense_ones(client, X, monkeypatch):
-    monkeypatch.setattr("csc._memory.SMALL", 0)
+    monkeypatch.setattr("csc._memory.MIN_CHECKED_BYTES", 0)
     signals = DaskSignals(of(X), None, client)
     first = csc.DictionaryLearning(64, (6,), 0.4, max_iter=1, random_state=0).fit(X)
     below = signals.as_codes(first.dictionary_, first.penalty_, 1e-3)

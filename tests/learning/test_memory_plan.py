@@ -18,7 +18,7 @@ def problem(dtype="float32", S=(160, 160), k=8):
 
 
 def test_dense_solvers_are_refused_where_there_is_no_room(monkeypatch):
-    monkeypatch.setattr(_memory, "SMALL", 0)
+    monkeypatch.setattr(_memory, "MIN_CHECKED_BYTES", 0)
     monkeypatch.setattr(_memory, "available", lambda: 1000)
     with pytest.raises(
         MemoryError, match=r"FISTA on codes \(1, 8, 160, 160\) takes about .* 1,000"
@@ -28,7 +28,7 @@ def test_dense_solvers_are_refused_where_there_is_no_room(monkeypatch):
 
 def test_sparse_solvers_are_not_but_dense_codes_are(monkeypatch):
     p = problem()
-    monkeypatch.setattr(_memory, "SMALL", 0)
+    monkeypatch.setattr(_memory, "MIN_CHECKED_BYTES", 0)
     monkeypatch.setattr(_memory, "available", lambda: 9_000_000)
     solution = csc.solve(p)
     assert solution.converged

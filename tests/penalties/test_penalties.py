@@ -38,7 +38,7 @@ def test_check_prox_catches_a_wrong_threshold():
         def prox(self, z, step):
             return z * (abs(z) >= step * self.lmbda)
 
-    with pytest.raises(AssertionError, match="costs"):
+    with pytest.raises(AssertionError, match="has objective"):
         csc.testing.check_prox(Wrong(0.5), 1.0)
 
 
