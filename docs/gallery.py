@@ -20,7 +20,7 @@ def configuration(demos, build):
     """Configuration of sphinx-gallery for the scripts in a folder."""
     scripts, out = build / "demos", build / "out"
     prepare(demos, scripts)
-    silence()
+    hide_progress()
     shutil.rmtree(out, ignore_errors=True)
     return {
         "examples_dirs": str(scripts),
@@ -37,7 +37,7 @@ def configuration(demos, build):
     }
 
 
-def silence():
+def hide_progress():
     """No progress bars on the pages: each of their steps would be a line."""
     start = tqdm.__init__
     tqdm.__init__ = lambda bar, *args, **how: start(bar, *args, **how | {"disable": True})
