@@ -2,7 +2,8 @@
 
 Here: `Dictionary` (D and its adjoints), `MultiLayerDictionary` (D_1 ... D_L), `MeasuredDictionary`
 (A D), the arithmetic of modes and strides, bounds of the norm, convolution by direct sums, by the
-FFT and batch-last in memory, D restricted to a support, sparse codes. Files in `_name.py` are
+FFT and batch-last in memory, the plan that picks one of these (`ConvPlan`), D restricted to a
+support, sparse codes. Files in `_name.py` are
 private; other packages import from here.
 
 May import: the modules of `csc` whose names begin with ``_``, and `csc.kernels`.

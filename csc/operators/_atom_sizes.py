@@ -1,4 +1,4 @@
-"""Atoms of several sizes in one dictionary: groups, each of one size, padded to the largest."""
+"""Atoms of several sizes in one dictionary, padded with zeros to the largest."""
 
 from itertools import groupby
 
@@ -7,17 +7,17 @@ from csc._validation import check_atoms
 
 
 def stack(groups):
-    """One array of atoms ``(K, C, *s)`` from several, and the extents of every atom.
+    """Stack groups of atoms in one array ``(K, C, *s)``; returns the extents of every atom, too.
 
     Parameters
     ----------
     groups : sequence of arrays (K_i, C, *s_i)
-        Of one dtype, C and number of axes.
+        With the same dtype, C and number of axes.
 
     Returns
     -------
     atoms : array (K, C, *s)
-        K the sum of K_i and s the largest extents; zeros behind the smaller atoms.
+        K is the sum of K_i, s the largest extents; smaller atoms are padded with zeros.
     sizes : tuple
         Extents of each atom.
     """
@@ -58,7 +58,7 @@ def stack_blocks(blocks, slices, shape):
 
 
 def runs(sizes, groups=None):
-    """Slices of the atoms that follow each other and are of one size (or of one group)."""
+    """Slices of consecutive atoms of one size (or of one group)."""
     lengths = (
         [len(list(same)) for _, same in groupby(sizes)] if groups is None else map(len, groups)
     )
@@ -70,7 +70,7 @@ def runs(sizes, groups=None):
 
 
 def check_sizes(atoms, sizes):
-    """Return ``sizes`` as tuples, one an atom, or say what is wrong with them."""
+    """Return ``sizes`` as tuples, one per atom, or raise an error."""
     k, _, *extents = atoms.shape
     sizes = tuple(tuple(int(n) for n in size) for size in sizes)
     fits = len(sizes) == k and all(

@@ -1,4 +1,4 @@
-"""Where atoms lie in a signal: the four modes of convolution, and strides."""
+"""The geometry of a convolution: its four modes, and strides."""
 
 from dataclasses import dataclass
 from math import prod
@@ -13,7 +13,7 @@ MODES = ("full", "valid", "same", "circular")
 class ConvGeometry:
     """Positions of atoms of extents *s* in signals of extents *S*, the same on every axis.
 
-    Code v places its atom at sample ``t v - low``; ``low`` samples of it can overhang.
+    The atom of code v begins at sample ``t v - low``; up to ``low`` samples of it overhang.
 
     ========== ========== ======================= ==========================================
     mode       low        V                       border
@@ -30,7 +30,7 @@ class ConvGeometry:
     ----------
     mode : {"full", "valid", "same", "circular"}
     stride : tuple of ints
-        Steps *t* between code positions, one an axis.
+        Steps *t* between code positions, one per axis.
     extents : tuple of ints
         Extents *s* of the atoms.
 
@@ -41,8 +41,8 @@ class ConvGeometry:
 
     Examples
     --------
-    >>> from csc.operators._conv_geometry import Geometry
-    >>> Geometry("valid", (2,), (3,)).code_extents((6,))
+    >>> from csc.operators._conv_geometry import ConvGeometry
+    >>> ConvGeometry("valid", (2,), (3,)).code_extents((6,))
     (4,)
     """
 
@@ -52,7 +52,7 @@ class ConvGeometry:
 
     @classmethod
     def of(cls, mode, stride, extents):
-        """Geometry from what users pass: one stride for all axes, or one an axis."""
+        """Geometry from the arguments of a dictionary: one stride for all axes, or one per axis."""
         check_choice("mode", mode, MODES)
         steps = tuple(stride) if isinstance(stride, tuple | list) else (stride,) * len(extents)
         if len(steps) != len(extents):
@@ -74,7 +74,7 @@ class ConvGeometry:
 
     @property
     def low(self):
-        """Samples by which the first atom overhangs the signal, one number an axis."""
+        """Samples by which the first atom overhangs the signal, one number per axis."""
         overhang = {"valid": lambda s: s - 1, "same": lambda s: (s - 1) // 2}
         return tuple(map(overhang.get(self.mode, lambda s: 0), self.extents))  # noqa: ARG005
 
@@ -127,7 +127,7 @@ class ConvGeometry:
         return tuple(shape)
 
     def high(self, signal_extents):
-        """Samples by which the last atom overhangs the signal, one number an axis."""
+        """Samples by which the last atom overhangs the signal, one number per axis."""
         V = self.code_extents(signal_extents)
         axes = zip(signal_extents, V, self.extents, self.stride, self.low, strict=True)
         return tuple(max(0, (v - 1) * t + s - low - n) for n, v, s, t, low in axes)
@@ -172,7 +172,7 @@ class ConvGeometry:
         extents = tuple(extents)
         if len(extents) != len(self.extents) or any(n < 1 for n in extents):
             raise ValueError(
-                f"{name} must be {len(self.extents)} positive integers, one a spatial axis, "
+                f"{name} must be {len(self.extents)} positive integers, one per spatial axis, "
                 f"got {extents}"
             )
         return extents

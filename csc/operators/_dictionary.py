@@ -1,4 +1,4 @@
-"""The dictionary: a linear operator from codes to signals, with both its adjoints."""
+"""The dictionary: a linear operator from codes to signals, and its adjoints."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -36,12 +36,12 @@ class Dictionary(AtomsReprMixin):
     ----------
     atoms : array (K, C, *s), float32 or float64, or a list of such arrays
         K atoms of C channels with 1 to 3 spatial axes. No axis is guessed: single-channel
-        atoms need ``atoms[:, None]``. A list holds atoms of several sizes, an array a size;
-        they are kept as one array, with zeros behind the smaller ones, which nothing computes.
+        atoms need ``atoms[:, None]``. A list holds atoms of several sizes, one array per size; they
+        are stored as one array, padded with zeros, which take no time in computations.
     mode : {"full", "valid", "same", "circular"}
         Which positions an atom may take; see `csc.operators._conv_geometry.ConvGeometry`.
     stride : int or tuple of ints
-        Codes live on every ``stride``-th position t, the same on all axes or one an axis.
+        Codes are at every t-th sample, t = ``stride``; one number for all axes, or one per axis.
     sizes : sequence of tuples, optional
         Extents of each atom, if ``atoms`` are padded with zeros already.
 
@@ -72,7 +72,7 @@ class Dictionary(AtomsReprMixin):
 
     is_convolution = True
 
-    if TYPE_CHECKING:  # the field above is what is kept, this what may come
+    if TYPE_CHECKING:  # the field has the stored type, the argument may be any array-like
 
         def __init__(
             self,
@@ -87,7 +87,7 @@ class Dictionary(AtomsReprMixin):
         if isinstance(atoms, list | tuple):
             atoms, sizes = stack(atoms)
         atoms = check_atoms(atoms)
-        ConvGeometry.of(self.mode, self.stride, atoms.shape[2:])  # says what is wrong
+        ConvGeometry.of(self.mode, self.stride, atoms.shape[2:])  # raises if they do not fit
         sizes = None if sizes is None else check_sizes(atoms, sizes)
         xp = namespace(atoms)
         atoms = xp.array(atoms, order="C")
@@ -104,7 +104,7 @@ class Dictionary(AtomsReprMixin):
 
     @cached_property
     def geometry(self) -> ConvGeometry:
-        """Where the atoms lie in a signal."""
+        """Positions of the atoms in a signal."""
         return ConvGeometry.of(self.mode, self.stride, self.extents)
 
     @cached_property
@@ -120,7 +120,7 @@ class Dictionary(AtomsReprMixin):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Precision of the atoms, and of all that this dictionary computes."""
+        """Precision of the atoms and of all results."""
         return self.atoms.dtype
 
     @property
@@ -130,7 +130,7 @@ class Dictionary(AtomsReprMixin):
 
     @cached_property
     def n_terms(self) -> int:
-        """How many samples of the atoms are not 0."""
+        """Number of nonzero samples of the atoms."""
         return int((self.atoms != 0).sum())
 
     @property
@@ -162,7 +162,7 @@ class Dictionary(AtomsReprMixin):
         z : array (N, K, *V)
             Codes, same dtype as the atoms.
         shape : tuple, optional
-            Extents *S* of the signals where the codes leave them open (strides); the
+            Extents *S* of the signals, which the codes do not determine if there are strides; the
             smallest by default.
 
         Returns
@@ -185,7 +185,7 @@ class Dictionary(AtomsReprMixin):
         -------
         z : array (N, K, *V)
         """
-        x = self.check_signals("x", x, values=self._looks)
+        x = self.check_signals("x", x, values=self._checks_values)
         return ConvPlan.of(self, x, x.shape[2:]).correlate(x)
 
     def has_proximal_step(self, r: Array) -> bool:
@@ -222,7 +222,7 @@ class Dictionary(AtomsReprMixin):
         return plan.proximal_step(x, step, point, prox, fits)
 
     def adjoint_atoms(self, r: Array, z: Array) -> Array:
-        """Adjoint of ``d -> sum_k d_k * z_k``, the map that a learner differentiates.
+        """Adjoint of ``d -> sum_k d_k * z_k``, used in learning.
 
         Parameters
         ----------
@@ -236,7 +236,7 @@ class Dictionary(AtomsReprMixin):
         g : array (K, C, *s)
             ``g[k, c, l] = sum_{n, v} (E r)[n, c, t v + l] z[n, k, v]``; 0 behind smaller atoms.
         """
-        z, r = self._checked_codes(z), self.check_signals("r", r, values=self._looks)
+        z, r = self._checked_codes(z), self.check_signals("r", r, values=self._checks_values)
         if (r.shape[0], *self.code_extents(r.shape[2:])) != (z.shape[0], *z.shape[2:]):
             raise ValueError(f"r of shape {r.shape} does not fit codes z of shape {z.shape}")
         return ConvPlan.of(self, r, r.shape[2:]).correlate_atoms(r, z)
@@ -265,13 +265,13 @@ class Dictionary(AtomsReprMixin):
     def lipschitz(self, signal_extents: Extents | None = None) -> float:
         """Certified upper bound of the squared operator norm ``||D||^2``.
 
-        D is a part of the circular operator on the P samples an axis that the atoms reach, whose
+        D is a part of the circular operator on the P samples of each axis that the atoms cover. Its
         norm is the largest eigenvalue over the DFT frequencies w of ``sum_k d_k(w) d_k(w)^H``.
-        With strides the same holds of the samples taken every t-th, which are channels of their
-        own. For P above 16 taps an axis the frequencies are sampled more coarsely, at n points an
-        axis, and the bound divided by ``cos(pi (s - 1) / n)``: no trigonometric polynomial of
-        degree s - 1 exceeds its largest sample by more [1]_. Exact for patches (S = s), and in
-        mode "circular" up to 16 taps.
+        With strides, the same holds if every phase of the samples is a channel of its own. If P is
+        above 16 taps, the frequencies are sampled more coarsely, at n points per axis, and
+        the bound is divided by ``cos(pi (s - 1) / n)``: no trigonometric polynomial of degree s - 1
+        exceeds its largest sample by more [1]_. Exact for patches (S = s), and in mode "circular" up
+        to 16 taps.
 
         Parameters
         ----------
@@ -289,13 +289,13 @@ class Dictionary(AtomsReprMixin):
         """
         if signal_extents is not None and self.is_patch(signal_extents):
             return float(self._norm_squared_patch)
-        atoms = to_host(self.atoms).astype("float64")  # small: a device would be slower
-        phases, wanted = polyphase(atoms, self.geometry.stride), None
+        atoms = to_host(self.atoms).astype("float64")  # small: slower on a device
+        phases, lengths = polyphase(atoms, self.geometry.stride), None
         if signal_extents is not None:
-            more = [0 if self.mode == "circular" else s - 1 for s in phases.shape[2:]]
+            margin = [0 if self.mode == "circular" else s - 1 for s in phases.shape[2:]]
             codes = self.code_extents(signal_extents)
-            wanted = [v + s for v, s in zip(codes, more, strict=True)]
-        return norm_bound(phases, wanted)
+            lengths = [v + s for v, s in zip(codes, margin, strict=True)]
+        return norm_bound(phases, lengths)
 
     @cached_property
     def as_double(self) -> "Dictionary":
@@ -314,7 +314,7 @@ class Dictionary(AtomsReprMixin):
         return PatchMatrix(self.matrix)
 
     def check_signals(self, name: str, x: Array, *, values: bool = True) -> Array:
-        """Return signals ``(N, C, *S)`` that this dictionary can explain, or say why it cannot."""
+        """Return signals ``(N, C, *S)`` that fit this dictionary, or raise an error."""
         fit = self.geometry.must_fit
         x = check_signals(x, self.atoms.shape[1:], name, fit=fit, values=values)
         self.code_extents(x.shape[2:])
@@ -325,7 +325,7 @@ class Dictionary(AtomsReprMixin):
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def _checked_codes(self, z):
-        z = check_floats("z", z, values=self._looks)
+        z = check_floats("z", z, values=self._checks_values)
         check_like_atoms("z", z, self.atoms)
         if z.ndim != self.atoms.ndim or z.shape[1] != self.n_atoms:
             raise ValueError(
@@ -335,5 +335,5 @@ class Dictionary(AtomsReprMixin):
         return z
 
     @property
-    def _looks(self):  # for NaN: on a device operators would wait at every step
+    def _checks_values(self):  # for NaN: on a device the host would wait in every iteration
         return namespace(self.atoms) is np

@@ -1,6 +1,6 @@
-"""Convolution in the Fourier domain, for large atoms: the maps of the direct kernels.
+"""Convolution by the FFT, for large atoms: the same maps as the direct kernels.
 
-Signals are such that every atom lies wholly inside; a dictionary picks the faster way.
+Signals are padded such that every atom lies wholly inside. `ConvPlan` picks the faster method.
 """
 
 from math import log2, prod
@@ -10,92 +10,93 @@ from scipy import fft
 
 from csc._backend import namespace
 
-THREADS = -1  # all cores
-# Multiplications of the direct kernels in the time of one sample of a transform, per octave, and of
-# one product of spectra: fitted by `python -m demos.bench crossover`.
-TRANSFORM, PRODUCT = 24.0, 50.0
+N_WORKERS = -1  # of scipy.fft: all cores
+# In the time of one multiplication of the direct kernels: one sample of a transform per octave, and
+# one product of spectra; fitted by `python -m demos.bench crossover`.
+TRANSFORM_COST, PRODUCT_COST = 24.0, 50.0
 
 
 def is_faster(shapes, positions, extents, *, for_atoms=False, terms=None):
     """Whether transforms of signals of ``extents`` beat direct sums over the atoms' samples.
 
-    ``shapes`` of the atoms, one a size. ``for_atoms``: the adjoint in the atoms, which transforms
-    back a signal an atom and channel. ``terms``: of the direct sums, where not all samples count.
+    ``shapes`` are those of the atoms, one per size. ``for_atoms``: the adjoint in the atoms, with
+    one inverse transform per atom and channel. ``terms``: number of nonzero samples of the atoms,
+    if the direct sums skip zeros.
     """
     k, c = sum(shape[0] for shape in shapes), shapes[0][1]
-    size = prod(map(_length, extents))
+    size = prod(map(_fft_length, extents))
     transforms = k + c + k * c * for_atoms
-    cost = TRANSFORM * transforms * size * log2(size) + PRODUCT * k * c * size
+    cost = TRANSFORM_COST * transforms * size * log2(size) + PRODUCT_COST * k * c * size
     terms = sum(map(prod, shapes)) if terms is None else terms
     return cost < terms * prod(positions)
 
 
 def spectra(atoms, extents):
-    """Spectra ``(K, C, *W)`` of atoms, of the length at which such signals are transformed."""
-    return _forward(atoms, tuple(map(_length, extents)))
+    """Spectra ``(K, C, *W)`` of atoms, of the length of the signals' transforms."""
+    return _forward(atoms, tuple(map(_fft_length, extents)))
 
 
 def correlate(x, spectra, stride, positions):
     """``out[n, k, v] = sum_{c, l} d[k, c, l] x[n, c, t v + l]``, from the spectra of atoms d."""
-    lengths, taken = tuple(map(_length, x.shape[2:])), _every(stride, positions)
+    lengths, taken = tuple(map(_fft_length, x.shape[2:])), _code_samples(stride, positions)
     xp = namespace(x, spectra)
     out = xp.empty((len(x), len(spectra), *positions), x.dtype)
-    for n in range(len(x)):  # a signal at a time: memory for its codes only
+    for n in range(len(x)):  # one signal at a time needs less memory
         signal = _forward(x[n : n + 1], lengths)[0].conj()
         codes = xp.einsum("kc...,c...->k...", spectra, signal)
-        out[n] = _back(xp.conj(codes, out=codes)[None], lengths)[0][taken]
+        out[n] = _inverse(xp.conj(codes, out=codes)[None], lengths)[0][taken]
     return out
 
 
 def synthesize(z, spectra, stride, extents):
     """``out[n, c, u] = sum_{k, v} d[k, c, u - t v] z[n, k, v]``, from the spectra of atoms d."""
-    lengths = tuple(map(_length, extents))
+    lengths = tuple(map(_fft_length, extents))
     xp = namespace(z, spectra)
     out = xp.empty((len(z), spectra.shape[1], *extents), z.dtype)
     for n in range(len(z)):
-        codes = _forward(_spread(z[n], stride, extents)[None], lengths)[0]
+        codes = _forward(_upsample(z[n], stride, extents)[None], lengths)[0]
         signal = xp.einsum("kc...,k...->c...", spectra, codes)
-        out[n] = _back(signal[None], lengths)[0][..., *map(slice, extents)]
+        out[n] = _inverse(signal[None], lengths)[0][..., *map(slice, extents)]
     return out
 
 
 def correlate_atoms(x, z, stride, extents):
     """``out[k, c, l] = sum_{n, v} x[n, c, t v + l] z[n, k, v]`` for l in the atoms' ``extents``."""
-    xp, lengths, total = namespace(x, z), tuple(map(_length, x.shape[2:])), 0
+    xp, lengths, total = namespace(x, z), tuple(map(_fft_length, x.shape[2:])), 0
     for n in range(len(x)):
-        codes = _forward(_spread(z[n], stride, x.shape[2:])[None], lengths)[0]
+        codes = _forward(_upsample(z[n], stride, x.shape[2:])[None], lengths)[0]
         signal = _forward(x[n : n + 1], lengths)[0]
         total = total + xp.einsum("k...,c...->kc...", codes.conj(), signal)
-    return xp.ascontiguousarray(_back(total, lengths)[..., *map(slice, extents)])
+    return xp.ascontiguousarray(_inverse(total, lengths)[..., *map(slice, extents)])
 
 
-def _length(n):
+def _fft_length(n):
     return fft.next_fast_len(int(n), real=True)
 
 
 def _forward(a, lengths):
     xp, axes = namespace(a), tuple(range(2, a.ndim))
     if xp is np:
-        return fft.rfftn(a, lengths, axes=axes, workers=THREADS)
+        return fft.rfftn(a, lengths, axes=axes, workers=N_WORKERS)
     return xp.fft.rfftn(a, lengths, axes=axes)
 
 
-def _back(a, lengths):
+def _inverse(a, lengths):
     xp, axes = namespace(a), tuple(range(2, a.ndim))
     if xp is np:
-        return fft.irfftn(a, lengths, axes=axes, workers=THREADS, overwrite_x=True)
+        return fft.irfftn(a, lengths, axes=axes, workers=N_WORKERS, overwrite_x=True)
     return xp.fft.irfftn(a, lengths, axes=axes)
 
 
-def _every(stride, positions):
-    """The samples at which codes live."""
+def _code_samples(stride, positions):
+    """Slices of the samples at code positions."""
     return (..., *(slice(0, (v - 1) * t + 1, t) for t, v in zip(stride, positions, strict=True)))
 
 
-def _spread(codes, stride, extents):
-    """Codes ``(K, *V)`` at their samples, zeros between them."""
+def _upsample(codes, stride, extents):
+    """Codes ``(K, *V)`` at their samples, with zeros between them."""
     if max(stride) == 1:
         return codes
     out = namespace(codes).zeros((len(codes), *extents), codes.dtype)
-    out[_every(stride, codes.shape[1:])] = codes
+    out[_code_samples(stride, codes.shape[1:])] = codes
     return out

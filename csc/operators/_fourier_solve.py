@@ -1,11 +1,11 @@
-"""Dictionaries that wrap around, in the Fourier domain: there D is a small matrix a frequency."""
+"""Linear systems of circular dictionaries: at each frequency, D is a small matrix."""
 
 from typing import NamedTuple
 
 import numpy as np
 from scipy import fft
 
-THREADS = -1  # all cores
+N_WORKERS = -1  # of scipy.fft: all cores
 
 
 class CirculantGram(NamedTuple):
@@ -19,23 +19,23 @@ class CirculantGram(NamedTuple):
     @classmethod
     def of(cls, atoms, extents):
         """Spectra of atoms ``(K, C, *s)`` on signals of extents S."""
-        spectra = fft.rfftn(atoms, extents, axes=_axes(atoms), workers=THREADS)
+        spectra = fft.rfftn(atoms, extents, axes=_axes(atoms), workers=N_WORKERS)
         last = np.moveaxis(spectra, (0, 1), (-1, -2))  # (*W, C, K)
         values, vectors = np.linalg.eigh(last @ last.conj().swapaxes(-1, -2))
         return cls(spectra, values.astype(atoms.dtype), vectors, tuple(extents))
 
-    def solve_ridge(self, b, rho):
-        """Solve ``(D^T D + rho I) z = b`` by the matrix inversion lemma, a frequency at a time.
+    def solve(self, b, rho):
+        """Solve ``(D^T D + rho I) z = b`` by the matrix inversion lemma, for each frequency.
 
         ``z = (b - D^H (D D^H + rho I)^-1 D b) / rho`` (Sherman-Morrison for one channel).
         """
-        z = fft.rfftn(b, axes=_axes(b), workers=THREADS)
+        z = fft.rfftn(b, axes=_axes(b), workers=N_WORKERS)
         y = np.einsum("kc...,nk...->n...c", self.atoms, z)
         y = np.einsum("...dc,n...d->n...c", self.vectors.conj(), y) / (self.values + rho)
         y = np.einsum("...cd,n...d->n...c", self.vectors, y)
-        for n, signal in enumerate(y):  # no second array of the codes' size
+        for n, signal in enumerate(y):  # needs no second array of the size of the codes
             z[n] -= np.einsum("kc...,...c->k...", self.atoms.conj(), signal)
-        z = fft.irfftn(z, self.extents, axes=_axes(b), workers=THREADS, overwrite_x=True)
+        z = fft.irfftn(z, self.extents, axes=_axes(b), workers=N_WORKERS, overwrite_x=True)
         z /= rho
         return z
 

@@ -1,4 +1,4 @@
-"""A dictionary seen through linear measurements: compressed sensing, blur, any known operator."""
+"""A dictionary behind a linear measurement operator: compressed sensing, blur and the like."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,23 +13,23 @@ from csc._typing import Array, Extents
 from csc._validation import check_floats
 from csc.operators._dictionary import Dictionary
 
-ACCURACY = 1e-3  # of the Lanczos estimate of the norm
-MARGIN = 1.02  # on it
+LANCZOS_TOL = 1e-3  # relative, of the squared norm
+NORM_MARGIN = 1.02  # factor that makes the Lanczos estimate an upper bound
 
 
 @dataclass(frozen=True, eq=False)
 class MeasuredDictionary(AtomsReprMixin):
     """Measurements of synthesised signals, ``y = A D z``: a dictionary whose signals are y.
 
-    Takes the place of a `Dictionary` in a `Problem`, whose signals are then measurements
-    ``(N, m)``. First-order solvers and all certificates work as ever.
+    Replaces a `Dictionary` in a `Problem`, whose signals are then measurements ``(N, m)``.
+    First-order solvers and all certificates work unchanged.
 
     Parameters
     ----------
     dictionary : Dictionary
         D.
     operator : LinearOperator, array or sparse matrix (m, C * prod(S))
-        A, which measures one flattened signal ``(C, *S)``.
+        A, applied to one flattened signal ``(C, *S)``.
     extents : tuple of ints
         Spatial extents *S* of the signals.
 
@@ -67,7 +67,7 @@ class MeasuredDictionary(AtomsReprMixin):
                 f"dictionary must be a csc.Dictionary, got {type(self.dictionary).__name__}"
             )
         operator, extents = aslinearoperator(self.operator), tuple(self.extents)
-        self.dictionary.code_extents(extents)  # says what is wrong
+        self.dictionary.code_extents(extents)  # raises if they do not fit
         size = self.dictionary.atoms.shape[1] * prod(extents)
         if operator.shape[1] != size:
             raise ValueError(
@@ -100,7 +100,7 @@ class MeasuredDictionary(AtomsReprMixin):
         return self.dictionary.code_extents(self.extents)
 
     def is_patch(self, signal_extents: Extents) -> bool:  # noqa: ARG002
-        """No: the Gram matrix of a patch dictionary is not that of its measurements."""
+        """False: the Gram matrix of a patch dictionary is not that of its measurements."""
         return False
 
     def __call__(self, z: Array, shape: Extents | None = None) -> Array:  # noqa: ARG002
@@ -109,7 +109,7 @@ class MeasuredDictionary(AtomsReprMixin):
         return self._as_rows(self.operator.matmat(signals.reshape(len(signals), -1).T))
 
     def reconstruct(self, z: Array) -> Array:
-        """The signals themselves, ``D z``: ``(N, C, *S)``."""
+        """The signals ``D z`` before the measurement, ``(N, C, *S)``."""
         return self.dictionary(z, self.extents)
 
     def adjoint(self, y: Array) -> Array:
@@ -119,7 +119,7 @@ class MeasuredDictionary(AtomsReprMixin):
         return self.dictionary.adjoint(rows.reshape(len(y), -1, *self.extents))
 
     def lipschitz(self, signal_extents: Extents | None = None) -> float:  # noqa: ARG002
-        """``||A D||^2`` by Lanczos to 1e-3, raised by two percent."""
+        """``||A D||^2`` by the Lanczos method to 1e-3, plus two percent."""
         return self._norm_squared
 
     @cached_property
@@ -131,10 +131,10 @@ class MeasuredDictionary(AtomsReprMixin):
 
         start = np.random.default_rng(0).standard_normal(m)
         if m == 1:
-            return MARGIN * float(gram(np.ones(1))[0])
+            return NORM_MARGIN * float(gram(np.ones(1))[0])
         square = LinearOperator((m, m), gram, dtype="float64")
-        top = eigsh(square, 1, tol=ACCURACY, v0=start, return_eigenvectors=False)
-        return MARGIN * float(top[0])
+        top = eigsh(square, 1, tol=LANCZOS_TOL, v0=start, return_eigenvectors=False)
+        return NORM_MARGIN * float(top[0])
 
     @cached_property
     def as_double(self) -> "MeasuredDictionary":
@@ -144,7 +144,7 @@ class MeasuredDictionary(AtomsReprMixin):
         return MeasuredDictionary(self.dictionary.as_double, self.operator, self.extents)
 
     def check_signals(self, name: str, y: Array) -> Array:
-        """Return measurements ``(N, m)`` of the dictionary's precision, or say what is wrong."""
+        """Return measurements ``(N, m)`` of the dictionary's precision, or raise an error."""
         y = check_floats(name, y)
         if y.ndim != 2 or y.shape[1] != self.operator.shape[0]:
             raise ValueError(

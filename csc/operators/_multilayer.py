@@ -1,4 +1,4 @@
-"""Dictionaries in layers: the codes of one are the signals of the next."""
+"""Dictionaries in layers: the codes of one layer are the signals of the next."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ from csc.operators._conv_plan import batch_last_pays
 from csc.operators._dictionary import Dictionary
 
 RULES = ("soft", "hard", "relu")
-COMPOSABLE = ("full", "valid", "circular")  # what one layer crops the next one never sees
+COMPOSABLE = ("full", "valid", "circular")  # modes in which a product is a convolution, too
 
 
 @dataclass(frozen=True, eq=False)
 class MultiLayerDictionary(AtomsReprMixin):
     """Multi-layer convolutional dictionary: ``x = D_1 g_1``, ``g_1 = D_2 g_2``, and so on [1]_.
 
-    Layer i explains the codes of layer i - 1 as signals of K_{i-1} channels; layer 0 is the
-    signal. Each layer has its own atoms, mode and stride. The product ``D_1 ... D_L`` is a
-    dictionary in its own right (`effective`), and thresholding ``D_i^T`` layer by layer is the
-    forward pass of a convolutional network (`forward`).
+    The signals of layer i are the codes of layer i - 1, with K_{i-1} channels; layer 0 is the
+    signal. Each layer has its own atoms, mode and stride. The product ``D_1 ... D_L`` is itself a
+    dictionary (`effective`), and thresholding ``D_i^T`` layer by layer is the forward pass of a
+    convolutional network (`forward`).
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class MultiLayerDictionary(AtomsReprMixin):
     is_convolution = False  # a product of them; see `effective`
     mode = "multi-layer"
 
-    if TYPE_CHECKING:  # the field above is what is kept, this what may come
+    if TYPE_CHECKING:  # the field has the stored type, the argument may be any iterable
 
         def __init__(self, layers: Iterable[Dictionary]) -> None: ...
 
@@ -88,7 +88,7 @@ class MultiLayerDictionary(AtomsReprMixin):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Precision of the atoms, and of all that is computed."""
+        """Precision of the atoms and of all results."""
         return self.layers[0].dtype
 
     @property
@@ -117,7 +117,7 @@ class MultiLayerDictionary(AtomsReprMixin):
         return code_extents
 
     def is_patch(self, signal_extents: Extents) -> bool:  # noqa: ARG002
-        """No: the Gram matrix of a patch dictionary is not that of a product."""
+        """False: the Gram matrix of a patch dictionary is not that of a product."""
         return False
 
     def batch_last_pays(self, x: Array) -> bool:
@@ -131,7 +131,7 @@ class MultiLayerDictionary(AtomsReprMixin):
         to_layer: int = 0,
         shape: Extents | None = None,
     ) -> Array:
-        """``D_{j+1} ... D_i g_i``: what the codes of layer i are at layer j.
+        """``D_{j+1} ... D_i g_i``: the codes of layer i, synthesised to layer j.
 
         Parameters
         ----------
@@ -142,8 +142,8 @@ class MultiLayerDictionary(AtomsReprMixin):
         to_layer : int
             j < i; 0 is the signal.
         shape : tuple, optional
-            Extents *S* of the signal (layer 0) where the codes leave them open (strides); the
-            smallest by default.
+            Extents *S* of the signal (layer 0), which the codes do not determine if there are
+            strides; the smallest by default.
 
         Returns
         -------
@@ -183,7 +183,7 @@ class MultiLayerDictionary(AtomsReprMixin):
 
         Its stride is the product of the strides; its atoms are those of layer i seen in the
         signal. Exact if all layers share one of the modes "full", "valid" and "circular":
-        elsewhere a layer is cropped between two others, and atoms change near the border.
+        in other modes layers are cropped in between, and atoms change near the border.
 
         Raises
         ------
@@ -237,7 +237,7 @@ class MultiLayerDictionary(AtomsReprMixin):
         return codes
 
     def lipschitz(self, signal_extents: Extents | None = None) -> float:
-        """Certified upper bound of ``||D_1 ... D_L||^2``: the least that two bounds give."""
+        """Certified upper bound of ``||D_1 ... D_L||^2``: the smaller of two bounds."""
         chain = [None] * len(self.layers)
         if signal_extents is not None:
             chain = self.extents(signal_extents)[:-1]
@@ -252,14 +252,14 @@ class MultiLayerDictionary(AtomsReprMixin):
         return MultiLayerDictionary(D.as_double for D in self.layers)
 
     def check_signals(self, name: str, x: Array) -> Array:
-        """Return signals that the layers can explain, or say why they cannot."""
+        """Return signals that fit the layers, or raise an error."""
         x = check_floats(name, x, hint="clean it: problems of several layers know no masks")
         x = self.layers[0].check_signals(name, x, values=False)
         self.extents(x.shape[2:])
         return x
 
     def check_one_each(self, name: str, values: Sequence[Any]) -> None:
-        """Refuse a sequence that is not as long as there are layers."""
+        """Raise an error unless there is one value per layer."""
         if len(values) != len(self.layers):
             raise ValueError(
                 f"{name} must be one for each of the {len(self.layers)} layers, got {len(values)}"

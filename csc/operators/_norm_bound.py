@@ -4,26 +4,27 @@ from math import cos, pi
 
 from csc._backend import namespace
 
-GRID = 16  # frequencies per tap where the bound samples large signals
+FREQUENCIES_PER_TAP = 16  # at most, for large signals
 
 
-def norm_bound(phases, wanted):
+def norm_bound(phases, lengths):
     """Upper bound of the squared norm of ``sum_k phases_k * z_k`` over circles of these lengths.
 
     Parameters
     ----------
     phases : array (K, C, *s), float64
         From `polyphase`.
-    wanted : tuple of ints or None
-        Samples P an axis; None, or more than GRID a tap, is bounded from GRID a tap.
+    lengths : tuple of ints or None
+        Samples P of each axis. None, or more than FREQUENCIES_PER_TAP per tap: the bound is
+        computed at FREQUENCIES_PER_TAP per tap, and raised by its largest error.
     """
     taps = phases.shape[2:]
-    caps = [GRID * s for s in taps]
-    wanted = [cap + 1 for cap in caps] if wanted is None else wanted
-    axes = list(zip(taps, caps, wanted, strict=True))
-    bound = _largest_eigenvalue(phases, tuple(min(cap, int(n)) for _, cap, n in axes))
-    for s, cap, n in axes:
-        bound /= cos(pi * (s - 1) / cap) if n > cap else 1.0
+    max_lengths = [FREQUENCIES_PER_TAP * s for s in taps]
+    lengths = [max_length + 1 for max_length in max_lengths] if lengths is None else lengths
+    axes = list(zip(taps, max_lengths, lengths, strict=True))
+    bound = _largest_eigenvalue(phases, tuple(min(max_length, int(n)) for _, max_length, n in axes))
+    for s, max_length, n in axes:
+        bound /= cos(pi * (s - 1) / max_length) if n > max_length else 1.0
     return bound
 
 
@@ -42,7 +43,7 @@ def polyphase(atoms, stride):
 def _largest_eigenvalue(atoms, samples):
     """Largest eigenvalue of D(w) D(w)^H over a grid of frequencies."""
     xp = namespace(atoms)
-    spectra = xp.fft.rfftn(_wrapped(atoms, samples), samples, axes=tuple(range(2, atoms.ndim)))
+    spectra = xp.fft.rfftn(_wrap(atoms, samples), samples, axes=tuple(range(2, atoms.ndim)))
     spectra = xp.moveaxis(spectra.reshape(*spectra.shape[:2], -1), 2, 0)  # (w, K, C)
     if spectra.shape[1] < spectra.shape[2]:
         spectra = spectra.swapaxes(1, 2)  # the smaller of D D^H and D^H D
@@ -50,8 +51,8 @@ def _largest_eigenvalue(atoms, samples):
     return float(xp.linalg.eigvalsh(grams)[:, -1].max())
 
 
-def _wrapped(atoms, samples):
-    """Atoms folded onto ``samples`` points an axis: a strided circle can be shorter than they."""
+def _wrap(atoms, samples):
+    """Atoms wrapped to ``samples`` points per axis, which can be fewer than an atom has."""
     for axis, n in enumerate(samples, start=2):
         parts = [atoms.take(range(i, min(i + n, atoms.shape[axis])), axis)
                  for i in range(0, atoms.shape[axis], n)]  # fmt: skip

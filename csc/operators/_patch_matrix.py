@@ -1,4 +1,4 @@
-"""Products with atoms as large as their signals: a matrix, or lists of what is not 0 in it."""
+"""Products with atoms as large as their signals, as a dense or a sparse matrix."""
 
 from functools import cached_property
 
@@ -7,10 +7,11 @@ from scipy.sparse import csr_array
 
 from csc._backend import kernels, namespace
 
-# Costs of a number, in cycles: packed for a whole product, in a list, of rows that are turned. On
-# two cores with 256 and 1024 atoms of 64 to 6272 samples, 1 to 30 % of them not 0, 1 to 5000 rows.
-PACKED, LISTED, TURNED = 4, 2, 4
-BYTES = 64  # that a whole product multiplies in a cycle
+# Cycles per number: to pack it for a dense product, to multiply it in a sparse matrix, to transpose
+# a row. Measured on two cores with 256 and 1024 atoms of 64 to 6272 samples, 1 to 30 % of them not
+# 0, and 1 to 5000 rows.
+PACK_CYCLES, LIST_CYCLES, TRANSPOSE_CYCLES = 4, 2, 4
+BYTES_PER_CYCLE = 64  # multiplied in a dense product
 
 
 class PatchMatrix:
@@ -36,26 +37,26 @@ class PatchMatrix:
         """``(N, n)``: sums of atoms, of codes ``(N, K)``."""
         return self._multiply(codes, self._matrix.T, 1)
 
-    def takes_lists(self, n_rows):
-        """Whether lists are faster for so many rows: few rows, or very few terms."""
+    def uses_sparse(self, n_rows):
+        """Whether the sparse matrix is faster for this number of rows."""
         if namespace(self._matrix) is not np:
             return False
-        whole = PACKED + n_rows * self._matrix.itemsize / BYTES
-        lists = LISTED * self._n_terms + TURNED * sum(self._matrix.shape)
-        return n_rows * lists < self._matrix.size * whole
+        dense = PACK_CYCLES + n_rows * self._matrix.itemsize / BYTES_PER_CYCLE
+        sparse = LIST_CYCLES * self._n_terms + TRANSPOSE_CYCLES * sum(self._matrix.shape)
+        return n_rows * sparse < self._matrix.size * dense
 
     @cached_property
     def _n_terms(self):
         return np.count_nonzero(self._matrix)
 
     @cached_property
-    def _lists(self):
+    def _sparse(self):
         return csr_array(self._matrix), csr_array(self._matrix.T)
 
     def _multiply(self, rows, matrix, which):
         """``rows matrix^T``."""
-        if self.takes_lists(len(rows)):
-            return np.ascontiguousarray((self._lists[which] @ rows.T).T)
+        if self.uses_sparse(len(rows)):
+            return np.ascontiguousarray((self._sparse[which] @ rows.T).T)
         out = namespace(rows).empty((len(rows), len(matrix)), matrix.dtype)
         kernels(rows).correlate_patches(rows, matrix, out)
         return out

@@ -1,4 +1,4 @@
-"""Codes of which few are not zero."""
+"""Codes with few nonzero entries, stored as indices and values."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,14 +11,14 @@ from csc._backend import namespace
 
 @dataclass(frozen=True, eq=False)
 class SparseCodes:
-    """Codes ``(N, K, *V)`` as the places and values of those that are not zero.
+    """Codes ``(N, K, *V)`` as the indices and values of the nonzero entries.
 
     Parameters
     ----------
     shape : tuple
         ``(N, K, *V)``.
     index : array (A,), int64
-        Flat indices into ``(N, *V, K)``, rising: codes of one position are neighbours.
+        Flat indices into ``(N, *V, K)``, increasing: codes of one position are neighbours.
     values : array (A,)
 
     Examples
@@ -49,7 +49,7 @@ class SparseCodes:
 
     @classmethod
     def zeros(cls, shape, dtype):
-        """Codes without a single one."""
+        """Codes that are all zero."""
         return cls(tuple(shape), np.empty(0, np.int64), np.empty(0, dtype))
 
     @property
@@ -59,7 +59,7 @@ class SparseCodes:
 
     @cached_property
     def coordinates(self):
-        """Coordinates of each code: ``(n, k, *v)``, one array an axis."""
+        """Coordinates ``(n, k, *v)`` of the codes, one array per axis."""
         n, k, *v = self.shape
         n, *v, k = np.unravel_index(self.index, (n, *v, k))
         return (n, k, *v)
@@ -69,12 +69,12 @@ class SparseCodes:
         return SparseCodes(self.shape, self.index, self.values.astype(dtype))
 
     def dense(self):
-        """Codes ``(N, K, *V)`` with all their zeros."""
+        """Dense codes ``(N, K, *V)``."""
         z = np.zeros(self.shape, self.values.dtype)
         z[self.coordinates] = self.values
         return z
 
     def sums(self, a):
-        """Sum ``a``, a number a code, over the codes of each signal: ``(N,)`` in float64."""
+        """Sum ``a``, one number per code, over the codes of each signal: ``(N,)`` in float64."""
         signal = self.index // prod(self.shape[1:])
         return np.bincount(signal, weights=a, minlength=self.shape[0])

@@ -1,4 +1,4 @@
-"""Sparse codes and the residual that they leave: what solvers and certificates of signals share."""
+"""Sparse codes and their residual, for solvers and certificates of convolutional problems."""
 
 import numpy as np
 
@@ -36,14 +36,14 @@ class SparseResidual:
         self.refresh()
 
     def put(self, codes, columns=None):
-        """Let these be the codes; the residual follows with `refresh`."""
+        """Replace the codes; call `refresh` to update the residual."""
         self.codes = codes
         if columns is None:
             columns = RestrictedDictionary(self.layout, codes.index)
         self.columns = columns
 
     def refresh(self):
-        """The residual computed from the codes again: rounding errors must not add up."""
+        """Compute the residual from the codes again, so that rounding errors do not accumulate."""
         self.r = self.x.copy()
         self.columns.add(-self.codes.values, self.r)
 

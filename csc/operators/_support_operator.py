@@ -1,8 +1,8 @@
-"""Where atoms meet signals: the padded residual in which sparse codes are looked up.
+"""The dictionary restricted to a support, and the padded residual that it works on.
 
-The residual is kept as an array in which every atom lies wholly, its rows a few samples longer
-than the signal's, so that vectors of the kernels never leave it. Signals that wrap around are
-repeated at their ends, and every code is shown at all its copies.
+The residual is stored in an array in which every atom lies wholly. Its rows are a few samples
+longer than those of the signals, so that SIMD vectors never cross its end. Signals that wrap around
+are repeated at their ends, and every code has a copy at each repetition.
 """
 
 from itertools import product
@@ -13,18 +13,18 @@ import numpy as np
 from scipy.ndimage import maximum_filter1d
 
 from csc._backend import kernels
+from csc.kernels._constants import SIMD_WIDTH
 from csc.operators._conv_plan import ConvPlan
 from csc.operators._sparse_codes import SparseCodes
 
-LANES = 8  # of the kernels' vectors
-PIECES = 16  # of each signal, for the threads
+MAX_PIECES_PER_SIGNAL = 16  # that threads share
 
 
 class Boxes(NamedTuple):
-    """The rows of samples of which atoms consist, a line for each shape of atoms.
+    """The rows of samples of atoms, one line for each shape of atoms.
 
-    Row i of an atom k lies ``rows[shape[k], i]`` behind its place, i < ``heights[shape[k]]``, and
-    is ``widths[shape[k]]`` long, a multiple of LANES. Rows of zeros are left out.
+    Row i < ``heights[shape[k]]`` of atom k begins ``rows[shape[k], i]`` after its first sample, and
+    is ``widths[shape[k]]`` long, a multiple of SIMD_WIDTH. Rows of zeros are left out.
     """
 
     shape: np.ndarray  # (K,)
@@ -34,10 +34,10 @@ class Boxes(NamedTuple):
 
 
 def _boxes(parts, steps):
-    """Boxes of atoms of some sizes, and the atoms as rows, each row of samples padded."""
+    """`Boxes` of atoms of several sizes, and the atoms as rows, with each row of samples padded."""
     found, n_atoms = [], sum(len(atoms) for _, atoms in parts)
     for which, atoms in parts:
-        width = -(-atoms.shape[4] // LANES) * LANES
+        width = -(-atoms.shape[4] // SIMD_WIDTH) * SIMD_WIDTH
         whole = np.zeros((len(atoms), prod(atoms.shape[1:4]), width), atoms.dtype)
         whole[..., : atoms.shape[4]] = atoms.reshape(*whole.shape[:2], -1)
         rows = steps @ np.indices(atoms.shape[1:4]).reshape(3, -1)
@@ -56,7 +56,7 @@ def _boxes(parts, steps):
 
 
 class PaddedSignals:
-    """Where the atoms of a dictionary meet signals: shapes, offsets, padded copies.
+    """Padded copies of signals: shapes, and the flat indices of atoms in them.
 
     Parameters
     ----------
@@ -72,8 +72,8 @@ class PaddedSignals:
         ones = (1,) * (5 - len(shape))
         self.positions = (*ones, *self.code_shape[2:])
         self.stride = (*ones, *dictionary.geometry.stride)
-        self.reach = (*ones, *dictionary.extents)
-        self._lay_out_signals(ones)
+        self.atom_shape = (*ones, *dictionary.extents)
+        self._set_shapes(ones)
         _, c, s0, s1, s2 = self.buffer_shape
         self.steps = np.array([c * s0 * s1 * s2, s1 * s2, s2, 1])  # of signals, and three axes
         self.strides = np.array([s0 * s1 * s2, s1 * s2, s2, 1])  # of channels, and three axes
@@ -83,24 +83,24 @@ class PaddedSignals:
 
     @property
     def _operator(self):
-        """The dictionary in the precision at hand."""
+        """The dictionary in the precision of these arrays."""
         return self.dictionary if self.dictionary.dtype == self.dtype else self.dictionary.as_double
 
-    def _lay_out_signals(self, ones):
-        """Where in the buffer the atoms lie (``inside``), and the signals themselves (``own``).
+    def _set_shapes(self, ones):
+        """Set the slices of the buffer that atoms cover (``inside``) and of signals (``own``).
 
-        Around signals that wrap there is room for copies of atoms that lie half outside.
+        Signals that wrap around have a margin for copies of atoms that lie partly outside.
         """
         geometry, extents = self.dictionary.geometry, self.shape[2:]
         self.wraps = geometry.mode == "circular"
         self.extents = (*ones, *extents)
         padded = (*ones, *geometry.padded_extents(extents))
         low = (*(0 for _ in ones), *geometry.low)
-        room = [(s - 1) * self.wraps for s in self.reach]
-        sizes = [p + 2 * m for p, m in zip(padded, room, strict=True)]
-        self.room, self.volume = np.array(room), (*self.shape[:2], *padded)
-        self.buffer_shape = (*self.shape[:2], *sizes[:2], sizes[2] + LANES)
-        axes = list(zip(room, padded, low, self.extents, strict=True))
+        margin = [(s - 1) * self.wraps for s in self.atom_shape]
+        sizes = [p + 2 * m for p, m in zip(padded, margin, strict=True)]
+        self.margin, self.volume = np.array(margin), (*self.shape[:2], *padded)
+        self.buffer_shape = (*self.shape[:2], *sizes[:2], sizes[2] + SIMD_WIDTH)
+        axes = list(zip(margin, padded, low, self.extents, strict=True))
         self.inside = (..., *(slice(m, m + p) for m, p, _, _ in axes))
         self.own = (..., *(slice(m + a, m + a + n) for m, _, a, n in axes))
 
@@ -115,7 +115,7 @@ class PaddedSignals:
         return a[self.own].reshape(len(a), -1)
 
     def observed(self, x, mask):
-        """Padded signals, and the padded mask: None if every sample of every atom counts."""
+        """Padded signals, and the padded mask: None if no sample is missing and no atom is cut."""
         dictionary = self.dictionary
         if mask is None and dictionary.mode in ("full", "circular"):
             return self.buffer(dictionary.pad(x)), None
@@ -124,7 +124,7 @@ class PaddedSignals:
         return self.buffer(dictionary.pad(x)), self.buffer(dictionary.pad(mask))
 
     def places(self, index):
-        """Flat place in the buffer, and number of the atom, of sparse codes' indices."""
+        """Flat index in the buffer, and number of the atom, of sparse codes."""
         n, corner, atom = self._corners(index)
         return self._flat(n, corner), atom
 
@@ -135,29 +135,29 @@ class PaddedSignals:
         return n, np.stack(v, axis=-1) * self.stride, atom
 
     def _flat(self, n, corner):
-        return n * self.steps[0] + (corner + self.room) @ self.steps[1:]
+        return n * self.steps[0] + (corner + self.margin) @ self.steps[1:]
 
     def copies(self, index):
-        """Where else codes show in the buffer: signals that wrap are repeated at their ends.
+        """Flat indices of the copies of codes: signals that wrap around are repeated at their ends.
 
         Returns
         -------
         first : array (A + 1,), or (0,) if nothing wraps
-            The copies of code a are ``places[first[a]]`` to ``places[first[a + 1]]``.
+            Code a has copies at ``places[first[a]]`` to ``places[first[a + 1]]``.
         places : array (E,)
-            Flat places of the copies.
+            Flat indices.
         """
         none = np.empty(0, np.int64)
         if not self.wraps:
             return none, none
         n, corner, _ = self._corners(index)
-        extents, atom = np.array(self.extents), np.array(self.reach)
+        extents, atom = np.array(self.extents), np.array(self.atom_shape)
         repeated = np.array(self.volume[2:]) - extents
         near = np.flatnonzero(((corner + atom > extents) | (corner < repeated)).any(axis=1))
         n, corner = n[near], corner[near]
         shows = {-1: corner + atom > extents, 0: np.full(corner.shape, True), 1: corner < repeated}
         owners, places = [none], [none]
-        for shift in product(*((-1, 0, 1) if room else (0,) for room in self.room)):
+        for shift in product(*((-1, 0, 1) if margin else (0,) for margin in self.margin)):
             if any(shift):
                 here = np.all([shows[a][:, axis] for axis, a in enumerate(shift)], axis=0)
                 owners.append(near[here])
@@ -170,13 +170,13 @@ class PaddedSignals:
     def pieces(self, index):
         """Bounds of pieces of sorted codes: pieces two apart have no sample in common.
 
-        Each signal has an even number of them, so that its last one, which in a signal that wraps
-        touches its first, is an odd one.
+        Each signal has an even number of pieces, so that its first and last ones, which share
+        samples if the signal wraps around, are not both even or both odd.
         """
         axis = next((a for a in range(3) if self.positions[a] > 1), 2)
-        reach = self.reach[axis] + (LANES if axis == 2 else 0)
-        least = -(-reach // self.stride[axis])
-        number = min(PIECES, self.positions[axis] // least) // 2 * 2
+        extent = self.atom_shape[axis] + (SIMD_WIDTH if axis == 2 else 0)
+        min_positions = -(-extent // self.stride[axis])
+        number = min(MAX_PIECES_PER_SIGNAL, self.positions[axis] // min_positions) // 2 * 2
         size = prod(self.positions[axis + 1 :]) * self.code_shape[1]
         of_signal = self.positions[axis] * size
         starts = np.arange(number) * self.positions[axis] // max(number, 1) * size
@@ -185,23 +185,23 @@ class PaddedSignals:
         bounds = np.append(bounds, self.code_shape[0] * of_signal)
         return np.searchsorted(index, bounds)
 
-    def dual_infeasibility(self, r, worths, positive):
-        """``max_k w_k |D^T r|_k`` at every position ``(N, *V)``, of a padded residual."""
+    def dual_infeasibility(self, r, inverse_lmbda, positive):
+        """``max_k |D^T r|_k / lmbda_k`` at every position ``(N, *V)``, of a padded residual."""
         samples = self.samples(r).reshape(self.shape)
         plan = ConvPlan.of(self._operator, samples, self.shape[2:])
-        return plan.dual_infeasibility(samples, r[self.inside], worths, positive)
+        return plan.dual_infeasibility(samples, r[self.inside], inverse_lmbda, positive)
 
-    def violating_indices(self, r, prices, positions, bars, positive):  # noqa: PLR0913
-        """Indices of the codes at ``positions`` whose correlations exceed ``bars`` prices.
+    def violating_indices(self, r, atom_lmbda, positions, thresholds, positive):  # noqa: PLR0913
+        """Indices of codes at ``positions`` whose correlations exceed ``thresholds`` times lmbda.
 
         Parameters
         ----------
         r : array
             A padded residual.
-        prices : array (K,)
+        atom_lmbda : array (K,)
         positions : array (P,), int64
             Flat positions.
-        bars : array (P,)
+        thresholds : array (P,)
         positive : bool
             Whether codes must not be negative.
 
@@ -210,37 +210,37 @@ class PaddedSignals:
         index : array (A,), int64
             Sorted if the positions are.
         """
-        where, _ = self.places(positions * len(prices))
-        worst = np.empty((len(where), len(prices)), bool)
+        where, _ = self.places(positions * len(atom_lmbda))
+        exceeds = np.empty((len(where), len(atom_lmbda)), bool)
         for k, atoms in self.parts:
             offsets = self.strides @ np.indices(atoms.shape[1:]).reshape(4, -1)
-            matrix = atoms.reshape(len(atoms), -1) / prices[k][:, None]
+            matrix = atoms.reshape(len(atoms), -1) / atom_lmbda[k][:, None]
             found = np.empty((len(where), len(atoms)), bool)
             kernels(r).violating_indices(
-                r.reshape(-1), matrix, offsets, where, bars, positive, found
+                r.reshape(-1), matrix, offsets, where, thresholds, positive, found
             )
-            worst[:, k] = found
-        i, k = np.nonzero(worst)
-        return positions[i] * len(prices) + k
+            exceeds[:, k] = found
+        i, k = np.nonzero(exceeds)
+        return positions[i] * len(atom_lmbda) + k
 
     def local_max(self, a):
-        """At each position the largest of ``a`` among the positions whose atoms overlap."""
+        """Maximum of ``a``, at each position, over the positions whose atoms overlap."""
         out = a.reshape(len(a), *self.positions)
-        for axis, (extent, step) in enumerate(zip(self.reach, self.stride, strict=True)):
-            reach = -(-extent // step) - 1
-            if reach:
-                out = maximum_filter1d(out, 2 * reach + 1, axis + 1, mode=self._border)
+        for axis, (extent, step) in enumerate(zip(self.atom_shape, self.stride, strict=True)):
+            radius = -(-extent // step) - 1
+            if radius:
+                out = maximum_filter1d(out, 2 * radius + 1, axis + 1, mode=self._border)
         return out.reshape(a.shape)
 
     def max_over_covering_atoms(self, a):
-        """At each sample of the buffer the largest of ``a`` among the atoms that cover it."""
+        """Maximum of ``a``, at each sample of the buffer, over the atoms that cover it."""
         n, positions = len(a), self.positions
         out = np.zeros((n, 1, *self.volume[2:]), self.dtype)
         taken = (slice(0, (v - 1) * t + 1, t) for v, t in zip(positions, self.stride, strict=True))
         out[(slice(None), 0, *taken)] = a.reshape(n, *positions)
         if self.wraps:
             out = out[(..., *map(slice, self.extents))]
-        for axis, extent in enumerate(self.reach):
+        for axis, extent in enumerate(self.atom_shape):
             origin = (extent - 1) // 2
             if extent > 1:
                 out = maximum_filter1d(out, extent, axis + 2, mode=self._border, origin=origin)
@@ -252,11 +252,11 @@ class PaddedSignals:
 
     @property
     def _border(self):
-        """How filters go on past the ends."""
+        """The ``mode`` of filters of `scipy.ndimage` at the ends."""
         return "wrap" if self.wraps else "constant"
 
     def synthesize(self, codes):
-        """``D z`` of the signals' own extents."""
+        """``D z``, without padding."""
         out = self.buffer()
         self.subtract(out, SparseCodes(codes.shape, codes.index, -codes.values))
         return self.samples(out).reshape(self.shape)
@@ -267,7 +267,7 @@ class PaddedSignals:
 
 
 class RestrictedDictionary:
-    """The columns of D that belong to some codes: D and D^T restricted to them.
+    """D and D^T restricted to the columns of some codes.
 
     Parameters
     ----------
@@ -283,7 +283,7 @@ class RestrictedDictionary:
         self.pieces = layout.pieces(index)
 
     def part(self, kept):
-        """Some of the columns; ``kept`` (A,) says which."""
+        """The columns where ``kept`` (A,) is True."""
         part = object.__new__(RestrictedDictionary)
         part.layout = self.layout
         part.where, part.atom = self.where[kept], self.atom[kept]

@@ -383,7 +383,7 @@ class Problem:
     def solve_ridge(self, v: Array, rho: float) -> Array:
         """argmin over z  ``1/2 ||x - D z||^2 + rho / 2 ||z - v||^2``, if `has_spectra`."""
         rho = self.x.dtype.type(rho)
-        return self._spectra.solve_ridge(self._correlations + rho * v, rho)
+        return self._spectra.solve(self._correlations + rho * v, rho)
 
     @cached_property
     def _spectra(self):

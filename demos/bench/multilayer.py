@@ -174,19 +174,19 @@ def iteration(name, x, D, args):
 
 def crossover(args, rng):
     """Milliseconds of both maps by lists of the terms that are not 0, and with all terms."""
-    kept = conv.DENSITY
+    kept = conv.MAX_SPARSE_DENSITY
     for n, size, shape in ((1, 100, (128, 64, 5, 5)), (64, 12, (64, 32, 6, 6))):
         x = rng.standard_normal((n, shape[1], size, size)).astype("float32")
         x = conv.batch_last(x) if n > 1 else x
         for density in (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8):
             atoms = rng.standard_normal(shape) * (rng.random(shape) < density)
             taken = []
-            for conv.DENSITY in (2.0, 0.0):  # lists always, lists never
+            for conv.MAX_SPARSE_DENSITY in (2.0, 0.0):  # lists always, lists never
                 D = csc.Dictionary(atoms.astype("float32"), "full", 2)
                 z = D.adjoint(x)
                 maps = partial(D.adjoint, x), partial(D, z, x.shape[2:])
                 taken.append([1e3 * best_time(one, args.repeats)[0] for one in maps])
-            conv.DENSITY = kept
+            conv.MAX_SPARSE_DENSITY = kept
             ratio = sum(taken[1]) / sum(taken[0])
             show(
                 bench="multilayer", case="crossover", signals=x.shape, atoms=shape, density=density,

@@ -1,84 +1,47 @@
-"""Convolution of signals that lie side by side: sums over an atom's own samples, zeros left out.
+"""Convolution of signals stored batch last: direct sums over the nonzero samples of atoms.
 
-Signals are first laid out in a buffer ``(G, C, P0, P1, phases, P2, B)``: B of them side by side,
-borders added, samples that are a stride apart next to each other. Then the sum of one row, a code
-or a sample, over BLOCK numbers that follow each other is
+Signals are first copied into a buffer ``(G, C, P0, P1, phases, P2, B)``: batches of B signals with
+the batch axis last, borders added, samples that are a stride apart next to each other. Then a row,
+that is a code or a sample, is computed for SUMS_PER_BLOCK neighbouring numbers at once:
 
-    row[j] = sum_i values[i] buffer[base + offsets[i] + j],    j < BLOCK
+    row[j] = sum_i values[i] buffer[base + offsets[i] + j],    j < SUMS_PER_BLOCK
 
-with vectors of partial sums that stay in registers. Nothing is unfolded, and terms whose value is
-0 are not in the list: an atom with 5 % of its samples costs a tenth of a whole one. Correlation
-and synthesis are the same loop, over an atom's samples and over the atoms that reach a sample.
+The vectors of partial sums stay in registers. Nothing is unfolded, and terms whose value is 0 are
+not in the list: an atom with 5 % nonzero samples takes a tenth of the time of a dense one.
+Correlation and synthesis are the same loop, over an atom's samples and over the atoms that cover a
+sample.
 """
-
-from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
+from csc.kernels._constants import ROWS_PER_GROUP, SUMS_PER_BLOCK
 from csc.kernels.cpu.fused_prox import _threshold
-from csc.kernels.cpu.simd_intrinsics import BLOCK, add_products, add_products_of_four
+from csc.kernels.cpu.simd_intrinsics import add_products, add_products_of_four
 from csc.kernels.cpu.threads import in_batches
 
-SIDE_BY_SIDE = BLOCK * np.arange(BLOCK)  # offsets of the rows of a tile
-FOUR = 4  # rows that share a list of offsets, where few terms are 0
-WORK = 2**19  # multiplications, a vector at a time, that are worth a thread
-ROWS = 128  # sums that are made at once: BLOCK numbers each, together half of a core's cache
+TILE_OFFSETS = SUMS_PER_BLOCK * np.arange(SUMS_PER_BLOCK)  # of the rows of a tile
+MULTIPLICATIONS_PER_BATCH = 2**19  # fewer do not repay another thread
+ROWS_PER_PART = 128  # rows computed at once: their sums fill half of a core's cache
 
 
-class Terms(NamedTuple):
-    """What is summed: a line for each chunk of the terms and each group of 1 or FOUR rows."""
-
-    spans: np.ndarray  # (chunks, groups, 3)  first and last offset, first value
-    reach: np.ndarray  # (chunks, 6)  the positions at which a chunk is not all zeros
-    offsets: np.ndarray  # (T,)
-    values: np.ndarray  # a row after the other for each offset, if there are four
-    together: int  # rows in a group, 1 or FOUR
-
-
-class Grid(NamedTuple):
-    """Where rows are read in the buffer and what they become.
-
-    Row r at position q is ``target[rows[r, 0] + n * steps[0] + q . steps[1:]]`` for q within the
-    bounds ``rows[r, 1:]``, low and high on each axis.
-    """
-
-    lanes: tuple  # B, N
-    positions: tuple  # Q0, Q1, Q2
-    reads: tuple  # steps in the buffer: a group of signals, axis 0, axis 1
-    steps: tuple  # steps in the target: a signal, axes 0, 1, 2
-    rows: np.ndarray  # (groups * together, 7)
-
-
-class Place(NamedTuple):
-    """Where signals go in the buffer."""
-
-    lanes: tuple  # B, N
-    shape: tuple  # C, P0, P1, phases, P2
-    extents: tuple  # S0, S1, S2
-    low: tuple  # zeros (or wrapped samples) before the first sample
-    steps: tuple  # of the signals: n, c, axes 0, 1, 2
-    wraps: bool
-
-
-def lay_out(x, fits, momentum, place, out):
-    """Lay signals out, or residuals ``x - (D z + momentum (D z - D z_old))``.
+def lay_out(x, fits, momentum, layout, out):
+    """Copy signals into the buffer, or residuals ``x - (D z + momentum (D z - D z_old))``.
 
     Parameters
     ----------
     x : array
         Flat memory of signals.
-    fits : tuple of two such arrays, of no numbers if ``x`` itself is wanted
+    fits : tuple of two such arrays, empty to copy ``x`` itself
     momentum : number
-    place : fields of `Place`
+    layout : BufferLayout
     out : array
         Overwritten: the flat buffer.
     """
-    place = Place(*place)
-    b, n = place.lanes
-    planes = -(-n // b) * place.shape[0]
-    arrays = x, *fits, x.dtype.type(momentum), place, out
-    in_batches(_lay_out, planes, *arrays, least=max(1, 2**15 * planes // out.size))
+    b, n = layout.batch
+    planes = -(-n // b) * layout.shape[0]
+    arrays = x, *fits, x.dtype.type(momentum), layout, out
+    in_batches(_lay_out, planes, *arrays, min_batch=max(1, 2**15 * planes // out.size))
 
 
 def sum_products(buffer, terms, grid, out):
@@ -87,14 +50,19 @@ def sum_products(buffer, terms, grid, out):
     Parameters
     ----------
     buffer : array
-        From `lay_out`; BLOCK numbers longer than it need be.
-    terms, grid : fields of `Terms` and `Grid`
+        From `lay_out`, with SUMS_PER_BLOCK more numbers at its end.
+    terms, grid : Terms, Grid
     out : array
         Overwritten: flat memory of codes or signals.
     """
-    terms, grid = Terms(*terms), Grid(*grid)
     in_batches(
-        _sum_products, _pieces(grid), buffer, terms, grid, out, least=_least(terms, _parts(grid))
+        _sum_products,
+        _pieces(grid),
+        buffer,
+        terms,
+        grid,
+        out,
+        min_batch=_min_batch(terms, _parts(grid)),
     )
 
 
@@ -105,130 +73,149 @@ def shrink_products(buffer, terms, grid, point, prox, out):  # noqa: PLR0913
     ----------
     buffer, terms, grid
         As `sum_products`, of residuals and of atoms times the step size.
-    point : (z, z_old, momentum)
-        Flat memory of codes, of the order of ``out``: ``y = z + momentum (z - z_old)``.
-    prox : (thresholds, factor, positive)
-        As `proximal_step`.
+    point : MomentumPoint
+        Flat memory of codes, in the order of ``out``: ``y = z + momentum (z - z_old)``.
+    prox : SoftThreshold
     out : array
         Overwritten: flat memory of codes.
     """
-    terms, grid = Terms(*terms), Grid(*grid)
     z, z_old, momentum = point
     thresholds, factor, positive = prox
     number, restart_score = out.dtype.type, np.zeros(_pieces(grid))
-    rules = thresholds, number(momentum), number(factor), number(0 if positive else 1)
-    arrays = buffer, terms, grid, z, z_old, rules, out, restart_score
-    in_batches(_shrink_products, len(restart_score), *arrays, least=_least(terms, _parts(grid)))
+    prox_point = thresholds, number(momentum), number(factor), number(0 if positive else 1)
+    arrays = buffer, terms, grid, z, z_old, prox_point, out, restart_score
+    in_batches(
+        _shrink_products, len(restart_score), *arrays, min_batch=_min_batch(terms, _parts(grid))
+    )
     return float(restart_score.sum())
 
 
-def largest_products(buffer, terms, grid, worths, positive, out):  # noqa: PLR0913
-    """``out[n, q] = max_k w_k |row k|`` of signals not side by side; the rows are not kept.
+def largest_products(buffer, terms, grid, scales, positive, out):  # noqa: PLR0913
+    """``out[n, q] = max_k w_k |row k|`` of signals in C order; the rows are not stored.
 
     Parameters
     ----------
     buffer, terms, grid
         As `sum_products`.
-    worths : array (K,)
+    scales : array (K,)
         w.
     positive : bool
-        Without the modulus, and at least 0.
+        Whether to take rows without the modulus, and at least 0.
     out : array (N * Q0 * Q1 * Q2,)
         Overwritten.
     """
-    terms, grid, mirror = Terms(*terms), Grid(*grid), out.dtype.type(0 if positive else -1)
-    pieces, least = _pieces(grid) // _parts(grid), _least(terms, parts=1)
-    in_batches(_largest_products, pieces, buffer, terms, grid, worths, mirror, out, least=least)
+    negative_sign = out.dtype.type(0 if positive else -1)
+    pieces, min_batch = _pieces(grid) // _parts(grid), _min_batch(terms, parts=1)
+    in_batches(
+        _largest_products,
+        pieces,
+        buffer,
+        terms,
+        grid,
+        scales,
+        negative_sign,
+        out,
+        min_batch=min_batch,
+    )
 
 
 def _pieces(grid):
     """Blocks of positions of a group of signals, times parts of the rows."""
-    (b, n), (q0, q1, q2) = grid.lanes, grid.positions
-    return -(-n // b) * q0 * q1 * -(-q2 * b // BLOCK) * _parts(grid)
+    (b, n), (q0, q1, q2) = grid.batch, grid.positions
+    return -(-n // b) * q0 * q1 * -(-q2 * b // SUMS_PER_BLOCK) * _parts(grid)
 
 
-def _least(terms, parts):
-    """Pieces that are worth a thread, each one of so many parts of the rows."""
-    return 1 + WORK * parts // (len(terms.values) * BLOCK)
+def _min_batch(terms, parts):
+    """Pieces that repay another thread, each a part of the rows."""
+    return 1 + MULTIPLICATIONS_PER_BATCH * parts // (len(terms.values) * SUMS_PER_BLOCK)
 
 
 @njit(cache=True)
 def _parts(grid):
-    return -(-len(grid.rows) // ROWS)
+    return -(-len(grid.rows) // ROWS_PER_PART)
 
 
 @njit(cache=True, nogil=True)
 def _sum_products(start, stop, buffer, terms, grid, out):
-    sums, tile = np.empty(ROWS * BLOCK, buffer.dtype), np.empty(BLOCK * BLOCK, buffer.dtype)
-    b, n = grid.lanes
+    sums, tile = (
+        np.empty(ROWS_PER_PART * SUMS_PER_BLOCK, buffer.dtype),
+        np.empty(SUMS_PER_BLOCK * SUMS_PER_BLOCK, buffer.dtype),
+    )
+    b, n = grid.batch
     step = grid.steps[3]
     for piece in range(start, stop):
         group, q0, q1, block, part = _where(piece, grid)
         rows = _add_up(buffer, terms, grid, (group, q0, q1, block, part), tile, sums)
-        alike = min(b, n - group * b)
+        n_signals = min(b, n - group * b)
         for i in range(rows):
-            row = grid.rows[part * ROWS + i]
+            row = grid.rows[part * ROWS_PER_PART + i]
             if not (row[1] <= q0 < row[2] and row[3] <= q1 < row[4]):
                 continue
             first = row[0] + group * b * grid.steps[0] + q0 * grid.steps[1] + q1 * grid.steps[2]
-            low = max(row[5], block * BLOCK // b)
-            high = min(row[6], (block + 1) * BLOCK // b)
-            together = 1 if b > 1 else max(high - low, 1)
-            for q in range(low, high, together):
-                own = sums[i * BLOCK + q * b - block * BLOCK :]
+            low = max(row[5], block * SUMS_PER_BLOCK // b)
+            high = min(row[6], (block + 1) * SUMS_PER_BLOCK // b)
+            width = 1 if b > 1 else max(high - low, 1)
+            for q in range(low, high, width):
+                own = sums[i * SUMS_PER_BLOCK + q * b - block * SUMS_PER_BLOCK :]
                 to = first + q * step
                 if b > 1 or step == 1:
-                    _copy(own[: alike if b > 1 else high - low], out[to:])
+                    _copy(own[: n_signals if b > 1 else high - low], out[to:])
                 else:
                     for j in range(high - low):
                         out[to + j * step] = own[j]
 
 
 @njit(cache=True, nogil=True)
-def _shrink_products(start, stop, buffer, terms, grid, z, z_old, rules, out, restart_score):  # noqa: PLR0913
-    sums, tile = np.empty(ROWS * BLOCK, buffer.dtype), np.empty(BLOCK * BLOCK, buffer.dtype)
-    thresholds, momentum, factor, mirror = rules
-    b, n = grid.lanes
+def _shrink_products(start, stop, buffer, terms, grid, z, z_old, prox_point, out, restart_score):  # noqa: PLR0913
+    sums, tile = (
+        np.empty(ROWS_PER_PART * SUMS_PER_BLOCK, buffer.dtype),
+        np.empty(SUMS_PER_BLOCK * SUMS_PER_BLOCK, buffer.dtype),
+    )
+    thresholds, momentum, factor, negative_sign = prox_point
+    b, n = grid.batch
     for piece in range(start, stop):
         group, q0, q1, block, part = _where(piece, grid)
         rows = _add_up(buffer, terms, grid, (group, q0, q1, block, part), tile, sums)
-        alike, total = min(b, n - group * b), 0.0
+        n_signals, total = min(b, n - group * b), 0.0
         for i in range(rows):
-            row = grid.rows[part * ROWS + i]
+            row = grid.rows[part * ROWS_PER_PART + i]
             first = row[0] + group * b * grid.steps[0] + q0 * grid.steps[1] + q1 * grid.steps[2]
-            low, high = block * BLOCK // b, min(row[6], (block + 1) * BLOCK // b)
-            together = 1 if b > 1 else max(high - low, 1)
-            threshold = thresholds[min(part * ROWS + i, len(thresholds) - 1)]
-            rule = threshold, momentum, factor, mirror
-            for q in range(low, high, together):
+            low, high = block * SUMS_PER_BLOCK // b, min(row[6], (block + 1) * SUMS_PER_BLOCK // b)
+            width = 1 if b > 1 else max(high - low, 1)
+            threshold = thresholds[min(part * ROWS_PER_PART + i, len(thresholds) - 1)]
+            one_prox = threshold, momentum, factor, negative_sign
+            for q in range(low, high, width):
                 f = first + q * grid.steps[3]
-                e = f + (alike if b > 1 else together)
-                s = sums[i * BLOCK + q * b - block * BLOCK :]
-                total += _threshold(s, z[f:e], z_old[f:e], rule, out[f:e])
+                e = f + (n_signals if b > 1 else width)
+                s = sums[i * SUMS_PER_BLOCK + q * b - block * SUMS_PER_BLOCK :]
+                total += _threshold(s, z[f:e], z_old[f:e], one_prox, out[f:e])
         restart_score[piece] = total
 
 
 @njit(cache=True, nogil=True)
-def _largest_products(start, stop, buffer, terms, grid, worths, mirror, out):  # noqa: PLR0913
-    sums, tile = np.empty(ROWS * BLOCK, buffer.dtype), np.empty(BLOCK * BLOCK, buffer.dtype)
+def _largest_products(start, stop, buffer, terms, grid, scales, negative_sign, out):  # noqa: PLR0913
+    sums, tile = (
+        np.empty(ROWS_PER_PART * SUMS_PER_BLOCK, buffer.dtype),
+        np.empty(SUMS_PER_BLOCK * SUMS_PER_BLOCK, buffer.dtype),
+    )
     _, q1s, q2s = grid.positions
     for piece in range(start, stop):
         n, q0, q1, block, _ = _where(piece * _parts(grid), grid)
-        first = ((n * grid.positions[0] + q0) * q1s + q1) * q2s + block * BLOCK
-        top = out[first : first + min(BLOCK, q2s - block * BLOCK)]
+        first = ((n * grid.positions[0] + q0) * q1s + q1) * q2s + block * SUMS_PER_BLOCK
+        top = out[first : first + min(SUMS_PER_BLOCK, q2s - block * SUMS_PER_BLOCK)]
         top[:] = 0
         for part in range(_parts(grid)):
             rows = _add_up(buffer, terms, grid, (n, q0, q1, block, part), tile, sums)
-            for i in range(min(rows, len(worths) - part * ROWS)):
-                worth, own = worths[part * ROWS + i], sums[i * BLOCK :]
+            for i in range(min(rows, len(scales) - part * ROWS_PER_PART)):
+                scale, own = scales[part * ROWS_PER_PART + i], sums[i * SUMS_PER_BLOCK :]
                 for j in range(top.size):
-                    top[j] = max(top[j], worth * own[j], mirror * worth * own[j])
+                    top[j] = max(top[j], scale * own[j], negative_sign * scale * own[j])
 
 
 @njit(cache=True)
 def _where(piece, grid):
     """Group of signals, position on two axes, block on the third, part of the rows."""
-    blocks = -(-grid.positions[2] * grid.lanes[0] // BLOCK)
+    blocks = -(-grid.positions[2] * grid.batch[0] // SUMS_PER_BLOCK)
     piece, part = divmod(piece, _parts(grid))
     piece, block = divmod(piece, blocks)
     piece, q1 = divmod(piece, grid.positions[1])
@@ -238,25 +225,28 @@ def _where(piece, grid):
 
 @njit(cache=True)
 def _add_up(buffer, terms, grid, where, tile, sums):  # noqa: PLR0913
-    """Fill ``sums`` with the rows of a part; returns how many they are."""
+    """Compute the rows of a part in ``sums``; returns their number."""
     group, q0, q1, block, part = where
-    base = group * grid.reads[0] + q0 * grid.reads[1] + q1 * grid.reads[2] + block * BLOCK
-    rows = min(ROWS, len(grid.rows) - part * ROWS)
-    for j in range(rows * BLOCK):
+    base = group * grid.reads[0] + q0 * grid.reads[1] + q1 * grid.reads[2] + block * SUMS_PER_BLOCK
+    rows = min(ROWS_PER_PART, len(grid.rows) - part * ROWS_PER_PART)
+    for j in range(rows * SUMS_PER_BLOCK):
         sums[j] = 0
-    first = part * ROWS // terms.together
-    low, high = block * BLOCK // grid.lanes[0], (block + 1) * BLOCK // grid.lanes[0]
-    for chunk, reach in enumerate(terms.reach):
-        if not (reach[0] <= q0 < reach[1] and reach[2] <= q1 < reach[3]):
+    first = part * ROWS_PER_PART // terms.rows_per_group
+    low, high = (
+        block * SUMS_PER_BLOCK // grid.batch[0],
+        (block + 1) * SUMS_PER_BLOCK // grid.batch[0],
+    )
+    for chunk, nonzero in enumerate(terms.nonzero_range):
+        if not (nonzero[0] <= q0 < nonzero[1] and nonzero[2] <= q1 < nonzero[3]):
             continue
-        if high <= reach[4] or low >= reach[5]:
+        if high <= nonzero[4] or low >= nonzero[5]:
             continue
-        spans = terms.spans[chunk, first : first + rows // terms.together]
-        if terms.together == FOUR:
+        spans = terms.spans[chunk, first : first + rows // terms.rows_per_group]
+        if terms.rows_per_group == ROWS_PER_GROUP:
             _add_whole(buffer, base, terms, spans, tile, sums)
         else:
             for g, (begin, end, value) in enumerate(spans):
-                own = sums[BLOCK * g :]
+                own = sums[SUMS_PER_BLOCK * g :]
                 add_products(buffer, base, terms.offsets, begin, end, terms.values, value, own)
     return rows
 
@@ -265,72 +255,72 @@ def _add_up(buffer, terms, grid, where, tile, sums):  # noqa: PLR0913
 def _add_whole(buffer, base, terms, spans, tile, sums):  # noqa: PLR0913
     """Add a chunk to rows that share its offsets.
 
-    What many rows read is put side by side once: in the buffer it lies far apart.
+    What several rows read is first copied next to each other: in the buffer it is far apart.
     """
     begin, end, _ = spans[0]
     source, offsets = buffer, terms.offsets
     if len(spans) > 1:
         for i in range(begin, end):
             first = base + terms.offsets[i]
-            _copy(buffer[first : first + BLOCK], tile[(i - begin) * BLOCK :])
-        source, offsets, base, begin, end = tile, SIDE_BY_SIDE, 0, 0, end - begin
+            _copy(buffer[first : first + SUMS_PER_BLOCK], tile[(i - begin) * SUMS_PER_BLOCK :])
+        source, offsets, base, begin, end = tile, TILE_OFFSETS, 0, 0, end - begin
     for g, (_, _, value) in enumerate(spans):
-        own = sums[FOUR * BLOCK * g :]
+        own = sums[ROWS_PER_GROUP * SUMS_PER_BLOCK * g :]
         add_products_of_four(source, base, offsets, begin, end, terms.values, value, own)
 
 
 @njit(cache=True, nogil=True)
-def _lay_out(start, stop, x, fit, fit_old, momentum, place, out):  # noqa: PLR0913
-    b, n = place.lanes
-    channels, p0, p1, phases, p2 = place.shape
+def _lay_out(start, stop, x, fit, fit_old, momentum, layout, out):  # noqa: PLR0913
+    b, n = layout.batch
+    channels, p0, p1, phases, p2 = layout.shape
     row = phases * p2 * b
-    bordered = phases * p2 > place.extents[2] or n % b
+    bordered = phases * p2 > layout.extents[2] or n % b
     for plane in range(start, stop):
         group, c = divmod(plane, channels)
-        origin = group * b * place.steps[0] + c * place.steps[1]
+        origin = group * b * layout.steps[0] + c * layout.steps[1]
         for i0 in range(p0):
-            s0 = _inside(i0 - place.low[0], place.extents[0], place.wraps)
+            s0 = _inside(i0 - layout.low[0], layout.extents[0], layout.wraps)
             for i1 in range(p1):
-                s1 = _inside(i1 - place.low[1], place.extents[1], place.wraps)
+                s1 = _inside(i1 - layout.low[1], layout.extents[1], layout.wraps)
                 to = ((plane * p0 + i0) * p1 + i1) * row
                 target = out[to : to + row]
                 if bordered or s0 < 0 or s1 < 0:
                     for j in range(row):
                         target[j] = 0
                 if s0 >= 0 and s1 >= 0:
-                    first = origin + s0 * place.steps[2] + s1 * place.steps[3]
-                    alike = min(b, n - group * b)
-                    _lay_row(x, fit, fit_old, momentum, (first, alike), place, target)
+                    first = origin + s0 * layout.steps[2] + s1 * layout.steps[3]
+                    n_signals = min(b, n - group * b)
+                    _lay_row(x, fit, fit_old, momentum, (first, n_signals), layout, target)
 
 
 @njit(cache=True)
 def _inside(i, extent, wraps):
-    """Where a sample of the border comes from; -1: it is 0."""
+    """Index of the sample that a sample of the border repeats, or -1 if it is 0."""
     if wraps:
         return i % extent
     return i if 0 <= i < extent else -1
 
 
 @njit(cache=True)
-def _lay_row(x, fit, fit_old, momentum, source, place, target):  # noqa: PLR0913
-    first, alike = source
-    b, step = place.lanes[0], place.steps[4]
-    phases, p2 = place.shape[3:]
-    low, extent = place.low[2], place.extents[2]
+def _lay_row(x, fit, fit_old, momentum, source, layout, target):  # noqa: PLR0913
+    first, n_signals = source
+    b, step = layout.batch[0], layout.steps[4]
+    phases, p2 = layout.shape[3:]
+    low, extent = layout.low[2], layout.extents[2]
     if b > 1:
         for e in range(phases * p2):
-            s = _inside(e - low, extent, place.wraps)
+            s = _inside(e - low, extent, layout.wraps)
             if s >= 0:
                 f = first + s * step
                 to = ((e % phases) * p2 + e // phases) * b
-                _residual(x[f:], fit[f:], fit_old[f:], momentum, 1, target[to : to + alike])
+                _residual(x[f:], fit[f:], fit_old[f:], momentum, 1, target[to : to + n_signals])
         return
     for phase in range(phases):
         begin = max(0, -((phase - low) // phases))  # the first e = phase + phases j >= low
         count = max(0, -(-(low + extent - phase) // phases) - begin)
         f, to = first + (phase + phases * begin - low) * step, phase * p2 + begin
         _residual(x[f:], fit[f:], fit_old[f:], momentum, phases * step, target[to : to + count])
-    if place.wraps:
+    if layout.wraps:
         for e in range(phases * p2):
             if not low <= e < low + extent:
                 f = first + ((e - low) % extent) * step

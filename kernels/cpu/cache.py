@@ -1,4 +1,4 @@
-"""Where Numba keeps what it has compiled, also where nothing beside the package can be written."""
+"""Where Numba stores compiled kernels, also where the package folder is read-only."""
 
 import os
 import tempfile
@@ -14,10 +14,10 @@ ADVICE = "set NUMBA_CACHE_DIR to a folder that can be written"
 
 @contextmanager
 def usable_cache():
-    """Kernels defined inside keep their code where Numba can, in a temporary folder, or nowhere.
+    """Store kernels defined inside where Numba can, else in a temporary folder, else not at all.
 
-    Numba refuses to define a function whose code it cannot keep. Which of the three it is, is
-    decided once; other functions of Numba keep their own ways.
+    Numba refuses to define a function whose code it cannot store. The choice is made once, and
+    other functions compiled by Numba are not affected.
     """
     if _can_keep():
         yield
@@ -46,7 +46,7 @@ def _can_keep():
 
 
 def _temporary_folder():
-    """A folder of this user alone, for code is run that is read from there; else ""."""
+    """A folder that only this user can write, since code from it is run; "" if there is none."""
     try:
         user = os.getuid() if hasattr(os, "getuid") else os.getlogin()
         folder = os.path.join(tempfile.gettempdir(), f"csc-kernels-{user}")

@@ -1,12 +1,13 @@
 """Direct convolution: codes to signal, and the adjoints in the codes and in the atoms.
 
-The three maps are matrix products in disguise. ``TILE`` code positions at a time, the signal is
-unfolded into a matrix of patches, one row per atom sample, one column per position. Correlation
-multiplies it by the atoms, the adjoint in the atoms by the codes; synthesis makes such a matrix
-from codes and atoms and folds it back. The products are plain loops over four rows times four
-rows, whose columns the compiler vectorises; no BLAS, so no second pool of threads.
+The three maps are matrix products. For ``TILE_POSITIONS`` code positions at a time, the signal is
+unfolded into a matrix of patches, with one row per atom sample and one column per position.
+Correlation multiplies it by the atoms, the adjoint in the atoms by the codes; synthesis computes
+such a matrix from codes and atoms and folds it back. The products are plain loops over four rows
+times four rows, whose columns the compiler vectorises. They use no BLAS, which would start a second
+pool of threads.
 
-Every number is the same for any number of threads: who adds what follows from shapes alone.
+Results are the same for any number of threads: the order of the sums follows from shapes alone.
 """
 
 from math import prod
@@ -15,15 +16,12 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from csc.kernels._constants import TILE_POSITIONS, TILE_POSITIONS_PER_STEP
 from csc.kernels.cpu.threads import in_batches
 
-# Rows of a tile lie TILE numbers apart. 64 atoms of 8 x 8 on 256 x 256, one core: 6.6 ms with 384,
-# 7.2 ms with 512, where the eight rows that a product walks along compete for the same cache sets.
-TILE = 384
-LANES = 16  # loops run over whole vectors: known to the compiler, they need no remainder
-SAMPLES = 256  # samples of an atom that one thread takes on where the work is shared by samples
-WORK = 2**22  # multiplications that are worth a thread
-PARTS = 64  # partial sums of `correlate_atoms`, which threads share
+SAMPLES_PER_GROUP = 256  # samples of an atom per thread where the work is shared by samples
+MULTIPLICATIONS_PER_BATCH = 2**22  # fewer do not repay another thread
+MAX_PARTIAL_SUMS = 64  # of `correlate_atoms`, which threads share
 
 
 class _Places(NamedTuple):
@@ -62,14 +60,19 @@ def correlate(x, atoms, stride, out):
     signal, codes = _signal_places(x, atoms, out, stride), _code_places(out)
     matrix = _fours(atoms.reshape(len(atoms), -1))
     arrays = x.reshape(-1), signal, matrix, codes, out.reshape(-1)
-    tiles = -(-len(codes.rows) * codes.length // TILE)
-    in_batches(_correlate, tiles, *arrays, least=1 + WORK // (matrix.size * TILE))
+    tiles = -(-len(codes.rows) * codes.length // TILE_POSITIONS)
+    in_batches(
+        _correlate,
+        tiles,
+        *arrays,
+        min_batch=1 + MULTIPLICATIONS_PER_BATCH // (matrix.size * TILE_POSITIONS),
+    )
 
 
-def dual_infeasibility(x, atoms, worths, stride, positive, out):
-    """How far correlations exceed their prices, ``out[n, v] = max_k w_k |<d_k, x[n] at v>|``.
+def dual_infeasibility(x, atoms, inverse_lmbda, stride, positive, out):
+    """Largest correlation relative to lmbda, ``out[n, v] = max_k |<d_k, x[n] at v>| / lmbda_k``.
 
-    Like `correlate`, but never keeps the correlations: memory does not grow with K.
+    Like `correlate`, but correlations are not stored: memory does not grow with K.
 
     Parameters
     ----------
@@ -77,30 +80,35 @@ def dual_infeasibility(x, atoms, worths, stride, positive, out):
         Signals; the last axis may be a part of a longer one.
     atoms : array (K, C, s0, s1, s2)
         Atoms d.
-    worths : array (K,)
-        One over the price of each atom.
+    inverse_lmbda : array (K,)
+        1 / lmbda of each atom.
     stride : tuple of 3 ints
         Steps t between code positions.
     positive : bool
-        Without the modulus, and at least 0.
+        Whether to take correlations without the modulus, and at least 0.
     out : array (N, V0, V1, V2)
         Overwritten; ``S >= (V - 1) t + s`` on each axis.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from csc.kernels.cpu.conv import excess
+    >>> from csc.kernels.cpu.conv import dual_infeasibility
     >>> x, atoms = np.array([3.0, -4.0]).reshape(1, 1, 1, 1, 2), np.ones((1, 1, 1, 1, 1))
     >>> out = np.empty((1, 1, 1, 2))
-    >>> excess(x, atoms, np.array([0.5]), (1, 1, 1), False, out)
+    >>> dual_infeasibility(x, atoms, np.array([0.5]), (1, 1, 1), False, out)
     >>> out.ravel()
     array([1.5, 2. ])
     """
     signal, codes = _signal_places(x, atoms, out[:, None], stride), _code_places(out[:, None])
-    matrix = _fours(atoms.reshape(len(atoms), -1) * worths[:, None])
+    matrix = _fours(atoms.reshape(len(atoms), -1) * inverse_lmbda[:, None])
     arrays = _flat(x), signal, matrix, codes, not positive, out.reshape(-1)
-    tiles = -(-len(codes.rows) * codes.length // TILE)
-    in_batches(_excess, tiles, *arrays, least=1 + WORK // (matrix.size * TILE))
+    tiles = -(-len(codes.rows) * codes.length // TILE_POSITIONS)
+    in_batches(
+        _dual_infeasibility,
+        tiles,
+        *arrays,
+        min_batch=1 + MULTIPLICATIONS_PER_BATCH // (matrix.size * TILE_POSITIONS),
+    )
 
 
 def _flat(x):
@@ -139,14 +147,19 @@ def synthesize(z, atoms, stride, out):
     matrix = _fours(atoms.reshape(len(atoms), -1).T)
     block = _disjoint_block(z.shape[2:], atoms.shape[2:], stride)
     extent = prod(atoms.shape[2:])
-    share = block, 4 * extent * max(1, SAMPLES // 4 // extent)  # whole channels, in fours
+    block_and_group = (
+        block,
+        4 * extent * max(1, SAMPLES_PER_GROUP // 4 // extent),
+    )  # whole channels, in groups of four
     out.fill(0)
-    positions, groups = z.size // z.shape[1], -(-len(matrix) // share[1])
-    arrays = z.reshape(-1), codes, matrix, signal, share
-    for first in (0, block):  # blocks 0, 2, 4, ... never touch each other, nor do 1, 3, 5, ...
+    positions, groups = z.size // z.shape[1], -(-len(matrix) // block_and_group[1])
+    arrays = z.reshape(-1), codes, matrix, signal, block_and_group
+    for first in (0, block):  # blocks 0, 2, 4, ... have no sample in common
         pieces = max(0, -(-(positions - first) // (2 * block))) * groups
-        least = 1 + WORK // (matrix.shape[1] * min(share[1], len(matrix)) * block)
-        in_batches(_synthesize, pieces, *arrays, first, out.reshape(-1), least=least)
+        min_batch = 1 + MULTIPLICATIONS_PER_BATCH // (
+            matrix.shape[1] * min(block_and_group[1], len(matrix)) * block
+        )
+        in_batches(_synthesize, pieces, *arrays, first, out.reshape(-1), min_batch=min_batch)
 
 
 def correlate_atoms(x, z, stride, out):
@@ -167,7 +180,7 @@ def correlate_atoms(x, z, stride, out):
 
     Notes
     -----
-    Sums over ``TILE`` positions are taken in the dtype, sums of these in float64.
+    Sums over ``TILE_POSITIONS`` positions are taken in the dtype, sums of these in float64.
 
     Examples
     --------
@@ -181,19 +194,21 @@ def correlate_atoms(x, z, stride, out):
     """
     signal, codes = _signal_places(x, out, z, stride), _code_places(z)
     positions = z.size // z.shape[1]
-    parts = min(PARTS, max(1, z.size // out.size))  # together no larger than the codes
-    part = _up(-(-positions // parts), TILE)
+    parts = min(MAX_PARTIAL_SUMS, max(1, z.size // out.size))  # together no larger than the codes
+    part = _round_up(-(-positions // parts), TILE_POSITIONS)
     atoms, samples = len(out), out[0].size
-    sums = np.zeros((-(-positions // part), _up(atoms, 4), _up(samples, 4)))
-    pieces = len(sums) * -(-samples // SAMPLES)
+    sums = np.zeros((-(-positions // part), _round_up(atoms, 4), _round_up(samples, 4)))
+    pieces = len(sums) * -(-samples // SAMPLES_PER_GROUP)
     arrays = x.reshape(-1), signal, z.reshape(-1), codes, part, sums
-    least = 1 + WORK // (sums.shape[1] * min(SAMPLES, sums.shape[2]) * part)
-    in_batches(_correlate_atoms, pieces, *arrays, least=least)
+    min_batch = 1 + MULTIPLICATIONS_PER_BATCH // (
+        sums.shape[1] * min(SAMPLES_PER_GROUP, sums.shape[2]) * part
+    )
+    in_batches(_correlate_atoms, pieces, *arrays, min_batch=min_batch)
     out[...] = sums[:, :atoms, :samples].sum(axis=0).reshape(out.shape)
 
 
 def _signal_places(x, atoms, z, stride):
-    """Where the samples of an atom at each code position lie in signals x."""
+    """Flat indices, in signals x, of an atom's samples at each code position."""
     n, *steps = (s // x.itemsize for s in x.strides)
     t0, t1, t2 = stride
     rows = _offsets((z.shape[0], *z.shape[2:4]), (n, t0 * steps[1], t1 * steps[2]))
@@ -201,7 +216,7 @@ def _signal_places(x, atoms, z, stride):
 
 
 def _code_places(z):
-    """Where the codes of all atoms at each position lie in z: K "samples", V apart."""
+    """Flat indices, in codes z, of all atoms' codes at each position: K "samples", V apart."""
     atoms, positions = z.shape[1], prod(z.shape[2:])
     rows = _offsets((z.shape[0], positions // z.shape[4]), (atoms * positions, z.shape[4]))
     return _Places(rows, z.shape[4], 1, positions * np.arange(atoms))
@@ -218,61 +233,64 @@ def _offsets(extents, steps):
 def _fours(matrix):
     """Pad with zeros to multiples of four rows and columns."""
     rows, columns = matrix.shape
-    padded = np.zeros((_up(rows, 4), _up(columns, 4)), matrix.dtype)
+    padded = np.zeros((_round_up(rows, 4), _round_up(columns, 4)), matrix.dtype)
     padded[:rows, :columns] = matrix
     return padded
 
 
-def _up(n, multiple):
+def _round_up(n, multiple):
     return -(-n // multiple) * multiple
 
 
 def _disjoint_block(grid, extents, stride):
-    """Positions in a block, so many that atoms two blocks apart have no sample in common."""
+    """Positions per block such that atoms two blocks apart have no sample in common."""
     axis = next((a for a in range(3) if grid[a] > 1), 2)
-    return _up(-(-extents[axis] // stride[axis]) * prod(grid[axis + 1 :]), TILE)
+    return _round_up(-(-extents[axis] // stride[axis]) * prod(grid[axis + 1 :]), TILE_POSITIONS)
 
 
 @njit(cache=True, nogil=True)
 def _correlate(start, stop, x, signal, matrix, codes, out):
-    patches = np.empty(matrix.shape[1] * TILE, x.dtype)
-    four = np.empty(4 * TILE, x.dtype)
+    patches = np.empty(matrix.shape[1] * TILE_POSITIONS, x.dtype)
+    four = np.empty(4 * TILE_POSITIONS, x.dtype)
     for i in range(start, stop):
-        vectors = _unfold(x, signal, signal.samples, i * TILE, patches)
+        vectors = _unfold(x, signal, signal.samples, i * TILE_POSITIONS, patches)
         for k in range(0, len(matrix), 4):
             _multiply(matrix[k : k + 4], patches, vectors, four)
-            _store(four, codes, codes.samples[k : k + 4], i * TILE, out)
+            _store(four, codes, codes.samples[k : k + 4], i * TILE_POSITIONS, out)
 
 
 @njit(cache=True, nogil=True)
-def _excess(start, stop, x, signal, matrix, codes, both_signs, out):  # noqa: PLR0913
-    patches = np.empty(matrix.shape[1] * TILE, x.dtype)
-    four = np.empty(4 * TILE, x.dtype)
-    mirror = x.dtype.type(-1 if both_signs else 0)
+def _dual_infeasibility(start, stop, x, signal, matrix, codes, both_signs, out):  # noqa: PLR0913
+    patches = np.empty(matrix.shape[1] * TILE_POSITIONS, x.dtype)
+    four = np.empty(4 * TILE_POSITIONS, x.dtype)
+    negative_sign = x.dtype.type(-1 if both_signs else 0)
     for i in range(start, stop):
-        vectors = _unfold(x, signal, signal.samples, i * TILE, patches)
-        first, n = i * TILE, min(TILE, len(codes.rows) * codes.length - i * TILE)
+        vectors = _unfold(x, signal, signal.samples, i * TILE_POSITIONS, patches)
+        first, n = (
+            i * TILE_POSITIONS,
+            min(TILE_POSITIONS, len(codes.rows) * codes.length - i * TILE_POSITIONS),
+        )
         top = out[first : first + n]
         for v in range(n):
             top[v] = 0
         for k in range(0, len(matrix), 4):
             _multiply(matrix[k : k + 4], patches, vectors, four)
             for row in range(4):
-                q = four[row * TILE :]
+                q = four[row * TILE_POSITIONS :]
                 for v in range(n):
-                    top[v] = max(top[v], q[v], mirror * q[v])
+                    top[v] = max(top[v], q[v], negative_sign * q[v])
 
 
 @njit(cache=True, nogil=True)
-def _synthesize(start, stop, z, codes, matrix, signal, share, first, out):  # noqa: PLR0913
-    block, samples = share
+def _synthesize(start, stop, z, codes, matrix, signal, block_and_group, first, out):  # noqa: PLR0913
+    block, samples = block_and_group
     positions = len(codes.rows) * codes.length
     groups = -(-len(matrix) // samples)
-    maps = np.empty(matrix.shape[1] * TILE, z.dtype)
-    four = np.empty(4 * TILE, z.dtype)
+    maps = np.empty(matrix.shape[1] * TILE_POSITIONS, z.dtype)
+    four = np.empty(4 * TILE_POSITIONS, z.dtype)
     for i in range(start, stop):
         begin, group = first + i // groups * 2 * block, i % groups * samples
-        for j in range(begin, min(begin + block, positions), TILE):
+        for j in range(begin, min(begin + block, positions), TILE_POSITIONS):
             vectors = _unfold(z, codes, codes.samples, j, maps)
             for p in range(group, min(group + samples, len(matrix)), 4):
                 _multiply(matrix[p : p + 4], maps, vectors, four)
@@ -282,15 +300,15 @@ def _synthesize(start, stop, z, codes, matrix, signal, share, first, out):  # no
 @njit(cache=True, nogil=True)
 def _correlate_atoms(start, stop, x, signal, z, codes, part, sums):  # noqa: PLR0913
     positions = len(codes.rows) * codes.length
-    groups = -(-len(signal.samples) // SAMPLES)
+    groups = -(-len(signal.samples) // SAMPLES_PER_GROUP)
     for i in range(start, stop):
-        p = i % groups * SAMPLES
-        samples = signal.samples[p : p + SAMPLES]
-        total = sums[i // groups, :, p : p + SAMPLES]
-        patches = np.empty(total.shape[1] * TILE, x.dtype)
-        four = np.empty(4 * TILE, z.dtype)
+        p = i % groups * SAMPLES_PER_GROUP
+        samples = signal.samples[p : p + SAMPLES_PER_GROUP]
+        total = sums[i // groups, :, p : p + SAMPLES_PER_GROUP]
+        patches = np.empty(total.shape[1] * TILE_POSITIONS, x.dtype)
+        four = np.empty(4 * TILE_POSITIONS, z.dtype)
         begin = i // groups * part
-        for j in range(begin, min(begin + part, positions), TILE):
+        for j in range(begin, min(begin + part, positions), TILE_POSITIONS):
             _unfold(x, signal, samples, j, patches)
             for k in range(0, len(total), 4):
                 vectors = _unfold(z, codes, codes.samples[k : k + 4], j, four)
@@ -299,34 +317,55 @@ def _correlate_atoms(start, stop, x, signal, z, codes, part, sums):  # noqa: PLR
 
 @njit(cache=True, fastmath={"contract"})
 def _multiply(a, b, vectors, c):
-    """``c = a b`` for 4 rows of a; b and c are flat, their rows TILE long."""
-    for j in range(4 * TILE):
+    """``c = a b`` for 4 rows of a; b and c are flat, their rows TILE_POSITIONS long."""
+    for j in range(4 * TILE_POSITIONS):
         c[j] = 0
     for p in range(0, a.shape[1], 4):
-        bp = b[p * TILE :]
+        bp = b[p * TILE_POSITIONS :]
         a00, a01, a02, a03 = a[0, p], a[0, p + 1], a[0, p + 2], a[0, p + 3]
         a10, a11, a12, a13 = a[1, p], a[1, p + 1], a[1, p + 2], a[1, p + 3]
         a20, a21, a22, a23 = a[2, p], a[2, p + 1], a[2, p + 2], a[2, p + 3]
         a30, a31, a32, a33 = a[3, p], a[3, p + 1], a[3, p + 2], a[3, p + 3]
         # 16 multiply-adds for 12 loads and stores: 113 GFLOP/s on a core whose peak is 115
-        for j in range(LANES * vectors):
-            b0, b1, b2, b3 = bp[j], bp[j + TILE], bp[j + 2 * TILE], bp[j + 3 * TILE]
+        for j in range(TILE_POSITIONS_PER_STEP * vectors):
+            b0, b1, b2, b3 = (
+                bp[j],
+                bp[j + TILE_POSITIONS],
+                bp[j + 2 * TILE_POSITIONS],
+                bp[j + 3 * TILE_POSITIONS],
+            )
             c[j] = c[j] + a00 * b0 + a01 * b1 + a02 * b2 + a03 * b3
-            c[j + TILE] = c[j + TILE] + a10 * b0 + a11 * b1 + a12 * b2 + a13 * b3
-            c[j + 2 * TILE] = c[j + 2 * TILE] + a20 * b0 + a21 * b1 + a22 * b2 + a23 * b3
-            c[j + 3 * TILE] = c[j + 3 * TILE] + a30 * b0 + a31 * b1 + a32 * b2 + a33 * b3
+            c[j + TILE_POSITIONS] = (
+                c[j + TILE_POSITIONS] + a10 * b0 + a11 * b1 + a12 * b2 + a13 * b3
+            )
+            c[j + 2 * TILE_POSITIONS] = (
+                c[j + 2 * TILE_POSITIONS] + a20 * b0 + a21 * b1 + a22 * b2 + a23 * b3
+            )
+            c[j + 3 * TILE_POSITIONS] = (
+                c[j + 3 * TILE_POSITIONS] + a30 * b0 + a31 * b1 + a32 * b2 + a33 * b3
+            )
 
 
 @njit(cache=True, fastmath={"contract", "nsz", "reassoc"})
 def _multiply_transposed(a, b, vectors, c):
-    """``c += a b^T`` for 4 rows of a; a and b are flat, their rows TILE long."""
+    """``c += a b^T`` for 4 rows of a; a and b are flat, their rows TILE_POSITIONS long."""
     for p in range(0, c.shape[1], 4):
-        bp = b[p * TILE :]
+        bp = b[p * TILE_POSITIONS :]
         c00 = c01 = c02 = c03 = c10 = c11 = c12 = c13 = a.dtype.type(0)
         c20 = c21 = c22 = c23 = c30 = c31 = c32 = c33 = a.dtype.type(0)
-        for j in range(LANES * vectors):
-            a0, a1, a2, a3 = a[j], a[j + TILE], a[j + 2 * TILE], a[j + 3 * TILE]
-            b0, b1, b2, b3 = bp[j], bp[j + TILE], bp[j + 2 * TILE], bp[j + 3 * TILE]
+        for j in range(TILE_POSITIONS_PER_STEP * vectors):
+            a0, a1, a2, a3 = (
+                a[j],
+                a[j + TILE_POSITIONS],
+                a[j + 2 * TILE_POSITIONS],
+                a[j + 3 * TILE_POSITIONS],
+            )
+            b0, b1, b2, b3 = (
+                bp[j],
+                bp[j + TILE_POSITIONS],
+                bp[j + 2 * TILE_POSITIONS],
+                bp[j + 3 * TILE_POSITIONS],
+            )
             c00, c01, c02, c03 = c00 + a0 * b0, c01 + a0 * b1, c02 + a0 * b2, c03 + a0 * b3
             c10, c11, c12, c13 = c10 + a1 * b0, c11 + a1 * b1, c12 + a1 * b2, c13 + a1 * b3
             c20, c21, c22, c23 = c20 + a2 * b0, c21 + a2 * b1, c22 + a2 * b2, c23 + a2 * b3
@@ -342,35 +381,38 @@ def _multiply_transposed(a, b, vectors, c):
 def _unfold(source, places, samples, first, tile):
     """Fill a tile: a row per sample, a column per position from ``first`` on, zeros elsewhere.
 
-    Returns how many vectors of LANES hold the positions in the tile.
+    Returns how many steps of TILE_POSITIONS_PER_STEP cover the positions in the tile.
     """
-    j, end = first, min(first + TILE, len(places.rows) * places.length)
+    j, end = first, min(first + TILE_POSITIONS, len(places.rows) * places.length)
     while j < end:
         start, run = _run(places, j, end)
         for p in range(len(samples)):
-            s, t = source[start + samples[p] :], tile[p * TILE + j - first :]
-            if places.step == 1:  # said aloud, else the compiler does not vectorise
+            s, t = source[start + samples[p] :], tile[p * TILE_POSITIONS + j - first :]
+            if places.step == 1:  # a separate loop: otherwise the compiler does not vectorise
                 for i in range(run):
                     t[i] = s[i]
             else:
                 for i in range(run):
                     t[i] = s[places.step * i]
         j += run
-    vectors = -(-(end - first) // LANES)
+    vectors = -(-(end - first) // TILE_POSITIONS_PER_STEP)
     for p in range(len(samples)):
-        tile[p * TILE + end - first : p * TILE + vectors * LANES] = 0
-    tile[len(samples) * TILE :] = 0
+        tile[
+            p * TILE_POSITIONS + end - first : p * TILE_POSITIONS
+            + vectors * TILE_POSITIONS_PER_STEP
+        ] = 0
+    tile[len(samples) * TILE_POSITIONS :] = 0
     return vectors
 
 
 @njit(cache=True)
 def _fold(four, places, samples, first, target):
     """Add up to 4 rows to the samples that `_unfold` would read them from."""
-    j, end = first, min(first + TILE, len(places.rows) * places.length)
+    j, end = first, min(first + TILE_POSITIONS, len(places.rows) * places.length)
     while j < end:
         start, run = _run(places, j, end)
         for p in range(len(samples)):
-            s, t = four[p * TILE + j - first :], target[start + samples[p] :]
+            s, t = four[p * TILE_POSITIONS + j - first :], target[start + samples[p] :]
             if places.step == 1:
                 for i in range(run):
                     t[i] += s[i]
@@ -383,11 +425,11 @@ def _fold(four, places, samples, first, target):
 @njit(cache=True)
 def _store(four, codes, atoms, first, target):
     """Copy up to 4 rows to the codes that `_unfold` would read them from."""
-    j, end = first, min(first + TILE, len(codes.rows) * codes.length)
+    j, end = first, min(first + TILE_POSITIONS, len(codes.rows) * codes.length)
     while j < end:
         start, run = _run(codes, j, end)
         for p in range(len(atoms)):
-            s, t = four[p * TILE + j - first :], target[start + atoms[p] :]
+            s, t = four[p * TILE_POSITIONS + j - first :], target[start + atoms[p] :]
             for i in range(run):
                 t[i] = s[i]
         j += run
@@ -395,6 +437,6 @@ def _store(four, codes, atoms, first, target):
 
 @njit(cache=True)
 def _run(places, position, end):
-    """Where a position lies, and how many positions up to ``end`` follow in its row."""
+    """Flat index of a position, and how many positions up to ``end`` follow in its row."""
     row, v = divmod(position, places.length)
     return places.rows[row] + places.step * v, min(places.length - v, end - position)

@@ -1,16 +1,16 @@
 """A proximal-gradient step in one pass over the codes.
 
-Between the correlations with the residual and the new codes nothing is stored: a tile of
-correlations is thresholded while it lies in the cache. Codes are read twice (the present and the
-last ones, from which the extrapolated point is made on the way) and written once.
+Correlations with the residual are not stored: a tile of them is thresholded while it lies in the
+cache. The current and the last codes are read once, to compute the extrapolated point, and the new
+codes are written once.
 """
 
 import numpy as np
 from numba import njit
 
+from csc.kernels._constants import TILE_POSITIONS
 from csc.kernels.cpu.conv import (
-    TILE,
-    WORK,
+    MULTIPLICATIONS_PER_BATCH,
     _code_places,
     _fours,
     _multiply,
@@ -34,17 +34,16 @@ def proximal_step(r, atoms, stride, point, prox, out):  # noqa: PLR0913
         Atoms times the step size.
     stride : tuple of 3 ints
         Steps t between code positions.
-    point : (z, z_old, momentum)
-        Codes (N, K, V0, V1, V2), twice, and a number.
-    prox : (thresholds, factor, positive)
-        Thresholds (K,), a number, and whether codes must not be negative.
+    point : MomentumPoint
+        Codes (N, K, V0, V1, V2).
+    prox : SoftThreshold
     out : array (N, K, V0, V1, V2)
         Overwritten.
 
     Returns
     -------
     float
-        ``<y - out, out - z>``, above 0 where the momentum points uphill.
+        ``<y - out, out - z>``: above 0, the momentum increases the objective.
 
     Examples
     --------
@@ -62,36 +61,44 @@ def proximal_step(r, atoms, stride, point, prox, out):  # noqa: PLR0913
     number = r.dtype.type
     signal, codes = _signal_places(r, atoms, out, stride), _code_places(out)
     matrix = _fours(atoms.reshape(len(atoms), -1))
-    tiles = -(-len(codes.rows) * codes.length // TILE)
+    tiles = -(-len(codes.rows) * codes.length // TILE_POSITIONS)
     restart_score = np.empty(tiles)
     arrays = r.reshape(-1), signal, matrix, codes, z.reshape(-1), z_old.reshape(-1)
-    rules = thresholds, number(momentum), number(factor), number(0 if positive else 1)
-    least = 1 + WORK // (matrix.size * TILE)
-    in_batches(_proximal_step, tiles, *arrays, rules, out.reshape(-1), restart_score, least=least)
+    prox_point = thresholds, number(momentum), number(factor), number(0 if positive else 1)
+    min_batch = 1 + MULTIPLICATIONS_PER_BATCH // (matrix.size * TILE_POSITIONS)
+    in_batches(
+        _proximal_step,
+        tiles,
+        *arrays,
+        prox_point,
+        out.reshape(-1),
+        restart_score,
+        min_batch=min_batch,
+    )
     return float(restart_score.sum())
 
 
 @njit(cache=True, nogil=True)
-def _proximal_step(start, stop, r, signal, matrix, codes, z, z_old, rules, out, restart_score):  # noqa: PLR0913
-    thresholds, momentum, factor, mirror = rules
-    patches = np.empty(matrix.shape[1] * TILE, r.dtype)
-    four = np.empty(4 * TILE, r.dtype)
+def _proximal_step(start, stop, r, signal, matrix, codes, z, z_old, prox_point, out, restart_score):  # noqa: PLR0913
+    thresholds, momentum, factor, negative_sign = prox_point
+    patches = np.empty(matrix.shape[1] * TILE_POSITIONS, r.dtype)
+    four = np.empty(4 * TILE_POSITIONS, r.dtype)
     for i in range(start, stop):
-        vectors = _unfold(r, signal, signal.samples, i * TILE, patches)
-        end = min(i * TILE + TILE, len(codes.rows) * codes.length)
+        vectors = _unfold(r, signal, signal.samples, i * TILE_POSITIONS, patches)
+        end = min(i * TILE_POSITIONS + TILE_POSITIONS, len(codes.rows) * codes.length)
         total = 0.0
         for k in range(0, len(matrix), 4):
             _multiply(matrix[k : k + 4], patches, vectors, four)
             for row in range(min(4, len(thresholds) - k)):
-                j = i * TILE
+                j = i * TILE_POSITIONS
                 while j < end:
                     first, run = _run(codes, j, end)
                     first += codes.samples[k + row]
                     total += _threshold(
-                        four[row * TILE + j - i * TILE :],
+                        four[row * TILE_POSITIONS + j - i * TILE_POSITIONS :],
                         z[first : first + run],
                         z_old[first : first + run],
-                        (thresholds[k + row], momentum, factor, mirror),
+                        (thresholds[k + row], momentum, factor, negative_sign),
                         out[first : first + run],
                     )
                     j += run
@@ -99,14 +106,14 @@ def _proximal_step(start, stop, r, signal, matrix, codes, z, z_old, rules, out, 
 
 
 @njit(cache=True, fastmath={"contract", "reassoc", "nsz"})
-def _threshold(step, z, z_old, rules, out):
-    """Codes of one atom along a row; returns their part of ``<y - out, out - z>``."""
-    threshold, momentum, factor, mirror = rules
+def _threshold(step, z, z_old, prox_point, out):
+    """Threshold codes of one atom along a row; returns their part of ``<y - out, out - z>``."""
+    threshold, momentum, factor, negative_sign = prox_point
     zero, total = step.dtype.type(0), step.dtype.type(0)
     for i in range(out.size):
         y = z[i] + momentum * (z[i] - z_old[i])
         v = y + step[i]
-        new = factor * (max(v - threshold, zero) + mirror * min(v + threshold, zero))
+        new = factor * (max(v - threshold, zero) + negative_sign * min(v + threshold, zero))
         total += (y - new) * (new - z[i])
         out[i] = new
     return np.float64(total)

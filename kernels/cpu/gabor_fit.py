@@ -1,8 +1,8 @@
 """Gabor functions and their bounded least-squares fit by variable projection.
 
-A point of the search is p = (x, y, orientation, frequency, log sigma_x, log sigma_y), the centre in
+The parameters are p = (x, y, orientation, frequency, log sigma_x, log sigma_y), with the centre in
 pixels from the middle of the patch. The two amplitudes, of the cosine and of the sine wave, enter
-linearly: they are solved for at every p, so that only these six numbers are searched.
+linearly: they are solved for at every p, so the search runs over these six numbers only.
 """
 
 from math import cos, exp, pi, sin, sqrt
@@ -12,9 +12,10 @@ from numba import njit
 
 from csc.kernels.cpu.threads import in_batches
 
-NYQUIST = 0.5  # cycles per pixel along either axis
-RIDGE = 1e-10  # keeps the Gram matrix regular when the sine or the cosine wave vanishes
-SETTLED = 1e-9  # of an atom's unit energy: a smaller gain ends the descent
+NYQUIST_FREQUENCY = 0.5  # cycles per pixel along either axis
+# Keeps the Gram matrix invertible when the sine or the cosine wave vanishes.
+GRAM_REGULARIZATION = 1e-10
+MIN_ENERGY_DECREASE = 1e-9  # relative to an atom's energy of 1: a smaller decrease stops the search
 
 
 @njit(cache=True, fastmath={"contract", "reassoc", "nsz"})
@@ -44,12 +45,15 @@ def quadrature_pair(p, width, out):
 
 @njit(cache=True, error_model="numpy")
 def solve_amplitudes(pair, atom, inverse_gram, amplitude, residual):
-    """Least-squares amplitudes of the pair, what they leave of the atom, and its square."""
+    """Compute the least-squares amplitudes and the residual; returns its squared norm."""
     even, odd = pair[0], pair[1]
     ee, eo, oo = dot(even, even), dot(even, odd), dot(odd, odd)
-    ridge = RIDGE * (ee + oo)
-    det = (ee + ridge) * (oo + ridge) - eo * eo
-    inverse_gram[0, 0], inverse_gram[1, 1] = (oo + ridge) / det, (ee + ridge) / det
+    regularization = GRAM_REGULARIZATION * (ee + oo)
+    det = (ee + regularization) * (oo + regularization) - eo * eo
+    inverse_gram[0, 0], inverse_gram[1, 1] = (
+        (oo + regularization) / det,
+        (ee + regularization) / det,
+    )
     inverse_gram[0, 1] = inverse_gram[1, 0] = -eo / det
     on_even, on_odd = dot(even, atom), dot(odd, atom)
     amplitude[0] = inverse_gram[0, 0] * on_even + inverse_gram[0, 1] * on_odd
@@ -79,15 +83,15 @@ def derivatives(p, width, pair, amplitude, out):
 
 
 @njit(cache=True, error_model="numpy")
-def normal_equations(derivative, pair, inverse_gram, residual, hessian, slope):
+def normal_equations(derivative, pair, inverse_gram, residual, hessian, gradient):
     """Gauss-Newton matrix and J^T r of the projected residual, in Kaufman's approximation.
 
     With d the derivatives, P the projector off the pair and r the residual: hessian = d^T P d
-    (its lower triangle) and slope = d^T r.
+    (its lower triangle) and gradient = d^T r.
     """
     on_pair = np.empty((6, 2))
     for k in range(6):
-        slope[k] = dot(derivative[k], residual)
+        gradient[k] = dot(derivative[k], residual)
         on_pair[k, 0], on_pair[k, 1] = dot(derivative[k], pair[0]), dot(derivative[k], pair[1])
         for m in range(k + 1):
             hessian[k, m] = dot(derivative[k], derivative[m])
@@ -99,7 +103,7 @@ def normal_equations(derivative, pair, inverse_gram, residual, hessian, slope):
 @njit(cache=True, error_model="numpy")
 def highest_frequency(orientation):
     """The frequency at which a wave of this orientation reaches Nyquist along x or y."""
-    return NYQUIST / max(abs(sin(orientation)), abs(cos(orientation)))
+    return NYQUIST_FREQUENCY / max(abs(sin(orientation)), abs(cos(orientation)))
 
 
 @njit(cache=True, error_model="numpy")
@@ -111,7 +115,7 @@ def solve_positive(matrix, x):
             total = matrix[k, m]
             for t in range(m):
                 total -= matrix[k, t] * matrix[m, t]
-            if m == k:  # rounding may leave nothing of the diagonal
+            if m == k:  # rounding can make the diagonal zero or negative
                 matrix[k, k] = sqrt(max(total, 1e-14 * matrix[k, k]))
             else:
                 matrix[k, m] = total / matrix[m, m]
@@ -126,15 +130,15 @@ def solve_positive(matrix, x):
 
 
 @njit(cache=True, error_model="numpy")
-def damped_step(p, box, hessian, slope, damping, matrix, out):
-    """out = p + (hessian + damping diag(hessian))^-1 slope, clipped to the box.
+def damped_step(p, box, hessian, gradient, damping, matrix, out):
+    """out = p + (hessian + damping diag(hessian))^-1 gradient, clipped to the box.
 
-    A number at its bound whose slope points outwards takes no part.
+    A parameter at its bound stays there if its gradient points outwards.
     """
     for k in range(6):
         top = min(box[1, k], highest_frequency(p[2])) if k == 3 else box[1, k]
-        blocked = (p[k] >= top and slope[k] > 0) or (p[k] <= box[0, k] and slope[k] < 0)
-        out[k] = 0.0 if blocked else slope[k]
+        blocked = (p[k] >= top and gradient[k] > 0) or (p[k] <= box[0, k] and gradient[k] < 0)
+        out[k] = 0.0 if blocked else gradient[k]
         for m in range(k):
             matrix[k, m] = hessian[k, m]
             if blocked or out[m] == 0:
@@ -158,33 +162,33 @@ def descend(p, atom, width, box, n_trials, best_amplitude):
     """Levenberg-Marquardt from ``p``, which moves to a minimum; returns ||atom - Gabor||^2."""
     pair, derivative, residual = np.empty((2, atom.size)), np.empty((6, atom.size)), atom.copy()
     inverse_gram, hessian, matrix = np.empty((2, 2)), np.empty((6, 6)), np.empty((6, 6))
-    amplitude, slope, trial = np.empty(2), np.empty(6), p.copy()
-    least, damping = np.inf, 1e-2
+    amplitude, gradient, trial = np.empty(2), np.empty(6), p.copy()
+    min_misfit, damping = np.inf, 1e-2
     for _ in range(n_trials):
         quadrature_pair(trial, width, pair)
         misfit = solve_amplitudes(pair, atom, inverse_gram, amplitude, residual)
-        gain = least - misfit
-        if gain > 0:
-            least = misfit
-            copy(trial, p)  # p[:] = trial would compile for three seconds
+        decrease = min_misfit - misfit
+        if decrease > 0:
+            min_misfit = misfit
+            copy(trial, p)  # p[:] = trial takes three seconds to compile
             copy(amplitude, best_amplitude)
             derivatives(p, width, pair, amplitude, derivative)
-            normal_equations(derivative, pair, inverse_gram, residual, hessian, slope)
-        damping *= 0.2 if gain > 0 else 4.0
-        if 0 < gain <= SETTLED or damping > 1e6:
+            normal_equations(derivative, pair, inverse_gram, residual, hessian, gradient)
+        damping *= 0.2 if decrease > 0 else 4.0
+        if 0 < decrease <= MIN_ENERGY_DECREASE or damping > 1e6:
             break
-        damped_step(p, box, hessian, slope, damping, matrix, trial)
-    return least
+        damped_step(p, box, hessian, gradient, damping, matrix, trial)
+    return min_misfit
 
 
 def fit_gabors(atoms, width, box, n_trials, points, amplitudes, misfits):
-    """Descend from points[k, s], in place, for every atom k and start s.
+    """Fit a Gabor function to every atom k from every start s, ``points[k, s]``, in place.
 
     The atoms are flat, ``width`` pixels a row, and have unit norm or are zero; ``box`` holds the
     lowest and the highest point; amplitudes[k, s] belong to the cosine and the sine.
     """
     in_batches(
-        _fit, misfits.size, atoms, width, box, n_trials, points, amplitudes, misfits, least=1
+        _fit, misfits.size, atoms, width, box, n_trials, points, amplitudes, misfits, min_batch=1
     )
 
 

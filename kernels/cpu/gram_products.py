@@ -1,13 +1,14 @@
-"""The matrix products of patches, on the threads that also code them.
+"""Matrix products of patches, on the same threads as their solvers.
 
-A BLAS brings threads of its own, which go on spinning for a while after each product and take
-the cores from the pursuit that follows: coding 20,000 patches on two cores lost 30 ms of 90.
+A BLAS has threads of its own, which wait busily for a while after each product and take the cores
+from the solver that follows: coding 20,000 patches on two cores took 90 ms instead of 60.
 """
 
 import numpy as np
 from numba import njit
 
-from csc.kernels.cpu.conv import LANES, TILE, _multiply
+from csc.kernels._constants import TILE_POSITIONS, TILE_POSITIONS_PER_STEP
+from csc.kernels.cpu.conv import _multiply
 from csc.kernels.cpu.inverse_cholesky import list_active
 from csc.kernels.cpu.threads import in_batches, inputs
 
@@ -32,10 +33,10 @@ def correlate_patches(x, atoms, out):
     array([[1., 2.]])
     """
     n_atoms, n = atoms.shape
-    # columns of atoms, TILE of them side by side and the rest filled with zeros, as _multiply likes
-    columns = np.zeros((-(-n_atoms // TILE), -(-n // 4) * 4, TILE), x.dtype)
+    # tiles of TILE_POSITIONS atoms as columns, filled up with zeros, as _multiply expects
+    columns = np.zeros((-(-n_atoms // TILE_POSITIONS), -(-n // 4) * 4, TILE_POSITIONS), x.dtype)
     for i, tile in enumerate(columns):
-        some = atoms[i * TILE : (i + 1) * TILE]
+        some = atoms[i * TILE_POSITIONS : (i + 1) * TILE_POSITIONS]
         tile[:n, : len(some)] = some.T
     in_batches(_correlate, len(x), *inputs(x, columns.reshape(len(columns), -1)), out)
 
@@ -43,19 +44,19 @@ def correlate_patches(x, atoms, out):
 @njit(cache=True, nogil=True)
 def _correlate(start, stop, x, columns, out):
     n, n_atoms = x.shape[1], out.shape[1]
-    rows = np.zeros((4, columns.shape[1] // TILE), x.dtype)
-    four = np.empty(4 * TILE, x.dtype)
+    rows = np.zeros((4, columns.shape[1] // TILE_POSITIONS), x.dtype)
+    four = np.empty(4 * TILE_POSITIONS, x.dtype)
     for i in range(start, stop, 4):
         some = min(4, stop - i)
-        for j in range(some):  # loops, for assignments of slices compile for seconds
+        for j in range(some):  # loops: assignments of slices take seconds to compile
             for p in range(n):
                 rows[j, p] = x[i + j, p]
         for t in range(len(columns)):
-            width = min(TILE, n_atoms - t * TILE)
-            _multiply(rows, columns[t], -(-width // LANES), four)
+            width = min(TILE_POSITIONS, n_atoms - t * TILE_POSITIONS)
+            _multiply(rows, columns[t], -(-width // TILE_POSITIONS_PER_STEP), four)
             for j in range(some):
                 for k in range(width):
-                    out[i + j, t * TILE + k] = four[j * TILE + k]
+                    out[i + j, t * TILE_POSITIONS + k] = four[j * TILE_POSITIONS + k]
 
 
 def inner_products(a, b, out):
@@ -75,7 +76,7 @@ def _inner_products(start, stop, a, b, out):
 def statistics(x, z, phi, psi):
     """Second moments of patch codes, ``phi = sum_n z_n z_n^T`` and ``psi = sum_n z_n x_n^T``.
 
-    Only codes that are not zero cost anything.
+    The cost is that of the nonzero codes.
 
     Parameters
     ----------

@@ -1,10 +1,10 @@
-"""The inverse factor of a growing and shrinking Gram matrix, and what else pursuits share.
+"""The inverse Cholesky factor of a Gram matrix whose atoms change, and other shared functions.
 
 For the active atoms A it is the lower triangular F with F G_AA F^T = 1, the inverse of the
-Cholesky factor. A solve is then two products, F^T (F g), whose rows do not wait for each other
-as those of a substitution do. F grows by a row and shrinks by rotations. It is kept in float64
-whatever the precision of the codes, and read by fours of rows and eights of columns: what lies
-there beyond the last atom is zero, as it is in all vectors over the active atoms.
+Cholesky factor. A solve is then two products, F^T (F g), whose rows are independent, unlike
+those of a substitution. F grows by a row and shrinks by rotations. It is kept in float64
+whatever the precision of the codes, and read in blocks of four rows and eight columns: entries
+beyond the last atom are zero, as in all vectors over the active atoms.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from numba import njit
 OPTIONS = {
     "cache": True,
     "nogil": True,
-    "error_model": "numpy",  # no test before a division, which would keep it from vectors
+    "error_model": "numpy",  # no test before a division, which would prevent vectorisation
     "fastmath": {"reassoc", "contract", "nsz", "arcp", "nnan"},  # infinity keeps its meaning
 }
 G, U, CARRY = range(3)  # rows of ``work``: right-hand side, solution, scratch
@@ -29,10 +29,10 @@ def padded(m):
 def spaced(length, itemsize):
     """Row length above ``length`` that is an odd number of cache lines.
 
-    With an even number the rows of a matrix crowd into few sets of the first-level cache.
+    With an even number, the rows of a matrix share few sets of the first-level cache.
     """
-    lanes = 64 // itemsize
-    return (length // lanes + 1 | 1) * lanes
+    per_line = 64 // itemsize
+    return (length // per_line + 1 | 1) * per_line
 
 
 @njit(**OPTIONS)
@@ -81,7 +81,7 @@ def solve(m, factor, work):
 
 @njit(**OPTIONS)
 def append(schur, m, factor, work):
-    """Take in atom number ``m``, given u = G_AA^-1 g and its Schur complement."""
+    """Add atom number ``m``, given u = G_AA^-1 g and its Schur complement."""
     root = 1 / np.sqrt(schur)
     for b in range(padded(m)):
         factor[m, b] = -root * work[U, b]
@@ -94,7 +94,7 @@ def append(schur, m, factor, work):
 
 @njit(**OPTIONS)
 def remove(j, m, factor, work):
-    """Let atom number ``j`` of ``m`` go: rotate its column into one row, and drop both."""
+    """Remove atom number ``j`` of ``m``: rotate its column into one row, and delete both."""
     for b in range(padded(m)):
         work[CARRY, b] = factor[j, b] if b <= j else 0.0
     length = factor[j, j]

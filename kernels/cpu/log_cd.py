@@ -6,18 +6,18 @@ from numba import njit
 
 from csc.kernels.cpu.threads import in_batches
 
-NEWTON_STEPS = 50  # a bound: three to six are used
-LEAST = 8  # signals that a thread takes at once, at least
+MAX_NEWTON_STEPS = 50  # three to six are enough in practice
+MIN_SIGNALS_PER_BATCH = 8  # signals: fewer do not repay the call
 
 
 @njit(cache=True)
 def _stationary_point(u, a, weight, s2):
     """Root of u^3 - a u^2 + (s2 + 2 weight) u - a s2 in [0, a], by Newton from ``u``."""
-    for _ in range(NEWTON_STEPS):
-        slope = (3 * u - 2 * a) * u + s2 + 2 * weight
-        if slope <= 0:  # between two roots: leave by the nearer end
+    for _ in range(MAX_NEWTON_STEPS):
+        derivative = (3 * u - 2 * a) * u + s2 + 2 * weight
+        if derivative <= 0:  # between two roots: keep the last iterate
             return u
-        new = min(max(u - (((u - a) * u + s2 + 2 * weight) * u - a * s2) / slope, 0.0), a)
+        new = min(max(u - (((u - a) * u + s2 + 2 * weight) * u - a * s2) / derivative, 0.0), a)
         if abs(new - u) <= 1e-15 * a:
             return new
         u = new
@@ -45,13 +45,13 @@ def _add_scaled(row, factor, q):
 
 
 @njit(cache=True)
-def _descend(gram, q, rules, z):
+def _descend(gram, q, options, z):
     """Sweep over the codes ``z`` of one signal until they move by less than ``tol``."""
-    weight, scale, tol, max_sweeps = rules
+    weight, scale, tol, max_sweeps = options
     for k in range(z.size):
         _add_scaled(gram[k], -z[k], q)
     for _ in range(max_sweeps):
-        moved, size = 0.0, 0.0
+        largest_step, largest_code = 0.0, 0.0
         for k in range(z.size):
             curvature = gram[k, k]
             if curvature == 0:
@@ -62,25 +62,25 @@ def _descend(gram, q, rules, z):
             step = new - z[k]
             z[k] = new
             _add_scaled(gram[k], -step, q)
-            moved = max(moved, abs(step))
-            size = max(size, abs(new))
-        if moved <= tol * size:
+            largest_step = max(largest_step, abs(step))
+            largest_code = max(largest_code, abs(new))
+        if largest_step <= tol * largest_code:
             break
 
 
-def log_gram(gram, correlations, rules, z):
+def log_gram(gram, correlations, options, z):
     """Codes of all signals under ``weight * log(1 + (z / scale)^2)``.
 
     Parameters
     ----------
     gram, correlations : (K, K) and (N, K) arrays, D^T D and D^T x
-    rules : (weight, scale, tol, max_sweeps)
+    options : (weight, scale, tol, max_sweeps)
     z : (N, K) array, the start and then the answer
     """
-    in_batches(_log, len(z), gram, correlations, rules, z, least=LEAST)
+    in_batches(_log, len(z), gram, correlations, options, z, min_batch=MIN_SIGNALS_PER_BATCH)
 
 
 @njit(cache=True, nogil=True)
-def _log(start, stop, gram, correlations, rules, z):
+def _log(start, stop, gram, correlations, options, z):
     for i in range(start, stop):
-        _descend(gram, correlations[i].copy(), rules, z[i])
+        _descend(gram, correlations[i].copy(), options, z[i])

@@ -1,8 +1,8 @@
-"""Second moments of sparse codes: all that a dictionary update needs to know of them.
+"""Second moments of sparse codes: the sufficient statistics of a dictionary update.
 
-Codes of neighbouring positions are neighbours in memory, so the partners of a code lie in one run
-of codes for each row of lags. An atom is the work of one thread, which writes to that atom's rows
-alone: sums are the same for any number of threads.
+Codes of neighbouring positions are neighbours in memory, so the codes that a code is multiplied
+with are contiguous for each row of lags. One thread works on one atom and writes only to that
+atom's rows: sums are the same for any number of threads.
 """
 
 from typing import NamedTuple
@@ -66,7 +66,7 @@ def moments(x, codes, grid, phi, psi):
         np.argsort(atom, kind="stable"),
         np.append(0, np.cumsum(np.bincount(atom, minlength=n_atoms))),
     )
-    in_batches(_moments, n_atoms, x, sorted_codes, grid, phi, psi, least=1)
+    in_batches(_moments, n_atoms, x, sorted_codes, grid, phi, psi, min_batch=1)
     # only lags after zero were summed: phi[j, k, -d] is phi[k, j, d]
     mirror = np.flip(phi.swapaxes(0, 1), (2, 3, 4)).copy()
     mirror[:, :, *(n // 2 for n in phi.shape[2:])] = 0
@@ -112,13 +112,13 @@ def _add_samples(code, x, place, psi):
 def _add_row(i, at, codes, row, kind, lags):
     """Add the products of code i, at ``at`` in its row, with the codes of another row."""
     (begin, length), (same_row, wraps) = row, kind
-    reach = (lags.shape[1] + 1) // 2 - 1
-    low, high = at - (0 if same_row else reach), at + reach
+    max_lag = (lags.shape[1] + 1) // 2 - 1
+    low, high = at - (0 if same_row else max_lag), at + max_lag
     turns = (low // length, high // length) if wraps else (0, 0)
     code = codes.value[i]
     for turn in range(turns[0], turns[1] + 1):
         shift = turn * length
         some, last = max(low, shift) - shift, min(high, shift + length - 1) - shift
-        centre = reach + shift - at - begin
+        centre = max_lag + shift - at - begin
         for j in range(codes.first[begin + some], codes.first[begin + last + 1]):
             lags[codes.atom[j], centre + codes.position[j]] += code * codes.value[j]

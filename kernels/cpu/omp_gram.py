@@ -1,8 +1,8 @@
-"""Batch orthogonal matching pursuit: greedy l0 on the Gram matrix, a signal a thread.
+"""Batch orthogonal matching pursuit: greedy l0 on the Gram matrix, one thread per signal.
 
-Each step takes in the atom that correlates best with the residual and refits all [1]_. The
-atoms taken are made orthonormal as they come; the correlations of all atoms with each of these
-directions are kept, so that the next direction and the next residual cost one pass over them.
+Each step selects the atom that correlates best with the residual and refits all codes [1]_. The
+selected atoms are orthonormalised one after the other. The correlations of all atoms with each of
+these directions are stored, so the next direction and the next residual cost one pass over them.
 
 References
 ----------
@@ -16,54 +16,54 @@ from numba import njit
 from csc.kernels.cpu.inverse_cholesky import OPTIONS, largest
 from csc.kernels.cpu.threads import in_batches
 
-C, WORTHS, GAINS, FOLD = range(4)  # rows of ``lists``: vectors over all atoms
-RULE, DEPENDENT, ROUNDING = range(3)  # what ended the pursuit of a signal
+C, INVERSE_NORMS2, DECREASES, SCRATCH = range(4)  # rows of ``lists``: vectors over all atoms
+STOPPING_RULE, DEPENDENT, ROUNDING = range(3)  # why a signal stopped
 
 
-def omp_gram(gram, correlations, energies, price, n_nonzero, energy, z):
-    """Orthogonal matching pursuit; the first of three rules to apply ends it for a signal.
+def omp_gram(gram, correlations, energies, lmbda, n_nonzero, energy, z):
+    """Orthogonal matching pursuit; a signal stops when the first of three rules is met.
 
-    It stops when the next atom would lower 1/2 ||r||^2 by no more than ``price``, the lmbda of
-    1/2 ||x - D z||^2 + lmbda ||z||_0; at ``n_nonzero`` atoms; or when ||r||^2 <= ``energy``.
-    In any case it stops when the residual is orthogonal to all atoms up to rounding, or the best
-    atom depends on those already taken.
+    The rules: the next atom would lower 1/2 ||r||^2 by no more than ``lmbda``, as in
+    1/2 ||x - D z||^2 + lmbda ||z||_0; ``n_nonzero`` atoms are selected; ||r||^2 <= ``energy``.
+    It also stops when the residual is orthogonal to all atoms up to rounding, or when the best
+    atom is linearly dependent on the selected ones.
 
     Parameters
     ----------
     gram, correlations, energies : arrays (K, K), (N, K), (N,)
-        D^T D, D^T x and ||x||^2 (float64). Atoms of any norm, zero atoms are never taken.
-    price : float
-        0 for none.
+        D^T D, D^T x and ||x||^2 (float64). Atoms of any norm, zero atoms are never selected.
+    lmbda : float
+        0 for no such rule.
     n_nonzero : int
-        K for any number.
+        K for no such rule.
     energy : float
-        0 for none.
+        0 for no such rule.
     z : array (N, K)
         Codes, the answer.
 
     Returns
     -------
     ends : array (N,) of int8
-        What ended each pursuit: 0 one of the rules; 1 the best atom depends on those taken; 2 only
-        rounding is left of the correlations.
+        Why each signal stopped: 0, one of the rules; 1, the best atom is linearly dependent on the
+        selected ones; 2, the correlations are no larger than rounding errors.
     """
     ends = np.empty(len(z), np.int8)
-    rules = float(price), max(float(energy), 0.0), min(n_nonzero, len(gram))
-    in_batches(_omp, len(z), gram, correlations, energies, rules, z, ends)
+    stopping = float(lmbda), max(float(energy), 0.0), min(n_nonzero, len(gram))
+    in_batches(_omp, len(z), gram, correlations, energies, stopping, z, ends)
     return ends
 
 
 @njit(**OPTIONS)
-def _omp(start, stop, gram, correlations, energies, rules, z, ends):  # noqa: PLR0913
-    n_atoms, most = len(gram), rules[2]
+def _omp(start, stop, gram, correlations, energies, stopping, z, ends):  # noqa: PLR0913
+    n_atoms, max_atoms = len(gram), stopping[2]
     lists = np.empty((4, n_atoms), gram.dtype)
-    directions = np.empty((most, n_atoms), gram.dtype)
-    triangle = np.empty((most + 1, most + 1))  # L of L L^T = G_AA, and y = L^T z below it
-    taken = np.empty(most, np.intp)
+    directions = np.empty((max_atoms, n_atoms), gram.dtype)
+    triangle = np.empty((max_atoms + 1, max_atoms + 1))  # L of L L^T = G_AA, and y = L^T z below it
+    selected = np.empty(max_atoms, np.intp)
     for i in range(start, stop):
         _start(gram, correlations, i, lists)
-        m, ends[i] = _pursue(gram, energies[i], rules, lists, directions, triangle, taken)
-        _refit(m, i, z, triangle, taken)
+        m, ends[i] = _pursue(gram, energies[i], stopping, lists, directions, triangle, selected)
+        _refit(m, i, z, triangle, selected)
 
 
 @njit(**OPTIONS)
@@ -71,17 +71,17 @@ def _start(gram, correlations, i, lists):
     """List the correlations of signal ``i`` and 1 / ||d_k||^2."""
     for k in range(len(gram)):
         lists[C, k] = correlations[i, k]
-        lists[WORTHS, k] = 1 / gram[k, k] if gram[k, k] > 0 else 0
+        lists[INVERSE_NORMS2, k] = 1 / gram[k, k] if gram[k, k] > 0 else 0
 
 
 @njit(**OPTIONS)
-def _pursue(gram, residual, rules, lists, directions, triangle, taken):
-    """Take atoms until a rule applies; returns how many, and what ended it."""
-    price, enough, most = rules
+def _pursue(gram, residual, stopping, lists, directions, triangle, selected):
+    """Select atoms until a rule is met; returns how many, and why it stopped."""
+    lmbda, target_energy, max_atoms = stopping
     eps = np.finfo(gram.dtype).eps
     noise = (16 * eps) ** 2 * residual
     m = 0
-    while m < most and residual > enough:
+    while m < max_atoms and residual > target_energy:
         k = _best(len(gram), noise, lists)
         if k < 0:
             return m, ROUNDING
@@ -89,38 +89,38 @@ def _pursue(gram, residual, rules, lists, directions, triangle, taken):
         for a in range(m):
             triangle[m, a] = directions[a, k]
             schur -= triangle[m, a] * triangle[m, a]
-        gain = lists[C, k] * lists[C, k] / max(schur, eps * gram[k, k])
-        if gain <= 2 * price:
+        decrease = lists[C, k] * lists[C, k] / max(schur, eps * gram[k, k])
+        if decrease <= 2 * lmbda:
             break
         if schur <= 64 * eps * gram[k, k]:
             return m, DEPENDENT
         triangle[m, m] = np.sqrt(schur)
-        triangle[most, m] = lists[C, k] / triangle[m, m]
-        residual -= gain
-        _turn(gram, k, m, lists, directions, triangle)
-        lists[WORTHS, k] = 0
-        taken[m] = k
+        triangle[max_atoms, m] = lists[C, k] / triangle[m, m]
+        residual -= decrease
+        _add_direction(gram, k, m, lists, directions, triangle)
+        lists[INVERSE_NORMS2, k] = 0
+        selected[m] = k
         m += 1
-    return m, RULE
+    return m, STOPPING_RULE
 
 
 @njit(**OPTIONS)
 def _best(n, noise, lists):
-    """The atom with the largest c_k^2 / ||d_k||^2, or -1 if that is noise."""
+    """The atom with the largest c_k^2 / ||d_k||^2, or -1 if that is a rounding error."""
     for k in range(n):
-        lists[GAINS, k] = lists[C, k] * lists[C, k] * lists[WORTHS, k]
-        lists[FOLD, k] = lists[GAINS, k]
-    top = largest(n, lists, FOLD)
+        lists[DECREASES, k] = lists[C, k] * lists[C, k] * lists[INVERSE_NORMS2, k]
+        lists[SCRATCH, k] = lists[DECREASES, k]
+    top = largest(n, lists, SCRATCH)
     if top > noise:
         for k in range(n):
-            if lists[GAINS, k] == top:
+            if lists[DECREASES, k] == top:
                 return k
     return -1
 
 
 @njit(**OPTIONS)
-def _turn(gram, k, m, lists, directions, triangle):
-    """Direction number ``m``, atom k without the earlier ones; take it out of the residual."""
+def _add_direction(gram, k, m, lists, directions, triangle):
+    """Orthogonalise atom k against the first ``m`` directions; subtract it from the residual."""
     scalar, n = gram.dtype.type, len(gram)
     for j in range(n):
         directions[m, j] = gram[k, j]
@@ -143,12 +143,12 @@ def _turn(gram, k, m, lists, directions, triangle):
 
 
 @njit(**OPTIONS)
-def _refit(m, i, z, triangle, taken):
-    """Solve L^T z = y for the codes of the atoms taken."""
+def _refit(m, i, z, triangle, selected):
+    """Solve L^T z = y for the codes of the selected atoms."""
     for k in range(z.shape[1]):
         z[i, k] = 0
     for a in range(m - 1, -1, -1):
         triangle[-1, a] /= triangle[a, a]
-        z[i, taken[a]] = triangle[-1, a]
+        z[i, selected[a]] = triangle[-1, a]
         for b in range(a):
             triangle[-1, b] -= triangle[a, b] * triangle[-1, a]

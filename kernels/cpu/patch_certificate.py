@@ -3,8 +3,8 @@
     gap = 1/2 ||r||^2 (1 - s)^2 + sum_k w_k |z_k| - s <D z, r>,   r = x - D z,
     s = 1 / max(1, max_k |d_k^T r| / w_k)
 
-The residual is summed from the few codes that are not zero. The maximum is found in two looks:
-``D^T x - G z``, in the precision at hand and with a bound on its rounding error, tells which
+The residual is summed from the few codes that are not zero. The maximum is found in two steps:
+``D^T x - G z``, in the precision of the signals and with a bound on its rounding error, shows which
 atoms can attain it; only their correlations are computed from the residual in float64.
 """
 
@@ -14,7 +14,7 @@ from numba import njit
 from csc.kernels.cpu.inverse_cholesky import OPTIONS, largest, list_active
 from csc.kernels.cpu.threads import in_batches, inputs
 
-Q, EXCESS, FOLD = range(3)  # rows of ``lists``: vectors over all atoms
+Q, UPPER, LOWER = range(3)  # rows of ``lists``: vectors over all atoms
 FIT, R = range(2)  # rows of ``work``: vectors over the samples of a patch
 
 
@@ -28,7 +28,7 @@ def certify_patches(x, atoms, gram, correlations, weights, positive, z, objectiv
     gram, correlations : arrays (K, K), (N, K)
         D^T D and D^T x, computed in the precision of the signals in any order.
     weights : array (K,)
-        w, with lmbda in it.
+        lmbda w.
     positive : bool
         Whether codes must not be negative.
     z : array (N, K)
@@ -48,27 +48,31 @@ def _certify(  # noqa: PLR0913
     n_atoms, n = atoms.shape
     work, lists = np.empty((2, n)), np.empty((3, n_atoms), gram.dtype)
     active = np.empty(n_atoms, np.intp)
-    worths = np.zeros(n_atoms, gram.dtype)
+    inverse_lmbda = np.zeros(n_atoms, gram.dtype)
     for k in range(n_atoms):
         if weights[k] > 0:
-            worths[k] = 1 / weights[k]
+            inverse_lmbda[k] = 1 / weights[k]
     for i in range(start, stop):
         m = list_active(z[i], active)
-        size, price = 0.0, 0.0
+        size, penalty_value = 0.0, 0.0
         for a in range(m):
             code = np.float64(z[i, active[a]])
             size += abs(code)
-            price += abs(code) * weights[active[a]]
+            penalty_value += abs(code) * weights[active[a]]
             if code < 0 and not both_signs:
-                price = np.inf
+                penalty_value = np.inf
         energy, residual, fit = _subtract(x[i], atoms, z[i], active[:m], work)
         _correlate(gram, correlations[i], z[i], active[:m], lists)
         # rounding of D^T x, of G and of their sum: gamma_p < p eps for each product of length p
-        slack = (n + m + 8) * np.finfo(gram.dtype).eps * norm * (np.sqrt(energy) + norm * size)
-        top = _top(atoms, weights, worths, both_signs, slack, lists, work)
-        shrink = 1 / max(top, 1.0)
-        objective[i] = 0.5 * residual + price
-        gap[i] = max(0.5 * residual * (1 - shrink) ** 2 + price - shrink * fit, 0.0)
+        rounding_error = (
+            (n + m + 8) * np.finfo(gram.dtype).eps * norm * (np.sqrt(energy) + norm * size)
+        )
+        dual_norm = _dual_norm(
+            atoms, weights, inverse_lmbda, both_signs, rounding_error, lists, work
+        )
+        shrink = 1 / max(dual_norm, 1.0)
+        objective[i] = 0.5 * residual + penalty_value
+        gap[i] = max(0.5 * residual * (1 - shrink) ** 2 + penalty_value - shrink * fit, 0.0)
 
 
 @njit(**OPTIONS)
@@ -103,28 +107,30 @@ def _correlate(gram, correlations, z, active, lists):
 
 
 @njit(**OPTIONS)
-def _top(atoms, weights, worths, both_signs, slack, lists, work):
-    """max_k |d_k^T r| / w_k in float64, or anything below 1 where it is below 1.
+def _dual_norm(atoms, weights, inverse_lmbda, both_signs, rounding_error, lists, work):
+    """max_k |d_k^T r| / w_k in float64, or any number below 1 if it is below 1.
 
-    An atom without a price (worth 0) must be orthogonal to the residual, or the maximum is inf.
+    If the weight of an atom is 0, it must be orthogonal to the residual, or the maximum is inf.
     """
-    n_atoms, mirror = len(atoms), lists.dtype.type(-1 if both_signs else 0)
-    slack = lists.dtype.type(slack)
+    n_atoms, negative_sign = len(atoms), lists.dtype.type(-1 if both_signs else 0)
+    rounding_error = lists.dtype.type(rounding_error)
     for k in range(n_atoms):
-        dual_infeasibility = max(lists[Q, k], mirror * lists[Q, k])
-        lists[EXCESS, k] = (dual_infeasibility + slack) * worths[k]
-        lists[FOLD, k] = (dual_infeasibility - slack) * worths[k]
-    sure = max(largest(n_atoms, lists, FOLD), lists.dtype.type(1))  # no maximum below counts
-    top = 0.0
+        dual_infeasibility = max(lists[Q, k], negative_sign * lists[Q, k])
+        lists[UPPER, k] = (dual_infeasibility + rounding_error) * inverse_lmbda[k]
+        lists[LOWER, k] = (dual_infeasibility - rounding_error) * inverse_lmbda[k]
+    largest_lower = max(
+        largest(n_atoms, lists, LOWER), lists.dtype.type(1)
+    )  # smaller maxima do not matter
+    dual_norm = 0.0
     for k in range(n_atoms):
-        if lists[EXCESS, k] >= sure or worths[k] == 0:
+        if lists[UPPER, k] >= largest_lower or inverse_lmbda[k] == 0:
             q = _dot(atoms[k], work[R])
             q = abs(q) if both_signs else max(q, 0.0)
-            if worths[k] > 0:
-                top = max(top, q / weights[k])
+            if inverse_lmbda[k] > 0:
+                dual_norm = max(dual_norm, q / weights[k])
             elif q > 0:
-                top = np.inf
-    return top
+                dual_norm = np.inf
+    return dual_norm
 
 
 @njit(**OPTIONS)

@@ -1,7 +1,8 @@
-"""Work in batches on threads: whichever thread is free takes the next batch.
+"""Batches of work on threads: whichever thread is free takes the next batch.
 
-Plain threads and kernels that release the GIL: such kernels compile in a third of the time of
-Numba's own parallel loops, may be called from any thread, and nothing spins between two calls.
+Plain Python threads call kernels that release the GIL. Such kernels compile in a third of the time
+of Numba's own parallel loops and may be called from any thread, and no thread waits busily between
+two calls.
 """
 
 import os
@@ -11,14 +12,14 @@ from functools import cache
 import numpy as np
 from numba import get_num_threads
 
-BATCH = 128  # signals, at least: enough to hide the cost of a call
-SHARES = 8  # batches a thread, at most: enough to share work evenly
+MIN_SIGNALS_PER_BATCH = 128  # fewer do not repay the call
+MAX_BATCHES_PER_THREAD = 8  # enough to balance the load
 
 
 def inputs(*arrays):
-    """Views in C order, which cannot be written: one type for all inputs, so kernels compile once.
+    """Read-only views in C order: one type for all inputs, so each kernel compiles once.
 
-    Numba compiles a kernel anew for arrays in another order and for those that are read-only.
+    Numba compiles a kernel again for arrays in another memory order, and for read-only ones.
     """
     views = [np.ascontiguousarray(a).view() for a in arrays]
     for view in views:
@@ -26,14 +27,14 @@ def inputs(*arrays):
     return views
 
 
-def in_batches(kernel, n, *arguments, least=BATCH):
+def in_batches(kernel, n, *arguments, min_batch=MIN_SIGNALS_PER_BATCH):
     """Call ``kernel(start, stop, *arguments)`` on batches that cover ``range(n)``.
 
-    The kernel must release the GIL. Its pieces of work do not depend on each other, so the
-    result is the same for any number of threads; as many run as Numba is set to.
+    The kernel must release the GIL. Its batches are independent, so the result is the same for any
+    number of threads. `numba.set_num_threads` sets that number.
     """
     threads = get_num_threads()
-    size = max(least, -(-n // (SHARES * threads)))
+    size = max(min_batch, -(-n // (MAX_BATCHES_PER_THREAD * threads)))
     if threads == 1 or n <= size:
         kernel(0, n, *arguments)
         return
@@ -42,20 +43,20 @@ def in_batches(kernel, n, *arguments, least=BATCH):
     def work():
         while starts:
             try:
-                start = starts.pop()  # atomic: nobody else gets this one
-            except IndexError:  # the last one went between two lines
+                start = starts.pop()  # atomic: no other thread gets this one
+            except IndexError:  # another thread took the last one meanwhile
                 return
             kernel(start, min(start + size, n), *arguments)
 
-    helpers = [_pool(threads).submit(work) for _ in range(min(threads, len(starts)) - 1)]
+    futures = [_pool(threads).submit(work) for _ in range(min(threads, len(starts)) - 1)]
     try:
-        work()  # the caller too: a thread that sleeps takes long to wake
-    finally:  # an interrupt leaves no thread at work on the arrays
+        work()  # the caller works too: waking a sleeping thread takes long
+    finally:  # after an interrupt no thread may still write to the arrays
         starts.clear()
-        started = [helper for helper in helpers if not helper.cancel()]
+        started = [future for future in futures if not future.cancel()]
         wait(started)
-    for helper in started:
-        helper.result()
+    for future in started:
+        future.result()
 
 
 @cache

@@ -1,6 +1,6 @@
-"""CUDA kernels, compiled by CuPy when first called: twins of those for the CPU.
+"""CUDA kernels, compiled by CuPy when first called: the same names and arguments as on the CPU.
 
-The same names and arguments, CuPy arrays for NumPy's. No call waits for the device.
+Arrays are CuPy's. No call waits for the device.
 """
 
 from csc.kernels.gpu.conv import correlate, correlate_atoms, dual_infeasibility, synthesize

@@ -1,14 +1,24 @@
-"""Direct convolution on the GPU: twins of the kernels in ``csc.kernels.cpu.conv``."""
+"""Direct convolution on the GPU, with the names and arguments of `csc.kernels.cpu.conv`."""
 
 from math import prod
 
 import cupy as cp
 import numpy as np
 
-from csc.kernels.gpu.launch import REACH, THREADS, THREE, c_name, launch, rows_for, shape_of, up
+from csc.kernels._constants import GPU_CONSTANTS
+from csc.kernels.gpu.launch import (
+    THREADS_PER_BLOCK,
+    THREE,
+    VALUES_PER_THREAD,
+    c_name,
+    launch,
+    rows_for,
+    shape_of,
+    up,
+)
 
-PARTS = 256  # partial sums of `correlate_atoms`, at most
-TOGETHER = 1024  # as in atoms.cu
+MAX_PARTIAL_SUMS = 256  # of `correlate_atoms`
+POSITIONS_PER_SUM = GPU_CONSTANTS["POSITIONS_PER_SUM"]
 BOXES = np.dtype(
     [
         *((name, *THREE) for name in ("positions", "numbers", "regions")),
@@ -24,22 +34,22 @@ def correlate(x, atoms, stride, out):
     Arguments as in `csc.kernels.cpu.correlate`, CuPy arrays.
     """
     rows = rows_for(len(atoms))
-    grid = tiles(out, rows), up(len(atoms), rows * REACH)
+    grid = tiles(out, rows), up(len(atoms), rows * VALUES_PER_THREAD)
     shape = shape_of(x, atoms, out, stride)
     launch("correlate", f"correlate<{c_name(x)}, {rows}>", grid, x, atoms, shape, out)
 
 
-def dual_infeasibility(x, atoms, worths, stride, positive, out):
-    """How far correlations exceed their prices, ``out[n, v] = max_k w_k |<d_k, x[n] at v>|``.
+def dual_infeasibility(x, atoms, inverse_lmbda, stride, positive, out):
+    """Largest correlation relative to lmbda, ``out[n, v] = max_k |<d_k, x[n] at v>| / lmbda_k``.
 
-    Arguments as in `csc.kernels.cpu.excess`, CuPy arrays.
+    Arguments as in `csc.kernels.cpu.dual_infeasibility`, CuPy arrays.
     """
     rows, x = rows_for(len(atoms)), cp.ascontiguousarray(x)
-    priced = atoms * worths.reshape(-1, 1, 1, 1, 1)
+    scaled = atoms * inverse_lmbda.reshape(-1, 1, 1, 1, 1)
     shape = shape_of(x, atoms, out[:, None], stride)
     grid = (tiles(out[:, None], rows),)
-    name = f"excess<{c_name(x)}, {rows}>"
-    launch("correlate", name, grid, x, priced, shape, np.int32(positive), out)
+    name = f"dual_infeasibility<{c_name(x)}, {rows}>"
+    launch("correlate", name, grid, x, scaled, shape, np.int32(positive), out)
 
 
 def synthesize(z, atoms, stride, out):
@@ -49,19 +59,19 @@ def synthesize(z, atoms, stride, out):
     """
     n, channels, extent = len(z), atoms.shape[1], prod(atoms.shape[2:])
     rows = rows_for(channels * extent)
-    wide = REACH if z.dtype == "float32" else REACH // 2
-    box = _box(z.shape[2:], THREADS // rows * wide)
+    wide = VALUES_PER_THREAD if z.dtype == "float32" else VALUES_PER_THREAD // 2
+    box = _box(z.shape[2:], THREADS_PER_BLOCK // rows * wide)
     numbers = tuple(map(up, z.shape[2:], box))
     axes = zip(box, stride, atoms.shape[2:], strict=True)
     regions = tuple((b - 1) * t + s for b, t, s in axes)
-    together = min(channels, max(1, rows * REACH // extent))  # channels
-    groups = up(channels, together)
-    boxes = np.array((box, numbers, regions, together, groups), BOXES)
-    parts = cp.empty((n * prod(numbers), groups, together, *regions), z.dtype)
+    channels_per_block = min(channels, max(1, rows * VALUES_PER_THREAD // extent))  # channels
+    groups = up(channels, channels_per_block)
+    boxes = np.array((box, numbers, regions, channels_per_block, groups), BOXES)
+    parts = cp.empty((n * prod(numbers), groups, channels_per_block, *regions), z.dtype)
     shape, kind = shape_of(out, atoms, z, stride), c_name(z)
     grid = len(parts), groups
     launch("synthesize", f"synthesize<{kind}, {rows}>", grid, z, atoms, shape, boxes, parts)
-    grid = (up(out.size, THREADS),)
+    grid = (up(out.size, THREADS_PER_BLOCK),)
     launch("synthesize", f"add_regions<{kind}>", grid, parts, shape, boxes, out)
 
 
@@ -71,10 +81,10 @@ def correlate_atoms(x, z, stride, out):
     Arguments as in `csc.kernels.cpu.correlate_atoms`, CuPy arrays.
     """
     rows, positions = rows_for(len(out)), z.size // z.shape[1]
-    part = TOGETHER * up(positions, TOGETHER * PARTS)
+    part = POSITIONS_PER_SUM * up(positions, POSITIONS_PER_SUM * MAX_PARTIAL_SUMS)
     sums = cp.empty((up(positions, part), *out.shape))
-    across = THREADS // rows * REACH
-    grid = len(sums), up(len(out), rows * REACH), up(out[0].size, across)
+    across = THREADS_PER_BLOCK // rows * VALUES_PER_THREAD
+    grid = len(sums), up(len(out), rows * VALUES_PER_THREAD), up(out[0].size, across)
     shape = shape_of(x, out, z, stride)
     name = f"correlate_atoms<{c_name(x)}, {rows}>"
     launch("atoms", name, grid, x, z, shape, np.int64(part), sums)
@@ -83,7 +93,7 @@ def correlate_atoms(x, z, stride, out):
 
 def tiles(out, rows):
     """Blocks that cover the positions of codes ``out``."""
-    return up(out.size // out.shape[1], THREADS // rows * REACH)
+    return up(out.size // out.shape[1], THREADS_PER_BLOCK // rows * VALUES_PER_THREAD)
 
 
 def _box(grid, size):

@@ -1,41 +1,38 @@
-// Exact lasso on patches, the algorithm of the CPU twin: a signal a block of one warp. Every vector
-// is shared out among its threads; all decisions are made by all of them, from the same numbers.
-
-const int WARP = 32;
-const double CALLED = 0.4, ENTERS = 0.2;  // as in the twin
+// Exact lasso on patches, the algorithm of the CPU kernel. A block of one warp solves one signal.
+// Its threads share every vector, and all of them make each decision, from the same numbers.
 
 template <typename T> struct Signal {
     const T *gram, *q, *weights;
     int n;  // atoms
     bool both_signs;
     double energy, norm2;
-    T *c, *prices, *excess;  // (n): correlations with the residual; prices; |c| / w of idle atoms
+    T *c, *lmbda, *priority;  // (n): D^T r; lmbda w; |c| / w of inactive atoms
     double *codes, *signs, *g, *u, *t, *carry;  // (n + 1) each, of active atoms
     double *factor;  // (n + 1) x (n + 1): F with F G_AA F^T = 1, lower triangular
-    int *active, *calls;
-    double *numbers;  // (WARP) shared
-    int *places;  // (WARP) shared
+    int *active, *selected;
+    double *numbers;  // (THREADS_PER_WARP) shared
+    int *places;  // (THREADS_PER_WARP) shared
     int m;  // how many atoms are active
 
     __device__ int lane() const { return threadIdx.x; }
-    __device__ double *row(int a) const { return factor + (Place)a * (n + 1); }
+    __device__ double *row(int a) const { return factor + (Offset)a * (n + 1); }
 
     __device__ double sum(double part) const {
         __syncthreads();
         numbers[lane()] = part;
         __syncthreads();
         double total = 0;
-        for (int i = 0; i < WARP; i++) total += numbers[i];
+        for (int i = 0; i < THREADS_PER_WARP; i++) total += numbers[i];
         return total;
     }
 
-    // The least number, the first of equals; returns its place.
-    __device__ int first_least(double *number, int place) const {
+    // The minimum, the first of equals; returns its place.
+    __device__ int first_minimum(double *number, int place) const {
         __syncthreads();
         numbers[lane()] = *number;
         places[lane()] = place;
         __syncthreads();
-        for (int i = 0; i < WARP; i++)
+        for (int i = 0; i < THREADS_PER_WARP; i++)
             if (numbers[i] < *number || (numbers[i] == *number && places[i] < place)) {
                 *number = numbers[i];
                 place = places[i];
@@ -43,11 +40,11 @@ template <typename T> struct Signal {
         return place;
     }
 
-    __device__ void price() {
+    __device__ void load_lmbda() {
         double limit = sizeof(T) == 8 ? 2.220446049250313e-16 : 1.1920928955078125e-07;
         double tiny = sizeof(T) == 8 ? 2.2250738585072014e-308 : 1.1754943508222875e-38;
-        T floor = (T)most(8 * limit * sqrt(norm2 * energy), tiny);
-        for (int k = lane(); k < n; k += WARP) prices[k] = most(weights[k], floor);
+        T floor = (T)maximum(8 * limit * sqrt(norm2 * energy), tiny);
+        for (int k = lane(); k < n; k += THREADS_PER_WARP) lmbda[k] = maximum(weights[k], floor);
     }
 
     __device__ void read(const T *start) {
@@ -68,62 +65,62 @@ template <typename T> struct Signal {
 
     // c = q - G_:A z_A
     __device__ void correlate() {
-        for (int k = lane(); k < n; k += WARP) {
+        for (int k = lane(); k < n; k += THREADS_PER_WARP) {
             T total = q[k];
-            for (int a = 0; a < m; a++) total -= (T)codes[a] * gram[(Place)active[a] * n + k];
+            for (int a = 0; a < m; a++) total -= (T)codes[a] * gram[(Offset)active[a] * n + k];
             c[k] = total;
         }
         __syncthreads();
     }
 
-    // How far the worst correlation exceeds its price, listed for idle atoms.
-    __device__ double worst() {
+    // The largest |c| / w, listed in ``priority``.
+    __device__ double dual_infeasibility() {
         double top = 0;
-        for (int k = lane(); k < n; k += WARP) {
-            excess[k] = most(c[k], both_signs ? -c[k] : (T)0) * (1 / prices[k]);
-            top = most(top, (double)excess[k]);
+        for (int k = lane(); k < n; k += THREADS_PER_WARP) {
+            priority[k] = maximum(c[k], both_signs ? -c[k] : (T)0) * (1 / lmbda[k]);
+            top = maximum(top, (double)priority[k]);
         }
         double lowest = -top;
-        first_least(&lowest, 0);
+        first_minimum(&lowest, 0);
         return -lowest;
     }
 
     __device__ void certify(double top, double *cost, double *gap) {
-        double fit = 0, price = 0, removed = 0;
-        for (int a = lane(); a < m; a += WARP) {
+        double fit = 0, penalty_value = 0, removed = 0;
+        for (int a = lane(); a < m; a += THREADS_PER_WARP) {
             int k = active[a];
             removed += codes[a] * ((double)q[k] + c[k]);
-            price += fabs(codes[a]) * prices[k];
+            penalty_value += fabs(codes[a]) * lmbda[k];
             fit += codes[a] * c[k];
-            excess[k] = 0;
+            priority[k] = 0;
         }
-        double half = 0.5 * most(energy - sum(removed), 0.0), shrink = 1 / most(top, 1.0);
-        price = sum(price);
-        *cost = half + price;
-        *gap = most(half * (1 - shrink) * (1 - shrink) + price - shrink * sum(fit), 0.0);
+        double half = 0.5 * maximum(energy - sum(removed), 0.0), shrink = 1 / maximum(top, 1.0);
+        penalty_value = sum(penalty_value);
+        *cost = half + penalty_value;
+        *gap = maximum(half * (1 - shrink) * (1 - shrink) + penalty_value - shrink * sum(fit), 0.0);
     }
 
-    // Empty the active set, to call its atoms again in the order of their codes.
-    __device__ void recall() {
-        for (int k = lane(); k < n; k += WARP) excess[k] = 0;
+    // Empty the active set and set priorities, so its atoms enter again by decreasing codes.
+    __device__ void warm_start() {
+        for (int k = lane(); k < n; k += THREADS_PER_WARP) priority[k] = 0;
         __syncthreads();
-        for (int a = lane(); a < m; a += WARP) {
-            excess[active[a]] = fabs(codes[a]);
+        for (int a = lane(); a < m; a += THREADS_PER_WARP) {
+            priority[active[a]] = fabs(codes[a]);
             c[active[a]] = signs[a];
         }
         m = 0;
         __syncthreads();
     }
 
-    // List the atoms with excess above ``bar``, the worst first; returns how many.
-    __device__ int call(T bar) {
+    // List the atoms with priority above ``threshold``, the largest first; returns how many.
+    __device__ int select(T threshold) {
         double number = 0;
-        for (int k = lane(); k < n; k += WARP) {
-            if (!(excess[k] > bar)) continue;
+        for (int k = lane(); k < n; k += THREADS_PER_WARP) {
+            if (!(priority[k] > threshold)) continue;
             int place = 0;
             for (int j = 0; j < n; j++)
-                place += excess[j] > excess[k] || (excess[j] == excess[k] && j < k);
-            calls[place] = k;
+                place += priority[j] > priority[k] || (priority[j] == priority[k] && j < k);
+            selected[place] = k;
             number++;
         }
         return (int)sum(number);
@@ -132,14 +129,14 @@ template <typename T> struct Signal {
     // u = G_AA^-1 g; returns g . u.
     __device__ double solve() {
         double energy = 0;
-        for (int a = lane(); a < m; a += WARP) {
+        for (int a = lane(); a < m; a += THREADS_PER_WARP) {
             double total = 0;
             for (int b = 0; b <= a; b++) total += row(a)[b] * g[b];
             t[a] = total;
             energy += total * total;
         }
         energy = sum(energy);
-        for (int b = lane(); b < m; b += WARP) {
+        for (int b = lane(); b < m; b += THREADS_PER_WARP) {
             double total = 0;
             for (int a = b; a < m; a++) total += t[a] * row(a)[b];
             u[b] = total;
@@ -150,14 +147,14 @@ template <typename T> struct Signal {
 
     __device__ void append(double schur) {
         double root = 1 / sqrt(schur);
-        for (int b = lane(); b < m; b += WARP) row(m)[b] = -root * u[b];
+        for (int b = lane(); b < m; b += THREADS_PER_WARP) row(m)[b] = -root * u[b];
         if (lane() == 0) row(m)[m] = root;
         __syncthreads();
     }
 
-    // Let active atom number j go: rotate its column into one row, and drop both.
+    // Remove active atom number j: rotate its column into one row, and delete both.
     __device__ void leave(int j) {
-        for (int b = lane(); b < m; b += WARP) carry[b] = b <= j ? row(j)[b] : 0;
+        for (int b = lane(); b < m; b += THREADS_PER_WARP) carry[b] = b <= j ? row(j)[b] : 0;
         __syncthreads();
         double length = row(j)[j];
         for (int a = j + 1; a < m; a++) {
@@ -165,7 +162,7 @@ template <typename T> struct Signal {
             double cosine = length / total, sine = end / total;
             length = total;
             __syncthreads();
-            for (int b = lane(); b <= a; b += WARP) {
+            for (int b = lane(); b <= a; b += THREADS_PER_WARP) {
                 double old = row(a)[b], rest = carry[b], kept = cosine * old - sine * rest;
                 carry[b] = sine * old + cosine * rest;
                 if (b < j) row(a - 1)[b] = kept;  // column j is zero and goes
@@ -184,52 +181,52 @@ template <typename T> struct Signal {
         __syncthreads();
     }
 
-    // Move the codes by ``scale u``, but not past the first that reaches zero: the part of the way
-    // gone, and the number of the atom that ended it or -1.
+    // Move the codes by ``scale u``, but not past the first that reaches zero: the fraction of
+    // the step taken, and the number of the atom that ended it or -1.
     __device__ double advance(double scale, int *hit) {
         double step = 1;
         int place = n;
-        for (int a = lane(); a < m; a += WARP) {
+        for (int a = lane(); a < m; a += THREADS_PER_WARP) {
             double size = codes[a] * signs[a], speed = -scale * u[a] * signs[a];
             if (speed * step > size) {
                 step = size / speed;
                 place = a;
             }
         }
-        place = first_least(&step, place);
+        place = first_minimum(&step, place);
         *hit = place < n ? place : -1;
-        for (int a = lane(); a < m; a += WARP) codes[a] += step * scale * u[a];
+        for (int a = lane(); a < m; a += THREADS_PER_WARP) codes[a] += step * scale * u[a];
         __syncthreads();
         return step;
     }
 
-    // How steeply the objective falls along z_k, signed; 0 if |c_k| <= bar w_k by now.
-    __device__ double slope(int k, double bar) {
+    // Minus the derivative of the objective along z_k; 0 if now |c_k| <= threshold w_k.
+    __device__ double slope(int k, double threshold) {
         double part = 0, sign = c[k] > 0 ? 1 : -1;  // c may change once all are past the sum
-        for (int a = lane(); a < m; a += WARP) {
-            g[a] = gram[(Place)k * n + active[a]];
+        for (int a = lane(); a < m; a += THREADS_PER_WARP) {
+            g[a] = gram[(Offset)k * n + active[a]];
             part += g[a] * codes[a];
         }
         double rest = (double)q[k] - sum(part);
-        return sign * rest > bar * prices[k] ? rest - sign * prices[k] : 0;
+        return sign * rest > threshold * lmbda[k] ? rest - sign * lmbda[k] : 0;
     }
 
     // Minimise over the active codes and z_k; codes that reach zero on the way leave.
     __device__ void enter(int k, double slope, double cost) {
-        double size = 0, schur, least_schur, own = gram[(Place)k * n + k];
+        double size = 0, schur, min_schur, own = gram[(Offset)k * n + k];
         double limit = sizeof(T) == 8 ? 2.220446049250313e-16 : 1.1920928955078125e-07;
         while (true) {
             schur = own - solve();
-            least_schur = most(64 * limit * own, 0.5 * slope * slope / cost);
-            double way = slope / most(schur, least_schur);
+            min_schur = maximum(64 * limit * own, 0.5 * slope * slope / cost);
+            double way = slope / maximum(schur, min_schur);
             int hit;
             double step = advance(-way, &hit);
             size += step * way;
             if (hit < 0) break;
-            slope -= step * way * most(schur, 0.0);
+            slope -= step * way * maximum(schur, 0.0);
             leave(hit);
         }
-        append(most(schur, least_schur));
+        append(maximum(schur, min_schur));
         if (lane() == 0) {
             active[m] = k;
             codes[m] = size;
@@ -239,17 +236,17 @@ template <typename T> struct Signal {
         __syncthreads();
     }
 
-    // Newton's step to the minimum for the present signs; codes that reach zero leave.
+    // Newton step to the minimum for the current signs; codes that reach zero leave.
     __device__ void refine() {
-        for (int a = lane(); a < m; a += WARP)
-            g[a] = c[active[a]] - prices[active[a]] * signs[a];
+        for (int a = lane(); a < m; a += THREADS_PER_WARP)
+            g[a] = c[active[a]] - lmbda[active[a]] * signs[a];
         __syncthreads();
         while (true) {
             solve();
             int hit;
             double step = advance(1.0, &hit);
             if (hit < 0) return;
-            for (int a = lane(); a < m; a += WARP) g[a] *= 1 - step;
+            for (int a = lane(); a < m; a += THREADS_PER_WARP) g[a] *= 1 - step;
             __syncthreads();
             leave(hit);
         }
@@ -262,28 +259,29 @@ template <typename T> struct Signal {
         double last_cost = 1.0 / 0.0, last_gap = last_cost, cost, gap = 0;
         for (int round = 0; round <= max_rounds; round++) {
             correlate();
-            double top = worst();
+            double top = dual_infeasibility();
             certify(top, &cost, &gap);
             if (gap <= tol * cost || round == max_rounds) break;
             if ((entered == 0 && gap > 0.5 * last_gap) || cost > 1.01 * last_cost) break;
-            double violation = most(top - 1, 0.0);
-            double called = 1 + CALLED * violation, enters = 1 + ENTERS * violation;
+            double violation = maximum(top - 1, 0.0);
+            double select_above = 1 + SELECT_FRACTION * violation;
+            double enter_above = 1 + ENTER_FRACTION * violation;
             if (warm) {  // there is no factor yet
                 warm = false;
-                called = 0;
-                enters = 1;
+                select_above = 0;
+                enter_above = 1;
                 cost = 0.5 * energy;
                 gap = 1.0 / 0.0;
-                recall();
+                warm_start();
             }
             entered = 0;
             last_cost = cost;
             last_gap = gap;
-            int number = call((T)called);
+            int number = select((T)select_above);
             for (int i = 0; i < number; i++) {
-                double steep = slope(calls[i], enters);
+                double steep = slope(selected[i], enter_above);
                 if (steep == 0) continue;
-                enter(calls[i], steep, cost);
+                enter(selected[i], steep, cost);
                 entered++;
             }
             if (entered == 0) refine();
@@ -292,21 +290,21 @@ template <typename T> struct Signal {
     }
 
     __device__ void write(T *z) const {
-        for (int k = lane(); k < n; k += WARP) z[k] = 0;
+        for (int k = lane(); k < n; k += THREADS_PER_WARP) z[k] = 0;
         __syncthreads();
-        for (int a = lane(); a < m; a += WARP) z[active[a]] = (T)codes[a];
+        for (int a = lane(); a < m; a += THREADS_PER_WARP) z[active[a]] = (T)codes[a];
         __syncthreads();
     }
 };
 
 template <typename T>
-__global__ void __launch_bounds__(WARP)
+__global__ void __launch_bounds__(THREADS_PER_WARP)
 lasso_gram(const T *gram, const T *correlations, const double *energies, const T *weights,
-           const T *norm2, int n, Place signals, int both_signs, double tol, int max_rounds,
+           const T *norm2, int n, Offset signals, int both_signs, double tol, int max_rounds,
            const T *start, T *z, double *gap, double *work, T *lists, int *index) {
-    __shared__ double numbers[WARP];
-    __shared__ int places[WARP];
-    Place wide = n + 1;
+    __shared__ double numbers[THREADS_PER_WARP];
+    __shared__ int places[THREADS_PER_WARP];
+    Offset wide = n + 1;
     double *vectors = work + blockIdx.x * (wide + 6) * wide;
     Signal<T> s;
     s.gram = gram;
@@ -315,8 +313,8 @@ lasso_gram(const T *gram, const T *correlations, const double *energies, const T
     s.both_signs = both_signs;
     s.norm2 = *norm2;
     s.c = lists + blockIdx.x * 3 * wide;
-    s.prices = s.c + wide;
-    s.excess = s.prices + wide;
+    s.lmbda = s.c + wide;
+    s.priority = s.lmbda + wide;
     s.codes = vectors;
     s.signs = s.codes + wide;
     s.g = s.signs + wide;
@@ -325,13 +323,13 @@ lasso_gram(const T *gram, const T *correlations, const double *energies, const T
     s.carry = s.t + wide;
     s.factor = s.carry + wide;
     s.active = index + blockIdx.x * 2 * wide;
-    s.calls = s.active + wide;
+    s.selected = s.active + wide;
     s.numbers = numbers;
     s.places = places;
-    for (Place i = blockIdx.x; i < signals; i += gridDim.x) {
+    for (Offset i = blockIdx.x; i < signals; i += gridDim.x) {
         s.q = correlations + i * n;
         s.energy = energies[i];
-        s.price();
+        s.load_lmbda();
         s.read(start + i * n);
         double found = s.descend(tol, max_rounds);
         s.write(z + i * n);

@@ -1,14 +1,15 @@
-"""Patches on the GPU: twins of ``csc.kernels.cpu.lasso_gram``, ``.products`` and ``.certify``."""
+"""Patches on the GPU, with the names and arguments of the kernels in `csc.kernels.cpu`."""
 
 import cupy as cp
 import numpy as np
 
+from csc.kernels._constants import GPU_CONSTANTS
 from csc.kernels.gpu.launch import c_name, launch
 
-WARP = 32
-BLOCKS = 4096  # signals at work at once, at most
-SCRATCH = 2**28  # bytes for the factors of these
-CERTIFIED = 2**25  # float64 correlations of signals certified at once
+THREADS_PER_WARP = GPU_CONSTANTS["THREADS_PER_WARP"]
+MAX_BLOCKS = 4096  # signals solved at once
+MAX_SCRATCH_BYTES = 2**28  # for their Cholesky factors
+MAX_CORRELATIONS = 2**25  # float64 numbers computed at once in `certify_patches`
 
 
 def lasso_gram(  # noqa: PLR0913  a kernel has no objects to group its arrays in
@@ -19,7 +20,7 @@ def lasso_gram(  # noqa: PLR0913  a kernel has no objects to group its arrays in
     Arguments as in `csc.kernels.cpu.lasso_gram`, CuPy arrays.
     """
     n, wide = len(gram), len(gram) + 1
-    blocks = max(1, min(len(z), BLOCKS, SCRATCH // (8 * wide * (wide + 6))))
+    blocks = max(1, min(len(z), MAX_BLOCKS, MAX_SCRATCH_BYTES // (8 * wide * (wide + 6))))
     scratch = (
         cp.empty((blocks, wide + 6, wide)),
         cp.empty((blocks, 3, wide), gram.dtype),
@@ -28,8 +29,8 @@ def lasso_gram(  # noqa: PLR0913  a kernel has no objects to group its arrays in
     problem = gram, correlations, energies, weights, gram.diagonal().max()
     sizes = np.int32(n), np.int64(len(z))
     rules = np.int32(not positive), np.float64(tol), np.int32(max_rounds)
-    given = *problem, *sizes, *rules, start, z, gap, *scratch
-    launch("lasso", f"lasso_gram<{c_name(gram)}>", (blocks,), *given, threads=WARP)
+    arguments = *problem, *sizes, *rules, start, z, gap, *scratch
+    launch("lasso", f"lasso_gram<{c_name(gram)}>", (blocks,), *arguments, threads=THREADS_PER_WARP)
 
 
 def correlate_patches(x, atoms, out):
@@ -52,12 +53,12 @@ def statistics(x, z, phi, psi):
 def certify_patches(x, atoms, gram, correlations, weights, positive, z, objective, gap):  # noqa: ARG001, PLR0913
     """Objective and duality gap of the lasso of each signal.
 
-    Arguments as in `csc.kernels.cpu.certify_patches`, CuPy arrays. All in float64: the device has
-    no need of the Gram matrix.
+    Arguments as in `csc.kernels.cpu.certify_patches`, CuPy arrays. All is computed in float64,
+    without the Gram matrix.
     """
-    atoms, prices = atoms.astype("float64"), weights.astype("float64")
-    free, worths = prices == 0, 1 / cp.where(prices > 0, prices, 1)
-    size = max(1, CERTIFIED // len(atoms))
+    atoms, lmbda = atoms.astype("float64"), weights.astype("float64")
+    free, inverse_lmbda = lmbda == 0, 1 / cp.where(lmbda > 0, lmbda, 1)
+    size = max(1, MAX_CORRELATIONS // len(atoms))
     for i in range(0, len(x), size):
         some = slice(i, i + size)
         codes, signals = z[some].astype("float64"), x[some].astype("float64")
@@ -65,11 +66,11 @@ def certify_patches(x, atoms, gram, correlations, weights, positive, z, objectiv
         r = signals - fit
         q = r @ atoms.T
         above = cp.maximum(q, 0 if positive else -q)
-        top = (cp.where(free & (above > 0), cp.inf, above * worths)).max(axis=1)
+        top = (cp.where(free & (above > 0), cp.inf, above * inverse_lmbda)).max(axis=1)
         shrink, half = 1 / cp.maximum(top, 1), 0.5 * (r * r).sum(axis=1)
-        price = (abs(codes) * prices).sum(axis=1)
+        penalty_value = (abs(codes) * lmbda).sum(axis=1)
         if positive:
-            price = cp.where((codes < 0).any(axis=1), cp.inf, price)
-        slack = price - shrink * (fit * r).sum(axis=1)
-        objective[some] = half + price
+            penalty_value = cp.where((codes < 0).any(axis=1), cp.inf, penalty_value)
+        slack = penalty_value - shrink * (fit * r).sum(axis=1)
+        objective[some] = half + penalty_value
         gap[some] = cp.maximum(half * (1 - shrink) ** 2 + slack, 0)

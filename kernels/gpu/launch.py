@@ -1,4 +1,4 @@
-"""Compile CUDA C++ when it is first needed, and launch it: all that the twins have in common."""
+"""Compile CUDA C++ when it is first needed, and launch it."""
 
 from functools import cache
 from pathlib import Path
@@ -6,7 +6,10 @@ from pathlib import Path
 import cupy as cp
 import numpy as np
 
-THREADS, REACH = 128, 8  # as in tiles.cuh: threads of a block, rows of a product a thread holds
+from csc.kernels._constants import GPU_CONSTANTS, cuda_declarations
+
+THREADS_PER_BLOCK = GPU_CONSTANTS["THREADS_PER_BLOCK"]
+VALUES_PER_THREAD = GPU_CONSTANTS["VALUES_PER_THREAD"]
 HERE = Path(__file__).parent
 OPTIONS = ("-std=c++17",)
 C_NAMES = {"float32": "float", "float64": "double"}
@@ -22,8 +25,10 @@ SHAPE = np.dtype(
 
 
 def source(name):
-    """CUDA C++ of a file, with what it includes."""
-    return (HERE / "tiles.cuh").read_text() + (HERE / f"{name}.cu").read_text()
+    """CUDA C++ of a file, after the constants and functions that all files share."""
+    return (
+        cuda_declarations() + (HERE / "tiles.cuh").read_text() + (HERE / f"{name}.cu").read_text()
+    )
 
 
 @cache
@@ -33,7 +38,7 @@ def kernel(file, name):
     return module.get_function(name)
 
 
-def launch(file, name, grid, *arguments, threads=THREADS):
+def launch(file, name, grid, *arguments, threads=THREADS_PER_BLOCK):
     """Run a kernel on a grid of blocks; numbers in ``arguments`` are NumPy's, of the C type."""
     kernel(file, name)(tuple(map(int, grid)), (threads,), arguments)
 
@@ -44,8 +49,8 @@ def c_name(array):
 
 
 def rows_for(n):
-    """Rows of threads in a block whose tile has REACH times as many rows: what ``n`` rows fill."""
-    return 2 if n <= 2 * REACH else 8
+    """Rows of threads in a block whose tile has VALUES_PER_THREAD times as many rows: what ``n`` rows fill."""
+    return 2 if n <= 2 * VALUES_PER_THREAD else 8
 
 
 def shape_of(x, atoms, z, stride):

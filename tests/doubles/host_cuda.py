@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from csc.kernels._constants import cuda_declarations
+
 HERE = Path(__file__).parent
 KERNELS = HERE.parents[1] / "kernels" / "gpu"
 FILES = sorted(path.stem for path in KERNELS.glob("*.cu"))
@@ -30,7 +32,11 @@ KERNEL = re.compile(
 
 def source(file):
     """What `launch.source` gives, without CuPy."""
-    return (KERNELS / "tiles.cuh").read_text() + (KERNELS / f"{file}.cu").read_text()
+    return (
+        cuda_declarations()
+        + (KERNELS / "tiles.cuh").read_text()
+        + (KERNELS / f"{file}.cu").read_text()
+    )
 
 
 def expressions(code, every_row=("2", "8")):

@@ -113,7 +113,7 @@ def test_number_of_threads_changes_no_bit(name):
 )
 def test_blocks_of_one_colour_share_no_sample(grid, extents, stride):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conv, "TILE", 1)  # whole tiles would hide a block that is too small
+        patch.setattr(conv, "TILE_POSITIONS", 1)  # whole tiles would hide a block that is too small
         block = conv._disjoint_block(grid, extents, stride)
     touched = {}  # sample -> the blocks that add to it
     for position, v in enumerate(np.ndindex(*grid)):
@@ -126,7 +126,9 @@ def test_blocks_of_one_colour_share_no_sample(grid, extents, stride):
 def test_sums_over_tiles_are_float64():
     """One atom of one sample; half the products cancel 2^15 times what remains."""
     rng = np.random.default_rng(2)
-    small = rng.integers(0, 8, 200 * conv.TILE)  # a tile sums to less than 2^24: exact in float32
+    small = rng.integers(
+        0, 8, 200 * conv.TILE_POSITIONS
+    )  # a tile sums to less than 2^24: exact in float32
     z = np.concatenate([small + 2**15, np.full_like(small, -(2**15))])
     z = z.astype("float32").reshape(1, 1, 1, 1, -1)
     out = np.empty((1, 1, 1, 1, 1), "float32")

@@ -18,7 +18,7 @@ from csc.kernels.cpu import (
     statistics,  # fmt: skip
 )
 from csc.kernels.cpu import inverse_cholesky as inverse_factor
-from csc.kernels.cpu.threads import BATCH, in_batches
+from csc.kernels.cpu.threads import MIN_SIGNALS_PER_BATCH, in_batches
 from reference import patches as naive
 
 shapes = {"seed": st.integers(0, 10**6), "n": st.integers(1, 12), "k": st.integers(1, 25)}
@@ -245,7 +245,7 @@ def test_omp_leaves_zero_signals_zero_atoms_and_copies_alone(dtype):
 
 
 def test_batches_cover_all_signals_and_pass_errors_on():
-    seen = np.zeros(5 * BATCH + 3, int)
+    seen = np.zeros(5 * MIN_SIGNALS_PER_BATCH + 3, int)
     most = numba.get_num_threads()
 
     def count(start, stop, step):
@@ -265,7 +265,7 @@ def test_batches_cover_all_signals_and_pass_errors_on():
 
 
 def test_the_number_of_threads_changes_neither_codes_nor_gaps(dtype):
-    D, X = problem(10, 20, 40, n_signals=3 * BATCH + 5, dtype=dtype)
+    D, X = problem(10, 20, 40, n_signals=3 * MIN_SIGNALS_PER_BATCH + 5, dtype=dtype)
     most, answers = numba.get_num_threads(), []
     for n_threads in (1, most):
         numba.set_num_threads(n_threads)
@@ -340,7 +340,7 @@ def test_an_error_in_one_batch_leaves_no_thread_at_work():
         running.remove(start)
 
     with pytest.raises(KeyboardInterrupt):
-        in_batches(kernel, 100 * BATCH)
+        in_batches(kernel, 100 * MIN_SIGNALS_PER_BATCH)
     assert not running
 
 

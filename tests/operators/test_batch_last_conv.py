@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 
 import csc
-from csc.kernels.cpu.batch_last_conv import ROWS
-from csc.operators._batch_last_conv import DENSITY, BatchLastConv, batch_last, is_batch_last
+from csc.kernels.cpu.batch_last_conv import ROWS_PER_PART
+from csc.operators._batch_last_conv import (
+    MAX_SPARSE_DENSITY,
+    BatchLastConv,
+    batch_last,
+    is_batch_last,
+)
 from csc.operators._conv_plan import ConvPlan, Method
 from csc.testing import dot_test
 from reference import conv as naive_conv
@@ -78,7 +83,7 @@ def test_maps_equal_their_transcriptions(dtype, n, density):
                 np.testing.assert_array_equal(found[1], signal, err_msg=f"{D} {order}")
 
 
-def test_a_dictionary_takes_lists_where_most_samples_are_zeros_and_stays_adjoint():
+def test_a_dictionary_uses_sparse_where_most_samples_are_zeros_and_stays_adjoint():
     rng = np.random.default_rng(1)
     for extents, signal, stride in SHAPES[:-1]:
         atoms = whole(rng, (9, 4, *extents), 0.05, "float64")
@@ -94,7 +99,7 @@ def test_large_sparse_atoms_go_through_the_fourier_domain_where_that_is_faster()
     rng = np.random.default_rng(1)
     atoms = rng.standard_normal((16, 1, 40, 40)) * (rng.random((16, 1, 40, 40)) < 0.3)
     D, x = csc.Dictionary(atoms), np.zeros((1, 1, 600, 600))
-    assert D.n_terms < DENSITY * atoms.size
+    assert D.n_terms < MAX_SPARSE_DENSITY * atoms.size
     assert method(D, x) is Method.FFT
 
 
@@ -106,15 +111,15 @@ def test_the_largest_product_of_all_atoms_is_that_of_the_transcription(dtype, de
     for shape in SHAPES:
         for few, x, _ in cases(shape, density, dtype, 2):
             rows = (-1, *(1,) * (x.ndim - 2))
-            worths = rng.choice([0.25, 0.5, 2], 141).astype(dtype)
+            scales = rng.choice([0.25, 0.5, 2], 141).astype(dtype)
             atoms = few.atoms[np.arange(141) % 5] * rng.choice([1, 2], 141).reshape(
                 -1, 1, *rows[1:]
             )
             D = csc.Dictionary(atoms.astype(dtype), few.mode, few.stride)
             z = np.zeros((2, 141, *D.code_extents(x.shape[2:])), dtype)
-            codes = naive_maps(D, x, z)[0] * worths.reshape(rows)
+            codes = naive_maps(D, x, z)[0] * scales.reshape(rows)
             for positive in (False, True):
-                found = conv_of(D, x).dual_infeasibility(x, worths, positive)
+                found = conv_of(D, x).dual_infeasibility(x, scales, positive)
                 expected = np.maximum(codes, 0) if positive else abs(codes)
                 np.testing.assert_array_equal(found, expected.max(axis=1))
 
@@ -237,26 +242,26 @@ def test_plans_are_kept_for_both_orders_of_memory(rng):
 @pytest.mark.parametrize("largest", ["anywhere", 5, -1])
 @pytest.mark.parametrize("positive", [False, True])
 def test_the_largest_correlation_is_found_in_every_part_of_the_atoms(positive, largest, rng):
-    shape = 2 * ROWS + 2, 2, 3, 4
+    shape = 2 * ROWS_PER_PART + 2, 2, 3, 4
     D = csc.Dictionary(rng.standard_normal(shape) * (rng.random(shape) < 0.2))
-    x, worths = rng.standard_normal((2, 2, 9, 80)), 1 + rng.random(D.n_atoms)
+    x, scales = rng.standard_normal((2, 2, 9, 80)), 1 + rng.random(D.n_atoms)
     if largest != "anywhere":
-        worths[largest] = 50.0
-    q = worths[:, None, None] * D.adjoint(x)
+        scales[largest] = 50.0
+    q = scales[:, None, None] * D.adjoint(x)
     expected = (np.maximum(q, 0) if positive else abs(q)).max(axis=1)
-    found = conv_of(D, x).dual_infeasibility(x, worths, positive)
+    found = conv_of(D, x).dual_infeasibility(x, scales, positive)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("density", "lists"), [(0.02, True), (0.9, False)])
-def test_patches_are_products_with_a_matrix_or_its_lists(density, lists, dtype, rng):
+def test_patches_are_products_with_a_dense_or_sparse_matrix(density, lists, dtype, rng):
     atoms = rng.standard_normal((30, 2, 6, 5)) * (rng.random((30, 2, 6, 5)) < density)
     D, M = csc.Dictionary(atoms.astype(dtype)), atoms.reshape(30, -1)
     x, z = rng.standard_normal((4, 2, 6, 5)), rng.standard_normal((4, 30, 1, 1))
     assert method(D, x) is Method.PATCH_MATRIX
-    assert D.patch_matrix.takes_lists(4) == lists
-    assert not D.patch_matrix.takes_lists(10_000)
+    assert D.patch_matrix.uses_sparse(4) == lists
+    assert not D.patch_matrix.uses_sparse(10_000)
     tight = {"rtol": 1e-4, "atol": 1e-5} if dtype == "float32" else {"rtol": 1e-12, "atol": 1e-13}
     for found, expected in (
         (D.adjoint(x.astype(dtype)), x.reshape(4, -1) @ M.T),
