@@ -1,4 +1,4 @@
-// Correlation of signals with atoms, D^T x, and functions of it that are computed before it is stored.
+// Correlation of signals with atoms, D^T x, and functions of it that need not store it.
 //
 // Left matrix: the atoms, one per row. Right: the patches of the signal, one per column.
 

@@ -7,11 +7,13 @@ struct Codes {  // as `moments.CODES`: codes in the order of their places (n, v0
 
 template <typename T>
 __global__ void __launch_bounds__(THREADS_PER_BLOCK)
-moments(const T *x, Shape g, Codes c, const Offset *position, const Offset *atom, const double *value,
-        const Offset *first, const Offset *by_atom, const Offset *bounds, double *phi, double *psi) {
+moments(const T *x, Shape g, Codes c, const Offset *position, const Offset *atom,
+        const double *value, const Offset *first, const Offset *by_atom, const Offset *bounds,
+        double *phi, double *psi) {
     int k = blockIdx.x, samples = g.channels * extent_of(g);
     int wide1 = 2 * c.lags[1] - 1, wide2 = 2 * c.lags[2] - 1;
-    Offset all = (2 * (Offset)c.lags[0] - 1) * wide1 * wide2, slab = blockIdx.y * (Offset)c.atoms + k;
+    Offset all = (2 * (Offset)c.lags[0] - 1) * wide1 * wide2;
+    Offset slab = blockIdx.y * (Offset)c.atoms + k;
     Offset number = bounds[k + 1] - bounds[k];
     Offset from = bounds[k] + number * blockIdx.y / gridDim.y;
     Offset to = bounds[k] + number * (blockIdx.y + 1) / gridDim.y;

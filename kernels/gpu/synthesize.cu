@@ -31,7 +31,8 @@ template <typename T> struct Synthesis {
 };
 
 // Where the codes of a box lie; returns the number of the signal.
-__device__ inline int place_box(const Shape &g, const Boxes &b, Offset box, int size, Offset *codes) {
+__device__ inline int place_box(const Shape &g, const Boxes &b, Offset box, int size,
+                                Offset *codes) {
     int i2 = box % b.numbers[2], i1 = box / b.numbers[2] % b.numbers[1];
     Offset rest = box / b.numbers[2] / b.numbers[1];
     int i0 = rest % b.numbers[0], n = rest / b.numbers[0];

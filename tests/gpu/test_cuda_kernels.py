@@ -86,11 +86,11 @@ def test_convolutions_equal_their_twins(gpu, order, name, dtype):  # noqa: ARG00
     assert_close(case.both(gpu, "correlate", (x, atoms, t), z), dtype)
     assert_close(case.both(gpu, "synthesize", (z, atoms, t), x), dtype)
     assert_close(case.both(gpu, "correlate_atoms", (x, z, t), atoms), dtype)
-    worths = np.linspace(0.5, 2, len(atoms)).astype(dtype)
+    inverse_lmbda = np.linspace(0.5, 2, len(atoms)).astype(dtype)
     for positive in (False, True):
         top = z[:, 0]
         assert_close(
-            case.both(gpu, "dual_infeasibility", (x, atoms, worths, t, positive), top), dtype
+            case.both(gpu, "dual_infeasibility", (x, atoms, inverse_lmbda, t, positive), top), dtype
         )
 
 
@@ -244,7 +244,7 @@ def test_devices_offer_the_same_kernels():
 
 
 def test_long_sums_are_cut_into_parts(gpu, dtype, monkeypatch):
-    monkeypatch.setattr(sys.modules["csc.kernels.gpu.conv"], "PARTS", 2)
+    monkeypatch.setattr(sys.modules["csc.kernels.gpu.conv"], "MAX_PARTIAL_SUMS", 2)
     rng = np.random.default_rng(0)
     z, x = (rng.standard_normal((1, 2, 1, 1, n)).astype(dtype) for n in (5000, 5002))
     found = Case("1-D", dtype).both(
