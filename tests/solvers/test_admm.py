@@ -29,7 +29,7 @@ def test_the_ridge_system_is_solved(rng, S, s, c, k):
 def test_spectra_keep_single_precision(rng):
     atoms = rng.standard_normal((3, 2, 3, 3)).astype("float32")
     b = rng.standard_normal((1, 3, 8, 9)).astype("float32")
-    assert CirculantGram.of(atoms, (8, 9)).solve_ridge(b, np.float32(1)).dtype == "float32"
+    assert CirculantGram.of(atoms, (8, 9)).solve(b, np.float32(1)).dtype == "float32"
 
 
 @pytest.mark.parametrize("penalty", [csc.L1(0.4), csc.ElasticNet(0.3, 0.5)])
