@@ -42,6 +42,7 @@ _MODULES = [
     "penalties",
     "plot",
     "problems",
+    "restoration",
     "solvers",
     "testing",
     "theory",

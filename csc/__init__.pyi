@@ -13,6 +13,7 @@ from csc import operators as operators
 from csc import penalties as penalties
 from csc import plot as plot
 from csc import problems as problems
+from csc import restoration as restoration
 from csc import solvers as solvers
 from csc import testing as testing
 from csc import theory as theory

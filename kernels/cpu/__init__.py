@@ -24,12 +24,19 @@ with usable_cache():
     from csc.kernels.cpu.log_cd import log_gram
     from csc.kernels.cpu.moments import moments
     from csc.kernels.cpu.omp_gram import omp_gram
+    from csc.kernels.cpu.omp_masked import add_patches, omp_masked
     from csc.kernels.cpu.patch_certificate import certify_patches
+    from csc.kernels.cpu.patch_groups import (
+        GroupRule,
+        fill_groups,
+        filter_groups,
+        similar_patches,
+    )
 
 __all__ = [
-    "add_active", "certify_patches", "correlate", "correlate_active", "correlate_at",
-    "correlate_atoms", "correlate_patches", "descend_active", "dual_infeasibility", "fit_gabors",
+    "GroupRule", "add_active", "add_patches", "certify_patches", "correlate", "correlate_active", "correlate_at",
+    "correlate_atoms", "correlate_patches", "descend_active", "dual_infeasibility", "fill_groups", "filter_groups", "fit_gabors",
     "inner_products", "largest_products", "lasso_gram", "lay_out", "log_gram", "moments",
-    "omp_gram", "proximal_step", "shrink_products", "statistics", "sum_products", "synthesize",
+    "omp_gram", "omp_masked", "proximal_step", "shrink_products", "similar_patches", "statistics", "sum_products", "synthesize",
     "violating_indices",
 ]  # fmt: skip

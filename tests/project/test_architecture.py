@@ -42,6 +42,7 @@ MAY_IMPORT = {
     "analysis": {"operators"},
     "plot": {"analysis"},
     "interop": {"operators", "io"},
+    "restoration": {"constraints", "operators", "learning", "images"},
     "testing": {"operators"},
 }  # fmt: skip
 FRONT = {"_solve", "_lmbda_search"}

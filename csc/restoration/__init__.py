@@ -1,0 +1,26 @@
+"""Image restoration: noise is removed from images.
+
+Images are ``(H, W)`` or ``(C, H, W)`` with pixels in [0, 1]. All functions return a `Restored`:
+
+>>> import csc
+>>> camera = csc.images.natural(["camera"])[0].pixels[::4, ::4]
+>>> restored = csc.restoration.denoise(camera, sigma=0.05, quality="fast")
+>>> restored.image.shape
+(128, 128)
+
+Here: what comes in and goes out (``_images.py``), the two estimates that all functions are made of
+(``_sparse_estimate.py``, ``_groups.py``), the atoms (``_dictionary.py``; ``_make_dictionary.py``
+learns those that ship), and a file for each kind of damage.
+
+May import: `csc.operators`, `csc.learning`, `csc.images`, `csc.constraints`, the modules of `csc`
+whose names begin with ``_``, and kernels.
+
+A new kind of damage: a file with one public function that checks its input with ``_images.py``,
+joins the two estimates with a step for its data, and returns a `Restored`.
+"""
+
+from csc.restoration._denoise import denoise
+from csc.restoration._images import Restored
+from csc.restoration._noise import estimate_sigma
+
+__all__ = ["Restored", "denoise", "estimate_sigma"]

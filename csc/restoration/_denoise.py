@@ -1,0 +1,155 @@
+"""Denoising: a sparse estimate first, then groups of similar patches in it."""
+
+from time import perf_counter
+from typing import Literal
+
+import numpy as np
+from scipy.fft import dct, idct
+
+from csc._progress import counted
+from csc._typing import ArrayLike, Rng
+from csc._validation import check_choice
+from csc.operators import Dictionary
+from csc.restoration._dictionary import given_atoms, learned_atoms
+from csc.restoration._groups import RULE, group_filter, group_planes
+from csc.restoration._images import Restored, check_image, check_sigma
+from csc.restoration._noise import sigma_of
+from csc.restoration._sparse_estimate import grid_of, patches_at, sparse_estimate
+
+LEAST_SIGMA = 1e-3  # a quarter of a grey level of 255: less noise is left as it is
+LEARNING_LMBDA = 2.0  # times sigma
+LEARNING_PASSES = 4
+JOINT_RULE = RULE._replace(size=6)  # for patches of all channels together
+STEP = {"best": 3, "fast": 4}  # pixels between the references of groups
+
+
+def denoise(  # noqa: PLR0913
+    y: ArrayLike,
+    sigma: float | None = None,
+    *,
+    dictionary: Dictionary | ArrayLike | None = None,
+    quality: Literal["best", "fast"] = "best",
+    rng: Rng = 0,
+    verbose: bool = False,
+) -> Restored:
+    """Remove white Gaussian noise from an image.
+
+    Every patch of 8 x 8 pixels is coded by the fewest atoms that explain it up to the noise
+    (`csc.solvers.OMP`), and overlapping patches are averaged with weights [1]_. In that estimate
+    each patch is grouped with those most like it; a Gaussian fitted to the group gives the final
+    estimate of its noisy patches [2]_. This second step is structured, not l0-sparse, coding.
+    Colour is treated after an orthonormal transform along the channels, luminance first.
+
+    Parameters
+    ----------
+    y : (H, W) or (C, H, W) float32 or float64 array
+        The noisy image; the clean one has pixels in [0, 1].
+    sigma : float, optional
+        Standard deviation of the noise, the same in all channels; by default `estimate_sigma`.
+    dictionary : Dictionary or (K, 1, p, p) array, optional
+        Atoms of the first step; by default 256 of 8 x 8 pixels that ship with the package. With
+        ``quality="best"`` learning starts from them.
+    quality : {"best", "fast"}
+        ``"best"`` learns the atoms from the noisy image first if it is grey, which takes most of its
+        time. In colour learning gains nothing; there the channels are grouped a second time, as
+        one, and the mean of both estimates is taken.
+    rng : numpy.random.Generator or int
+        Of the patches that are learned from.
+    verbose : bool
+        Whether to show progress.
+
+    Returns
+    -------
+    Restored
+        In float32 inside, whatever the precision of ``y``. The result is the same for any number
+        of threads, and memory grows with the image by a few images of its size.
+
+    Raises
+    ------
+    TypeError
+        If ``y`` is no float array.
+    ValueError
+        If ``y`` has NaN, channels last or values far from [0, 1], or ``sigma`` is not positive.
+
+    References
+    ----------
+    .. [1] M. Elad, M. Aharon, "Image denoising via sparse and redundant representations over
+       learned dictionaries", IEEE Trans. Image Process. 15(12), 2006.
+    .. [2] M. Lebrun, A. Buades, J.-M. Morel, "A nonlocal Bayesian image denoising algorithm",
+       SIAM J. Imaging Sci. 6(3), 2013.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> clean = np.kron(np.eye(4, dtype="float32"), np.ones((8, 8), "float32"))
+    >>> noise = 0.1 * np.random.default_rng(0).standard_normal(clean.shape).astype("float32")
+    >>> restored = denoise(clean + noise, sigma=0.1, quality="fast")
+    >>> bool(abs(restored.image - clean).mean() < 0.3 * abs(noise).mean())
+    True
+    """
+    start = perf_counter()
+    image = check_image(y)
+    check_choice("quality", quality, ("best", "fast"))
+    atoms = given_atoms(dictionary)
+    given = sigma is not None
+    sigma = check_sigma(sigma) if given else sigma_of(image)
+    source = "given" if given else "estimated"
+    if sigma < LEAST_SIGMA:
+        kept = image.like_input(image.planes.copy())
+        message = f"noise ({source}) is below {LEAST_SIGMA}: nothing was changed"
+        return Restored(kept, sigma, Dictionary(atoms), perf_counter() - start, message)
+    planes = to_opponent(image.planes)
+    learning = quality == "best" and len(planes) == 1
+    if learning:
+        atoms = _learned(planes, sigma, atoms, np.random.default_rng(rng))
+    restored = _in_two_steps(planes, atoms, sigma, quality, verbose)
+    how = "learned from the image" if learning else "given" if dictionary is not None else "shipped"
+    message = (
+        f"noise {source}; {len(atoms)} atoms, {how}; a sparse estimate, then groups of similar "
+        "patches"
+    )
+    restored = image.like_input(from_opponent(restored))
+    return Restored(restored, sigma, Dictionary(atoms), perf_counter() - start, message)
+
+
+def _in_two_steps(planes, atoms, sigma, quality, verbose):
+    """The sparse estimate, then that of groups: channels apart and, for ``"best"``, together."""
+    step = STEP[quality]
+    together = quality == "best" and len(planes) > 1
+    steps = [
+        lambda _: sparse_estimate(planes, atoms, sigma),
+        lambda pilot: group_planes(planes, pilot, sigma, step=step),
+    ]
+    if together:
+        steps.append(lambda pilot: (pilot + _group_colours(planes, pilot, sigma, step)) / 2)
+    estimate = None
+    for take in counted(steps, "step", verbose=verbose):
+        estimate = take(estimate)
+    return estimate
+
+
+def _group_colours(planes, pilot, sigma, step):
+    """Group patches of all channels as one vector, smaller ones that it may not be too long."""
+    return group_filter(planes, pilot, sigma, pilot[0], rule=JOINT_RULE, step=step)
+
+
+def _learned(plane, sigma, atoms, rng):
+    """Atoms learned from a noisy plane ``(1, H, W)``, from atoms to start with."""
+    size = atoms.shape[-1]
+    x = patches_at(plane, grid_of(plane.shape, size, _step(plane.shape)), size)
+    return learned_atoms(x, LEARNING_LMBDA * sigma, atoms, max_iter=LEARNING_PASSES, rng=rng)
+
+
+def _step(shape):
+    """A step at which even a large image gives no more patches than fit into memory."""
+    return max(1, int(np.sqrt(shape[-2] * shape[-1] / 250_000)))
+
+
+def to_opponent(planes):
+    """Orthonormal cosine transform along the channels: luminance, then differences of colour."""
+    return np.ascontiguousarray(dct(planes, axis=0, norm="ortho"))
+
+
+def from_opponent(planes):
+    """The inverse of `to_opponent`."""
+    return np.ascontiguousarray(idct(planes, axis=0, norm="ortho"))

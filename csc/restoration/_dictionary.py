@@ -1,0 +1,69 @@
+"""The atoms of patches: shipped with the package, given by the user, or learned from an image."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from csc._validation import check_atoms
+from csc.constraints import UnitSphere
+from csc.learning import DictionaryLearning
+
+SIZE = 8  # pixels, the side of an atom
+N_ATOMS = 256
+N_PATCHES = 20_000  # that are learned from, at most
+FILE = Path(__file__).parent / "atoms_8x8.npz"
+
+
+@cache
+def shipped_atoms():
+    """The 256 atoms ``(K, 1, 8, 8)`` of natural photographs; ``_make_dictionary.py`` made them."""
+    with np.load(FILE) as file:
+        atoms = unit(file["atoms"].astype("float32"))
+    atoms.flags.writeable = False
+    return atoms
+
+
+def cosines(size, n_atoms):
+    """An overcomplete cosine basis without its constant; random atoms fill up the number."""
+    n = int(np.ceil(n_atoms**0.5))
+    waves = np.cos(np.outer(np.arange(size), np.arange(n)) * np.pi / n)
+    waves[:, 1:] -= waves[:, 1:].mean(axis=0)
+    waves /= np.linalg.norm(waves, axis=0)
+    atoms = np.kron(waves, waves).T.reshape(-1, 1, size, size)[1 : n_atoms + 1]
+    extra = np.random.default_rng(0).standard_normal((n_atoms - len(atoms), 1, size, size))
+    return unit(np.concatenate([atoms, extra]).astype("float32"))
+
+
+def unit(atoms):
+    """Atoms without their means, of norm 1."""
+    atoms = atoms - atoms.mean(axis=(1, 2, 3), keepdims=True)
+    return UnitSphere().project(atoms)
+
+
+def given_atoms(dictionary):
+    """The user's atoms ``(K, 1, p, p)``, of a `csc.Dictionary` or an array; None for the shipped."""
+    if dictionary is None:
+        return shipped_atoms()
+    atoms = check_atoms(getattr(dictionary, "atoms", dictionary), "dictionary").astype("float32")
+    if atoms.ndim != 4 or atoms.shape[1] != 1 or atoms.shape[2] != atoms.shape[3]:
+        raise ValueError(
+            f"dictionary must hold atoms (K, 1, p, p), square and of one channel, got shape "
+            f"{atoms.shape}; images in colour are coded channel by channel"
+        )
+    centred = atoms - atoms.mean(axis=(1, 2, 3), keepdims=True)
+    keep = (centred**2).sum(axis=(1, 2, 3)) > 1e-6 * (atoms**2).sum(axis=(1, 2, 3))
+    if not keep.any():
+        raise ValueError("dictionary holds only constant atoms; means are kept apart, add others")
+    return unit(centred[keep])  # constant atoms code nothing: patches have no mean here
+
+
+def learned_atoms(patches, lmbda, start, *, max_iter, rng):
+    """Atoms learned from patches ``(N, 1, p, p)``, from atoms to start with."""
+    if len(patches) > N_PATCHES:
+        patches = patches[rng.choice(len(patches), N_PATCHES, replace=False)]
+    learner = DictionaryLearning(
+        len(start), start.shape[2:], lmbda, max_iter=max_iter,
+        random_state=int(rng.integers(2**31)), init=start, constraint=UnitSphere(),
+    )  # fmt: skip
+    return learner.fit(patches).atoms_

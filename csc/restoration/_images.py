@@ -1,0 +1,124 @@
+"""What comes in and what goes out: images ``(H, W)`` or ``(C, H, W)``, and `Restored`."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from csc._arrays import split_missing
+from csc._backend import namespace
+from csc._typing import Array
+from csc._validation import check_floats, check_number, fill_missing
+
+SMALLEST = 8  # pixels, the shortest side of an image
+MOST_CHANNELS = 16  # a longer first axis is one of the image
+
+
+class Restored(NamedTuple):
+    """A restored image, and how it was made.
+
+    Attributes
+    ----------
+    image : (H, W) or (C, H, W) array
+        Of the shape and precision of the input. Values are not clipped to [0, 1].
+    sigma : float
+        Standard deviation of the noise: as given, or as estimated.
+    dictionary : csc.Dictionary
+        The atoms that were used.
+    seconds : float
+        Time that it took.
+    message : str
+        What was done, in a sentence.
+    """
+
+    image: Array
+    sigma: float
+    dictionary: object
+    seconds: float
+    message: str
+
+    def __repr__(self):
+        return (
+            f"Restored(image {'x'.join(map(str, self.image.shape))}, sigma={self.sigma:.4g}, "
+            f"{self.seconds:.2f} s: {self.message})"
+        )
+
+
+class Image(NamedTuple):
+    """An image that was checked.
+
+    Attributes
+    ----------
+    planes : (C, H, W) float32 array
+    shape, dtype
+        Of what the user gave.
+    """
+
+    planes: Array
+    shape: tuple
+    dtype: np.dtype
+
+    def like_input(self, planes):
+        """Planes in the shape and precision of the input."""
+        return planes.reshape(*self.shape[:-2], *planes.shape[-2:]).astype(self.dtype)
+
+
+def check_image(y, name="y", *, smallest=SMALLEST):
+    """The image as float32 planes, or an error that says what to do."""
+    y, mask = split_missing(y, None, name)
+    if mask is not None:
+        raise ValueError(
+            f"{name} holds NaN or masked pixels, which are missing; "
+            "csc.restoration.inpaint estimates them"
+        )
+    return _planes(y, name, smallest)
+
+
+def check_incomplete(y, mask, name="y"):
+    """The image with zeros where pixels are missing, and a mask ``(C, H, W)`` of those seen."""
+    y, mask = split_missing(y, mask, name)
+    if mask is None:
+        mask = np.ones(y.shape, bool)
+    y, mask = fill_missing(y, mask)
+    image = _planes(y, name, SMALLEST)
+    return image, np.ascontiguousarray(mask.reshape(image.planes.shape), "float32")
+
+
+def _planes(y, name, smallest):
+    y = check_floats(name, y)
+    if namespace(y) is not np:
+        raise TypeError(f"{name} must be a NumPy array; use csc.to_device({name}, 'cpu')")
+    if y.ndim not in (2, 3):
+        raise ValueError(f"{name} must be (H, W) or (C, H, W), got shape {y.shape}")
+    if y.ndim == 3 and y.shape[0] > 4 and y.shape[-1] <= 4:
+        raise ValueError(
+            f"{name} of shape {y.shape} has its channels last; use numpy.moveaxis({name}, -1, 0)"
+        )
+    if y.ndim == 3 and y.shape[0] > MOST_CHANNELS:
+        raise ValueError(
+            f"{name} of shape {y.shape} has {y.shape[0]} channels, more than {MOST_CHANNELS}; for a "
+            f"batch restore one image at a time"
+        )
+    if min(y.shape[-2:]) < smallest:
+        raise ValueError(
+            f"{name} of shape {y.shape} is smaller than {smallest} x {smallest} pixels; "
+            "pad it, for example with numpy.pad(..., mode='reflect')"
+        )
+    low, high = float(y.min()), float(y.max())
+    if max(-low, high) > 10:
+        raise ValueError(
+            f"{name} has values from {low:.3g} to {high:.3g}, but pixels go from 0 to 1 (noise may "
+            f"leave that range a little); use {name} / 255, say"
+        )
+    planes = np.ascontiguousarray(y if y.ndim == 3 else y[None], "float32")
+    return Image(planes, y.shape, y.dtype)
+
+
+def check_sigma(sigma, name="sigma"):
+    """The standard deviation of noise, on the scale of pixels in [0, 1]."""
+    sigma = float(check_number(name, sigma, strict=True))
+    if sigma > 2:
+        raise ValueError(
+            f"{name} = {sigma} is too large for pixels from 0 to 1; for one on the scale of "
+            f"0 to 255 pass {name} / 255"
+        )
+    return sigma

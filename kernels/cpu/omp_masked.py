@@ -1,0 +1,177 @@
+"""Orthogonal matching pursuit of patches with missing pixels, and the sum of overlapping patches.
+
+Each patch has a mask of its own, so there is no common Gram matrix: an atom counts by its seen
+pixels alone, and correlations are computed from the residual at every step.
+"""
+
+import numpy as np
+from numba import njit
+
+from csc.kernels.cpu.inverse_cholesky import OPTIONS, largest
+from csc.kernels.cpu.threads import in_batches, inputs
+
+FAINT = 0.15**2  # an atom with less of its squared norm in the seen pixels is not taken
+DEPENDENT = 1e-3  # nor one whose seen part is this near to the span of those taken
+SCORES, FOLD, WORTHS = range(3)  # rows of ``lists``: vectors over all atoms
+
+
+def omp_masked(x, seen, atoms, energy, n_nonzero, out, counts):  # noqa: PLR0913
+    """Code each patch by its seen pixels; write what its atoms make of all pixels.
+
+    A patch stops at ||r||^2 <= ``energy`` x (number of seen pixels), at ``n_nonzero`` atoms, or at
+    half as many atoms as it has seen pixels.
+
+    Parameters
+    ----------
+    x, seen : arrays (N, n)
+        Patches, and 1 where a pixel was seen.
+    atoms : array (K, n)
+        Of unit norm.
+    energy, n_nonzero : float, int
+    out : array (N, n)
+        The answer, at all pixels.
+    counts : array (N,) of int
+        How many atoms each patch takes.
+    """
+    most = min(int(n_nonzero), len(atoms))
+    by_pixel = atoms.T.astype(x.dtype)
+    in_batches(_pursue_all, len(x), *inputs(x, seen, by_pixel), energy, most, out, counts)
+
+
+@njit(**OPTIONS)
+def _pursue_all(start, stop, x, seen, by_pixel, energy, most, out, counts):  # noqa: PLR0913
+    n, n_atoms = by_pixel.shape
+    lists = np.empty((3, n_atoms), x.dtype)
+    at, residual = np.empty(n, np.intp), np.empty(n, x.dtype)
+    directions, triangle = np.empty((most + 1, n)), np.empty((most + 1, most + 1))
+    taken, codes = np.empty(most, np.intp), np.empty(most)
+    for i in range(start, stop):
+        m = 0
+        for j in range(n):
+            if seen[i, j] != 0:
+                at[m] = j
+                residual[m] = x[i, j]
+                m += 1
+        _weigh(by_pixel, at, m, lists)
+        count = _pursue(
+            by_pixel, at, m, energy * m, min(most, max(1, m // 2)), residual, lists, directions,
+            triangle, taken, codes,
+        )  # fmt: skip
+        counts[i] = count
+        for j in range(n):
+            total = 0.0
+            for a in range(count):
+                total += codes[a] * by_pixel[j, taken[a]]
+            out[i, j] = total
+
+
+@njit(**OPTIONS)
+def _weigh(by_pixel, at, m, lists):
+    """List the reciprocal squared norms of the atoms' seen parts; 0 for the faint."""
+    worths = lists[WORTHS]
+    for k in range(len(worths)):
+        worths[k] = 0
+    for j in range(m):
+        row = by_pixel[at[j]]
+        for k in range(len(worths)):
+            worths[k] += row[k] * row[k]
+    for k in range(len(worths)):
+        worths[k] = 1 / worths[k] if worths[k] > FAINT else 0
+
+
+@njit(**OPTIONS)
+def _best(by_pixel, at, m, residual, lists):
+    """The atom that lowers the squared residual most, or -1 if none does."""
+    scores, worths = lists[SCORES], lists[WORTHS]
+    for k in range(len(scores)):
+        scores[k] = 0
+    for j in range(m):
+        row, r = by_pixel[at[j]], residual[j]
+        for k in range(len(scores)):
+            scores[k] += r * row[k]
+    for k in range(len(scores)):
+        scores[k] = scores[k] * scores[k] * worths[k]
+        lists[FOLD, k] = scores[k]
+    top = largest(len(scores), lists, FOLD)
+    if top > 0:
+        for k in range(len(scores)):
+            if scores[k] == top:
+                return k
+    return -1
+
+
+@njit(**OPTIONS)
+def _pursue(  # noqa: PLR0913
+    by_pixel, at, m, enough, most, residual, lists, directions, triangle, taken, codes
+):
+    """Take atoms, made orthonormal on the seen pixels, until a rule applies; returns how many."""
+    energy = 0.0
+    for j in range(m):
+        energy += residual[j] * residual[j]
+    count = 0
+    while count < most and energy > enough:
+        k = _best(by_pixel, at, m, residual, lists)
+        if k < 0:
+            break
+        for j in range(m):
+            directions[count, j] = by_pixel[at[j], k]
+        norm = _make_orthonormal(count, m, directions, triangle)
+        if norm < DEPENDENT:
+            break
+        fit = 0.0
+        for j in range(m):
+            fit += directions[count, j] * residual[j]
+        for j in range(m):
+            residual[j] -= fit * directions[count, j]
+        energy -= fit * fit
+        codes[count], taken[count] = fit, k
+        lists[WORTHS, k] = 0
+        count += 1
+    for a in range(count - 1, -1, -1):
+        for b in range(a + 1, count):
+            codes[a] -= triangle[a, b] * codes[b]
+        codes[a] /= triangle[a, a]
+    return count
+
+
+@njit(**OPTIONS)
+def _make_orthonormal(count, m, directions, triangle):
+    """Gram-Schmidt of direction number ``count``; returns the norm of what is new in it."""
+    q = directions[count]
+    for a in range(count):
+        product = 0.0
+        for j in range(m):
+            product += directions[a, j] * q[j]
+        triangle[a, count] = product
+        for j in range(m):
+            q[j] -= product * directions[a, j]
+    norm = 0.0
+    for j in range(m):
+        norm += q[j] * q[j]
+    norm = np.sqrt(norm)
+    triangle[count, count] = norm
+    if norm > 0:
+        for j in range(m):
+            q[j] /= norm
+    return norm
+
+
+def add_patches(patches, weights, rows, columns, sums, totals):  # noqa: PLR0913
+    """Add patches ``(R, Q, C, p, p)`` with weights ``(R, Q)`` at positions rows x columns.
+
+    ``sums`` (C, H, W) takes the weighted patches and ``totals`` (H, W) the weights, in float64.
+    """
+    _add_patches(*inputs(patches, weights, rows, columns), sums, totals)
+
+
+@njit(**OPTIONS)
+def _add_patches(patches, weights, rows, columns, sums, totals):  # noqa: PLR0913
+    n_rows, n_columns, channels, size, wide = patches.shape
+    for r in range(n_rows):
+        for q in range(n_columns):
+            weight = weights[r, q]
+            for i in range(size):
+                for j in range(wide):
+                    totals[rows[r] + i, columns[q] + j] += weight
+                    for c in range(channels):
+                        sums[c, rows[r] + i, columns[q] + j] += weight * patches[r, q, c, i, j]
