@@ -170,7 +170,7 @@ def test_inverses_and_conjugate_gradients_solve_the_same_least_squares(rng, monk
     b = rng.standard_normal(problem.code_shape)
     exact = holistic_pursuit._normal(problem, masks)(0.1)(b, None)
     monkeypatch.setattr(holistic_pursuit, "MAX_INVERTED_CODES", 0)
-    monkeypatch.setattr(holistic_pursuit, "INEXACT", 0)
+    monkeypatch.setattr(holistic_pursuit, "CG_REDUCTION", 0)
     steps = holistic_pursuit._normal(problem, masks)(0.1)(b, 0 * b)
     np.testing.assert_allclose(steps, exact, rtol=1e-9, atol=1e-10)
 
