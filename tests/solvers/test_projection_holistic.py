@@ -211,10 +211,10 @@ def test_rho_stays_within_bounds_where_float32_reaches_no_tolerance(rng):
 
 def test_many_signals_are_each_its_own(rng):
     D = make_multilayer_dictionary([(4, 1, 5), (6, 4, 3)], 2, stride=2, rng=0)
-    x = rng.standard_normal((20, 1, 31))
+    x = rng.standard_normal((6, 1, 31))
     problem = csc.MultiLayerProblem(x, D, [FREE, csc.L1(0.1)])
     together = csc.solve(problem, csc.solvers.HolisticPursuit(3, rho=1.0, sweep_tol=1e-9))
-    for n in (0, 19):
+    for n in (0, 5):
         own = csc.MultiLayerProblem(x[n : n + 1], D, [FREE, csc.L1(0.1)])
         alone = csc.solve(own, csc.solvers.HolisticPursuit(3, rho=1.0, sweep_tol=1e-9))
         np.testing.assert_allclose(together.codes[-1][n], alone.codes[-1][0], atol=1e-6)
@@ -256,8 +256,8 @@ def test_the_right_zeros_take_noise_away(rng):
 )  # fmt: skip
 def test_rounds_end_when_their_codes_are_as_exact_as_tol_asks(case, rho, few, rng, monkeypatch):
     problem, _, counts = holistic_case(case, rng)
+    exact = csc.solve(problem, csc.solvers.HolisticPursuit(counts, sweep_tol=1e-8)).codes[-1]
     monkeypatch.setattr(holistic_pursuit, "MAX_INVERTED_CODES", few)
-    exact = csc.solve(problem, csc.solvers.HolisticPursuit(counts, sweep_tol=1e-9)).codes[-1]
     chain, calls = csc.MultiLayerProblem.synthesize_all, []
     monkeypatch.setattr(
         csc.MultiLayerProblem, "synthesize_all", lambda self, z: calls.append(1) or chain(self, z)
@@ -341,7 +341,7 @@ def test_holistic_pursuit_from_a_rho_that_is_far_off(rho):
     D, x = noisy_cosparse()
     problem = csc.MultiLayerProblem(x, D, [csc.L1(0.0), csc.L1(0.05)])
     best = csc.solve(
-        problem, csc.solvers.HolisticPursuit(3, sweep_tol=1e-8, max_sweeps=20_000)
+        problem, csc.solvers.HolisticPursuit(3, sweep_tol=1e-6, max_sweeps=20_000)
     ).codes[-1]
     found = csc.solve(problem, csc.solvers.HolisticPursuit(3, sweep_tol=1e-3, rho=rho)).codes[-1]
     assert np.linalg.norm(found - best) <= 1e-2 * np.linalg.norm(best)

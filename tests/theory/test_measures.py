@@ -30,7 +30,7 @@ def setup(dims, channels, stride, mode, seed):
     return D, abs(M.T @ M), B != 0, z * (rng.random(z.shape) < 0.1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(**GEOMETRY)
 def test_coherence_is_that_of_the_columns(**geometry):
     D, gram, _, _ = setup(**geometry)
@@ -43,7 +43,7 @@ def test_coherence_is_that_of_the_columns(**geometry):
     assert bound <= theory.mutual_coherence(D) + 1e-12
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(**GEOMETRY)
 def test_stripes_hold_the_codes_whose_atoms_overlap(**geometry):
     D, _, covers, z = setup(**geometry)
