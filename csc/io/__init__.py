@@ -1,11 +1,11 @@
-"""Models on disk: one ``.csc`` archive each, without pickle.
+"""Save and load models as ``.npz`` files without pickle.
 
-Here: `save` and `load`; an archive is checked array by array against the model that its header
-describes before anything is read.
+Here: `save` and `load`. Every array of a file is checked against the model that the header
+describes before it is read.
 
-May import: all that can be saved.
+May import: the packages whose classes can be saved.
 
-A new class to save: an entry in ``_schema.py`` that says what its arrays must be.
+A new class to save: its module in `HOMES`, and a rule for its arrays in ``_schema.py``.
 """
 
 from csc.io._archive import StoredArray, all_stored, read, stored

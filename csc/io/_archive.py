@@ -1,4 +1,4 @@
-"""Arrays in ``.npy`` and ``.npz`` files: what their headers say is checked before they are read."""
+"""Arrays in ``.npy`` and ``.npz`` files; headers are checked before arrays are read."""
 
 import os
 import zipfile
@@ -11,11 +11,11 @@ HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
-ENDING = ".npy"  # of the names in an archive
+SUFFIX = ".npy"  # of the names in an archive
 
 
 class StoredArray(NamedTuple):
-    """An array that lies in a file, unread."""
+    """Name, shape and dtype of an array in a file that is not read yet."""
 
     name: str
     shape: tuple
@@ -23,38 +23,38 @@ class StoredArray(NamedTuple):
 
 
 def stored(file, name, size):
-    """What the header at the start of a file of ``size`` bytes says, if the file can hold it."""
+    """`StoredArray` from the header of a file of ``size`` bytes; raise if the size is wrong."""
     version = np.lib.format.read_magic(file)
     if version not in HEADERS:
-        raise ValueError(f"{name} is of version {version} of the .npy format")
+        raise ValueError(f"{name} has the unknown version {version} of the .npy format")
     shape, _, dtype = HEADERS[version](file)
     if dtype.hasobject:
-        raise ValueError(f"{name} holds pickled objects")
+        raise ValueError(f"{name} contains pickled objects")
     if any(n < 0 for n in shape) or file.tell() + prod(shape) * dtype.itemsize != size:
-        raise ValueError(f"{name} has {size} bytes, not those of {shape} numbers {dtype}")
+        raise ValueError(f"{name} has {size} bytes, which does not match shape {shape} of {dtype}")
     return StoredArray(name, shape, dtype)
 
 
 def all_stored(archive):
-    """The arrays of a `ZipFile`, under their names, in its order."""
+    """`StoredArray` of all arrays of a `ZipFile` by name, in the order of the file."""
     found = {}
     for member in archive.infolist():
-        name = member.filename.removesuffix(ENDING)
+        name = member.filename.removesuffix(SUFFIX)
         if name in found or name == member.filename:
-            raise ValueError(f"{member.filename} is there twice, or is no array")
+            raise ValueError(f"{member.filename} occurs twice, or is not an array")
         with archive.open(member) as file:
             found[name] = stored(file, name, member.file_size)
     return found
 
 
 def read(archive, name):
-    """An array of a `ZipFile`; its checksum is compared."""
-    with archive.open(name + ENDING) as file:
+    """Read an array of a `ZipFile` and verify its checksum."""
+    with archive.open(name + SUFFIX) as file:
         return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def check_uncompressed(archive, file):
-    """Refuse an archive that would unpack to more than the file has bytes."""
+    """Raise ValueError for an archive that would unpack to more bytes than the file has."""
     members = archive.infolist()
     packed = [m.filename for m in members if m.compress_type != zipfile.ZIP_STORED]
     if packed:

@@ -1,4 +1,4 @@
-"""Save and load without pickle: a ``.npz`` of arrays and a JSON header that names them."""
+"""Save and load models without pickle: a ``.npz`` file of arrays with a JSON header."""
 
 import json
 import os
@@ -17,9 +17,9 @@ from csc.io._schema import check_arrays, check_index
 
 FORMAT = 1
 HEADER = "csc"
-PARTIAL_SUFFIX = ".part"  # end of the name of a file that is being written
+PARTIAL_SUFFIX = ".part"  # of the name of a file while it is written
 PLAIN = (bool, int, float, str, type(None))
-# Only these are ever rebuilt from a file.
+# Only objects of these classes are created from a file.
 HOMES = {
     "Dictionary": "csc.operators",
     "DictionaryLearning": "csc.learning",
@@ -59,7 +59,8 @@ HOMES = {
 def save(path: File, model: Any) -> None:
     """Write a dictionary or a learner, fitted or not, to a ``.npz`` file.
 
-    The file is written beside its place and renamed, so an interruption leaves the old file.
+    The data is written to a temporary file in the same folder, which then replaces ``path``. If
+    writing is interrupted, an old file stays intact.
 
     Parameters
     ----------
@@ -69,10 +70,10 @@ def save(path: File, model: Any) -> None:
     Raises
     ------
     TypeError
-        If the model is none, or holds something that has no safe form (a class of your own);
-        nothing is written.
+        If the model has another type, or contains an object that cannot be saved safely (such as
+        an instance of your own class); nothing is written.
     ValueError
-        If arrays of the model do not go together, so that the file could not be loaded.
+        If the shapes of the arrays are inconsistent, so that the file could not be loaded.
 
     Examples
     --------
@@ -96,9 +97,10 @@ def save(path: File, model: Any) -> None:
 
 
 def write_partial_file(path, model):
-    """Write a model to a new file beside ``path``, to be renamed to it; its name.
+    """Write a model to a new file in the folder of ``path`` and return its name.
 
-    The name is that of ``path``, eight letters and ``.part``.
+    The name is that of ``path`` with eight random letters and ``.part`` appended. The caller
+    renames the file to ``path``.
     """
     arrays, path = {}, Path(path)
     header = {"format": FORMAT, "model": _encode(model, "model", arrays)}
@@ -109,7 +111,7 @@ def write_partial_file(path, model):
             np.savez(file, **{HEADER: np.array(json.dumps(header))}, **arrays)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # a temporary file is private, a model need not be
+        os.chmod(temporary, 0o666 & ~_umask())  # temporary files are private
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -117,15 +119,15 @@ def write_partial_file(path, model):
 
 
 def load(path: File) -> Any:
-    """Read what `save` wrote.
+    """Load a model that `save` wrote.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
-        If the file is damaged, not one of ours, or of a newer format. Every array is compared with
-        the model, in shape and kind of numbers, before it is read; NaN and inf are refused.
+        If the file is damaged, was not written by `save`, or has a newer format. The shape and the
+        dtype of every array are checked before it is read; NaN and inf are refused.
 
     Examples
     --------
@@ -138,18 +140,18 @@ def load(path: File) -> Any:
     with open(path, "rb") as file:
         try:
             version, model = _read(file)
-        except Exception as error:  # there is no end to what parsers say of a damaged file
-            raise ValueError(f"{path} is damaged, or not a csc file ({error!r})") from error
+        except Exception as error:  # parsers raise many types for damaged files
+            raise ValueError(f"{path} is damaged, or not a file of csc.save ({error!r})") from error
     if version != FORMAT:
         raise ValueError(
-            f"{path} has format {version}, this csc reads format {FORMAT}; load it with the csc "
-            "that wrote it"
+            f"{path} has format {version}, but this version of csc reads format {FORMAT}; load it "
+            "with the version of csc that wrote it"
         )
     return model
 
 
 def _read(file):
-    """Format and model of an open file; no array is read before it is known to be the model's."""
+    """Format and model of an open file; arrays are read after they are checked."""
     with zipfile.ZipFile(file) as archive:
         check_uncompressed(archive, file)
         arrays = all_stored(archive)
@@ -163,10 +165,10 @@ def _read(file):
 
 
 def _finite(archive, name):
-    """An array; what can be infinite, the weights of a penalty, their penalty looks at."""
+    """Read an array and check that it is finite; penalties check their weights, which may be inf."""
     array = read(archive, name)
     if not (name.endswith(".weights") or np.isfinite(array).all()):
-        raise ValueError(f"{name} holds NaN or inf")
+        raise ValueError(f"{name} contains NaN or inf")
     return array
 
 
@@ -177,7 +179,7 @@ def _umask():
 
 
 def _encode(value, name, arrays):
-    """JSON form of a value; arrays go to ``arrays`` under their dotted name."""
+    """JSON form of a value; arrays are added to ``arrays`` under their dotted name."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, os.PathLike):
@@ -196,7 +198,7 @@ def _encode(value, name, arrays):
     if type(value).__module__.startswith(HOMES.get(kind, "?")):
         return {"type": kind, "fields": _encode_all(_contents(value), name, arrays)}
     raise TypeError(
-        f"{name} is a {kind}, which has no safe file form; save its arrays with numpy.savez"
+        f"{name} is a {kind}, which cannot be saved safely; save its arrays with numpy.savez"
     )
 
 
@@ -205,13 +207,13 @@ def _encode_all(contents, name, arrays):
 
 
 def _contents(value):
-    """Name and value of all that makes the object."""
+    """Names and values of all fields or attributes of an object."""
     if hasattr(value, "_asdict"):
         return value._asdict()
     if not hasattr(value, "get_params"):
         return {f.name: getattr(value, f.name) for f in fields(value)}
     state = dict(vars(value))
-    if not isinstance(value.random_state, PLAIN):  # its draws are spent: the seed remains
+    if not isinstance(value.random_state, PLAIN):  # a generator: save the seed drawn from it
         state["random_state"] = state.get("seed_")
     return state
 
@@ -233,8 +235,8 @@ def _decode(form, arrays):
         return cls(**contents)
     parameters = {f.name: contents.pop(f.name) for f in fields(cls)}
     model = cls(**parameters)
-    for name, value in contents.items():  # what fit learned
+    for name, value in contents.items():  # fitted attributes
         if not name.endswith("_") or name.startswith("_") or hasattr(cls, name):
-            raise ValueError(f"a {cls.__name__} learns no {name}")
+            raise ValueError(f"{cls.__name__} has no fitted attribute {name}")
         setattr(model, name, value)
     return model

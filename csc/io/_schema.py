@@ -1,7 +1,7 @@
-"""What the arrays of a saved model must be: shapes and numbers, told from the model alone.
+"""Required shapes and dtypes of the arrays of a saved model.
 
-`check_arrays` sees the JSON form of a model and the headers of its arrays. Each kind of object
-that holds arrays has a rule here; arrays of other objects have one axis, as lists of numbers do.
+`check_arrays` compares the JSON form of a model with the headers of its arrays. Each class with
+arrays has a rule here; arrays of other classes must have one axis, like lists of numbers.
 """
 
 from math import prod
@@ -13,11 +13,11 @@ from csc.io._archive import StoredArray
 FLOATS = (np.dtype("float32"), np.dtype("float64"))
 DOUBLES = FLOATS[1:]
 COUNTS = (np.dtype("int64"),)
-ANY = None  # an extent that the model leaves open
+ANY = None  # an axis of any length
 
 
 def check_arrays(form, arrays):
-    """Refuse arrays that are not those of the model, and any that it does not name.
+    """Raise ValueError for arrays that do not match the model, or that it does not contain.
 
     Parameters
     ----------
@@ -32,68 +32,71 @@ def check_arrays(form, arrays):
 
 
 def check_index(shape, index, values):  # noqa: ARG001  the fields of `csc.operators._sparse_codes.SparseCodes`
-    """Refuse sparse codes whose places do not rise within ``shape``: kernels follow them."""
-    places = np.concatenate([[-1], index, [prod(shape)]])
-    if (np.diff(places) <= 0).any():
-        raise ValueError(f"places of sparse codes do not rise from 0 to those of shape {shape}")
+    """Raise ValueError unless the indices of sparse codes ascend within ``shape``.
+
+    Kernels use these indices without a check.
+    """
+    bounded = np.concatenate([[-1], index, [prod(shape)]])
+    if (np.diff(bounded) <= 0).any():
+        raise ValueError(f"indices of sparse codes do not ascend within the shape {shape}")
 
 
 def _visit(form, arrays, seen):
-    """Apply the rules to an object and all that it holds; note the arrays seen."""
+    """Apply the rules to an object and its fields; add the names of its arrays to ``seen``."""
     if not isinstance(form, dict):
         return
     if "array" in form:
         array = arrays[form["array"]]
         if array.name in seen:
-            raise ValueError(f"{array.name} is named twice")
+            raise ValueError(f"{array.name} occurs twice in the model")
         seen.add(array.name)
         return
     for item in form.get("tuple", form.get("list", ())):
         _visit(item, arrays, seen)
     if "type" in form:
-        fields = {name: _sketch(field, arrays) for name, field in form["fields"].items()}
-        ruled = set(RULES.get(form["type"], _nothing)(fields))
+        fields = {name: _outline(field, arrays) for name, field in form["fields"].items()}
+        checked = set(RULES.get(form["type"], _no_arrays)(fields))
         for name, field in fields.items():
-            if name not in ruled:
+            if name not in checked:
                 _check_flat(field)
         for field in form["fields"].values():
             _visit(field, arrays, seen)
 
 
-def _sketch(form, arrays):
-    """A value as it will be, but for arrays, which are unread, and objects, which are fields."""
+def _outline(form, arrays):
+    """A value with arrays replaced by `StoredArray` and objects by dicts of their fields."""
     if not isinstance(form, dict):
         return form
     if "array" in form:
         return arrays[form["array"]]
     if "type" in form:
-        return {name: _sketch(field, arrays) for name, field in form["fields"].items()}
-    return [_sketch(item, arrays) for item in form.get("tuple", form.get("list", ()))]
+        return {name: _outline(field, arrays) for name, field in form["fields"].items()}
+    return [_outline(item, arrays) for item in form.get("tuple", form.get("list", ()))]
 
 
 def _check_flat(field):
-    """Arrays that stand where numbers or a list of them may have at most one axis."""
+    """Raise ValueError for arrays of more than one axis in place of numbers or lists."""
     for item in field if isinstance(field, list) else [field]:
         if isinstance(item, StoredArray) and len(item.shape) > 1:
             raise ValueError(f"{item.name} has shape {item.shape}, not one axis")
 
 
 def _check(array, shape, kinds):
-    """Refuse what is no array of this shape, in which `ANY` is any extent, or of these numbers."""
+    """Raise ValueError unless ``array`` has this shape, in which `ANY` matches, and dtype."""
     if not isinstance(array, StoredArray):
-        raise ValueError(f"{array!r} stands in place of an array")
+        raise ValueError(f"{array!r} is in the place of an array")
     fits = len(array.shape) == len(shape) and all(
         want is ANY or n == want for n, want in zip(array.shape, shape, strict=True)
     )
     if not fits or array.dtype not in kinds or 0 in array.shape:
         words = tuple("any" if n is ANY else n for n in shape)
         raise ValueError(
-            f"{array.name} has shape {array.shape} and numbers {array.dtype}; the model has "
+            f"{array.name} has shape {array.shape} and dtype {array.dtype}; the model needs "
             f"{words} and {' or '.join(map(str, kinds))}"
         )
 
 
-def _nothing(_):
+def _no_arrays(_):
     return ()
 
 
@@ -103,14 +106,14 @@ def _dictionary(fields):
 
 
 def _check_atoms(atoms, channels=ANY, extents=None):
-    """Atoms ``(K, C, *s)``, of some extents or of one to three."""
+    """Check atoms ``(K, C, *s)`` with one to three spatial axes, or with these ``extents``."""
     if extents is None:
         extents = (ANY,) * min(max(len(atoms.shape) - 2, 1), 3)
     _check(atoms, (ANY, channels, *extents), FLOATS)
 
 
 def _weighted(fields):
-    """A penalty looks at its weights itself; they are one an atom, or one a code."""
+    """Check the dtype of weights; the penalty checks their values, the problem their shape."""
     weights = fields.get("weights")
     if isinstance(weights, StoredArray):
         _check(weights, (ANY,) * len(weights.shape), FLOATS)
@@ -121,13 +124,13 @@ def _sparse_codes(fields):
     length = fields["values"].shape[:1]
     for name, kinds in (("values", FLOATS), ("index", COUNTS)):
         if fields[name].shape == (0,) and length == (0,):
-            continue  # not a single code
+            continue  # no non-zero code
         _check(fields[name], length, kinds)
     return "index", "values"
 
 
 def _check_codes(groups, n_atoms, n_axes):
-    """Codes ``(N, K, *V)`` of groups of signals, dense or sparse."""
+    """Check codes ``(N, K, *V)`` of groups of signals, dense or sparse."""
     for codes in groups or ():
         if isinstance(codes, StoredArray):
             _check(codes, (ANY, n_atoms, *(ANY,) * n_axes), FLOATS)
@@ -136,7 +139,7 @@ def _check_codes(groups, n_atoms, n_axes):
 
 
 def _check_statistics(statistics, n_atoms, n_samples, n_axes):
-    """Of patches, or of all lags at which atoms overlap: an odd number an axis."""
+    """Check statistics of patches, or of all lags at which atoms overlap: an odd number per axis."""
     phi, psi = statistics["phi"], statistics["psi"]
     _check(phi, (n_atoms, n_atoms, *(ANY,) * (n_axes if phi.shape[2:] else 0)), DOUBLES)
     if any(n % 2 == 0 for n in phi.shape[2:]):
@@ -147,7 +150,7 @@ def _check_statistics(statistics, n_atoms, n_samples, n_axes):
 
 
 def _statistics(_):
-    """Checked with the atoms they are of."""
+    """Statistics are checked together with the atoms, in the state that holds both."""
     return "phi", "psi"
 
 
@@ -183,22 +186,22 @@ def _learner(fields):
 
 
 def _layers_learner(fields):
-    """The product of the layers, which the statistics are of, is as large as their strides say."""
+    """Check the statistics against the size of the effective atoms."""
     if "state_" in fields:
         state, layers = fields["state_"], fields["layers"]
         atoms, psi = state["atoms"], state["statistics"]["psi"]
         strides = [layer["stride"] for layer in layers]
-        _check(psi, (ANY, atoms[0].shape[1] * prod(_reach(atoms, strides))), DOUBLES)
+        _check(psi, (ANY, atoms[0].shape[1] * prod(_effective_shape(atoms, strides))), DOUBLES)
     return ()
 
 
-def _reach(atoms, strides):
-    """Extents of the atoms of the product: ``1 + sum_i (s_i - 1) t_1 ... t_{i-1}``."""
-    reach, product = 1, 1
+def _effective_shape(atoms, strides):
+    """Spatial shape of the effective atoms: ``1 + sum_i (s_i - 1) t_1 ... t_{i-1}``."""
+    shape, product = 1, 1
     for d, stride in zip(atoms, strides, strict=True):
-        reach = reach + (np.array(d.shape[2:]) - 1) * product
+        shape = shape + (np.array(d.shape[2:]) - 1) * product
         product = product * np.array(stride)
-    return map(int, reach)
+    return map(int, shape)
 
 
 RULES = {

@@ -56,19 +56,19 @@ def test_a_cut_file_is_refused_in_words(fitted, tmp_path, keep):
     data = (tmp_path / "model.npz").read_bytes()
     cut = data[: int(keep if keep > 1 else keep * len(data))]
     (tmp_path / "cut.npz").write_bytes(cut)
-    with pytest.raises(ValueError, match=r"cut.npz is damaged, or not a csc file"):
+    with pytest.raises(ValueError, match=r"cut.npz is damaged, or not a file of csc.save"):
         csc.load(tmp_path / "cut.npz")
 
 
 def test_other_files_are_refused_in_words(tmp_path):
     np.savez(tmp_path / "other.npz", a=np.ones(3))
-    with pytest.raises(ValueError, match="not a csc file"):
+    with pytest.raises(ValueError, match="not a file of csc.save"):
         csc.load(tmp_path / "other.npz")
     np.save(tmp_path / "plain.npy", np.ones(3))
-    with pytest.raises(ValueError, match="not a csc file"):
+    with pytest.raises(ValueError, match="not a file of csc.save"):
         csc.load(tmp_path / "plain.npy")
     (tmp_path / "text.npz").write_text("hello")
-    with pytest.raises(ValueError, match="not a csc file"):
+    with pytest.raises(ValueError, match="not a file of csc.save"):
         csc.load(tmp_path / "text.npz")
     np.savez(tmp_path / "newer.npz", csc=np.array('{"format": 99, "model": null}'))
     with pytest.raises(ValueError, match="has format 99"):
@@ -84,7 +84,7 @@ def test_what_cannot_be_saved_leaves_the_old_file(fitted, tmp_path):
     class Mine(csc.constraints.UnitBall):
         pass
 
-    with pytest.raises(TypeError, match="model.constraint is a Mine, which has no safe file form"):
+    with pytest.raises(TypeError, match="model.constraint is a Mine, which cannot be saved safely"):
         csc.save(tmp_path / "model.npz", csc.DictionaryLearning(3, (4,), 0.1, constraint=Mine()))
     assert (tmp_path / "model.npz").read_bytes() == old
 
@@ -126,7 +126,7 @@ def test_an_interrupted_save_leaves_the_old_file_and_no_litter(fitted, tmp_path,
 
 # Files that were tampered with. Whatever is wrong with them, one error says it.
 
-DAMAGED = r"model.npz is damaged, or not a csc file"
+DAMAGED = r"model.npz is damaged, or not a file of csc.save"
 
 
 def of_signals(rng):
@@ -283,7 +283,7 @@ def test_no_cut_and_no_flipped_bits_pass_unseen(parts, tmp_path):
             try:
                 model = csc.load(path)
             except ValueError as error:
-                assert "is damaged, or not a csc file" in str(error)  # noqa: PT017
+                assert "is damaged, or not a file of csc.save" in str(error)  # noqa: PT017
             else:
                 passed += 1
                 csc.save(again, model)
