@@ -1,11 +1,11 @@
-"""Dual points that are shrunk only where they must be: sharp certificates for large signals.
+"""Dual points rescaled sample by sample: sharp certificates for large signals.
 
-A residual r is a dual point once no correlation exceeds its price. The common remedy divides all of
-r by the worst excess found anywhere, so one slow corner of a large signal spoils the bound of the
-whole. But a constraint sees only the samples under one atom. Here each sample is divided by the
-worst excess among the atoms that cover it; what this breaks at the seams is small, of the order
-of the scale's variation within an atom, and is mended by a second round and, at the end, by the
-common remedy. Any such point is feasible by construction, so the bound holds whatever the scale.
+A residual r is dual feasible if ``|D^T r| <= lmbda`` for every code. Usually all of r is divided by
+the largest dual infeasibility, so that one part of a large signal loosens the bound of the whole.
+But a constraint depends only on the samples under one atom. Here each sample is divided by the
+largest dual infeasibility of the atoms that cover it. The small infeasibility that remains is
+reduced by a second round and removed by one global scaling at the end. The point is feasible by
+construction, so the bound always holds.
 """
 
 import numpy as np

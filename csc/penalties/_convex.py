@@ -1,8 +1,8 @@
 """Convex penalties ``g`` on the codes: value, prox, and what certificates ask of them.
 
-A certificate needs the convex conjugate ``g*(q) = max_z <q, z> - g(z)``: ``excess`` says by
-which factor ``q`` leaves its domain, ``conjugate`` its value inside, and ``violation`` how far
-``q`` is from the subdifferential of ``g``.
+A certificate needs the convex conjugate ``g*(q) = max_z <q, z> - g(z)``: ``q`` is in its domain
+if ``dual_norm`` is at most 1, ``conjugate`` is its value there, and ``subdiff_distance`` the
+distance of ``q`` from the subdifferential of ``g``.
 """
 
 from dataclasses import dataclass
@@ -114,7 +114,7 @@ class L1(PenaltyReprMixin):
         return _largest(ratio, self.positive)
 
     def free(self, z: Array) -> Array | None:
-        """Which codes have no price, or None if all have one."""
+        """Mask of the codes without penalty, or None if all are penalised."""
         if self.lmbda > 0 and (self.weights is None or bool((self.weights > 0).all())):
             return None
         return self.weighted_lmbda(z) == 0

@@ -1,4 +1,4 @@
-"""Strengths of a penalty that are numbers only where the signals are known."""
+"""Regularization parameters that become numbers once the signals are known."""
 
 import warnings
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ CORRECTION = 0.3  # exponent of the first step towards a target of sparsity
 
 @dataclass(frozen=True)
 class Relative:
-    """A penalty strength given as a fraction of the smallest one that silences all codes.
+    """Regularization parameter as a fraction of the smallest one at which all codes are zero.
 
     ``Relative(0.1)`` stands for ``0.1 * lmbda_max``, where ``lmbda_max`` belongs to the
     signals at hand (a whole batch shares one) and to the atoms they meet.

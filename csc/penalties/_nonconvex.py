@@ -60,7 +60,7 @@ class LogPenalty(PenaltyReprMixin):
     Parameters
     ----------
     lmbda : float
-        Strength, >= 0; never `Relative`, for no finite one silences all codes.
+        Strength, >= 0; never `Relative`, as no finite lambda makes all codes zero.
     scale : float
         ``sigma`` of the paper, > 0: codes well below it cost as their square, well above
         it as their logarithm.
@@ -113,7 +113,7 @@ class LogPenalty(PenaltyReprMixin):
 def _cubic_roots(xp, b, c, d):
     """Real roots of u^3 + b u^2 + c u + d, stacked on a new axis; a single one thrice.
 
-    Viete's and Cardano's formulas give the roots, two Newton steps mend their cancellation.
+    Viete's and Cardano's formulas give the roots, two Newton steps correct their cancellation.
     """
     p, q = c - b * b / 3, 2 * b**3 / 27 - b * c / 3 + d
     disc = (q / 2) ** 2 + (p / 3) ** 3

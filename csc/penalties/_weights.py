@@ -1,12 +1,12 @@
-"""What a code costs under an `L1` or `ElasticNet` penalty: one price an atom, if there is one."""
+"""Weights of an `L1` or `ElasticNet` penalty as one lambda per atom, where there is one."""
 
 from csc._backend import namespace
 
-FORBIDDING = 1e3  # times the largest possible correlation: the price of a code of weight inf
+FORBIDDING = 1e3  # times the largest possible correlation: the lambda of a code of weight inf
 
 
 def atom_weights(weights, code_shape, like):
-    """Weights that NumPy broadcasts to codes ``(N, K, *V)`` as one an atom, ``(K,)``.
+    """Weights that NumPy broadcasts to codes ``(N, K, *V)`` as one per atom, ``(K,)``.
 
     Parameters
     ----------
