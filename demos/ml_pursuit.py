@@ -131,7 +131,9 @@ def holistic_pursuit(D, x, lmbdas):
     problem = csc.MultiLayerProblem(x, D, [csc.L1(0.0), csc.L1(lmbdas[1])])
     size = int(np.prod(problem.code_shapes[0][1:]))
     zeros = size - N_NONZERO * int((D.layers[1].atoms != 0).sum(axis=(1, 2)).max())
-    solver = csc.solvers.HolisticPursuit(zeros, per_round=-(-zeros // 4), tol=1e-2, max_sweeps=40)
+    solver = csc.solvers.HolisticPursuit(
+        zeros, per_round=-(-zeros // 4), sweep_tol=1e-2, max_sweeps=40
+    )
     return csc.solve(problem, solver).codes
 
 
@@ -246,7 +248,7 @@ def fit_to_noise_level(x, D, zeros, sigma, n_bisections=6):
         penalty = csc.L1(1.0, lmbda[:, None, None])
         problem = csc.MultiLayerProblem(x, D, [csc.L1(0.0), penalty])
         solver = csc.solvers.HolisticPursuit(
-            zeros, rho=float(np.median(lmbda)), tol=1e-3, max_sweeps=400
+            zeros, rho=float(np.median(lmbda)), sweep_tol=1e-3, max_sweeps=400
         )
         middle_codes, codes = csc.solve(problem, solver).codes
         too_close = ((x - D(codes)) ** 2).sum(axis=(1, 2)) < noise_energy

@@ -1,1 +1,1 @@
-"""Benchmarks: same problem, same objective, same process, ours beside the peer's."""
+"""Benchmarks: csc compared with other libraries on the same problems, by the same objective."""

@@ -1,4 +1,4 @@
-"""Benchmarks against the peers: ``python -m demos.bench patches`` and ``... coding``."""
+"""Benchmarks compared with other libraries: ``python -m demos.bench patches`` and others."""
 
 import sys
 from importlib import import_module

@@ -1,9 +1,9 @@
-"""What sharper dual points and screening would bring to the working set, round by round.
+"""How much the working-set solver would gain from better dual points and from screening.
 
-A photograph, learned atoms, all as in ``bench coding``. Each line is a round of the working set:
-the certified relative gap, the true relative excess of the objective, the gap from residuals
-extrapolated over the last five rounds [1], and the part of all codes that the gap-safe rule [2]
-shows to be zero for good.
+A photograph and learned atoms as in ``bench coding``. Each line is one round of the working set:
+the certified relative gap, the relative suboptimality, the gap with the dual point from residuals
+extrapolated over the last five rounds [1], and the fraction of codes that the gap-safe rule [2]
+proves to be zero at the minimum.
 
 [1] M. Massias, A. Gramfort, J. Salmon, "Celer: a fast solver for the lasso with dual
     extrapolation", ICML 2018, sec. 3.
@@ -17,45 +17,48 @@ import numpy as np
 import csc
 from csc.certificates import best_dual
 from demos._arguments import integer, number
-from demos.bench.report import show
+from demos.bench.report import print_json
 from demos.bench.signals import learned_atoms, photograph
 
-MEMORY = 5  # rounds
+N_EXTRAPOLATED = 5  # rounds
 
 
 def extrapolated(residuals):
-    """The combination of residuals whose differences cancel best."""
+    """Return the combination of the residuals whose differences have the smallest norm."""
     rows = np.array([r.ravel() for r in residuals], "float64")
     gram = np.diff(rows, axis=0) @ np.diff(rows, axis=0).T
     weights = np.linalg.solve(gram + 1e-12 * np.trace(gram) * np.eye(len(gram)), np.ones(len(gram)))
     return (weights / weights.sum() @ rows[1:]).reshape(residuals[0].shape)
 
 
-def screened(problem, active, gap):
-    """Part of the codes whose atoms no dual point within the gap of the present one can reach."""
-    r = problem.x - problem.reconstruct(active.codes)
+def screened_fraction(problem, active, gap):
+    """Return the fraction of codes that the gap-safe rule proves to be zero."""
+    r = problem.residual(active.codes)
     correlations = abs(problem.dictionary.adjoint(r)) / active.atom_lmbda[0]
-    correlations /= max(1, correlations.max())  # one scale for all: a point, not a bound
+    correlations /= max(1, correlations.max())  # dual feasible
     return float((correlations + (2 * gap) ** 0.5 / active.atom_lmbda[0] < 1).mean())
 
 
 def rounds(fraction, size, n_rounds):
     D = csc.Dictionary(learned_atoms(64, 8))
     problem = csc.Problem(photograph(size), D, csc.L1(csc.Relative(fraction)))
-    least = csc.solve(problem, tol=1e-7).objective
-    active, residuals = problem.active_set(problem.zeros(), "float32"), []
+    minimum = csc.solve(problem, tol=1e-7).objective
+    codes = csc.operators.SparseCodes.of(problem.zeros())
+    active, residuals = csc.solvers.ActiveSet(problem, codes, "float32"), []
     for n in range(n_rounds):
         dual_infeasibility = active.dual_infeasibility()
         objective, gap = (float(a.sum()) for a in active.certificate(dual_infeasibility))
-        residuals = [*residuals[-MEMORY:], active.r.copy()]
-        line = {"relative_gap": gap / objective, "relative_excess": objective / least - 1}
-        if len(residuals) > MEMORY:
+        residuals = [*residuals[-N_EXTRAPOLATED:], active.r.copy()]
+        row = {"relative_gap": gap / objective, "relative_suboptimality": objective / minimum - 1}
+        if len(residuals) > N_EXTRAPOLATED:
             r = extrapolated(residuals).astype(active.r.dtype)
             dual = best_dual(active.layout, active.x, r, 1 / active.atom_lmbda, active.positive)
-            line["extrapolated_gap"] = 1 - float(dual.sum()) / objective
-        show(bench="certificates", case=f"{size}x{size}, {fraction} lmbda_max", round=n, **line,
-             screened=screened(problem, active, gap))  # fmt: skip
-        active.grow(dual_infeasibility, 0.4)
+            row["extrapolated_gap"] = 1 - float(dual.sum()) / objective
+        print_json(
+            bench="certificates", case=f"{size}x{size}, {fraction} lmbda_max", round=n, **row,
+            screened=screened_fraction(problem, active, gap),
+        )  # fmt: skip
+        active.grow(dual_infeasibility, weak_factor=0.4)
         active.descend(5)
         active.refine(10)
 

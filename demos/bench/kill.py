@@ -1,9 +1,9 @@
-"""SIGKILL at random moments of learning: what is lost, and what resuming gives.
+"""SIGKILL at random times during learning: are checkpoints valid, and are results the same?
 
-A process learns atoms and writes a checkpoint after every step. It is killed at a random moment,
-maybe amid a write; another one resumes from the file and is killed in turn, until one ends. Then
-its atoms must be those of a process that was left alone, bit for bit, at every kill the
-checkpoint must be whole, and no other file may stay. Learning online and in batch take turns.
+A process learns atoms and writes a checkpoint after every step. It is killed at a random time,
+possibly during a write. Another process resumes from the checkpoint and is killed in turn, until
+one finishes. Its atoms must be bit-identical to those of an uninterrupted process, the checkpoint
+must be valid after every kill, and no other file may remain. Online and batch learning are tested.
 """
 
 import argparse
@@ -18,41 +18,41 @@ import numpy as np
 
 import csc
 from demos._arguments import integer
-from demos.bench.report import show
+from demos.bench.report import print_json
 
 KINDS = {
     "online": {"batch_size": 1, "crop": (40, 40), "max_iter": 20},
     "batch": {"batch_size": None, "max_iter": 60},
 }
-LONGEST = 0.5  # seconds that a process is left alone, at most
+MAX_SECONDS_TO_KILL = 0.5
 
 
 def learner(kind, **changes):
-    """A learner with everything that a step can do."""
+    """Return a learner that uses all parts of a step."""
     options = {"tol": 0, "random_state": 0, "recentre_every": 7, **KINDS[kind]}
     return csc.DictionaryLearning(8, (6, 6), 2.0, **(options | changes))
 
 
-def fit(path, kind, begun):
-    """Learn from where the checkpoint left off, or from the beginning."""
-    if os.name == "posix":  # locks made now on have no names that a kill would leave behind
+def fit(path, kind, started):
+    """Resume learning from the checkpoint, or start it."""
+    if os.name == "posix":  # locks without names, which a kill would leave behind
         multiprocessing.set_start_method("fork", force=True)
     X = np.random.default_rng(0).laplace(size=(3, 1, 48, 48)).astype("float32")
-    learner(kind, max_iter=3).fit(X)  # compiles, so that the moments are those of learning
-    begun.send(True)
+    learner(kind, max_iter=3).fit(X)  # compiles, so that kills happen during learning
+    started.send(True)
     model = learner(kind, checkpoint=path, checkpoint_every=1)
     (csc.resume(path) if path.exists() else model).fit(X)
 
 
-def run(context, path, kind, longest=None, rng=None):
-    """Whether a process was killed before it came to its end."""
-    begun, here = context.Pipe(duplex=False)
-    process = context.Process(target=fit, args=(path, kind, here))
+def run(context, path, kind, max_seconds=None, rng=None):
+    """Run a process, kill it within ``max_seconds``; return whether it was killed before its end."""
+    started, sender = context.Pipe(duplex=False)
+    process = context.Process(target=fit, args=(path, kind, sender))
     process.start()
-    here.close()
-    begun.recv()
-    if longest is not None:
-        sleep(longest * rng.random())
+    sender.close()
+    started.recv()
+    if max_seconds is not None:
+        sleep(max_seconds * rng.random())
         process.kill()
     process.join()
     if process.exitcode > 0:
@@ -61,48 +61,52 @@ def run(context, path, kind, longest=None, rng=None):
 
 
 def check(path, steps):
-    """Steps in the checkpoint, whether it was found whole, and whether a write was cut off."""
+    """Return the steps in the checkpoint, its validity, and whether a write was interrupted."""
     if not path.exists():
         return steps, steps == 0, False
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # no other checkpoint than the last may be needed
+        warnings.simplefilter("error")  # the previous checkpoint must not be needed
         now = csc.load(path).state_.n_steps
-    cut = any(file.suffix == ".part" for file in path.parent.iterdir())
-    return now, now >= steps, cut
+    interrupted = any(file.suffix == ".part" for file in path.parent.iterdir())
+    return now, now >= steps, interrupted
 
 
-def survive(kind, n_kills, longest, rng):
-    """Kill that many processes, and let the last one end; what happened."""
+def survive(kind, n_kills, max_seconds, rng):
+    """Kill ``n_kills`` processes, let the last one finish, and return counts."""
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if "forkserver" in methods:
         context.set_forkserver_preload(["demos.bench.kill", "csc.learning"])
-    kills, whole, cut, identical, litter = 0, 0, 0, [], set()
+    kills, n_valid, n_interrupted, identical, other_files = 0, 0, 0, [], set()
     with tempfile.TemporaryDirectory() as folder:
-        run(context, Path(folder, "alone.npz"), kind)
-        goal = csc.load(Path(folder, "alone.npz")).atoms_
+        run(context, Path(folder, "uninterrupted.npz"), kind)
+        expected = csc.load(Path(folder, "uninterrupted.npz")).atoms_
         while kills < n_kills:
-            home = Path(folder, str(len(identical)))
-            home.mkdir()
-            path, steps = home / "atoms.npz", 0
-            while run(context, path, kind, longest if kills < n_kills else None, rng):
-                steps, was_whole, was_cut = check(path, steps)
-                kills, whole, cut = kills + 1, whole + was_whole, cut + was_cut
-            identical.append(bool((csc.load(path).atoms_ == goal).all()))
-            litter |= {p.name for p in home.iterdir()} - {"atoms.npz", "atoms.npz.before"}
+            run_folder = Path(folder, str(len(identical)))
+            run_folder.mkdir()
+            path, steps = run_folder / "atoms.npz", 0
+            while run(context, path, kind, max_seconds if kills < n_kills else None, rng):
+                steps, valid, interrupted = check(path, steps)
+                kills, n_valid = kills + 1, n_valid + valid
+                n_interrupted += interrupted
+            identical.append(bool((csc.load(path).atoms_ == expected).all()))
+            files = {file.name for file in run_folder.iterdir()}
+            other_files |= files - {"atoms.npz", "atoms.npz.before"}
     return {
-        "kills": kills, "checkpoint_whole": whole, "amid_a_write": cut, "runs": len(identical),
-        "bit_identical": sum(identical), "files_left_over": len(litter),
+        "kills": kills, "checkpoint_valid": n_valid, "killed_during_write": n_interrupted,
+        "runs": len(identical), "bit_identical": sum(identical), "files_left_over": len(other_files),
     }  # fmt: skip
 
 
 def main(argv):
     parser = argparse.ArgumentParser(prog="python -m demos.bench kill", description=__doc__)
     parser.add_argument("--kills", type=integer(1), default=50)
-    parser.add_argument("--seed", type=integer(0, 2**32 - 1), default=0, help="of the moments")
+    parser.add_argument(
+        "--seed", type=integer(0, 2**32 - 1), default=0, help="random seed of the times (0)"
+    )
     args = parser.parse_args(argv)
     rng = np.random.default_rng(args.seed)
-    shares = {"online": args.kills // 2, "batch": args.kills - args.kills // 2}
-    for kind, n_kills in shares.items():
+    kills_by_kind = {"online": args.kills // 2, "batch": args.kills - args.kills // 2}
+    for kind, n_kills in kills_by_kind.items():
         if n_kills:
-            show(bench="kill", case=kind, **survive(kind, n_kills, LONGEST, rng))
+            print_json(bench="kill", case=kind, **survive(kind, n_kills, MAX_SECONDS_TO_KILL, rng))

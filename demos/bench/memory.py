@@ -1,7 +1,7 @@
-"""Codes of a large photograph: certified gap, seconds, and the peak of resident memory.
+"""Codes of a large photograph: certified gap, seconds, and peak resident memory.
 
 The photograph is tiled from bundled ones. Dense codes would take 4.3 GB for 4096 x 4096 samples and
-64 atoms in float32; the working set keeps the signal, a few copies of it, and the non-zero codes.
+64 atoms in float32; the working-set solver keeps a few copies of the signal, and the non-zero codes.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from time import perf_counter
 
 import csc
 from demos._arguments import integer, number
-from demos.bench.report import show
+from demos.bench.report import print_json
 from demos.bench.signals import learned_atoms, mosaic
 
 
@@ -24,10 +24,10 @@ def main(argv):
     atoms, x = learned_atoms(64, 8, "float32"), mosaic(args.size)
     start = perf_counter()
     solution = csc.sparse_code(x, atoms, csc.Relative(args.fraction), tol=args.tol)
-    unit = 1 if sys.platform == "darwin" else 1024  # what getrusage counts in
-    show(
+    bytes_per_unit = 1 if sys.platform == "darwin" else 1024  # of getrusage
+    print_json(
         bench="memory", case=f"{args.size}x{args.size}, 64 atoms 8x8",
-        fraction=args.fraction, seconds=perf_counter() - start,
+        fraction_of_lmbda_max=args.fraction, seconds=perf_counter() - start,
         relative_gap=solution.relative_gap, n_nonzero=len(solution.z.index),
-        peak_gb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9,
+        peak_gb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * bytes_per_unit / 1e9,
     )  # fmt: skip

@@ -1,9 +1,9 @@
-"""Patch coding and patch learning beside SPAMS and scikit-learn.
+"""Patch coding and patch learning compared with SPAMS and scikit-learn.
 
-Coding: 20,000 whitened 12x12 patches, 192 learned atoms, the lasso to a relative objective error
-of 1e-6. Learning: the time until the held-out objective is as low as the peer's at its end. All
-start from the same atoms; every objective is computed in float64 by the same NumPy lines from
-codes of relative gap 1e-6.
+Coding: 20,000 whitened 12x12 patches, 192 learned atoms, the lasso to a relative suboptimality of
+1e-6. Learning: the time until the held-out objective is as low as the final one of the other
+library. All start from the same atoms; every objective is computed in float64 by the same NumPy
+code, from codes with relative gap 1e-6.
 """
 
 import argparse
@@ -16,10 +16,11 @@ import numpy as np
 
 import csc
 from demos._arguments import integer, number
-from demos.bench.report import best_time, show
+from demos.bench.report import best_time, print_json
 
-K, SIDE, N, N_HELD_OUT = 192, 12, 20_000, 5_000
-BATCH = 512
+K, SIDE = 192, 12  # atoms; pixels
+N, N_HELD_OUT = 20_000, 5_000  # patches
+BATCH = 512  # patches
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
@@ -31,16 +32,16 @@ def patches(dtype):
 
 
 def objective(X, atoms, codes, lmbda):
-    """Mean lasso objective per patch in float64; knows no library."""
+    """Return the mean lasso objective per patch in float64, by NumPy."""
     x, d, z = (a.reshape(len(a), -1).astype("float64") for a in (X, atoms, codes))
     return (0.5 * np.sum((x - z @ d) ** 2) + lmbda * np.abs(z).sum()) / len(x)
 
 
-# Coding: each returns codes (N, K).
+# Coding: each function returns codes (N, K).
 
 
 def code_csc(X, atoms, lmbda):
-    return csc.sparse_code(X, atoms, lmbda, tol=1e-4).codes  # see the excess printed
+    return csc.sparse_code(X, atoms, lmbda, tol=1e-4).codes  # its suboptimality is printed
 
 
 def code_spams(X, atoms, lmbda):
@@ -59,27 +60,27 @@ def code_sklearn(X, atoms, lmbda):
     return sparse_encode(x, d, algorithm="lasso_cd", alpha=lmbda, max_iter=1000)
 
 
-def coding(lmbda, dtype, peers):
+def coding(lmbda, dtype, others):
     X, _ = patches(dtype)
-    few = csc.DictionaryLearning(K, (SIDE, SIDE), lmbda, max_iter=2, random_state=0)
-    atoms = few.fit(X).atoms_
-    exact = csc.sparse_code(X.astype("f8"), atoms.astype("f8"), lmbda, tol=1e-10).codes
-    target = objective(X, atoms, exact, lmbda)
-    n_nonzero = float((exact != 0).sum() / len(X))
-    ours = None
-    for name, code in {"csc": code_csc, **peers}.items():
+    learner = csc.DictionaryLearning(K, (SIDE, SIDE), lmbda, max_iter=2, random_state=0)
+    atoms = learner.fit(X).atoms_
+    minimum = csc.sparse_code(X.astype("f8"), atoms.astype("f8"), lmbda, tol=1e-10).codes
+    min_objective = objective(X, atoms, minimum, lmbda)
+    n_nonzero = float((minimum != 0).sum() / len(X))
+    seconds_csc = None
+    for name, code in {"csc": code_csc, **others}.items():
         code(X[:BATCH], atoms, lmbda)  # warm-up: compilation, thread pools
         seconds, codes = best_time(partial(code, X, atoms, lmbda), 1 if "sklearn" in name else 9)
-        ours = ours or seconds
-        show(
+        seconds_csc = seconds_csc or seconds
+        print_json(
             bench="patches", case="coding", solver=name, dtype=dtype, lmbda=lmbda,
             nonzero_per_patch=round(n_nonzero, 2), microseconds_per_patch=seconds / N * 1e6,
-            relative_excess=objective(X, atoms, codes, lmbda) / target - 1,
-            times_slower_than_csc=seconds / ours,
+            relative_suboptimality=objective(X, atoms, codes, lmbda) / min_objective - 1,
+            times_slower_than_csc=seconds / seconds_csc,
         )  # fmt: skip
 
 
-# Learning: each returns seconds and final atoms.
+# Learning: each function returns seconds and the final atoms.
 
 
 def learn_spams(X, init, lmbda, n_epochs):
@@ -108,62 +109,63 @@ def learn_sklearn(X, init, lmbda, n_epochs):
 
 
 def learn_csc(X, init, lmbda, n_epochs):
-    """Our seconds and atoms after every tenth batch."""
+    """Return the seconds and atoms of csc after every tenth batch."""
     model = csc.DictionaryLearning(
         K, (SIDE, SIDE), lmbda, batch_size=BATCH, init=init, random_state=0
     )
     batches = [X[i : i + BATCH] for i in range(0, len(X) - BATCH + 1, BATCH)]
-    seconds, trail = 0.0, []
+    seconds, history = 0.0, []
     for t in range(n_epochs * len(batches)):
         start = perf_counter()
         model.partial_fit(batches[t % len(batches)])
         seconds += perf_counter() - start
         if t % 10 == 9:
-            trail.append((seconds, model.atoms_))
-    return trail
+            history.append((seconds, model.atoms_))
+    return history
 
 
-def learning(lmbda, dtype, peers, n_epochs):
+def learning(lmbda, dtype, others, n_epochs):
     X, held_out = patches(dtype)
     init = csc.constraints.UnitSphere().project(X[np.random.default_rng(0).permutation(N)[:K]])
 
-    def judge(atoms):
+    def held_out_objective(atoms):
         atoms = csc.constraints.UnitBall().project(atoms.astype(dtype))
         codes = csc.sparse_code(held_out, atoms, lmbda, tol=1e-6).codes
         return objective(held_out, atoms, codes, lmbda)
 
     learn_csc(X[: 2 * BATCH], init, lmbda, 1)  # warm-up
-    trail = [(s, judge(atoms)) for s, atoms in learn_csc(X, init, lmbda, n_epochs)]
-    show(
+    history = [(s, held_out_objective(atoms)) for s, atoms in learn_csc(X, init, lmbda, n_epochs)]
+    print_json(
         bench="patches", case="learning", solver="csc", dtype=dtype, lmbda=lmbda,
-        n_epochs=n_epochs, seconds=trail[-1][0], held_out_objective=trail[-1][1],
+        n_epochs=n_epochs, seconds=history[-1][0], held_out_objective=history[-1][1],
     )  # fmt: skip
-    for name, learn in peers.items():
+    for name, learn in others.items():
         seconds, atoms = learn(X, init, lmbda, n_epochs)
-        theirs = judge(atoms)
-        ours = next((s for s, value in trail if value <= theirs), None)
-        show(
+        final = held_out_objective(atoms)
+        seconds_csc = next((s for s, value in history if value <= final), None)
+        print_json(
             bench="patches", case="learning", solver=name, dtype=dtype, lmbda=lmbda,
-            n_epochs=n_epochs, seconds=seconds, held_out_objective=theirs,
-            csc_seconds_to_that=ours, times_slower_than_csc=ours and seconds / ours,
+            n_epochs=n_epochs, seconds=seconds, held_out_objective=final,
+            csc_seconds_to_that=seconds_csc,
+            times_slower_than_csc=seconds_csc and seconds / seconds_csc,
         )  # fmt: skip
 
 
 def main(argv):
     parser = argparse.ArgumentParser(prog="python -m demos.bench patches", description=__doc__)
-    lmbda = "coding at each, learning at the first"
+    lmbda = "coding with each, learning with the first"
     parser.add_argument("--lmbda", type=number(0), nargs="+", default=[0.5, 0.2], help=lmbda)
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float32")
-    parser.add_argument("--epochs", type=integer(1), default=3, help="of learning")
+    parser.add_argument("--epochs", type=integer(1), default=3, help="epochs of learning (3)")
     parser.add_argument("--only", choices=["coding", "learning"])
     args = parser.parse_args(argv)
-    warnings.simplefilter("ignore")  # the peers' own deprecations
+    warnings.simplefilter("ignore")  # deprecations inside the other libraries
     coders = {"spams": code_spams, "sklearn lasso_cd": code_sklearn}
     learners = {"spams trainDL": learn_spams, "sklearn MiniBatch": learn_sklearn}
     try:
         import spams  # noqa: F401
     except ImportError:
-        print("SPAMS is not installed and left out: pip install spams-bin")
+        print("SPAMS is left out; to install it: pip install spams-bin")
         del coders["spams"], learners["spams trainDL"]
     if args.only != "learning":
         for lmbda in args.lmbda:

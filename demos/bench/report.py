@@ -1,4 +1,4 @@
-"""Timing, and one JSON line a case with all that the figure hangs on."""
+"""Timing, and one JSON line for each case with its figures, the machine and the versions."""
 
 import gc
 import json
@@ -12,24 +12,24 @@ from time import perf_counter
 PACKAGES = ("mlcsc", "numpy", "scipy", "numba", "scikit-learn", "spams-bin", "sporco")
 
 
-def best_time(work, repeats=3):
-    """Least wall-clock seconds of ``repeats`` runs, and what the last run returned."""
-    least = float("inf")
+def best_time(function, repeats=3):
+    """Return the shortest wall-clock seconds of ``repeats`` calls, and the last return value."""
+    seconds = float("inf")
     for _ in range(repeats):
         gc.collect()
         start = perf_counter()
-        result = work()
-        least = min(least, perf_counter() - start)
-    return least, result
+        result = function()
+        seconds = min(seconds, perf_counter() - start)
+    return seconds, result
 
 
-def show(**case):
+def print_json(**case):
     """Print one JSON line: the case, the machine, the commit, the versions."""
     print(json.dumps(case | {"machine": machine(), "commit": commit(), "versions": versions()}))
 
 
 def machine():
-    """Processor and the number of cores this process may use."""
+    """Return the processor and the number of cores that this process may use."""
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -40,7 +40,7 @@ def machine():
 
 
 def commit():
-    """Commit of the working tree, with a plus sign if it has changes."""
+    """Return the commit of the working tree, with a plus sign if there are changes."""
     try:
         here = Path(__file__).parent
         run = ["git", "describe", "--always", "--dirty=+"]
@@ -50,7 +50,7 @@ def commit():
 
 
 def versions():
-    """Installed versions of all that takes part."""
+    """Return the versions of Python and of the packages."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:

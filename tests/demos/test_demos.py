@@ -181,8 +181,8 @@ def test_bench_patches_prints_a_json_line_a_case(monkeypatch, capsys):
     bench.main(["patches", "--epochs", "2"])
     cases = [json.loads(s) for s in capsys.readouterr().out.splitlines() if s.startswith("{")]
     coding = {case["solver"]: case for case in cases if case["case"] == "coding"}
-    assert abs(coding["csc"]["relative_excess"]) < 1e-5
-    assert abs(coding["sklearn lasso_cd"]["relative_excess"]) < 1e-3
+    assert abs(coding["csc"]["relative_suboptimality"]) < 1e-5
+    assert abs(coding["sklearn lasso_cd"]["relative_suboptimality"]) < 1e-3
     learning = {case["solver"]: case for case in cases if case["case"] == "learning"}
     assert learning["csc"]["held_out_objective"] > 0
     assert learning["sklearn MiniBatch"]["seconds"] > 0
@@ -209,4 +209,4 @@ def test_bench_crossover_times_both_ways_and_puts_the_rule_back(monkeypatch, cap
     case = json.loads(said[0])
     assert case["direct_ms"] > 0
     assert case["fourier_ms"] > 0
-    assert "best here: TRANSFORM, PRODUCT" in said[-1]
+    assert "best constants here: TRANSFORM, PRODUCT" in said[-1]

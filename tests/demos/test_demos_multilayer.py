@@ -71,17 +71,17 @@ def test_normalised_layers_have_norm_one_and_the_same_codes_up_to_a_factor():
 
 
 @pytest.mark.parametrize("memory_format", ["contiguous_format", "channels_last"])
-def test_the_rival_of_the_benchmark_is_the_same_iteration(memory_format):
+def test_the_iteration_in_pytorch_is_that_of_csc(memory_format):
     torch = pytest.importorskip("torch", reason=MISSING)
     rng = np.random.default_rng(0)
     D = bench.layers(rng, ((4, 1, 5, 5), (6, 4, 4, 4), (5, 6, 2, 2)), (1, 2, 1))
     x = rng.standard_normal((2, 1, 18, 17)).astype("float32")  # strides leave a row over
     penalties = [demo.csc.L1(demo.csc.Relative(0.02))] * 3
     problem = demo.csc.MultiLayerProblem(x, D, penalties)
-    solver, rival = demo.csc.solvers.MLFISTA(), bench.TorchMLFISTA(problem, memory_format)
-    ours, theirs = solver.init(problem, problem.zeros()), rival.start(problem.zeros()[-1])
+    solver, peer = demo.csc.solvers.MLFISTA(), bench.TorchMLFISTA(problem, memory_format)
+    ours, theirs = solver.init(problem, problem.zeros()), peer.init(problem.zeros()[-1])
     with torch.inference_mode():
         for _ in range(200):  # with restarts
-            ours, theirs = solver.step(problem, ours), rival.step(theirs)
+            ours, theirs = solver.step(problem, ours), peer.step(theirs)
             np.testing.assert_allclose(ours.z[-1], theirs.z.numpy(), atol=1e-4)
     assert (ours.z[-1] != 0).mean() > 0.1

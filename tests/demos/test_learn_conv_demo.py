@@ -60,30 +60,30 @@ def test_learn_conv_writes_its_picture_and_its_numbers(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", [["--images", "2", "--series", "0"], ["--images"]])
-def test_bench_learning_prints_a_line_a_learner(case, monkeypatch, capsys):
+def test_bench_learning_prints_one_line_for_each_learner(case, monkeypatch, capsys):
     monkeypatch.setattr(learning, "SIDE", 48)
     monkeypatch.setattr(learning, "N_ATOMS", 5)
-    monkeypatch.setattr(learning, "apart", lambda learner, *arguments: learner(*arguments))
+    monkeypatch.setattr(learning, "run_in_process", lambda learner, *arguments: learner(*arguments))
     monkeypatch.setattr(learning, "find_spec", lambda _: None)
     bench.main(["learning", *case, "--passes", "4", *(["--series", "700"] * (len(case) == 1))])
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line[0] == "{"]
-    ours = lines[0]
-    assert ours["method"] == "csc"
-    assert ours["objectives"][-1] < ours["objectives"][0]
-    assert len(ours["seconds"]) == 4
-    assert ours["held_out"] > 0
+    csc_line = lines[0]
+    assert csc_line["method"] == "csc"
+    assert csc_line["objectives"][-1] < csc_line["objectives"][0]
+    assert len(csc_line["seconds"]) == 4
+    assert csc_line["held_out"] > 0
     assert all("is not installed" in line["left_out"] for line in lines[1:])
     assert len(lines) == 3
 
 
-def test_bench_learning_goes_on_without_a_peer_that_fails(monkeypatch, capsys, rng):
+def test_bench_learning_continues_if_a_peer_fails(monkeypatch, capsys, rng):
     def fails(*_):
         raise ValueError("setting an array element with a sequence")
 
     def learns(_):
         return [1.0], [rng.standard_normal((2, 1, 5))], 10**8
 
-    monkeypatch.setattr(learning, "apart", lambda learner, *arguments: learner(*arguments))
+    monkeypatch.setattr(learning, "run_in_process", lambda learner, *arguments: learner(*arguments))
     signals = rng.standard_normal((2, 1, 40)), rng.standard_normal((1, 1, 40))
     peers = {"one": ("numpy", fails), "other": ("numpy", learns)}
     learning.compare("a case", signals, (learns,), peers, lambda _, X: float((X**2).sum()))
@@ -93,11 +93,11 @@ def test_bench_learning_goes_on_without_a_peer_that_fails(monkeypatch, capsys, r
     assert lines[2]["ratio"] == 1
 
 
-def test_the_series_of_the_bench_has_what_it_promises():
+def test_the_series_of_the_bench_have_their_shapes():
     from demos.bench import learning_series as series
 
-    X, held = series.trials(300)
-    assert X.shape == (series.TRIALS, 1, 300)
-    assert held.shape == (3, 1, 300)
-    zeros = csc.constraints.UnitBall().project(np.ones((1, 1, series.WIDTH)))
-    assert series.judge(zeros, X) <= 0.5 * (X**2).sum() / len(X)
+    X, held_out = series.trials(300)
+    assert X.shape == (series.N_TRIALS, 1, 300)
+    assert held_out.shape == (3, 1, 300)
+    zeros = csc.constraints.UnitBall().project(np.ones((1, 1, series.ATOM_LENGTH)))
+    assert series.evaluate(zeros, X) <= 0.5 * (X**2).sum() / len(X)
