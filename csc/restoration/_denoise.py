@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from scipy.fft import dct, idct
 
-from csc._progress import counted
+from csc._progress import progress_iter
 from csc._typing import ArrayLike, Rng
 from csc._validation import check_choice
 from csc.operators import Dictionary
@@ -123,7 +123,7 @@ def _in_two_steps(planes, atoms, sigma, quality, verbose):
     if together:
         steps.append(lambda pilot: (pilot + _group_colours(planes, pilot, sigma, step)) / 2)
     estimate = None
-    for take in counted(steps, "step", verbose=verbose):
+    for take in progress_iter(steps, "step", verbose=verbose):
         estimate = take(estimate)
     return estimate
 

@@ -4,10 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from csc._arrays import split_missing
 from csc._backend import namespace
 from csc._typing import Array
-from csc._validation import check_floats, check_number, fill_missing
+from csc._validation import check_floats, check_number, fill_missing, split_missing
 
 SMALLEST = 8  # pixels, the shortest side of an image
 MOST_CHANNELS = 16  # a longer first axis is one of the image
