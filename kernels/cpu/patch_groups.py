@@ -77,7 +77,7 @@ def filter_groups(noisy, pilot, guide, grid, rule, variance):
     bands = _Bands(noisy.shape, grid[0], rule)
     in_batches(
         _filter_bands, len(bands.tops), *inputs(noisy, pilot, guide, *grid, bands.tops), rule,
-        noisy.dtype.type(variance), bands.sums, bands.weights, least=1,
+        noisy.dtype.type(variance), bands.sums, bands.weights, min_batch=1,
     )  # fmt: skip
     return bands.total()
 
@@ -100,7 +100,7 @@ def fill_groups(observed, pilot, guide, grid, rule, variances, n_filled):  # noq
     bands = _Bands(image.shape, grid[0], rule)
     in_batches(
         _fill_bands, len(bands.tops), *inputs(image, seen, pilot, guide, *grid, bands.tops), rule,
-        variances, n_filled, bands.sums, bands.weights, least=1,
+        variances, n_filled, bands.sums, bands.weights, min_batch=1,
     )  # fmt: skip
     return bands.total()
 
