@@ -20,7 +20,7 @@ def namespace(*arrays):
     on_gpu = {isinstance(a, cp.ndarray) for a in arrays}
     if len(on_gpu) != 1:
         raise TypeError(
-            "arrays live on different devices (NumPy and CuPy mixed); "
+            "arrays are on different devices (NumPy and CuPy mixed); "
             "move them all to one with csc.to_device"
         )
     return cp if on_gpu.pop() else np

@@ -124,7 +124,7 @@ def noise_constrained(
     Raises
     ------
     ValueError
-        If there is more than one signal, or the dictionary cannot come that close.
+        If there is more than one signal, or no codes reach a residual of ``epsilon``.
 
     Examples
     --------
@@ -137,7 +137,7 @@ def noise_constrained(
     References
     ----------
     .. [1] E. van den Berg, M. P. Friedlander, "Probing the Pareto frontier for basis pursuit
-       solutions", SIAM J. Sci. Comput. 31(2), 2008 (the residual as a function of the price).
+       solutions", SIAM J. Sci. Comput. 31(2), 2008 (the residual as a function of lambda).
     """
     check_number("epsilon", epsilon, strict=True)
     if check_number("tol", tol, strict=True) >= 1:

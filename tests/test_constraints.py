@@ -1,3 +1,5 @@
+"""Projections onto atom constraints are feasible, nearest and idempotent."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""csc.solve: optimality of the solutions, certified gaps, statuses and input checks."""
+
 import numpy as np
 import pytest
 
@@ -198,7 +200,7 @@ X, D = np.ones((1, 1, 5)), csc.Dictionary(np.ones((2, 1, 3)))
         (
             lambda: csc.MultiLayerProblem(X * np.inf, csc.MultiLayerDictionary([D]), [csc.L1(1.0)]),
             ValueError,
-            "x holds inf; clean it: problems of several layers know no masks",
+            "x holds inf; fill the gaps first: multi-layer problems do not support masks",
         ),
         (lambda: csc.Problem(X, D, csc.L1(1.0), 2 * X), ValueError, "mask must hold only 0"),
         (lambda: csc.Problem(X, D, csc.L1(1.0), 0 * X), ValueError, "everywhere mask is 0"),

@@ -1,4 +1,4 @@
-"""Cut pictures, or signals with 1 to 3 axes, into patches and put them together again."""
+"""Extract patches from images, or from signals with 1 to 3 axes, and reassemble them."""
 
 from collections.abc import Sequence
 from math import prod
@@ -9,7 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from csc._typing import Array, ArrayLike, Extents, Rng, Stride
 from csc._validation import check_count, check_floats, split_masked
 
-MASK_HINT = "numpy.ma.masked_invalid({}) leaves out the patches that touch it"
+MASK_HINT = "numpy.ma.masked_invalid({}) excludes the patches that touch it"
 
 
 def extract_patches(
@@ -23,45 +23,45 @@ def extract_patches(
 ) -> Array:
     """Return all patches of the images, or ``n`` random ones.
 
-    A patch is at home at every position whose pixels keep ``border`` away from the edge of the
-    image, on every ``stride``-th position per axis. Random patches are drawn independently and
-    uniformly over the positions of *all* images, so a large image gives more of them. Patches that
-    touch a masked pixel of a masked array are left out.
+    Patches lie at every ``stride``-th position per axis, at least ``border`` pixels from the edges
+    of the image. Random patches are drawn independently and uniformly over the positions of *all*
+    images, so large images contribute more. Patches that touch a masked pixel of a masked array
+    are left out.
 
     Parameters
     ----------
     images : array or list of arrays, float32 or float64
-        Each ``(*S)`` with one channel or ``(C, *S)``, with ``len(shape)`` axes *S*. In a list
-        extents may differ, C and dtype may not. Masked arrays, too. For a batch ``(N, C, *S)``
-        pass ``list(batch)``.
+        Each ``(*S)`` with one channel or ``(C, *S)``, with ``len(shape)`` axes *S*. In a list,
+        extents may differ; C and dtype must not. Masked arrays are supported. For a batch
+        ``(N, C, *S)`` pass ``list(batch)``.
     shape : tuple of int
         Extents of a patch in pixels along 1 to 3 axes.
     n : int, optional
-        How many; by default every patch, images in turn, the last axis running fastest.
+        Number of patches; by default all, image by image, the last axis varying fastest.
     stride : int
         Distance between neighbouring positions in pixels.
     border : int
-        Pixels along every edge that no patch touches.
+        Width in pixels of the margin at every edge that no patch touches.
     rng : numpy.random.Generator or int, optional
-        Generator or seed of the random draw.
+        Generator or seed.
 
     Returns
     -------
     patches : (N, C, *shape) array
-        A copy, with the images' dtype.
+        A copy, in the dtype of the images.
 
     Raises
     ------
     TypeError
-        If an image is no float array (integers: `skimage.util.img_as_float32` mends them), dtypes
-        differ, or a count is no integer.
+        If an image is not a float array (convert integers with `skimage.util.img_as_float32`),
+        dtypes differ, or a count is not an integer.
     ValueError
         If an image holds NaN, has a wrong number of axes or is smaller than a patch with its
-        borders, if channels differ, a count is too small, or every patch touches a masked pixel.
+        border, if channels differ, a count is too small, or every patch touches a masked pixel.
 
     See Also
     --------
-    reassemble : the way back.
+    reassemble : the inverse.
 
     Examples
     --------
@@ -88,10 +88,11 @@ def extract_patches(
 
 
 def reassemble(patches: Array, image_shape: Extents, *, stride: Stride = 1) -> Array:
-    """Put all patches of one image back, averaging where they overlap.
+    """Reassemble all patches of one image, averaging where they overlap.
 
-    The inverse of ``extract_patches(image, shape, stride=stride)``; with changed patches (say
-    denoised ones) the least-squares image, whose patches differ least from those given.
+    The inverse of ``extract_patches(image, shape, stride=stride)``. For modified patches (for
+    example denoised ones) the result is the least-squares image: its patches are the closest to
+    those given.
 
     Parameters
     ----------
@@ -106,14 +107,14 @@ def reassemble(patches: Array, image_shape: Extents, *, stride: Stride = 1) -> A
     Returns
     -------
     image : array of shape ``image_shape``
-        With the patches' dtype; sums are accumulated in float64.
+        In the dtype of the patches; sums are accumulated in float64.
 
     Raises
     ------
     TypeError
-        If the patches are no float array, or ``image_shape`` or ``stride`` are no integers.
+        If the patches are not a float array, or ``image_shape`` or ``stride`` are not integers.
     ValueError
-        If the patches hold NaN, do not cover the image, or are not as many as it has positions.
+        If the patches hold NaN or do not cover the image, or if their number is wrong.
 
     Examples
     --------
@@ -140,7 +141,7 @@ def reassemble(patches: Array, image_shape: Extents, *, stride: Stride = 1) -> A
         )
     sums = _overlap_add(patches.reshape(*grid, channels, *extents), space, stride)
     for axis, (V, S, s) in enumerate(zip(grid, space, extents, strict=True), start=1):
-        cover = _overlap_add(np.ones((V, 1, s)), (S,), stride)  # a product over the axes
+        cover = _overlap_add(np.ones((V, 1, s)), (S,), stride)  # counts are products over the axes
         sums /= cover.reshape(-1, *(1,) * (len(space) - axis))
     return sums.reshape(image_shape).astype(patches.dtype)
 
@@ -154,7 +155,7 @@ def _windows(image, shape, stride, border):
 
 
 def _whole(seen, shape, stride, border):
-    """Return the numbers of the positions whose patches touch no masked pixel, or None for all."""
+    """Return the indices of positions whose patches touch no masked pixel, or None for all."""
     if seen is None:
         return None
     whole = seen.all(axis=0)[*(slice(border, extent - border) for extent in seen.shape[1:])]
@@ -164,7 +165,7 @@ def _whole(seen, shape, stride, border):
 
 
 def _count(view, at):
-    """Number of the patches in a view ``(*V, C, *s)``, or of those at some positions."""
+    """Number of patches in a view ``(*V, C, *s)``, or at the given positions."""
     return prod(view.shape[: view.ndim // 2]) if at is None else len(at)
 
 
@@ -241,13 +242,13 @@ def _check_image_shape(image_shape, channels, d):
     if len(image_shape) != d + 1 or image_shape[0] != channels:
         raise ValueError(
             f"image_shape must be (C, *S) with C = {channels} and {d} axes S, or (*S) for one "
-            f"channel, to suit the patches; got {image_shape}"
+            f"channel, to match the patches; got {image_shape}"
         )
     return _check_shape("image_shape", image_shape[1:])
 
 
 def _check_images(images, shape, border):
-    """Return the images ``(C, *S)``, alike in C and dtype, and where each was seen, or None."""
+    """Return images ``(C, *S)`` of equal C and dtype, each with its mask of seen pixels or None."""
     named = (
         {f"images[{i}]": image for i, image in enumerate(images)}
         if isinstance(images, list | tuple)
@@ -268,7 +269,7 @@ def _check_images(images, shape, border):
 def _check_image(name, image, shape, border):
     image, seen = split_masked(image, None, name)
     if seen is not None:
-        image = np.where(seen, image, image.dtype.type(0))  # what is masked may be NaN
+        image = np.where(seen, image, image.dtype.type(0))  # masked pixels may be NaN
     image = check_floats(name, image, hint=MASK_HINT.format(name))
     d = len(shape)
     if image.ndim not in (d, d + 1):

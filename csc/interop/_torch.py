@@ -84,7 +84,7 @@ def from_torch(module: "torch.nn.Sequential") -> tuple[MultiLayerDictionary, lis
 def to_torch(
     dictionary: MultiLayerDictionary, thresholds: Sequence[float | Array]
 ) -> "torch.nn.Sequential":
-    """A network whose forward pass is layered thresholding, the way back of `from_torch`.
+    """A network whose forward pass is layered thresholding; the inverse of `from_torch`.
 
     Parameters
     ----------
@@ -95,15 +95,15 @@ def to_torch(
     Returns
     -------
     torch.nn.Sequential
-        Of convolutions and ReLUs, with a padding layer before a convolution where its own
-        padding cannot say what the mode does. All its weights can be trained.
+        Convolutions and ReLUs. A padding layer precedes a convolution whose own padding cannot
+        represent the mode. All weights are trainable.
 
     Raises
     ------
     ImportError
         Without PyTorch.
     TypeError, ValueError
-        If the thresholds are not one a layer, or one an atom of it.
+        If the thresholds are not one per layer, or one per atom of a layer.
 
     Examples
     --------
@@ -126,7 +126,7 @@ def to_torch(
         )
     dictionary.check_one_each("thresholds", thresholds)
     biases = [
-        -_one_an_atom(f"thresholds[{i}]", beta, D)
+        -_one_per_atom(f"thresholds[{i}]", beta, D)
         for i, (D, beta) in enumerate(zip(dictionary.layers, thresholds, strict=True))
     ]
     modules = []
@@ -222,7 +222,7 @@ def _overhang(mode, sizes):
     ]  # fmt: skip
 
 
-def _one_an_atom(name, beta, D):
+def _one_per_atom(name, beta, D):
     beta = np.asarray(beta, D.dtype)
     if beta.ndim > 1 or beta.size not in (1, D.n_atoms) or not np.isfinite(beta).all():
         raise ValueError(

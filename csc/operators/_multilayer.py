@@ -253,7 +253,9 @@ class MultiLayerDictionary(AtomsReprMixin):
 
     def check_signals(self, name: str, x: Array) -> Array:
         """Return signals that fit the layers, or raise an error."""
-        x = check_floats(name, x, hint="clean it: problems of several layers know no masks")
+        x = check_floats(
+            name, x, hint="fill the gaps first: multi-layer problems do not support masks"
+        )
         x = self.layers[0].check_signals(name, x, values=False)
         self.extents(x.shape[2:])
         return x
@@ -266,7 +268,7 @@ class MultiLayerDictionary(AtomsReprMixin):
             )
 
     def _check_layers(self, deep, shallow):
-        """The number of the deeper of two layers, counted from 0, the signal."""
+        """Return the index of the deeper of two layers; layer 0 is the signal."""
         deep = len(self.layers) if deep is None else check_count("layer", deep)
         check_count("layer", shallow, low=0)
         if not shallow < deep <= len(self.layers):

@@ -1,7 +1,7 @@
 """Orthogonal matching pursuit of patches with missing pixels, and the sum of overlapping patches.
 
-Each patch has a mask of its own, so there is no common Gram matrix: an atom counts by its seen
-pixels alone, and correlations are computed from the residual at every step.
+Each patch has its own mask, so there is no common Gram matrix: only the seen pixels of an atom
+count, and correlations are computed from the residual at every step.
 """
 
 import numpy as np
@@ -10,15 +10,15 @@ from numba import njit
 from csc.kernels.cpu.inverse_cholesky import OPTIONS, largest
 from csc.kernels.cpu.threads import in_batches, inputs
 
-FAINT = 0.15**2  # an atom with less of its squared norm in the seen pixels is not taken
-DEPENDENT = 1e-3  # nor one whose seen part is this near to the span of those taken
-SCORES, FOLD, WORTHS = range(3)  # rows of ``lists``: vectors over all atoms
+FAINT = 0.15**2  # minimum squared norm of the seen part of an atom to be selected
+DEPENDENT = 1e-3  # minimum distance of that part from the span of the selected atoms
+SCORES, FOLD, INVERSE_NORMS = range(3)  # rows of ``lists``: vectors over all atoms
 
 
 def omp_masked(x, seen, atoms, energy, n_nonzero, out, counts):  # noqa: PLR0913
-    """Code each patch by its seen pixels; write what its atoms make of all pixels.
+    """Code each patch from its seen pixels; write the reconstruction at all pixels.
 
-    A patch stops at ||r||^2 <= ``energy`` x (number of seen pixels), at ``n_nonzero`` atoms, or at
+    The pursuit of a patch stops at ||r||^2 <= ``energy`` x (number of seen pixels), at ``n_nonzero`` atoms, or at
     half as many atoms as it has seen pixels.
 
     Parameters
@@ -29,9 +29,9 @@ def omp_masked(x, seen, atoms, energy, n_nonzero, out, counts):  # noqa: PLR0913
         Of unit norm.
     energy, n_nonzero : float, int
     out : array (N, n)
-        The answer, at all pixels.
+        The reconstruction, at all pixels.
     counts : array (N,) of int
-        How many atoms each patch takes.
+        Number of atoms selected for each patch.
     """
     most = min(int(n_nonzero), len(atoms))
     by_pixel = atoms.T.astype(x.dtype)
@@ -67,22 +67,22 @@ def _pursue_all(start, stop, x, seen, by_pixel, energy, most, out, counts):  # n
 
 @njit(**OPTIONS)
 def _weigh(by_pixel, at, m, lists):
-    """List the reciprocal squared norms of the atoms' seen parts; 0 for the faint."""
-    worths = lists[WORTHS]
-    for k in range(len(worths)):
-        worths[k] = 0
+    """Compute the inverse squared norms of the seen parts of the atoms; 0 below FAINT."""
+    inverse_norms = lists[INVERSE_NORMS]
+    for k in range(len(inverse_norms)):
+        inverse_norms[k] = 0
     for j in range(m):
         row = by_pixel[at[j]]
-        for k in range(len(worths)):
-            worths[k] += row[k] * row[k]
-    for k in range(len(worths)):
-        worths[k] = 1 / worths[k] if worths[k] > FAINT else 0
+        for k in range(len(inverse_norms)):
+            inverse_norms[k] += row[k] * row[k]
+    for k in range(len(inverse_norms)):
+        inverse_norms[k] = 1 / inverse_norms[k] if inverse_norms[k] > FAINT else 0
 
 
 @njit(**OPTIONS)
 def _best(by_pixel, at, m, residual, lists):
-    """The atom that lowers the squared residual most, or -1 if none does."""
-    scores, worths = lists[SCORES], lists[WORTHS]
+    """Return the atom that reduces the squared residual most, or -1 if none does."""
+    scores, inverse_norms = lists[SCORES], lists[INVERSE_NORMS]
     for k in range(len(scores)):
         scores[k] = 0
     for j in range(m):
@@ -90,7 +90,7 @@ def _best(by_pixel, at, m, residual, lists):
         for k in range(len(scores)):
             scores[k] += r * row[k]
     for k in range(len(scores)):
-        scores[k] = scores[k] * scores[k] * worths[k]
+        scores[k] = scores[k] * scores[k] * inverse_norms[k]
         lists[FOLD, k] = scores[k]
     top = largest(len(scores), lists, FOLD)
     if top > 0:
@@ -104,7 +104,7 @@ def _best(by_pixel, at, m, residual, lists):
 def _pursue(  # noqa: PLR0913
     by_pixel, at, m, enough, most, residual, lists, directions, triangle, taken, codes
 ):
-    """Take atoms, made orthonormal on the seen pixels, until a rule applies; returns how many."""
+    """Select atoms, orthonormalised on the seen pixels, until a stopping rule; return the count."""
     energy = 0.0
     for j in range(m):
         energy += residual[j] * residual[j]
@@ -125,7 +125,7 @@ def _pursue(  # noqa: PLR0913
             residual[j] -= fit * directions[count, j]
         energy -= fit * fit
         codes[count], taken[count] = fit, k
-        lists[WORTHS, k] = 0
+        lists[INVERSE_NORMS, k] = 0
         count += 1
     for a in range(count - 1, -1, -1):
         for b in range(a + 1, count):
@@ -136,7 +136,7 @@ def _pursue(  # noqa: PLR0913
 
 @njit(**OPTIONS)
 def _make_orthonormal(count, m, directions, triangle):
-    """Gram-Schmidt of direction number ``count``; returns the norm of what is new in it."""
+    """Gram-Schmidt step for direction ``count``; return the norm of its orthogonal part."""
     q = directions[count]
     for a in range(count):
         product = 0.0
@@ -159,7 +159,7 @@ def _make_orthonormal(count, m, directions, triangle):
 def add_patches(patches, weights, rows, columns, sums, totals):  # noqa: PLR0913
     """Add patches ``(R, Q, C, p, p)`` with weights ``(R, Q)`` at positions rows x columns.
 
-    ``sums`` (C, H, W) takes the weighted patches and ``totals`` (H, W) the weights, in float64.
+    ``sums`` (C, H, W) accumulates weighted patches and ``totals`` (H, W) weights, in float64.
     """
     _add_patches(*inputs(patches, weights, rows, columns), sums, totals)
 

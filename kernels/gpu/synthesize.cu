@@ -1,12 +1,13 @@
 // Synthesis of signals from codes.
 //
-// A block takes a box of positions and some channels. Left matrix: the atoms' samples, one a row;
-// right: the codes, a position a column. The product says what each position adds to each sample
-// under it; every thread gathers what its samples of the region under the box get. Regions overlap,
-// so they are stored apart and a second kernel adds them up, in one order, without atomics.
+// A block computes a box of positions and some channels. Left matrix: the samples of the atoms, one
+// per row; right matrix: the codes, one position per column. The product holds the contribution of
+// each position to each sample it covers; every thread sums the contributions to its samples of the
+// region under the box. Regions overlap, so they are stored separately and a second kernel adds them
+// in a fixed order, without atomics.
 
 struct Boxes {  // as `conv.BOXES`
-    int positions[3], numbers[3], regions[3];  // in a box; boxes an axis; samples under a box
+    int positions[3], numbers[3], regions[3];  // per box; boxes per axis; samples under a box
     int channels, groups;  // channels of a block, and blocks that make all channels
 };
 

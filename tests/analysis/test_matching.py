@@ -1,3 +1,5 @@
+"""Dictionary matching finds permuted, shifted and sign-flipped copies and no others."""
+
 import numpy as np
 import pytest
 

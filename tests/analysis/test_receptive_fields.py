@@ -1,3 +1,5 @@
+"""Gabor fits recover known parameters; population statistics agree with hand calculations."""
+
 import json
 import subprocess
 import sys

@@ -1,3 +1,5 @@
+"""Saved models load unchanged; damaged and foreign files raise errors."""
+
 import json
 import zipfile
 from functools import partial

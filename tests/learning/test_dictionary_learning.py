@@ -1,3 +1,5 @@
+"""Dictionary learning: updates against transcriptions, convergence, resume and input checks."""
+
 import warnings
 
 import numpy as np

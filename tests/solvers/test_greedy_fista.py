@@ -1,3 +1,5 @@
+"""Greedy FISTA follows its published iteration and its safeguard."""
+
 import numpy as np
 import pytest
 

@@ -35,7 +35,7 @@ def from_file(path, key=None, layout=None):
 
 
 def _reader_of(path):
-    """The reader of what the file begins with, or None."""
+    """Return the reader that matches the first bytes of the file, or None."""
     size = path.stat().st_size
     with open(path, "rb") as file:
         start = file.read(len(TORCH_PICKLE))
@@ -52,7 +52,7 @@ def _reader_of_archive(path):
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except Exception:  # damaged: the reader that the ending tells will say so
+    except Exception:  # damaged: the reader chosen by the file suffix raises the error
         return None
     if any(name.endswith("/data.pkl") for name in names):
         return _from_torch
@@ -71,7 +71,7 @@ def _from_torch(path, key, layout):
             f"source {path} holds pickled objects, {CONVERT}"
             "torch.save(network.state_dict(), 'weights.pt')"
         ) from error
-    except Exception as error:  # there is no end to what parsers say of a damaged file
+    except Exception as error:  # parsers raise many kinds of errors for a damaged file
         raise ValueError(
             f"source {path} is damaged, or a TorchScript archive; save the weights alone: "
             "torch.save(network.state_dict(), 'weights.pt')"
