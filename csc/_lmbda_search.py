@@ -1,4 +1,4 @@
-"""Choosing lmbda: paths, a wanted residual, a wanted sparsity. Each solve starts from the last."""
+"""Choose lmbda: a path, a given residual, a given sparsity. Each solve starts from the last."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,9 +15,9 @@ from csc.operators import Dictionary, MeasuredDictionary, SparseCodes
 from csc.penalties import L1, Relative
 from csc.problems import Problem
 
-LEAST = 1e-6  # of lmbda_max: below, float32 codes are rounding
-SOLVES = 60  # at most, far above what was ever needed
-SAFE = 0.1  # of a bracket that a secant must leave at either end
+MIN_LMBDA_FRACTION = 1e-6  # of lmbda_max: below, float32 codes are rounding
+MAX_SOLVES = 60  # far above what was ever needed
+BRACKET_MARGIN = 0.1  # fraction of a bracket that a secant step must leave at both ends
 
 
 def lmbda_path(  # noqa: PLR0913  the last four are those of every short form
@@ -41,7 +41,7 @@ def lmbda_path(  # noqa: PLR0913  the last four are those of every short form
         How many, spaced evenly in ``log lmbda`` from ``lmbda_max`` to ``ratio * lmbda_max``; or
         the values themselves, falling.
     ratio : float
-        Smallest ``lmbda`` over the largest, where ``lmbdas`` is a number.
+        Smallest ``lmbda`` relative to the largest, where ``lmbdas`` is a number.
     tol : float
         Relative duality gap of each solution.
     penalty : penalty, optional
@@ -102,7 +102,7 @@ def noise_constrained(
     Parameters
     ----------
     x : array (1, C, *S), float32 or float64
-        One signal: each has a ``lmbda`` of its own.
+        One signal, as each has its own ``lmbda``.
     dictionary : Dictionary
     epsilon : float
         Norm of the noise: ``sigma * sqrt(n)`` for n observed samples of deviation sigma.
@@ -111,8 +111,8 @@ def noise_constrained(
     mask : array, optional
         1 = observed; broadcastable to ``x``.
     tol : float
-        The residual's norm ends in ``[(1 - tol) epsilon, epsilon]``, unless zeros are feasible; or
-        below, where a step of ``lmbda`` by its last digit leaps over that (float32).
+        The norm of the residual is in ``[(1 - tol) epsilon, epsilon]``, unless zeros are feasible;
+        it may be lower where the last digit of ``lmbda`` decides (float32).
     verbose : bool
         Show a progress bar.
 
@@ -148,10 +148,10 @@ def noise_constrained(
             f"x must be one signal (1, C, *S), got {len(problem.x)}: each has its own lmbda; call "
             "noise_constrained(x[i : i + 1], ...) for each"
         )
-    aim = log(epsilon * (1 - tol / 2))
+    log_target = log(epsilon * (1 - tol / 2))
 
-    def miss(solution):
-        return log(max(_residual_norm(solution), 1e-300)) - aim
+    def log_error(solution):
+        return log(max(_residual_norm(solution), 1e-300)) - log_target
 
     def fits(solution):
         return (1 - tol) * epsilon <= _residual_norm(solution) <= epsilon
@@ -159,11 +159,11 @@ def noise_constrained(
     first = solve_quietly(problem, tol=1)
     if _residual_norm(first) <= epsilon:
         return first
-    solution = _search(first, (miss, fits), max(tol**2, 1e-10), verbose)
+    solution = _search(first, (log_error, fits), max(tol**2, 1e-10), verbose)
     if _residual_norm(solution) > epsilon:
         raise ValueError(
-            f"epsilon = {epsilon:.3g} is not reached at {LEAST:.0e} lmbda_max, where the residual "
-            f"has norm {_residual_norm(solution):.3g}: these atoms cannot come so close to x; "
+            f"epsilon = {epsilon:.3g} is not reached at {MIN_LMBDA_FRACTION:.0e} lmbda_max, where "
+            f"the residual has norm {_residual_norm(solution):.3g}: these atoms cannot come so close to x; "
             "raise epsilon or use a richer dictionary"
         )
     return solution
@@ -180,9 +180,9 @@ def lmbda_for_sparsity(  # noqa: PLR0913  the last two are those of every short 
     mask: ArrayLike | None = None,
     verbose: bool = False,
 ) -> Solution:
-    """Solution with a wanted number of non-zero codes.
+    """Solution with a given number of non-zero codes.
 
-    The number falls as ``lmbda`` grows, if not at every step; the search halves a bracket of
+    The number falls as ``lmbda`` grows, though not at every step; the search halves a bracket of
     ``log lmbda`` until the number is right.
 
     Parameters
@@ -190,9 +190,9 @@ def lmbda_for_sparsity(  # noqa: PLR0913  the last two are those of every short 
     x : array (N, C, *S), float32 or float64
     dictionary : Dictionary
     n_nonzero : float
-        Non-zero codes of a signal, in the mean over signals.
+        Mean number of non-zero codes per signal.
     accuracy : float
-        How far the number may be from it, as a part of it (one code is always allowed).
+        Largest relative error of that number (half a code is always allowed).
     tol : float
         Relative duality gap.
     penalty : penalty, optional
@@ -211,7 +211,7 @@ def lmbda_for_sparsity(  # noqa: PLR0913  the last two are those of every short 
     Raises
     ------
     ValueError
-        If there are not as many codes, or not as many are ever non-zero.
+        If there are fewer codes, or no ``lmbda`` has as many non-zero ones.
 
     Examples
     --------
@@ -228,44 +228,44 @@ def lmbda_for_sparsity(  # noqa: PLR0913  the last two are those of every short 
         raise ValueError(f"n_nonzero must be <= {per_signal}, the codes of one signal, "
                          f"got {n_nonzero}")  # fmt: skip
 
-    def miss(solution):
+    def log_error(solution):
         return log(n_nonzero / (0.5 + _count(solution)))
 
     def fits(solution):
         return abs(_count(solution) - n_nonzero) <= max(accuracy * n_nonzero, 0.5)
 
-    solution = _search(solve_quietly(problem, tol=tol), (miss, fits), tol, verbose)
-    if miss(solution) > 0 and not fits(solution):
+    solution = _search(solve_quietly(problem, tol=tol), (log_error, fits), tol, verbose)
+    if log_error(solution) > 0 and not fits(solution):
         raise ValueError(
-            f"n_nonzero = {n_nonzero} is not reached at {LEAST:.0e} lmbda_max, where "
+            f"n_nonzero = {n_nonzero} is not reached at {MIN_LMBDA_FRACTION:.0e} lmbda_max, where "
             f"{_count(solution):g} codes of a signal are not zero; ask for fewer"
         )
     return solution
 
 
-def _search(first, aim, tol, verbose):
-    """The first solution that fits, by a bracketed secant on ``miss``, which rises with lmbda.
+def _search(first, target, tol, verbose):
+    """The first solution that fits, by a bracketed secant on ``log_error``.
 
-    The last one if ``miss`` is still > 0 near the least lmbda; the lower end of the bracket if no
-    solution fits before it closes.
+    The error rises with lmbda. If it is still > 0 near the smallest lmbda, this is the last
+    solution; if none fits before the bracket closes, the one at its lower end.
     """
-    miss, fits = aim
+    log_error, fits = target
     if fits(first):
         return first
     _refuse_zero_lmbda_max(first.problem)
     top = first.problem.penalty.lmbda
-    high, low, solution = (log(top), miss(first)), None, first
-    for _ in progress_iter(iter(range(SOLVES)), "solve", verbose=verbose):  # no one knows how many
+    high, low, solution = (log(top), log_error(first)), None, first
+    for _ in progress_iter(iter(range(MAX_SOLVES)), "solve", verbose=verbose):
         lmbda = _between(low[0], high) if low else high[0] - min(max(high[1], 0.1), log(10))
-        if lmbda < log(top * LEAST):
+        if lmbda < log(top * MIN_LMBDA_FRACTION):
             break
         solution = solve_quietly(_at(first.problem, float(np.exp(lmbda))), tol=tol, init=solution.z)
         if fits(solution):
             return solution
-        if miss(solution) > 0:
-            high = lmbda, miss(solution)
+        if log_error(solution) > 0:
+            high = lmbda, log_error(solution)
         else:
-            low = (lmbda, miss(solution)), solution
+            low = (lmbda, log_error(solution)), solution
         if low and high[0] - low[0][0] < np.finfo("float32").eps:
             break
     return low[1] if low else solution
@@ -273,8 +273,8 @@ def _search(first, aim, tol, verbose):
 
 def _between(low, high):
     """Where the line through both ends is zero, kept away from them."""
-    part = -low[1] / (high[1] - low[1])
-    return low[0] + min(max(part, SAFE), 1 - SAFE) * (high[0] - low[0])
+    fraction = -low[1] / (high[1] - low[1])
+    return low[0] + min(max(fraction, BRACKET_MARGIN), 1 - BRACKET_MARGIN) * (high[0] - low[0])
 
 
 def _at_lmbda_max(x, dictionary, penalty, mask):

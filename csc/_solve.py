@@ -1,4 +1,4 @@
-"""Solve a problem: the front door to all solvers, and what comes out of it."""
+"""Solve a problem with any solver, and the solution."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ from csc.penalties import L1, ElasticNet, GroupL21, Relative, warn_of_zero_codes
 from csc.problems import MultiLayerProblem, Problem
 from csc.solvers import Progress, Status, fastest, is_sparse, iterate, ratio, start
 
-ARRAYS = 11  # as large as the codes that a dense solver holds at once (signals: a sparse one)
-CERTIFICATE = 6  # the same in float64, while a solution is certified
+N_SOLVER_ARRAYS = 11  # of the size of the codes (sparse solvers: of the signals), held at once
+N_CERTIFICATE_ARRAYS = 6  # the same in float64, for the certificate
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,20 +32,20 @@ class Solution:
     z : array (N, K, *V) or SparseCodes, or a tuple of arrays
         Codes as the solver left them; of a `MultiLayerProblem`, those of all layers.
     codes : array (N, K, *V), or a list of them
-        Codes with all their zeros, made when asked; of all layers, ``[g_1, ..., g_L]``. Objective
+        Dense codes, made on first use; of all layers, ``[g_1, ..., g_L]``. Objective
         and gap of a multi-layer solution are those of ``codes[-1]``.
     objective : float
-        Of the whole batch, in float64 at ``codes``.
+        Objective of the whole batch at ``codes``, in float64.
     gap : float
         Duality gap: the objective is at most this far above its minimum. Infinite where the
         penalty is not convex.
     status : csc.solvers.Status
         Why the solver stopped.
     message : str
-        The same in a sentence, which also says what to change.
+        The same in a sentence, with what to change.
     n_iter : int
     history : list of Progress
-        One entry a check: n_iter, objective, gap, seconds.
+        One entry per check: n_iter, objective, gap, seconds.
     problem : Problem
 
     Examples
@@ -141,7 +141,7 @@ def solve(
         Stop when ``gap <= tol * objective``. Without convexity: when a step moves the codes
         by at most ``tol`` of their norm.
     max_iter : int
-        Most steps.
+        Largest number of steps.
     init : array (N, K, *V), optional
         Codes to start from; zeros by default. Of a multi-layer problem, those of all layers.
     callback : callable, optional
@@ -167,14 +167,14 @@ def solve(
     array([ 1.5,  0. , -0.5])
     """
     solution = _solve(problem, solver, (tol, max_iter), init, callback, verbose=verbose)
-    _warn_of_silence(solution)
+    _warn_of_zero_codes(solution)
     return solution
 
 
 def solve_quietly(problem, solver=None, *, tol=1e-4, max_iter=10_000, init=None):
-    """`solve` for searches and learners: they go on with its codes, so an interrupt is raised.
+    """`solve` for searches and learners, which use its codes: an interrupt is raised.
 
-    Nor is there a warning of zero codes, which to them are news.
+    There is no warning of zero codes, as they look for these themselves.
     """
     solution = _solve(problem, solver, (tol, max_iter), init)
     if solution.status is Status.INTERRUPTED:
@@ -183,7 +183,7 @@ def solve_quietly(problem, solver=None, *, tol=1e-4, max_iter=10_000, init=None)
 
 
 def _solve(problem, solver, limits, init=None, callback=None, *, verbose=False):  # noqa: PLR0913
-    """`Solution` of a problem, after a check of all that comes with it."""
+    """`Solution` of a problem, after a check of all arguments."""
     tol, max_iter = limits
     if not isinstance(problem, Problem | MultiLayerProblem):
         raise TypeError(
@@ -208,13 +208,13 @@ def _solve(problem, solver, limits, init=None, callback=None, *, verbose=False):
     if problem.on_host:  # CuPy itself says when a device is full
         check_memory(what, _bytes(problem, solver), "solve fewer signals at a time, or crop them")
     z = start(problem, solver) if init is None else _checked_start(problem, init)
-    with progress_callback(callback, max_iter, verbose=verbose) as look:
-        z, n_iter, history, (status, message) = iterate(problem, solver, z, limits, look)
+    with progress_callback(callback, max_iter, verbose=verbose) as report:
+        z, n_iter, history, (status, message) = iterate(problem, solver, z, limits, report)
     objective, gap = history[-1][1:3] if history else problem.certificate(z)
     return Solution(z, objective, gap, status, message, n_iter, history, problem)
 
 
-def _warn_of_silence(solution):
+def _warn_of_zero_codes(solution):
     """Warn if all codes are zero and a smaller ``lmbda`` would change that."""
     problem = solution.problem
     if not isinstance(problem, Problem) or type(problem.penalty) not in (L1, ElasticNet, GroupL21):
@@ -230,9 +230,9 @@ def _bytes(problem, solver):
     """Memory that the solver and its certificate take, mostly arrays of the codes' size."""
     if is_sparse(problem, solver):
         positions = prod(problem.code_shape) // problem.code_shape[1]
-        return ARRAYS * 8 * (problem.x.size + positions)
+        return N_SOLVER_ARRAYS * 8 * (problem.x.size + positions)
     size = sum(map(prod, getattr(problem, "code_shapes", [problem.code_shape])))
-    return size * max(ARRAYS * problem.x.dtype.itemsize, CERTIFICATE * 8)
+    return size * max(N_SOLVER_ARRAYS * problem.x.dtype.itemsize, N_CERTIFICATE_ARRAYS * 8)
 
 
 def _checked_start(problem, init):
@@ -275,7 +275,7 @@ def sparse_code(  # noqa: PLR0913  the short form of three calls
     mask : array, optional
         1 = observed; broadcastable to ``x``.
     positive : bool
-        Ask for ``z >= 0``.
+        Whether to require ``z >= 0``.
     tol : float
         Relative duality gap to reach.
     verbose : bool
@@ -296,7 +296,7 @@ def sparse_code(  # noqa: PLR0913  the short form of three calls
     dictionary = atoms if isinstance(atoms, Dictionary) else Dictionary(atoms, mode, stride)
     problem = Problem(x, dictionary, L1(lmbda, positive=positive), mask)
     solution = _solve(problem, None, (tol, 10_000), verbose=verbose)
-    _warn_of_silence(solution)
+    _warn_of_zero_codes(solution)
     return solution
 
 

@@ -1,12 +1,12 @@
-"""Words of the public signatures, for readers and type checkers.
+"""Types of the public signatures.
 
-Of arrays a type says no shape: docstrings do.
+The type of an array has no shape; docstrings give it.
 
 - ``Array``: an array of NumPy, or of CuPy where data lie on a device.
 - ``ArrayLike``: an array, or what NumPy makes one of.
 - ``SignalsLike``: signals ``(N, C, *S)`` in one array, or a list of ``(C, *S)`` of several sizes.
 - ``DTypeLike``: a precision, such as ``"float32"``.
-- ``Rng``: a `numpy.random.Generator`, a seed, or None for chance.
+- ``Rng``: a `numpy.random.Generator`, a seed, or None for a random one.
 - ``Codes``: an array; of layers, or of signals of several sizes, a list of arrays.
 """
 
@@ -43,7 +43,7 @@ else:
         def __ror__(self, other):
             return _Word(f"{formatannotation(other)} | {self}")
 
-    Axes = Figure = Any  # matplotlib is imported when a picture is asked for
+    Axes = Figure = Any  # matplotlib is imported by plots only
     Array, ArrayLike, DTypeLike = _Word("Array"), _Word("ArrayLike"), _Word("DTypeLike")
     Rng, SignalsLike = _Word("Rng"), _Word("SignalsLike")
 
@@ -56,11 +56,11 @@ Stride: TypeAlias = int | tuple[int, ...]
 
 
 class Penalty(Protocol):
-    """What every problem asks of a penalty; `csc.L1` and its like give more."""
+    """What every problem needs of a penalty; `csc.L1` and others have more."""
 
     @property
     def lmbda(self) -> Any:
-        """Strength: a number, or what a problem resolves to one."""
+        """Regularization parameter: a number, or what a problem resolves to one."""
 
     @property
     def convex(self) -> bool:
@@ -74,11 +74,11 @@ class Penalty(Protocol):
 
 
 class Solver(Protocol):
-    """What `csc.solve` asks of a solver; docs/extending.md shows one."""
+    """What `csc.solve` needs of a solver; docs/extending.md shows one."""
 
     @property
     def requirements(self) -> str:
-        """For the error where it does not suit."""
+        """What a problem must have, for the error message."""
 
     @property
     def check_every(self) -> int:
@@ -95,7 +95,7 @@ class Solver(Protocol):
 
 
 class AtomSet(Protocol):
-    """What learners ask of a constraint on atoms."""
+    """What learners need of a constraint on atoms."""
 
     def project(self, atoms: Array) -> Array:
-        """The nearest atoms that obey it."""
+        """The nearest atoms that satisfy it."""

@@ -1,7 +1,7 @@
 """Certificates of optimality: duality gaps in float64, apart from any solver.
 
 Here: the duality gap of a convex penalty, dual points rescaled sample by sample, and codes without
-a penalty. A certificate sees arrays, a dictionary and a penalty.
+a penalty. A certificate is a function of arrays, a dictionary and a penalty.
 
 May import: `csc.operators`, `csc.penalties`, and the modules of `csc` whose names begin with ``_``.
 
@@ -9,9 +9,15 @@ A new certificate: a function that returns the objective and the gap of each sig
 the minimum found by another method.
 """
 
-from csc.certificates._covering import local_certificate
 from csc.certificates._duality_gap import certificate, duality_gap, kkt_violation
-from csc.certificates._free_codes import lmbda_max_beyond
-from csc.certificates._local_dual import ROUNDS, best_dual, dual_of, scaled_dual, sparse_certificate
+from csc.certificates._free_codes import lmbda_max_with_free_codes
+from csc.certificates._local_dual import (
+    N_RESCALINGS,
+    best_dual,
+    dual_of,
+    local_certificate,
+    scaled_dual,
+    sparse_certificate,
+)
 
 __all__ = ["certificate", "duality_gap", "kkt_violation"]

@@ -1,4 +1,4 @@
-"""Certificates of optimality: they see arrays, dictionaries and penalties, never a solver.
+"""Certificates of optimality: functions of arrays, a dictionary and a penalty.
 
 All are computed in float64 whatever the precision of the codes, so that a float32 solution
 is judged by the problem and not by its rounding.
@@ -11,10 +11,10 @@ import numpy as np
 from csc._backend import namespace, to_device
 from csc._typing import Array
 from csc._validation import check_mask, check_real, split_missing
-from csc.certificates._free_codes import dual_beyond_free_codes
+from csc.certificates._free_codes import dual_with_free_codes
 
-BLOCK = 2**17  # codes certified at once: as float64 they stay in the second-level cache
-ORTHOGONAL = 1e-10  # of the largest correlation with the signals: below, rounding
+CODES_PER_BLOCK = 2**17  # certified at once: as float64 they stay in the second-level cache
+RELATIVE_ROUNDING = 1e-10  # of the largest correlation with the signals: below, rounding
 
 
 def duality_gap(
@@ -24,7 +24,7 @@ def duality_gap(
 
     With the residual ``r = M (x - D z)`` of each signal and ``theta = s r``, where s <= 1 is the
     largest factor that brings ``s D^T r`` into the domain of the conjugate ``g*`` (where codes
-    have no price, r is first made orthogonal to their atoms),
+    have no penalty, r is first made orthogonal to their atoms),
 
         gap = 1/2 ||r||^2 + g(z) - (<M x, theta> - 1/2 ||theta||^2 - g*(D^T theta)),
 
@@ -45,7 +45,7 @@ def duality_gap(
     Returns
     -------
     gap : array (N,), float64
-        One gap a signal, in units of the objective; their sum certifies the batch.
+        Gap of each signal, in units of the objective; their sum certifies the batch.
 
     References
     ----------
@@ -81,7 +81,7 @@ def certificate(
     weights = getattr(penalty, "weights", None)
     if mask is not None or np.ndim(weights) == z.ndim:
         return _certify(x, dictionary, z, penalty, mask)
-    size = max(1, BLOCK // z[0].size)
+    size = max(1, CODES_PER_BLOCK // z[0].size)
     blocks = [slice(i, i + size) for i in range(0, len(z), size)]
     parts = [_certify(x[b], dictionary, z[b], penalty, None) for b in blocks]
     return tuple(namespace(z).concatenate(column) for column in zip(*parts, strict=True))
@@ -104,17 +104,17 @@ def _certify(x, dictionary, z, penalty, mask):
 
 
 def _orthogonal(r, D, z, free, penalty, mask):  # noqa: PLR0913
-    """`dual_beyond_free_codes`, computed on the host."""
+    """`dual_with_free_codes`, computed on the host."""
     on_host = (to_device(a, "cpu") for a in (r, D, z, free))
     return namespace(r).asarray(
-        dual_beyond_free_codes(*on_host, penalty.positive, to_device(mask, "cpu"))
+        dual_with_free_codes(*on_host, penalty.positive, to_device(mask, "cpu"))
     )
 
 
 def _without_rounding(q, free, correlations):
     """Correlations q, zero for free codes where only rounding is left of the signals'."""
     xp = namespace(q)
-    rounding = ORTHOGONAL * abs(correlations).max()
+    rounding = RELATIVE_ROUNDING * abs(correlations).max()
     return xp.where(free & (abs(q) <= rounding), 0, q)
 
 

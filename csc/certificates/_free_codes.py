@@ -1,4 +1,4 @@
-"""Codes without a price: what they leave of the signals, whatever ``lmbda`` is."""
+"""Codes without a penalty: their least-squares residual, which does not depend on ``lmbda``."""
 
 import numpy as np
 from scipy.optimize import lsq_linear, nnls
@@ -6,18 +6,18 @@ from scipy.sparse.linalg import LinearOperator, lsmr
 
 from csc._backend import to_device
 
-NO_MORE = 1e-12  # of the correlations: below, only rounding is left of them
-ACCURACY = 1e-14  # of the regression, relative
-MOST_STEPS = 10_000
-PATCHES = 256  # solved at once
-REFINEMENTS = 3  # of the normal equations, which square the condition number
-FEW_STEPS = 300  # for a certificate
+RELATIVE_ROUNDING = 1e-12  # of the correlations: below, they are rounding
+REGRESSION_TOL = 1e-14  # relative
+MAX_STEPS = 10_000  # of the regression
+PATCHES_PER_BLOCK = 256  # solved at once
+N_REFINEMENTS = 3  # of the normal equations, which square the condition number
+MAX_CERTIFICATE_STEPS = 300  # of the regression in a certificate
 
 
-def lmbda_max_beyond(free, penalty, problem):
-    """Smallest ``lmbda`` at which the codes with a price are zero, where others are free.
+def lmbda_max_with_free_codes(free, penalty, problem):
+    """Smallest ``lmbda`` at which the penalised codes are zero, where others have no penalty.
 
-    ``max |D^T r| / w`` over those with a price, r the residual of `residual_of_free_codes`.
+    ``max |D^T r| / w`` over the penalised codes, r the residual of `residual_of_free_codes`.
 
     Parameters
     ----------
@@ -31,14 +31,14 @@ def lmbda_max_beyond(free, penalty, problem):
     D = D.as_double
     residual = residual_of_free_codes(x, D, free, penalty.positive, mask)
     largest = penalty.lmbda_max(D.adjoint(residual))
-    rounding = NO_MORE * penalty.lmbda_max(D.adjoint(x.astype("float64")))
+    rounding = RELATIVE_ROUNDING * penalty.lmbda_max(D.adjoint(x.astype("float64")))
     return largest if largest > rounding else 0.0
 
 
 def residual_of_free_codes(  # noqa: PLR0913
-    x, dictionary, free, positive, mask=None, most_steps=MOST_STEPS
+    x, dictionary, free, positive, mask=None, max_steps=MAX_STEPS
 ):
-    """``M (x - D z)`` in float64, z the least-squares codes that are zero but where free.
+    """``M (x - D z)`` in float64, z the least-squares codes that are zero except where free.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ def residual_of_free_codes(  # noqa: PLR0913
     positive : bool
         Whether ``z >= 0``.
     mask : array, optional
-    most_steps : int
-        Of the iteration for signals larger than patches.
+    max_steps : int
+        Largest number of iterations for signals larger than patches.
 
     Returns
     -------
@@ -71,19 +71,19 @@ def residual_of_free_codes(  # noqa: PLR0913
     A = LinearOperator((x.size, int(free.sum())), synthesize, correlate, dtype="float64")
     x = seen * x
     if positive:
-        values = lsq_linear(A, x.ravel(), (0, np.inf), tol=ACCURACY, lsmr_tol="auto").x
+        values = lsq_linear(A, x.ravel(), (0, np.inf), tol=REGRESSION_TOL, lsmr_tol="auto").x
     else:
-        values = lsmr(A, x.ravel(), atol=ACCURACY, btol=ACCURACY, maxiter=most_steps)[0]
+        values = lsmr(A, x.ravel(), atol=REGRESSION_TOL, btol=REGRESSION_TOL, maxiter=max_steps)[0]
     return x - synthesize(values).reshape(x.shape)
 
 
 def _of_patches(x, matrix, free, positive):
-    """The same of patches, a regression each; ``matrix`` ``(K, C prod(s))`` holds the atoms."""
+    """`residual_of_free_codes` of patches; ``matrix`` ``(K, C prod(s))`` holds the atoms."""
     rows = x.reshape(len(x), -1)
     if not positive and (free == free[:1]).all():  # one regression for all
         atoms = matrix[free[0]].T
         return (rows - (atoms @ np.linalg.lstsq(atoms, rows.T)[0]).T).reshape(x.shape)
-    blocks = [slice(i, i + PATCHES) for i in range(0, len(rows), PATCHES)]
+    blocks = [slice(i, i + PATCHES_PER_BLOCK) for i in range(0, len(rows), PATCHES_PER_BLOCK)]
     fit = _one_by_one if positive else _by_normal_equations
     parts = [fit(rows[b], matrix, free[b]) for b in blocks]
     return np.concatenate(parts).reshape(x.shape)
@@ -101,7 +101,7 @@ def _one_by_one(rows, matrix, free):
 def _by_normal_equations(rows, matrix, free):
     """Residuals of least squares, solved for many patches at once and refined.
 
-    Where atoms nearly depend on each other the residual stays correlated with some; these patches
+    Where atoms are nearly dependent, the residual stays correlated with some of them. Such patches
     are solved by a singular value decomposition.
     """
     width, gram = max(int(free.sum(axis=1).max()), 1), matrix @ matrix.T
@@ -116,13 +116,13 @@ def _by_normal_equations(rows, matrix, free):
     residual = rows.copy()
     unsolved = np.ones(len(rows), bool)
     try:
-        for _ in range(REFINEMENTS):
+        for _ in range(N_REFINEMENTS):
             values = np.linalg.solve(systems, correlations(residual)[..., None])[..., 0]
             z = np.zeros(free.shape)
             np.put_along_axis(z, index, values * held, axis=1)
             residual -= z @ matrix
         left, right = abs(correlations(residual)).max(axis=1), abs(rows @ matrix.T).max(axis=1)
-        unsolved = ~(left <= NO_MORE * right)  # also where a value is NaN
+        unsolved = ~(left <= RELATIVE_ROUNDING * right)  # also where a value is NaN
     except np.linalg.LinAlgError:
         pass
     for n in np.flatnonzero(unsolved):
@@ -131,7 +131,7 @@ def _by_normal_equations(rows, matrix, free):
     return residual
 
 
-def dual_beyond_free_codes(r, dictionary, z, free, positive, mask=None):  # noqa: PLR0913
+def dual_with_free_codes(r, dictionary, z, free, positive, mask=None):  # noqa: PLR0913
     """The residual made a dual point: no free code may lower the objective along it.
 
     It is made orthogonal to the atoms of the free codes; where ``z >= 0``, of those above zero
@@ -148,9 +148,9 @@ def dual_beyond_free_codes(r, dictionary, z, free, positive, mask=None):  # noqa
     mask : array, optional
     """
     held = free & (z > 0) if positive else free
-    rounding = NO_MORE * np.abs(dictionary.adjoint(r)).max()
+    rounding = RELATIVE_ROUNDING * np.abs(dictionary.adjoint(r)).max()
     while True:
-        rest = residual_of_free_codes(r, dictionary, held, False, mask, FEW_STEPS)
+        rest = residual_of_free_codes(r, dictionary, held, False, mask, MAX_CERTIFICATE_STEPS)
         more = free & ~held & (dictionary.adjoint(rest) > rounding)
         if not positive or not more.any():
             return rest

@@ -8,27 +8,29 @@ reduced by a second round and removed by one global scaling at the end. The poin
 construction, so the bound always holds.
 """
 
+from functools import reduce
+
 import numpy as np
 
 from csc._backend import kernels, namespace
 
-ROUNDS = 2  # measured on photographs: the first divides the gap by 5 to 10, the second by 2
+N_RESCALINGS = 2  # measured on photographs: the first divides the gap by 5 to 10, the second by 2
 
 
-def best_dual(layout, x, r, worths, positive, dual_infeasibility=None):  # noqa: PLR0913
+def best_dual(layout, x, r, inverse_lmbda, positive, dual_infeasibility=None):  # noqa: PLR0913
     """Best dual value found from residuals: no objective is lower.
 
     Parameters
     ----------
-    layout : PaddedSignals
+    layout : PaddedSignals or AtomCoverage
     x, r : arrays (N, C, *P)
-        Signals and residuals, as `Layout.buffer` lays them out, 0 where nothing was observed.
-    worths : array (K,)
-        One over the price of each atom.
+        Signals and residuals, padded as ``layout`` asks, 0 where nothing was observed.
+    inverse_lmbda : array (K,)
+        ``1 / (lmbda w)`` of each atom.
     positive : bool
         Whether codes must not be negative.
-    excess : array (N, *V), optional
-        `Layout.excess` of ``r``, if it is known.
+    dual_infeasibility : array (N, *V), optional
+        `PaddedSignals.dual_infeasibility` of ``r``, if it is already computed.
 
     Returns
     -------
@@ -38,14 +40,14 @@ def best_dual(layout, x, r, worths, positive, dual_infeasibility=None):  # noqa:
     xp = namespace(x, r)
     theta, best = r, xp.full(len(x), -np.inf)
     dual_infeasibility = (
-        layout.dual_infeasibility(r, worths, positive)
+        layout.dual_infeasibility(r, inverse_lmbda, positive)
         if dual_infeasibility is None
         else dual_infeasibility
     )
-    for round_ in range(ROUNDS + 1):
+    for round_ in range(N_RESCALINGS + 1):
         if round_ > 0:
             theta = theta / layout.max_over_covering_atoms(xp.maximum(dual_infeasibility, 1))
-            dual_infeasibility = layout.dual_infeasibility(theta, worths, positive)
+            dual_infeasibility = layout.dual_infeasibility(theta, inverse_lmbda, positive)
         best = xp.maximum(
             best, scaled_dual(layout.samples(x), layout.samples(theta), dual_infeasibility)
         )
@@ -63,7 +65,7 @@ def sparse_certificate(residual, atom_lmbda, positive, infeasibility=None, *, lo
     positive : bool
         Whether codes must not be negative.
     infeasibility : array (N, *V), optional
-        `PaddedSignals.dual_infeasibility` at the present residual, if it is known.
+        `PaddedSignals.dual_infeasibility` at the present residual, if it is already computed.
     local : bool
         Rescale the dual point sample by sample; else by its largest infeasibility, which costs
         nothing more and bounds less.
@@ -80,7 +82,7 @@ def sparse_certificate(residual, atom_lmbda, positive, infeasibility=None, *, lo
 
 
 def scaled_dual(x, theta, dual_infeasibility):
-    """``max_s <x, s theta> - 1/2 ||s theta||^2``, s at most ``1 / max(excess)``, of each row."""
+    """``max_s <x, s theta> - 1/2 ||s theta||^2`` of each row, s theta feasible."""
     xp = namespace(x, theta)
     inner, energy = xp.empty(len(x)), xp.empty(len(x))
     kernels(x).inner_products(x, theta, inner)
@@ -88,9 +90,97 @@ def scaled_dual(x, theta, dual_infeasibility):
     return dual_of(inner, energy, dual_infeasibility.reshape(len(x), -1).max(axis=1))
 
 
-def dual_of(inner, energy, worst):
-    """As `scaled_dual`, from ``<x, theta>``, ``||theta||^2`` and the worst excess."""
-    xp = namespace(inner, energy, worst)
-    most = 1 / xp.maximum(worst, np.finfo(worst.dtype).tiny)
+def dual_of(inner, energy, largest):
+    """As `scaled_dual`, from ``<x, theta>``, ``||theta||^2`` and the largest dual infeasibility."""
+    xp = namespace(inner, energy, largest)
+    most = 1 / xp.maximum(largest, np.finfo(largest.dtype).tiny)
     s = xp.clip(inner / xp.where(energy > 0, energy, 1), 0, most)
     return s * inner - 0.5 * s * s * energy
+
+
+def local_certificate(x, dictionary, z, penalty, mask, atom_lmbda):  # noqa: PLR0913
+    """Objective and duality gap of each signal, ``(N,)`` each, from dual points shrunk locally.
+
+    Parameters
+    ----------
+    x, dictionary, z, penalty, mask
+        As `csc.certificates.certificate`; the penalty is L1.
+    atom_lmbda : array (K,), float64
+        ``lmbda w`` of each atom, > 0.
+    """
+    xp, D, x, z = namespace(x), dictionary.as_double, x.astype("float64"), z.astype("float64")
+    r = x - D(z, x.shape[2:])
+    r = r if mask is None else r * mask.astype("float64")
+    rows = r.reshape(len(r), -1)
+    objective = 0.5 * xp.einsum("ni,ni->n", rows, rows) + penalty.values(z)
+    coverage = AtomCoverage(D, x.shape[2:])
+    dual = best_dual(coverage, D.pad(x), D.pad(r), 1 / atom_lmbda, penalty.positive)
+    return objective, xp.maximum(objective - dual, 0)
+
+
+class AtomCoverage:
+    """Which atoms cover which samples, of dense arrays on any device.
+
+    `PaddedSignals` does the same for signals on the host, where codes are sparse.
+
+    Parameters
+    ----------
+    dictionary : Dictionary
+    extents : tuple
+        *S* of the signals.
+    """
+
+    def __init__(self, dictionary, extents):
+        self.dictionary, self.extents = dictionary, tuple(extents)
+        geometry, ones = dictionary.geometry, (1,) * (3 - len(extents))
+        self.positions = geometry.code_extents(extents)
+        self.volume = (*ones, *self.positions)
+        self.stride = (*ones, *geometry.stride)
+        axes = zip(geometry.low, self.extents, strict=True)
+        self.own = (..., *(slice(a, a + n) for a, n in axes))
+
+    def samples(self, a):
+        """The signals' own samples of a padded array, ``(N, C * prod(S))``."""
+        return a[self.own].reshape(len(a), -1)
+
+    def dual_infeasibility(self, r, inverse_lmbda, positive):
+        """Largest ``|D^T r| / lmbda`` over the atoms at each position ``(N, *V)``, r padded."""
+        xp, n, largest, ones = namespace(r), len(r), [], (1,) * (5 - r.ndim)
+        volumes = xp.ascontiguousarray(r).reshape(*r.shape[:2], *ones, *r.shape[2:])
+        for index, atoms in self.dictionary.parts:
+            largest.append(xp.empty((n, *self.volume), r.dtype))
+            shape = *atoms.shape[:2], *ones, *atoms.shape[2:]
+            part = xp.ascontiguousarray(atoms).reshape(shape)
+            kernels(r).dual_infeasibility(
+                volumes, part, inverse_lmbda[index], self.stride, positive, largest[-1]
+            )
+        return reduce(xp.maximum, largest).reshape(n, *self.positions)
+
+    def max_over_covering_atoms(self, a):
+        """At each padded sample the largest of ``a`` > 0 among the atoms that cover it, or 1."""
+        geometry, xp, wraps = self.dictionary.geometry, namespace(a), self.wraps
+        extents = self.extents if wraps else geometry.padded_extents(self.extents)
+        out = xp.zeros((len(a), 1, *extents), a.dtype)
+        axes = zip(self.positions, geometry.stride, strict=True)
+        out[(slice(None), 0, *(slice(0, (v - 1) * t + 1, t) for v, t in axes))] = a
+        for axis, extent in enumerate(self.dictionary.extents, start=2):
+            out = _largest_before(out, axis, extent, wraps)
+        out = xp.where(out > 0, out, 1)
+        return geometry.pad(out) if wraps else out
+
+    @property
+    def wraps(self):
+        """Whether the signals wrap around."""
+        return self.dictionary.mode == "circular"
+
+
+def _largest_before(a, axis, extent, wraps):
+    """The largest of each entry and the ``extent - 1`` before it."""
+    xp, width = namespace(a), 1
+    while width < extent:
+        step = min(width, extent - width)
+        before = xp.roll(a, step, axis)
+        if not wraps:
+            before[(slice(None),) * axis + (slice(0, step),)] = 0
+        a, width = xp.maximum(a, before), width + step
+    return a

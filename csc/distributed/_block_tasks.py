@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from csc.certificates import ROUNDS
+from csc.certificates import N_RESCALINGS
 from csc.distributed._partition import (
     extents_of,
     inside,
@@ -171,7 +171,7 @@ class _Certificate:
         """All sums."""
         rows, theta = [], self.r
         dual_infeasibility = self.dual_infeasibility(theta)
-        for round_ in range(ROUNDS + 1):
+        for round_ in range(N_RESCALINGS + 1):
             if round_:
                 theta = theta / self.layout.max_over_covering_atoms(
                     np.maximum(dual_infeasibility, 1)

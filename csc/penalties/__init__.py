@@ -13,6 +13,6 @@ A new penalty: a frozen dataclass with the methods of `L1`; docs/extending.md sh
 from csc.penalties._convex import L1, ElasticNet, GroupL21
 from csc.penalties._lmbda import Lmbda, Relative, TargetSparsity, resolved, warn_of_zero_codes
 from csc.penalties._nonconvex import L0, LogPenalty
-from csc.penalties._weights import atom_weights, finite_prices
+from csc.penalties._weights import atom_weights, finite_lmbda
 
 __all__ = ["ElasticNet", "GroupL21", "L0", "L1", "LogPenalty", "Relative", "TargetSparsity"]

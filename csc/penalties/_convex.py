@@ -1,4 +1,4 @@
-"""Convex penalties ``g`` on the codes: value, prox, and what certificates ask of them.
+"""Convex penalties ``g`` on the codes: value, prox, and what certificates need.
 
 A certificate needs the convex conjugate ``g*(q) = max_z <q, z> - g(z)``: ``q`` is in its domain
 if ``dual_norm`` is at most 1, ``conjugate`` is its value there, and ``subdiff_distance`` the
@@ -24,13 +24,13 @@ class L1(PenaltyReprMixin):
     Parameters
     ----------
     lmbda : float or Relative
-        Strength, >= 0.
+        Regularization parameter, >= 0.
     weights : array, optional
-        ``w >= 0``, which NumPy broadcasts to the codes ``(N, K, *V)``: one weight an atom is
+        ``w >= 0``, which NumPy broadcasts to the codes ``(N, K, *V)``: one weight per atom has shape
         ``(K, 1)`` for signals with one spatial axis, ``(K, 1, 1)`` with two. None means ones.
         Codes of weight 0 are free; those of weight inf are never used.
     positive : bool
-        Ask for ``z >= 0`` (the value is infinite elsewhere).
+        Whether to require ``z >= 0`` (the value is infinite elsewhere).
 
     Examples
     --------
@@ -60,11 +60,11 @@ class L1(PenaltyReprMixin):
             return NotImplemented
         if (self.lmbda, self.positive) != (other.lmbda, other.positive):
             return False
-        mine, its = self.weights, other.weights
-        if mine is None or its is None:
-            return mine is its
-        mine, its = to_host(mine), to_host(its)
-        return mine.dtype == its.dtype and np.array_equal(mine, its)
+        weights, others = self.weights, other.weights
+        if weights is None or others is None:
+            return weights is others
+        weights, others = to_host(weights), to_host(others)
+        return weights.dtype == others.dtype and np.array_equal(weights, others)
 
     def __hash__(self):
         return hash((self.lmbda, self.positive, getattr(self.weights, "shape", None)))
@@ -107,10 +107,12 @@ class L1(PenaltyReprMixin):
         xp = namespace(q)
         if self.weights is None and self.lmbda > 0:
             return _largest(q, self.positive) / float(self.lmbda)
-        price = self.weighted_lmbda(q)
-        free = price == 0  # an unpenalised code must be orthogonal to the residual: only 0 is sure
+        weighted_lmbda = self.weighted_lmbda(q)
+        free = (
+            weighted_lmbda == 0
+        )  # an unpenalised code must be orthogonal to the residual: only 0 is sure
         forbidden = xp.where(q > 0, inf, xp.where(q < 0, -inf, 0))
-        ratio = xp.where(free, forbidden, q / xp.where(free, 1, price))
+        ratio = xp.where(free, forbidden, q / xp.where(free, 1, weighted_lmbda))
         return _largest(ratio, self.positive)
 
     def free(self, z: Array) -> Array | None:
@@ -136,7 +138,7 @@ class L1(PenaltyReprMixin):
         return xp.broadcast_to(xp.asarray(weighted_lmbda), z.shape)
 
     def _weights(self, z, dtype=None, where=None):
-        """Weights that fit ``z``, in its dtype or another; 0 but ``where`` they count."""
+        """Weights that fit ``z``, in its dtype or another; 0 except ``where`` given."""
         check_weights(self.weights, z, z.shape)
         weights = self.weights.astype(dtype or z.dtype, copy=False)
         return weights if where is None else namespace(z).where(where, weights, 0)
@@ -152,11 +154,11 @@ class ElasticNet(PenaltyReprMixin):
     Parameters
     ----------
     lmbda : float or Relative
-        Strength, >= 0.
+        Regularization parameter, >= 0.
     ridge : float
-        Weight of the squares beside the absolute values, > 0 (for 0 take `L1`).
+        Weight of the squares relative to the absolute values, > 0 (for 0 take `L1`).
     positive : bool
-        Ask for ``z >= 0`` (the value is infinite elsewhere).
+        Whether to require ``z >= 0`` (the value is infinite elsewhere).
 
     References
     ----------
@@ -223,8 +225,8 @@ class ElasticNet(PenaltyReprMixin):
 
     def subdiff_distance(self, z: Array, q: Array) -> Array:
         """Largest distance of ``q`` from the subdifferential at ``z``, ``(N,)``."""
-        slope = float(self.lmbda) * float(self.ridge) * z
-        return _from_subdifferential(z, q - slope, float(self.lmbda), self.positive)
+        gradient = float(self.lmbda) * float(self.ridge) * z
+        return _from_subdifferential(z, q - gradient, float(self.lmbda), self.positive)
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,7 @@ class GroupL21(PenaltyReprMixin):
 
     A group holds the codes of ``group_size`` consecutive atoms at one position of one signal.
     For colour images whose channels share their support, repeat every single-channel atom
-    ``a`` of shape (G, 1, h, w) once a channel, and group the copies:
+    ``a`` of shape (G, 1, h, w) once per channel, and group the copies:
 
         atoms = (a[:, None] * np.eye(3)[:, :, None, None]).reshape(-1, 3, h, w)
         penalty = GroupL21(lmbda, group_size=3)
@@ -241,7 +243,7 @@ class GroupL21(PenaltyReprMixin):
     Parameters
     ----------
     lmbda : float or Relative
-        Strength, >= 0.
+        Regularization parameter, >= 0.
     group_size : int
         Atoms in a group, a divisor of their number K.
 
@@ -311,9 +313,11 @@ class GroupL21(PenaltyReprMixin):
     def subdiff_distance(self, z: Array, q: Array) -> Array:
         """Largest distance of a group of ``q`` from the subdifferential at ``z``, ``(N,)``."""
         xp, norms, lmbda = namespace(z), self._norms(z), float(self.lmbda)
-        slope = lmbda * self._grouped(z) / xp.where(norms > 0, norms, 1)
-        off = self._norms((self._grouped(q) - slope).reshape(q.shape))  # at z_g = 0: ||q_g||
-        return _largest(xp.where(norms > 0, off, xp.maximum(off - lmbda, 0)), True)
+        gradient = lmbda * self._grouped(z) / xp.where(norms > 0, norms, 1)
+        distances = self._norms(
+            (self._grouped(q) - gradient).reshape(q.shape)
+        )  # at z_g = 0: ||q_g||
+        return _largest(xp.where(norms > 0, distances, xp.maximum(distances - lmbda, 0)), True)
 
     def _grouped(self, z):
         n, k, *extents = z.shape
@@ -344,7 +348,7 @@ def _scaled(factor, a):
 
 
 def _rows(a):
-    """A row for each signal, also of none."""
+    """One row per signal, also without any signal."""
     return a.reshape(len(a), prod(a.shape[1:]))
 
 
@@ -356,11 +360,11 @@ def _soft_threshold(z, threshold, positive):
     return xp.sign(z) * xp.maximum(abs(z) - threshold, 0)
 
 
-def _from_subdifferential(z, q, price, positive):
-    """Largest distance from ``q`` to ``price`` times the subdifferential of ``|z|``."""
+def _from_subdifferential(z, q, lmbda, positive):
+    """Largest distance from ``q`` to ``lmbda`` times the subdifferential of ``|z|``."""
     xp = namespace(z)
-    at_zero = xp.maximum((q if positive else abs(q)) - price, 0)
-    distances = xp.where(z == 0, at_zero, abs(q - xp.where(z == 0, 0, price) * xp.sign(z)))
+    at_zero = xp.maximum((q if positive else abs(q)) - lmbda, 0)
+    distances = xp.where(z == 0, at_zero, abs(q - xp.where(z == 0, 0, lmbda) * xp.sign(z)))
     if positive:
         distances = xp.where(z < 0, inf, distances)
     return distances.reshape(len(z), -1).max(axis=1)

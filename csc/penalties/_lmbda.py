@@ -1,4 +1,4 @@
-"""Regularization parameters that become numbers once the signals are known."""
+"""Regularization parameters that signals turn into numbers."""
 
 import warnings
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ import numpy as np
 
 from csc._validation import check_number
 
-CORRECTION = 0.3  # exponent of the first step towards a target of sparsity
+FIRST_CORRECTION_EXPONENT = 0.3  # of the ratio of numbers of codes; smaller in later steps
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,10 @@ class Relative:
     signals at hand (a whole batch shares one) and to the atoms they meet.
 
     A learner resolves it once, with its initial atoms, which correlate less with the signals than
-    learned ones will: of these, the strength is a smaller fraction (on a series, 0.2 was 0.03 of
-    theirs). Where the fraction should be that of learned atoms, learn twice: ``fit``, then set
+    learned ones will: for these, lambda is a smaller fraction of lambda_max (0.03 instead of 0.2 on
+    a time series). Where the fraction should be that of learned atoms, learn twice: ``fit``, then set
     ``lmbda`` to ``0.1 * csc.lmbda_max(X, learner.dictionary_)`` and go on with ``warm_start=True``;
-    or ask for a number of codes by `TargetSparsity`.
+    or give a number of codes by `TargetSparsity`.
 
     Parameters
     ----------
@@ -45,20 +45,20 @@ class Relative:
 
 @dataclass(frozen=True)
 class TargetSparsity:
-    """A learner's penalty strength, given by the number of codes that it leaves.
+    """Regularization parameter of a learner, given by a number of non-zero codes.
 
-    It starts where the initial atoms code the first signals with as many non-zero codes, and is
-    corrected after each step, while the atoms change:
+    The first lambda gives the first signals this number of codes with the initial atoms. Each step
+    corrects it, while the atoms change:
 
         lmbda <- lmbda * (n / n_nonzero)^g,   g = 0.3 in batch, 0.3 / sqrt(t) online, in step t,
 
-    where n is the number of the step's codes. The objective is then that of a moving strength:
-    compare learners by `score` only if their strengths are alike.
+    where n is the number of non-zero codes per signal in the step. As lambda changes, so does the
+    objective: compare learners by `score` only if their lambdas are close.
 
     Parameters
     ----------
     n_nonzero : float
-        Non-zero codes of a signal (with a ``crop``: of a window), in the mean, > 0.
+        Mean number of non-zero codes per signal (with a ``crop``: per window), > 0.
 
     Examples
     --------
@@ -75,15 +75,17 @@ class TargetSparsity:
         check_number("n_nonzero", self.n_nonzero, strict=True)
 
     def corrected(self, lmbda: float, n: float, t: float = 1) -> float:
-        """The strength after step ``t`` left ``n`` codes a signal."""
-        return lmbda * float(np.clip(n / self.n_nonzero, 0.1, 10)) ** (CORRECTION / t**0.5)
+        """``lmbda`` after step ``t`` gave ``n`` codes per signal."""
+        return lmbda * float(np.clip(n / self.n_nonzero, 0.1, 10)) ** (
+            FIRST_CORRECTION_EXPONENT / t**0.5
+        )
 
 
-Lmbda: TypeAlias = float | Relative | TargetSparsity  # a number, or what one is made of
+Lmbda: TypeAlias = float | Relative | TargetSparsity  # a number, or what a problem resolves to one
 
 
 def check_lmbda(lmbda):
-    """Refuse a strength that is neither relative, nor a target, nor a finite number >= 0."""
+    """Refuse a ``lmbda`` that is neither relative, nor a target, nor a finite number >= 0."""
     if not isinstance(lmbda, Relative | TargetSparsity):
         check_number("lmbda", lmbda)
 
@@ -99,7 +101,7 @@ def warn_of_zero_codes(lmbda, lmbda_max, stacklevel):
 
 
 def resolved(penalty, lmbda_max):
-    """The penalty with a number for its strength; ``lmbda_max()`` is asked where it is relative."""
+    """The penalty with a number as ``lmbda``; only a relative one calls ``lmbda_max()``."""
     lmbda = penalty.lmbda
     if isinstance(lmbda, TargetSparsity):
         raise TypeError(

@@ -1,4 +1,4 @@
-"""Penalties that are not convex: no duality gap, but a prox each."""
+"""Penalties that are not convex: they have a prox, but no duality gap."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class L0(PenaltyReprMixin):
     Parameters
     ----------
     lmbda : float or Relative
-        Price of one non-zero code, >= 0.
+        Regularization parameter, >= 0: the penalty of one non-zero code.
 
     Examples
     --------
@@ -45,7 +45,7 @@ class L0(PenaltyReprMixin):
         return z * (z * z > 2 * step * self.lmbda)
 
     def lmbda_max(self, correlations: Array, energies: Array) -> float:
-        """Smallest ``lmbda`` at which no single atom pays: ``max (d^T x)^2 / (2 ||d||^2)``.
+        """Smallest ``lmbda`` at which no single atom lowers the objective: ``max (d^T x)^2 / (2 ||d||^2)``.
 
         ``energies`` are the squared norms of the atoms, shaped to broadcast over the codes.
         """
@@ -60,7 +60,7 @@ class LogPenalty(PenaltyReprMixin):
     Parameters
     ----------
     lmbda : float
-        Strength, >= 0; never `Relative`, as no finite lambda makes all codes zero.
+        Regularization parameter, >= 0; never `Relative`, as no finite lambda makes all codes zero.
     scale : float
         ``sigma`` of the paper, > 0: codes well below it cost as their square, well above
         it as their logarithm.
@@ -111,7 +111,7 @@ class LogPenalty(PenaltyReprMixin):
 
 
 def _cubic_roots(xp, b, c, d):
-    """Real roots of u^3 + b u^2 + c u + d, stacked on a new axis; a single one thrice.
+    """Real roots of u^3 + b u^2 + c u + d, stacked on a new axis; a single one three times.
 
     Viete's and Cardano's formulas give the roots, two Newton steps correct their cancellation.
     """
@@ -122,10 +122,10 @@ def _cubic_roots(xp, b, c, d):
     radius = 2 * xp.sqrt(xp.maximum(-p / 3, 0))
     ratio = (3 * q / (p * radius + (p * radius == 0))).clip(-1, 1)
     angle = xp.arccos(ratio) / 3
-    thrice = xp.stack([radius * xp.cos(angle - 2 * np.pi * k / 3) for k in range(3)])
-    u = xp.where(disc > 0, single, thrice) - b / 3
+    triple = xp.stack([radius * xp.cos(angle - 2 * np.pi * k / 3) for k in range(3)])
+    u = xp.where(disc > 0, single, triple) - b / 3
     for _ in range(2):
-        slope = (3 * u + 2 * b) * u + c
-        flat = slope == 0
-        u = u - xp.where(flat, 0, ((u + b) * u + c) * u + d) / xp.where(flat, 1, slope)
+        derivative = (3 * u + 2 * b) * u + c
+        flat = derivative == 0
+        u = u - xp.where(flat, 0, ((u + b) * u + c) * u + d) / xp.where(flat, 1, derivative)
     return u

@@ -2,7 +2,7 @@
 
 from csc._backend import namespace
 
-FORBIDDING = 1e3  # times the largest possible correlation: the lambda of a code of weight inf
+FORBIDDEN_LMBDA_FACTOR = 1e3  # times the largest possible correlation, for weights of inf
 
 
 def atom_weights(weights, code_shape, like):
@@ -29,17 +29,21 @@ def atom_weights(weights, code_shape, like):
     return xp.multiply(out, weights.ravel(), out=out)
 
 
-def finite_prices(lmbda, weights, atoms, x):
+def finite_lmbda(lmbda, weights, atoms, x):
     """``lmbda w`` of each atom ``(K,)``; for inf a number that no correlation reaches."""
     xp, lmbda = namespace(weights), weights.dtype.type(lmbda)
     forbidden = xp.isinf(weights)
     if not forbidden.any():
         return lmbda * weights
     weighted_lmbda = lmbda * xp.where(forbidden, 0, weights)
-    top = _longest(atoms) * _longest(x)
-    return xp.where(forbidden, max(FORBIDDING * top, weighted_lmbda.max(), 1e-30), weighted_lmbda)
+    largest = _largest_norm(atoms) * _largest_norm(x)
+    return xp.where(
+        forbidden,
+        max(FORBIDDEN_LMBDA_FACTOR * largest, weighted_lmbda.max(), 1e-30),
+        weighted_lmbda,
+    )
 
 
-def _longest(a):
+def _largest_norm(a):
     """Largest Euclidean norm of the items of an array."""
     return namespace(a).linalg.norm(a.reshape(len(a), -1), axis=1).max()

@@ -26,8 +26,8 @@ class MultiLayerProblem:
     Where a layer above the deepest asks for codes >= 0 (``positive=True``, the layers of a network
     with ReLU [2]_), the codes g_i that a pursuit returns are >= 0, but ``D_{i+1} ... D_L g_L`` of
     its last step may still lie below zero somewhere, by as much as the pursuit is from its limit.
-    If all penalties are convex, the objective is finite then: what lies below zero costs an exact
-    penalty, twice the largest dual a unit, and the minimum stays that of the problem with the
+    If all penalties are convex, the objective is finite then: what lies below zero has an exact
+    penalty, twice the largest dual per unit, and the minimum stays that of the problem with the
     constraint. Otherwise, where there are no duals, it is infinite.
 
     Parameters
@@ -36,7 +36,7 @@ class MultiLayerProblem:
         Signals.
     dictionary : MultiLayerDictionary
     penalties : sequence of L1, ElasticNet, GroupL21, L0 or LogPenalty
-        One a layer; there is no gap unless all are convex. ``Relative(f)`` in layer i is a fraction
+        One per layer; there is no gap unless all are convex. ``Relative(f)`` in layer i is a fraction
         of ``max |D_i^T ... D_1^T x|``.
 
     Raises
@@ -94,11 +94,11 @@ class MultiLayerProblem:
         return [(len(self.x), D.n_atoms, *extents) for D, extents in pairs]
 
     def _resolved(self, penalties):
-        """Penalties whose strengths are numbers."""
+        """Penalties whose ``lmbda`` are numbers."""
         numbers, correlations = [], self.x
         relative = [i for i, p in enumerate(penalties) if isinstance(p.lmbda, Relative)]
         for i, (D, penalty) in enumerate(zip(self.dictionary.layers, penalties, strict=True)):
-            if i <= max(relative, default=-1):  # else nobody asks for them
+            if i <= max(relative, default=-1):  # else none is needed
                 correlations = D.adjoint(correlations)
             numbers.append(resolved(penalty, lambda p=penalty, c=correlations: p.lmbda_max(c)))
         return tuple(numbers)
@@ -195,7 +195,7 @@ class MultiLayerProblem:
         -------
         codes : tuple of arrays
             New codes of all layers.
-        uphill : float
+        restart_score : float
             As `Problem.proximal_step`, of the deepest layer.
         """
         below, codes, threshold = self._signals, [], 1.0
@@ -232,8 +232,8 @@ class MultiLayerProblem:
         ----------
         codes : sequence of arrays
         duals : sequence of L - 1 arrays, optional
-            u_i, which a solver may know; by default the subgradients of p_i that one pass of
-            ML-ISTA meets. At its fixed points they are optimal but for the floor of ML-ISTA.
+            u_i of a solver that has them; by default the subgradients of p_i in one pass of
+            ML-ISTA. At its fixed points they are optimal except for the bias of ML-ISTA.
         step_sizes : tuple, optional
             Of that pass.
         """
@@ -241,17 +241,17 @@ class MultiLayerProblem:
         fit, *chain = double.synthesize_all(codes[-1].astype("float64"))
         r = double.x - fit
         if not self.is_convex:
-            prices = sum(p.value(g) for p, g in zip(self.penalties, chain, strict=True))
-            return 0.5 * float((r * r).sum()) + prices, inf
+            penalty = sum(p.value(g) for p, g in zip(self.penalties, chain, strict=True))
+            return 0.5 * float((r * r).sum()) + penalty, inf
         if duals is None:
             duals = double._subgradients(chain, step_sizes or self.step_sizes)
-        slopes, w = [u.astype("float64") for u in duals], r
+        subgradients, w = [u.astype("float64") for u in duals], r
         for i, part in enumerate(double.layers):
             q = part.dictionary.adjoint(w)
-            if i < len(slopes):
-                w = q - slopes[i]
-        slopes.append(q)
-        value, gap = _gap(self.x.astype("float64"), r, chain, slopes, self.penalties)
+            if i < len(subgradients):
+                w = q - subgradients[i]
+        subgradients.append(q)
+        value, gap = _gap(self.x.astype("float64"), r, chain, subgradients, self.penalties)
         return float(value.sum()), float(gap.sum())
 
     @property
@@ -308,12 +308,12 @@ def _check_codes(i, penalty, x, shape):
         raise ValueError(f"penalty {i}: {error}") from None
 
 
-def _gap(x, r, chain, slopes, penalties):
+def _gap(x, r, chain, subgradients, penalties):
     """Objective and gap of each signal, ``(N,)`` each."""
-    xp, pairs = namespace(x), list(zip(penalties, chain, slopes, strict=True))
+    xp, pairs = namespace(x), list(zip(penalties, chain, subgradients, strict=True))
     rows, samples = r.reshape(len(r), -1), x.reshape(len(x), -1)
     energy, inner = xp.einsum("ni,ni->n", rows, rows), xp.einsum("ni,ni->n", samples, rows)
-    value = 0.5 * energy + sum(_prices(penalties, chain, slopes[:-1]))
+    value = 0.5 * energy + sum(_penalty_values(penalties, chain, subgradients[:-1]))
     most = 1.0
     for p, _, u in pairs:
         most = xp.minimum(most, 1 / xp.maximum(p.dual_norm(u), np.finfo("float64").tiny))
@@ -327,27 +327,27 @@ def _refuse_missing(x):
     x = check_real("x", x)
     if x.size and namespace(x).isnan(x.min()):
         raise ValueError(
-            "x holds NaN: multi-layer problems know no missing samples; fill them in, for example "
+            "x holds NaN: multi-layer problems allow no missing samples; fill them in, for example "
             "by csc.sparse_code(...).reconstruction()"
         )
 
 
-def _prices(penalties, chain, duals):
+def _penalty_values(penalties, chain, duals):
     """Penalty of the codes of each layer, ``(N,)`` each; below zero see `MultiLayerProblem`."""
-    prices = []
+    values = []
     for i, (penalty, g) in enumerate(zip(penalties, chain, strict=True)):
         if i < len(duals) and getattr(penalty, "positive", False):
-            prices.append(_relaxed(penalty, g, duals[i]))
+            values.append(_relaxed(penalty, g, duals[i]))
         else:
-            prices.append(penalty.values(g))
-    return prices
+            values.append(penalty.values(g))
+    return values
 
 
 def _relaxed(penalty, g, dual):
     """Penalty of codes >= 0, and for what lies below zero an exact penalty.
 
-    Its price is twice the largest dual, which no dual point of the gap exceeds: relaxed like this,
-    the problem has the minimum, and the duals, of the one with the constraint.
+    The exact penalty is twice the largest dual, which no dual point of the gap exceeds: the relaxed
+    problem then has the minimum, and the duals, of the one with the constraint.
     """
     xp, n = namespace(g), len(g)
     below = xp.maximum(-g, 0).reshape(n, -1).sum(axis=1)

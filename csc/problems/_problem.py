@@ -20,7 +20,7 @@ from csc._validation import (
     fill_missing,
     split_missing,
 )
-from csc.certificates import lmbda_max_beyond, local_certificate, sparse_certificate
+from csc.certificates import lmbda_max_with_free_codes, local_certificate, sparse_certificate
 from csc.operators import (
     CirculantGram,
     Dictionary,
@@ -31,11 +31,11 @@ from csc.operators import (
     SparseCodes,
     SparseResidual,
 )
-from csc.penalties import L0, L1, ElasticNet, LogPenalty, atom_weights, finite_prices, resolved
+from csc.penalties import L0, L1, ElasticNet, LogPenalty, atom_weights, finite_lmbda, resolved
 
 
 class GramForm(NamedTuple):
-    """What a patch problem is once the signals are correlated: no solver needs more."""
+    """A patch problem as products of atoms and signals: solvers need no more."""
 
     gram: np.ndarray  # (K, K)  D^T D
     correlations: np.ndarray  # (N, K)  D^T x
@@ -137,7 +137,7 @@ class Problem:
         return self.dictionary(z, self.x.shape[2:])
 
     def reconstruct(self, z: Array | SparseCodes) -> Array:
-        """Signals ``D z``, also where only measurements of them are known."""
+        """Signals ``D z``, also where ``x`` are measurements of them."""
         D = self.dictionary
         return self.synthesize(z) if D.is_convolution else D.reconstruct(z)
 
@@ -191,8 +191,8 @@ class Problem:
         Returns
         -------
         z_new : array (N, K, *V)
-        uphill : float
-            ``<y - z_new, z_new - z>``: above 0, the momentum points uphill.
+        restart_score : float
+            ``<y - z_new, z_new - z>``: above 0, the momentum raises the objective.
         """
         return self.descend(self.x, fits, MomentumPoint(*codes, momentum), step, step)
 
@@ -226,7 +226,7 @@ class Problem:
 
         Returns
         -------
-        z_new, uphill
+        z_new, restart_score
             As `proximal_step`.
         """
         (z, z_old, momentum), number = point, namespace(r).asarray
@@ -234,19 +234,19 @@ class Problem:
             prox = self._prox(threshold, z.dtype)
             return self.dictionary.proximal_step(r, step, point, prox)
         y = z if z is z_old else z + number(momentum, dtype=z.dtype) * (z - z_old)
-        slope = number(step, dtype=z.dtype) * self.dictionary.adjoint(r)
-        z_new = self.penalty.prox(y + slope, threshold)
+        move = number(step, dtype=z.dtype) * self.dictionary.adjoint(r)
+        z_new = self.penalty.prox(y + move, threshold)
         return z_new, ((y - z_new) * (z_new - z)).sum()
 
     def _prox(self, threshold, dtype):
         """Thresholds of the atoms, factor, and sign of the prox, as the kernels take it."""
-        prices = threshold * self.atom_lmbda.astype("float64")
+        thresholds = threshold * self.atom_lmbda.astype("float64")
         factor = 1 / (1 + threshold * self.penalty.lmbda * self.penalty.ridge)
-        return SoftThreshold(prices.astype(dtype), factor, self.penalty.positive)
+        return SoftThreshold(thresholds.astype(dtype), factor, self.penalty.positive)
 
     @cached_property
     def _is_soft(self):
-        """Whether the prox is a soft threshold, one an atom, and a factor."""
+        """Whether the prox is a soft threshold per atom, times a factor."""
         if type(self.penalty) not in (L1, ElasticNet) or not self.dictionary.is_convolution:
             return False
         return self.atom_lmbda is not None
@@ -261,13 +261,13 @@ class Problem:
         return self.dictionary.lipschitz(self.x.shape[2:])
 
     def lmbda_max(self, penalty: Any = None) -> float:
-        """Smallest ``lmbda`` at which all codes that have a price are zero (see the penalty)."""
+        """Smallest ``lmbda`` at which all penalised codes are zero (see the penalty)."""
         penalty = self.penalty if penalty is None else penalty
         D = self.dictionary
         if type(penalty) is L1 and penalty.weights is not None:
             free = namespace(self.x).broadcast_to(penalty.weights == 0, self.code_shape)
             if free.any():
-                return lmbda_max_beyond(free, penalty, self)
+                return lmbda_max_with_free_codes(free, penalty, self)
         if type(penalty) is L1 and D.is_convolution and not self.is_patch and self.on_host:
             weights = self._atom_weights(penalty)
             if weights is not None:  # no array of K x pixels
@@ -294,12 +294,12 @@ class Problem:
         z = self._checked(z)
         if not self.penalty.convex:
             return self.value(z), inf
-        if self.is_patch and self._has_prices:
+        if self.is_patch and self._has_positive_lmbda:
             return self._patch_certificate(z)
         if self.has_local_dual:
             return self._local_certificate(z)
         of = self.x, self.dictionary, z, self.penalty, self.mask
-        if self._has_prices:
+        if self._has_positive_lmbda:
             weights = self._atom_weights(self.penalty).astype("float64")
             cost, gap = local_certificate(*of, float(self.penalty.lmbda) * weights)
         else:
@@ -338,9 +338,9 @@ class Problem:
 
     @cached_property
     def atom_lmbda(self) -> Array | None:
-        """``lmbda w`` of each atom ``(K,)``, or None where the price changes with place.
+        """``lmbda w`` of each atom ``(K,)``, or None where weights differ between places.
 
-        The price of a weight of inf is a number that no correlation reaches.
+        For a weight of inf it is a number that no correlation reaches.
         """
         if type(self.penalty) not in (L1, ElasticNet):
             return None
@@ -349,7 +349,7 @@ class Problem:
             return None
         if self.penalty.weights is None:
             return weights.dtype.type(self.penalty.lmbda) * weights
-        return finite_prices(self.penalty.lmbda, weights, self.dictionary.atoms, self.x)
+        return finite_lmbda(self.penalty.lmbda, weights, self.dictionary.atoms, self.x)
 
     def _atom_weights(self, penalty):
         return atom_weights(penalty.weights, self.code_shape, self.x)
@@ -401,11 +401,11 @@ class Problem:
 
     @property
     def has_local_dual(self) -> bool:
-        """Whether dual points may be shrunk place by place: a lasso with prices > 0."""
-        return self._has_prices and self.on_host
+        """Whether dual points may be shrunk place by place: a lasso with lambdas > 0."""
+        return self._has_positive_lmbda and self.on_host
 
     @cached_property
-    def _has_prices(self):
+    def _has_positive_lmbda(self):
         if not self._is_l1 or not self.dictionary.is_convolution:
             return False
         return self.atom_lmbda is not None and bool((self.atom_lmbda > 0).all())

@@ -14,7 +14,7 @@ class Sweep(NamedTuple):
 
     gamma: object  # deepest codes of the quadratic problem
     s: object  # deepest codes, sparse
-    w: tuple  # w_1, ..., w_L   scaled duals; those of a mid layer live on its cosupport
+    w: tuple  # w_1, ..., w_L   scaled duals; those of a mid layer are zero off its cosupport
     rho: float
 
 

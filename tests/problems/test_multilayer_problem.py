@@ -221,10 +221,10 @@ def test_the_certificate_hands_the_duals_down_and_a_wrong_hand_is_caught(rng):
     duals = [state.rho * w for w in state.w[:-1]]
     assert_closes_at_the_minimum(csc.MultiLayerProblem.certificate, p, solution, duals)
     source = textwrap.dedent(inspect.getsource(csc.MultiLayerProblem.certificate))
-    assert source.count("w = q - slopes[i]") == 1
-    for wrong in ("w = q + slopes[i]", "w = q", "w = slopes[i] - q"):
+    assert source.count("w = q - subgradients[i]") == 1
+    for wrong in ("w = q + subgradients[i]", "w = q", "w = subgradients[i] - q"):
         names = dict(vars(inspect.getmodule(csc.MultiLayerProblem)))
-        exec(source.replace("w = q - slopes[i]", wrong), names)
+        exec(source.replace("w = q - subgradients[i]", wrong), names)
         with pytest.raises(AssertionError):
             assert_closes_at_the_minimum(names["certificate"], p, solution, duals)
 

@@ -40,12 +40,8 @@ ROOMS = {
 }
 # Patterns that a room still has. The list can only shrink: a name whose room is clean must go.
 STILL_THERE = {
-    "csc/certificates": {"excess", "price", "worths"},
     "csc/distributed": {"a for per", "beside", "excess", "hangs on", "price"},
     "csc/learning": {"a for per", "beside", "hangs on", "knows no", "price"},
-    "csc/penalties": {"beside", "price"},
-    "csc/problems": {"a for per", "knows no", "price", "uphill"},
-    "csc/solvers": {"lives on"},
 }
 
 
