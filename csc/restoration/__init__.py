@@ -1,4 +1,4 @@
-"""Image restoration: noise is removed from images.
+"""Image restoration: noise, missing pixels, impulses, blur, few pixels.
 
 Images are ``(H, W)`` or ``(C, H, W)`` with pixels in [0, 1]. All functions return a `Restored`:
 
@@ -19,8 +19,19 @@ A new kind of damage: a file with one public function that checks its input with
 joins the two estimates with a step for its data, and returns a `Restored`.
 """
 
-from csc.restoration._denoise import denoise
+from csc.restoration._deblur import deblur, super_resolve
+from csc.restoration._denoise import denoise, denoise_poisson
 from csc.restoration._images import Restored
+from csc.restoration._inpaint import inpaint, remove_impulses
 from csc.restoration._noise import estimate_sigma
 
-__all__ = ["Restored", "denoise", "estimate_sigma"]
+__all__ = [
+    "Restored",
+    "deblur",
+    "denoise",
+    "denoise_poisson",
+    "estimate_sigma",
+    "inpaint",
+    "remove_impulses",
+    "super_resolve",
+]

@@ -20,25 +20,29 @@ def group_filter(noisy, pilot, sigma, guide, *, rule=RULE, step=3):
     return (sums / weights).astype(noisy.dtype)
 
 
-def group_planes(noisy, pilot, sigma, *, step=3):
+def group_planes(noisy, pilot, sigma, *, rule=RULE, step=3):
     """Filter each plane by itself, with similar patches found in the first: luminance."""
     filtered = [
-        group_filter(noisy[c : c + 1], pilot[c : c + 1], sigma, pilot[0], step=step)
+        group_filter(noisy[c : c + 1], pilot[c : c + 1], sigma, pilot[0], rule=rule, step=step)
         for c in range(len(noisy))
     ]
     return np.concatenate(filtered)
 
 
-def group_fill(planes, seen, pilot, sigma, ridge, *, rule=RULE, step=3, n_filled=4):  # noqa: PLR0913
-    """Estimate missing pixels from those seen, plane by plane; the rest is that of ``pilot``."""
+def group_fill(observed, pilot, guide, sigma, *, rule=RULE, step=3, n_filled=4):  # noqa: PLR0913
+    """Estimate missing pixels from those seen, plane by plane; the rest is that of ``pilot``.
+
+    ``observed`` are planes and masks (C, H, W). The ``n_filled`` nearest patches of each group are
+    estimated; sigma^2 is the variance of the noise and added to the diagonals of covariances.
+    """
     rule, grid = _fitting(rule, pilot.shape), grid_of(pilot.shape, rule.size, step)
+    variances = float(sigma) ** 2, float(sigma) ** 2
     filled = pilot.copy()
-    for c in range(len(planes)):
-        one = slice(c, c + 1)
+    for c in range(len(pilot)):
+        planes, seen = (part[c : c + 1] for part in observed)
         sums, weights = cpu.fill_groups(
-            (planes[one], seen[one]), pilot[one], pilot[c], grid, rule, (sigma**2, ridge**2),
-            n_filled,
-        )  # fmt: skip
+            (planes, seen), pilot[c : c + 1], guide, grid, rule, variances, n_filled
+        )
         reached = weights > 0
         filled[c][reached] = sums[0][reached] / weights[reached]
     return filled

@@ -59,27 +59,31 @@ def sparse_estimate(planes, atoms, sigma, *, step=1, offset=(0, 0), factor=FACTO
     return out
 
 
-def sparse_fill(planes, seen, atoms, sigma, *, step=1):
+def sparse_fill(planes, seen, atoms, sigma, guess, *, step=1):  # noqa: PLR0913
     """Estimate an image from the pixels seen; each patch is coded by its own.
 
-    The weight of a patch grows with the square of its share of seen pixels.
+    The weight of a patch grows with the square of its share of seen pixels. Where it has none,
+    ``guess`` stands for it, with next to no weight.
     """
     size = atoms.shape[-1]
     grid = grid_of(planes.shape, size, step)
     flat = atoms.reshape(len(atoms), -1)
     out = np.empty_like(planes)
-    for plane, known, estimate in zip(planes, seen, out, strict=True):
+    for plane, known, rough, estimate in zip(planes, seen, guess, out, strict=True):
         sums, totals = np.zeros((1, *plane.shape)), np.zeros(plane.shape)
-        bands = zip(_in_bands(plane, grid, size), _in_bands(known, grid, size), strict=True)
-        for (rows, patches), (_, masks) in bands:
+        bands = (_in_bands(image, grid, size) for image in (plane, known, rough))
+        for (rows, patches), (_, masks), (_, guesses) in zip(*bands, strict=True):
             x, m = patches.reshape(-1, size * size), masks.reshape(-1, size * size)
             n_seen = np.count_nonzero(m, axis=1)
             means = ((x * m).sum(axis=1) / np.maximum(n_seen, 1))[:, None]
             filled, counts = np.empty_like(x), np.empty(len(x), np.intp)
             cpu.omp_masked((x - means) * m, m, flat, sigma**2, MOST_ATOMS, filled, counts)
             weights = (n_seen / size**2) ** 2 / (1 + counts) + TINY
-            weights[n_seen == 0] *= TINY
-            _add(filled + means, weights, Grid(rows, grid.columns), size, sums, totals)
+            empty = n_seen == 0
+            weights[empty] *= TINY
+            filled += means
+            filled[empty] = guesses.reshape(x.shape)[empty]
+            _add(filled, weights, Grid(rows, grid.columns), size, sums, totals)
         estimate[...] = sums[0] / totals
     return out
 

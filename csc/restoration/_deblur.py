@@ -1,0 +1,210 @@
+"""Blurred and subsampled images: a sparse denoiser in turn with the data, solved by FFT."""
+
+from time import perf_counter
+from typing import Literal
+
+import numpy as np
+from scipy.fft import fft2, ifft2
+from scipy.ndimage import map_coordinates
+
+from csc._progress import progress_iter
+from csc._typing import Array, ArrayLike, Rng
+from csc._validation import check_choice, check_count, check_floats
+from csc.operators import Dictionary
+from csc.restoration._colour import from_opponent, to_opponent
+from csc.restoration._dictionary import learned_atoms, shipped_atoms
+from csc.restoration._groups import RULE, group_planes
+from csc.restoration._images import Restored, check_image, check_sigma
+from csc.restoration._sparse_estimate import grid_of, patches_at, sparse_estimate
+
+COUPLING = 0.23  # weight of the denoised image, relative to sigma^2 / sigma_k^2
+ITERATIONS = 12
+FACTOR = 1.08  # as in `sparse_estimate`
+GROUPED = 4  # of the last iterations use groups
+RELEARNED = (6, 10)  # iterations before which atoms are learned from the estimate
+FIRST_SIGMA = 35 / 255  # of the denoiser, for blur
+FIRST_SIGMA_FINE = 14 / 255  # for subsampling, which starts from splines
+LEAST_SIGMA = 2 / 255
+RULE_HERE = RULE._replace(reach=12)
+
+
+def deblur(  # noqa: PLR0913
+    y: ArrayLike,
+    kernel: ArrayLike,
+    sigma: float,
+    *,
+    boundary: Literal["reflect", "wrap"] = "reflect",
+    quality: Literal["best", "fast"] = "best",
+    rng: Rng = 0,
+    verbose: bool = False,
+) -> Restored:
+    """Restore an image that a known kernel has blurred, and white noise disturbed.
+
+    Two steps in turn, with less and less noise assumed (half-quadratic splitting [1]_): the sparse
+    denoiser of `csc.restoration.denoise`, and the image that fits the data and is near what was
+    denoised.
+
+    Parameters
+    ----------
+    y : (H, W) or (C, H, W) float32 or float64 array
+        The blurred image; the sharp one has pixels in [0, 1].
+    kernel : (h, w) array
+        Point spread function, centred at pixel ``(h // 2, w // 2)``; it is divided by its sum.
+    sigma : float
+        Standard deviation of the noise.
+    boundary : {"reflect", "wrap"}
+        What lies outside the image: nothing known, which mirror images stand for, or the
+        opposite side.
+    quality : {"best", "fast"}
+        ``"fast"`` learns no atoms.
+    rng : numpy.random.Generator or int
+        Of the patches that are learned from, and where patches start.
+    verbose : bool
+        Whether to show progress.
+
+    Returns
+    -------
+    Restored
+
+    Raises
+    ------
+    ValueError
+        If the kernel is larger than the image or has a sum that is not positive, or as `denoise`.
+
+    References
+    ----------
+    .. [1] D. Zoran, Y. Weiss, "From learning models of natural image patches to whole image
+       restoration", ICCV 2011.
+    """
+    start = perf_counter()
+    image, sigma, kernel = check_image(y), check_sigma(sigma), check_kernel(kernel, y)
+    check_choice("boundary", boundary, ("reflect", "wrap"))
+    planes, atoms = _restore(image.planes, kernel, 1, sigma, boundary, quality, rng, verbose)
+    restored = image.like_input(planes)
+    message = f"{ITERATIONS} iterations of the denoiser and the data, {GROUPED} of them with groups"
+    return Restored(restored, sigma, Dictionary(atoms), perf_counter() - start, message)
+
+
+def super_resolve(  # noqa: PLR0913
+    y: ArrayLike,
+    factor: int,
+    kernel: ArrayLike,
+    sigma: float = 1 / 255,
+    *,
+    quality: Literal["best", "fast"] = "best",
+    rng: Rng = 0,
+    verbose: bool = False,
+) -> Restored:
+    """Enlarge an image: find one that, blurred and subsampled, gives what was observed.
+
+    Parameters
+    ----------
+    y : (H, W) or (C, H, W) float32 or float64 array
+        Every ``factor``-th pixel of the blurred image, from the first.
+    factor : int
+        At least 2.
+    kernel : (h, w) array
+        Blur before the subsampling, on the pixels of the large image; divided by its sum.
+    sigma : float
+        Standard deviation of the noise; at least 0.5 / 255 is sensible for images of 8 bits.
+    quality, rng, verbose
+        As in `deblur`.
+
+    Returns
+    -------
+    Restored
+        ``image`` is (factor H, factor W), with channels as in ``y``.
+    """
+    start = perf_counter()
+    factor = check_count("factor", factor, low=2)
+    image, sigma, kernel = check_image(y), check_sigma(sigma), check_kernel(kernel, y, factor)
+    planes, atoms = _restore(image.planes, kernel, factor, sigma, "reflect", quality, rng, verbose)
+    restored = image.like_input(planes)
+    message = f"{ITERATIONS} iterations of the denoiser and the data, {GROUPED} of them with groups"
+    return Restored(restored, sigma, Dictionary(atoms), perf_counter() - start, message)
+
+
+def check_kernel(kernel: ArrayLike, y: Array, factor: int = 1) -> Array:
+    """The kernel with sum 1, or what is wrong with it."""
+    kernel = check_floats("kernel", np.asarray(kernel, "float64"))
+    if kernel.ndim != 2:
+        raise ValueError(f"kernel must be (h, w), got shape {kernel.shape}")
+    extents = tuple(factor * n for n in y.shape[-2:])
+    if kernel.shape[0] > extents[0] or kernel.shape[1] > extents[1]:
+        raise ValueError(f"kernel of shape {kernel.shape} is larger than the image {extents}")
+    if not kernel.sum() > 0:
+        raise ValueError(f"kernel must have a positive sum, got {kernel.sum():.3g}")
+    return kernel / kernel.sum()
+
+
+class _Data:
+    """The data term 1/2 ||S H x - y||^2 with blur H that wraps around, and subsampling S."""
+
+    def __init__(self, y, kernel, factor):
+        self.factor = factor
+        self.shape = tuple(factor * n for n in y.shape[-2:])
+        centred = np.zeros(self.shape)
+        centred[: kernel.shape[0], : kernel.shape[1]] = kernel
+        centred = np.roll(centred, [-(n // 2) for n in kernel.shape], (0, 1))
+        self.transfer = fft2(centred)
+        spread = np.zeros((len(y), *self.shape))
+        spread[:, ::factor, ::factor] = y
+        self.adjoint = np.conj(self.transfer) * fft2(spread)
+
+    def nearest(self, v, weight):
+        """argmin_x 1/2 ||S H x - y||^2 + weight/2 ||x - v||^2, in closed form.
+
+        N. Zhao et al., "Fast single image super-resolution using a new analytical solution for
+        l2-l2 problems", IEEE Trans. Image Process. 25(8), 2016, eq. (16).
+        """
+        right = self.adjoint + weight * fft2(v)
+        folded = self._fold(self.transfer * right)
+        power = self._fold(np.abs(self.transfer) ** 2)
+        tiles = np.tile(folded / (power + weight), (1, self.factor, self.factor))
+        x = (right - np.conj(self.transfer) * tiles) / weight
+        return np.ascontiguousarray(ifft2(x).real, "float32")
+
+    def _fold(self, spectrum):
+        """Mean of the spectra that subsampling lays onto each other."""
+        f = self.factor
+        h, w = (n // f for n in self.shape)
+        return spectrum.reshape(-1, f, h, f, w).mean(axis=(1, 3))
+
+
+def _restore(planes, kernel, factor, sigma, boundary, quality, rng, verbose):  # noqa: PLR0913
+    """The sharp planes, and the atoms used last."""
+    check_choice("quality", quality, ("best", "fast"))
+    rng, atoms = np.random.default_rng(rng), shipped_atoms()
+    margin = 0 if boundary == "wrap" else -(-max(kernel.shape) // factor)
+    margin = min(margin, *planes.shape[-2:])
+    padded = np.pad(to_opponent(planes), ((0, 0), (margin, margin), (margin, margin)), "symmetric")
+    data = _Data(padded, kernel, factor)
+    first = FIRST_SIGMA if factor == 1 else FIRST_SIGMA_FINE
+    levels = np.geomspace(first, max(sigma, LEAST_SIGMA), ITERATIONS)
+    x = _enlarged(padded, factor) if factor > 1 else padded
+    if factor == 1:
+        x = data.nearest(x, COUPLING * (sigma / levels[0]) ** 2)
+    for k in progress_iter(range(ITERATIONS), "iteration", verbose=verbose):
+        if quality == "best" and k in RELEARNED:
+            atoms = _learned_from(x, levels[k], atoms, rng)
+        offset = tuple(rng.integers(0, 2, 2))
+        v = sparse_estimate(x, atoms, levels[k], step=2, offset=offset, factor=FACTOR)
+        if k >= ITERATIONS - GROUPED:
+            v = group_planes(x, v, levels[k], rule=RULE_HERE, step=4)
+        x = data.nearest(v, COUPLING * (sigma / levels[k]) ** 2)
+    inner = slice(margin * factor, None if margin == 0 else -margin * factor)
+    return from_opponent(v[:, inner, inner]), atoms
+
+
+def _learned_from(x, level, atoms, rng):
+    patches = patches_at(x, grid_of(x.shape, atoms.shape[-1], 2), atoms.shape[-1])
+    return learned_atoms(patches, max(1.5 * level, 4 / 255), atoms, max_iter=3, rng=rng)
+
+
+def _enlarged(planes, factor):
+    """Cubic splines through the pixels observed."""
+    h, w = (factor * n for n in planes.shape[-2:])
+    at = np.mgrid[:h, :w] / factor
+    return np.stack([map_coordinates(p, at, order=3, mode="mirror") for p in planes]).astype(
+        "float32"
+    )

@@ -1,0 +1,180 @@
+"""Missing pixels, impulses, blur, enlargement, counts: what is restored, and what is refused."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import ndimage
+
+import csc
+from csc.restoration import deblur, denoise_poisson, inpaint, remove_impulses, super_resolve
+from csc.restoration._deblur import _Data
+from csc.restoration._inpaint import rough_fill
+
+
+def psnr(truth, estimate):
+    return -10 * np.log10(((truth - np.clip(estimate, 0, 1)) ** 2).mean(dtype="float64"))
+
+
+def crop(name, side=64, *, colour=False):
+    pixels = csc.images.natural([name], colour=colour)[0].pixels
+    rows, columns = (n // 2 - side // 2 for n in pixels.shape[-2:])
+    return np.ascontiguousarray(pixels[..., rows : rows + side, columns : columns + side])
+
+
+@pytest.fixture(scope="module")
+def camera():
+    return crop("camera")
+
+
+@pytest.fixture(scope="module")
+def half():
+    return np.random.default_rng(0).random((64, 64)) < 0.5
+
+
+@pytest.fixture(scope="module")
+def filled(camera, half):
+    return inpaint(camera * half, half, quality="fast")
+
+
+def gaussian(width):
+    offsets = np.arange(-4, 5)
+    return np.exp(-(offsets[:, None] ** 2 + offsets**2) / (2 * width**2))
+
+
+class TestInpaint:
+    def test_is_ahead_of_biharmonic(self, camera, half, filled):
+        from skimage.restoration import inpaint_biharmonic
+
+        rival = psnr(camera, inpaint_biharmonic(camera * half, ~half))
+        assert psnr(camera, filled.image) > rival + 1
+
+    def test_keeps_what_was_observed(self, camera, half, filled):
+        assert_array_equal(filled.image[half], camera[half])
+        assert filled.image.dtype == "float32"
+
+    def test_best_learns_what_no_photograph_has(self):
+        clean = np.tile(np.random.default_rng(1).random((5, 7)), (14, 10))[:64, :64]
+        mask = np.random.default_rng(0).random(clean.shape) < 0.4
+        best, fast = (inpaint(clean * mask, mask, quality=q).image for q in ("best", "fast"))
+        assert psnr(clean, best) > psnr(clean, fast) + 3
+
+    def test_nan_and_masked_pixels_are_missing(self, camera, half, filled):
+        nan = np.where(half, camera, np.float32(np.nan))
+        for y in (nan, np.ma.array(camera, mask=~half), np.ma.array(nan, mask=~half)):
+            assert_array_equal(inpaint(y, quality="fast").image, filled.image)
+
+    @pytest.mark.parametrize("shape", [(64, 64), (3, 64, 64)])
+    def test_colour_with_one_mask_or_three(self, shape):
+        clean = crop("chelsea", colour=True)
+        mask = np.random.default_rng(0).random(shape) < 0.4
+        restored = inpaint(clean * mask, mask, quality="fast").image
+        seen = np.broadcast_to(mask, clean.shape).astype("float32")
+        assert psnr(clean, restored) > psnr(clean, rough_fill(clean, seen)) + 0.5
+
+    def test_a_hole_larger_than_a_patch_is_filled_smoothly(self):
+        clean = np.add.outer(np.arange(48.0), np.arange(48.0)) / 96
+        mask = np.ones(clean.shape)
+        mask[14:34, 14:34] = 0
+        assert abs(inpaint(clean, mask, quality="fast").image - clean).max() < 0.1
+
+    def test_nothing_missing(self, camera):
+        restored = inpaint(camera)
+        assert_array_equal(restored.image, camera)
+        assert restored.message == "no pixel is missing"
+
+    @pytest.mark.parametrize(
+        ("mask", "words"),
+        [
+            (np.zeros((64, 64)), "nothing was observed"),
+            (np.full((64, 64), 0.5), "0 .missing. and 1"),
+            (np.ones((3, 3)), "broadcast"),
+        ],
+    )
+    def test_bad_masks_are_refused(self, camera, mask, words):
+        with pytest.raises(ValueError, match=words):
+            inpaint(camera, mask)
+
+
+class TestImpulses:
+    def test_are_removed(self, camera):
+        u = np.random.default_rng(0).random(camera.shape)
+        y = np.where(u < 0.15, 0, np.where(u > 0.85, 1, camera)).astype("float32")
+        median = psnr(camera, ndimage.median_filter(y, 3))
+        assert psnr(camera, remove_impulses(y, quality="fast").image) > median + 4
+
+    def test_white_areas_are_no_impulses(self):
+        y = np.full((32, 32), 0.5)
+        y[8:24, 8:24] = 1
+        y[3, 3] = y[15, 15] = 0
+        restored = remove_impulses(y, quality="fast").image
+        assert_array_equal(restored[10:14, 10:22], 1)
+        assert abs(restored[3, 3] - 0.5) < 0.05
+        assert abs(restored[15, 15] - 1) < 0.05
+
+
+class TestBlur:
+    @pytest.mark.parametrize("factor", [1, 2])
+    def test_the_data_step_is_the_minimiser(self, factor):
+        """The gradient of the objective, by SciPy's convolution, is zero there."""
+        rng = np.random.default_rng(0)
+        y, v = rng.random((1, 8, 6)), rng.random((1, 8 * factor, 6 * factor))
+        kernel = rng.random((3, 5))
+        x = _Data(y, kernel, factor).nearest(v, 0.1).astype("float64")[0]
+        residual = np.zeros_like(x)
+        blurred = ndimage.convolve(x, kernel, mode="wrap")
+        residual[::factor, ::factor] = blurred[::factor, ::factor] - y[0]
+        gradient = ndimage.correlate(residual, kernel, mode="wrap") + 0.1 * (x - v[0])
+        assert abs(gradient).max() < 1e-5
+
+    @pytest.mark.parametrize("boundary", ["wrap", "reflect"])
+    def test_is_removed(self, camera, boundary):
+        kernel = gaussian(1.2)
+        mode = {"wrap": "wrap", "reflect": "nearest"}[boundary]
+        y = ndimage.convolve(camera, kernel / kernel.sum(), mode=mode)
+        y += 2 / 255 * np.random.default_rng(0).standard_normal(y.shape).astype("float32")
+        restored = deblur(y, kernel, 2 / 255, boundary=boundary, quality="fast")
+        assert psnr(camera, restored.image) > psnr(camera, y) + 2
+        assert restored.image.dtype == "float32"
+
+    @pytest.mark.parametrize(
+        ("kernel", "sigma", "words"),
+        [
+            (np.ones((65, 3)), 0.01, "larger than the image"),
+            (np.ones(3), 0.01, r"\(h, w\)"),
+            (-np.ones((3, 3)), 0.01, "positive sum"),
+            (np.full((3, 3), np.nan), 0.01, "NaN"),
+            (np.ones((3, 3)), 0, "sigma"),
+        ],
+    )
+    def test_bad_kernels_are_refused(self, camera, kernel, sigma, words):
+        with pytest.raises(ValueError, match=words):
+            deblur(camera, kernel, sigma)
+
+    def test_an_image_is_enlarged(self, camera):
+        kernel = gaussian(0.8)
+        y = ndimage.convolve(camera, kernel / kernel.sum(), mode="mirror")[::2, ::2]
+        restored = super_resolve(y, 2, kernel, quality="fast").image
+        spline = ndimage.map_coordinates(y, np.mgrid[:64, :64] / 2, order=3, mode="mirror")
+        assert restored.shape == camera.shape
+        assert psnr(camera, restored) > psnr(camera, spline) + 1
+
+    def test_a_factor_of_one_is_refused(self, camera):
+        with pytest.raises(ValueError, match="factor must be >= 2"):
+            super_resolve(camera, 1, np.ones((3, 3)))
+
+
+class TestPoisson:
+    def test_noise_that_grows_with_the_signal_is_removed(self, camera):
+        y = np.random.default_rng(0).poisson(20 * camera) / 20
+        restored = denoise_poisson(y, 20, quality="fast").image
+        uniform = csc.restoration.denoise(y, quality="fast").image
+        assert psnr(camera, restored) > max(psnr(camera, y) + 5, psnr(camera, uniform) + 0.2)
+
+    def test_the_mean_is_right_also_of_few_counts(self):
+        y = np.random.default_rng(0).poisson(2.0, (64, 64)) / 4
+        assert_allclose(denoise_poisson(y, 4, quality="fast").image.mean(), y.mean(), rtol=0.03)
+
+    @pytest.mark.parametrize(("y", "peak"), [(-0.1, 10), (0.5, 0), (0.5, -1)])
+    def test_bad_counts_are_refused(self, y, peak):
+        with pytest.raises(ValueError, match="negative|peak"):
+            denoise_poisson(np.full((16, 16), y), peak)
