@@ -1,6 +1,6 @@
 """Natural photographs, whitening, contrast normalisation and patches.
 
-The road from pictures to the signals ``(N, C, *S)`` that the rest of `csc` works on:
+From images to the signals ``(N, C, *S)`` used by the rest of `csc`:
 
 >>> from csc.images import extract_patches, natural, whiten
 >>> photographs = natural(["camera", "grass"])

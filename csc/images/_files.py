@@ -1,4 +1,4 @@
-"""Read one picture file: Pillow does, and tifffile what Pillow would cut to eight bits."""
+"""Read one image file with Pillow, or with tifffile where Pillow would truncate to 8 bits."""
 
 from io import BytesIO
 
@@ -13,7 +13,7 @@ SUFFIXES = (
 )
 _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLE_FORMAT = 258, 262, 274, 339  # tags of TIFF
 _WHITE_IS_ZERO, _SIGNED = 0, 2
-_UPRIGHT = {  # by the orientation that a file states
+_UPRIGHT = {  # by the orientation tag of the file
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
     4: lambda a: a[::-1],
@@ -25,11 +25,11 @@ _UPRIGHT = {  # by the orientation that a file states
 
 
 def decoded(data, suffix):
-    """Return float64 in [0, 1], ``(H, W)`` or ``(H, W, 3)``, transparency laid on white."""
+    """Return float64 in [0, 1], ``(H, W)`` or ``(H, W, 3)``, transparent pixels composited on white."""
     if suffix.lower() in VAN_HATEREN:
         return np.frombuffer(data, dtype=">u2").reshape(1024, 1536) / 65535
     pixels = np.asarray(_decoded(data), dtype=np.float64)
-    if not (pixels.min() >= 0 and pixels.max() <= 1):  # NaN fails this, too
+    if not (pixels.min() >= 0 and pixels.max() <= 1):  # NaN fails this test too
         raise ValueError("values outside [0, 1], or NaN; rescale them")
     return pixels
 
@@ -37,7 +37,7 @@ def decoded(data, suffix):
 def _decoded(data):
     from PIL import Image, UnidentifiedImageError
 
-    try:  # of these formats only: others start programs or draw
+    try:  # only these formats: others run programs or render vector graphics
         image = Image.open(BytesIO(data), formats=_FORMATS)
     except UnidentifiedImageError:
         if data[:2] in (b"II", b"MM"):
@@ -46,12 +46,12 @@ def _decoded(data):
     with image:
         tags = image.tag_v2 if image.format == "TIFF" else {}
         bits = tags.get(_BITS, ())
-        if bits == (8,) and _signed(tags):  # which Pillow takes for unsigned
+        if bits == (8,) and _signed(tags):  # Pillow reads them as unsigned
             return _by_tifffile(data)
         if len(bits) > 1 and max(bits) > 8:
             try:
                 return _by_tifffile(data)
-            except ValueError:  # a compression or colours that Pillow alone knows
+            except ValueError:  # a compression or colour space that only Pillow supports
                 pass
         return _by_pillow(image, tags)
 
@@ -73,17 +73,17 @@ def _by_pillow(image, tags):
 
 
 def _grey_of_many_bits(image, tags):
-    """Pixels of the modes I, I;16 and F, which Pillow never scales."""
+    """Return scaled pixels of the modes I, I;16 and F, which Pillow does not scale."""
     pixels, top = np.asarray(image), 1 if image.mode == "F" else 65535
     if tags and image.mode != "F":
         bits, signed = tags[_BITS][0], _signed(tags)
         top = 2.0 ** (bits - signed) - 1
         if bits == 32 and not signed:
-            pixels = pixels.view(np.uint32)  # Pillow has no mode of its own for them
+            pixels = pixels.view(np.uint32)  # Pillow has no mode for unsigned 32-bit pixels
     scaled = pixels / top
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         scaled = 1 - scaled
-    if "transparency" in image.info:  # the one value that is transparent
+    if "transparency" in image.info:  # the value that means transparent
         scaled = np.where(pixels == image.info["transparency"], 1.0, scaled)
     return scaled
 
@@ -93,12 +93,12 @@ def _signed(tags):
 
 
 def _by_tifffile(data):
-    """Pixels of a TIFF file in the precision in which they are stored."""
+    """Read the pixels of a TIFF file in the stored precision."""
     import tifffile
 
     with tifffile.TiffFile(BytesIO(data)) as file:
         if not len(file.pages):
-            raise ValueError("it is damaged: no page is found in it")
+            raise ValueError("it is damaged: it has no page")
         page = file.pages[0]
         colours = getattr(page.photometric, "name", page.photometric)
         if colours not in ("MINISWHITE", "MINISBLACK", "RGB"):
@@ -112,7 +112,7 @@ def _by_tifffile(data):
     bands = np.atleast_3d(pixels)
     n = bands.shape[2] - len(extras)
     if bands.ndim != 3 or n not in (1, 3) or len(extras) > 1:
-        raise ValueError(f"shape {pixels.shape} is no single picture (H, W[, channels]); split it")
+        raise ValueError(f"shape {pixels.shape} is not one image (H, W[, channels]); split it")
     if bands.dtype.kind in "iu":
         bands = bands / (2.0 ** (bits - (bands.dtype.kind == "i")) - 1)
     colour, alpha = bands[..., :n], bands[..., n:]

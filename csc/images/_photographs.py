@@ -1,4 +1,4 @@
-"""Photographs: those that other packages bring along, and those in a folder of the user's."""
+"""Photographs from installed packages and from folders of the user."""
 
 import hashlib
 import warnings
@@ -17,7 +17,7 @@ from csc._validation import check_choice, check_count
 from csc.images._files import SUFFIXES, decoded
 
 _PACKAGES = {"scikit-image": "skimage", "scikit-learn": "sklearn"}
-# name: (shipped by, file inside that package, licence it states, is in colour)
+# name: (package, file inside the package, stated licence, in colour)
 _BUNDLED = {
     "brick": ("scikit-image", "data/brick.png", "CC0 (CC0Textures)", False),
     "camera": ("scikit-image", "data/camera.png", "CC0 (Lav Varshney)", False),
@@ -33,20 +33,20 @@ _ON_ERROR = ("raise", "warn", "skip")
 
 
 class Photograph(NamedTuple):
-    """A picture with its provenance.
+    """An image with its provenance.
 
     Attributes
     ----------
     name : str
         Short name (`natural`) or file name (`load_folder`).
     pixels : (H, W) or (3, H, W) float32 array
-        Intensities in [0, 1]: grey, or red, green and blue where colour was asked for.
+        Intensities in [0, 1]: grey, or red, green and blue with ``colour=True``.
     licence : str
-        Terms and owner; ``"not stated"`` for the user's own files.
+        Terms and owner; ``"not stated"`` for files of the user.
     source : str
-        The package that ships the file, or the folder it lies in.
+        Package or folder that contains the file.
     sha256 : str
-        Digest of the file's bytes, to say in a report which data was used.
+        SHA-256 digest of the file, to identify the data in reports.
 
     Examples
     --------
@@ -75,8 +75,8 @@ class Photograph(NamedTuple):
 def natural(names: Sequence[str] | None = None, *, colour: bool = False) -> list[Photograph]:
     """Return the natural photographs that ship inside scikit-image and scikit-learn.
 
-    Nothing is downloaded and nothing written: the files lie in the installed packages.
-    The choice is every outdoor scene and close-up of a texture there whose licence is stated:
+    Nothing is downloaded or written: the files are part of the installed packages. The selection
+    is every outdoor scene and every close-up of a texture with a stated licence:
 
     ========= ======== ======= ============ ==============================================
     name      H x W    colour  package      licence, owner
@@ -94,14 +94,14 @@ def natural(names: Sequence[str] | None = None, *, colour: bool = False) -> list
 
     Left out: drawings, text, microscopy and sky surveys; *astronaut*, *coins* and *clock*
     (studio shots); *moon* and *motorcycle* (their packages state no licence). The three JPEG
-    files (china, flower, rocket) carry block artefacts with a period of 8 pixels.
+    files (china, flower, rocket) have block artefacts with a period of 8 pixels.
 
     Parameters
     ----------
     names : sequence of str, optional
-        Which ones, in this order; by default all in alphabetical order.
+        Names of the photographs, in this order; by default all in alphabetical order.
     colour : bool
-        Return ``(3, H, W)`` red, green and blue instead of grey, of those taken in colour.
+        Return ``(3, H, W)`` red, green and blue instead of grey; only for colour photographs.
 
     Returns
     -------
@@ -144,24 +144,24 @@ def load_folder(
 ) -> list[Photograph]:
     """Return every picture of a folder, sorted by file name.
 
-    Read are AVIF, BMP, GIF, JPEG, JPEG 2000, PBM, PGM, PNG, PPM, TIFF and WebP (of several frames
-    or pages the first), and the ``.iml`` and ``.imc`` files of van Hateren & van der Schaaf [1]_:
-    1024 rows of 1536 big-endian uint16. Hidden files and those with other endings are passed over.
+    Supported formats are AVIF, BMP, GIF, JPEG, JPEG 2000, PBM, PGM, PNG, PPM, TIFF and WebP (the
+    first frame or page), and the ``.iml`` and ``.imc`` files of van Hateren & van der Schaaf [1]_:
+    1024 rows of 1536 big-endian uint16. Hidden files and files with other suffixes are skipped.
 
     Parameters
     ----------
     path : str or path-like
-        The folder, or one picture, of whatever name.
+        A folder, or one image file with any name.
     colour : bool
         Return ``(3, H, W)`` red, green and blue instead of grey.
     longest : int, optional
-        Pictures whose longer side has more pixels are reduced to so many (Lanczos filter). By
-        default none is. Advised for photographs of cameras and phones: see Notes.
+        Maximum length of the longer side in pixels; larger images are downsampled (Lanczos
+        filter). By default none is. Recommended for photographs of cameras and phones: see Notes.
     recursive : bool
-        Read pictures of subfolders, too; their names begin with the subfolder's.
+        Include subfolders; names then begin with the name of the subfolder.
     on_error : {"raise", "warn", "skip"}
-        What to do about a picture that cannot be read: raise ValueError, or leave it out, with
-        or without a warning that names it.
+        What to do if an image cannot be read: raise ValueError, or skip it with or without a
+        warning that names it.
     verbose : bool
         Show a progress bar.
 
@@ -171,10 +171,10 @@ def load_folder(
         ``pixels`` float32 in [0, 1]: integers are divided by the largest value of their type,
         so all 16-bit files, ``.iml`` and ``.imc`` included, by 65535, which keeps the relative
         intensities of a calibrated set; floats must lie in [0, 1] already. Transparent pictures
-        are laid on white. Grey from colour as in `natural`. Colours are those of Pillow's
-        conversion to RGB; colour profiles are not applied. Colour of 16 bits keeps all of them
-        in TIFF files that are not compressed or by deflate, and the first 8 in others. What
-        Pillow takes for a decompression bomb (`PIL.Image.MAX_IMAGE_PIXELS`, twice) is refused.
+        are composited on white. Grey from colour as in `natural`. Colours are those of Pillow's
+        conversion to RGB; colour profiles are not applied. Colours of 16 bits keep
+        all bits in TIFF files without compression or with deflate, and the first 8 bits in other
+        files. Images with more than twice `PIL.Image.MAX_IMAGE_PIXELS` pixels raise an error.
 
     Raises
     ------
@@ -187,14 +187,14 @@ def load_folder(
     Warns
     -----
     UserWarning
-        With ``on_error="warn"``, for each picture that is left out.
+        With ``on_error="warn"``, for each image that is skipped.
 
     Notes
     -----
-    Atoms of a few pixels see only the finest detail of a large photograph, which in those of
-    cameras and phones is blur, noise and traces of compression; and random patches come mostly
-    from the largest picture. Reduced to some 640 pixels, photographs look to atoms like the
-    bundled ones, and more of the learned atoms are similar to Gabor functions.
+    Atoms of a few pixels represent only the finest details of a large photograph. In photographs
+    of cameras and phones these are blur, noise and compression artefacts. Random patches also come
+    mostly from the largest image. Downsampled to about 640 pixels, photographs have details at the
+    same scale as the bundled ones, and more of the learned atoms are similar to Gabor functions.
 
     References
     ----------
@@ -231,9 +231,9 @@ def stream_folder(  # noqa: PLR0913  the last four are those of `load_folder`
     recursive: bool = False,
     on_error: Literal["raise", "warn", "skip"] = "raise",
 ) -> Iterator[Array]:
-    """Yield the pictures of a folder one by one, as signals: only one is in memory.
+    """Yield the images of a folder one by one, as signals; only one is in memory at a time.
 
-    For learning from more pictures than memory holds:
+    For learning from more images than fit into memory:
     ``learner.fit_stream(stream_folder(path))``.
 
     Parameters
@@ -241,14 +241,14 @@ def stream_folder(  # noqa: PLR0913  the last four are those of `load_folder`
     path : str or path-like
         As `load_folder`.
     prepare : callable, optional
-        Makes of the pixels ``(H, W)`` or ``(3, H, W)`` what is learned from, of the same axes: for
-        example `whiten`.
+        Applied to the pixels ``(H, W)`` or ``(3, H, W)``, for example `whiten`; the result must
+        have the same axes.
     passes : int, optional
-        How often every picture comes; None never ends.
+        Number of passes over all images; None repeats forever.
     rng : numpy.random.Generator or int, optional
-        Draws the order of each pass; by default pictures come by name.
+        Generator or seed for the order of each pass; by default images are sorted by name.
     colour, longest, recursive, on_error
-        As `load_folder`. A picture that was left out is not tried again in later passes.
+        As `load_folder`. An image that was skipped is not tried again in later passes.
 
     Yields
     ------
@@ -257,7 +257,7 @@ def stream_folder(  # noqa: PLR0913  the last four are those of `load_folder`
     Raises
     ------
     FileNotFoundError, ValueError
-        As `load_folder`: of the folder at once, of a picture when its turn comes.
+        As `load_folder`: for the folder at once, for an image when it is read.
 
     Examples
     --------
@@ -293,7 +293,7 @@ def _streamed(path, files, turns, how):
 
 
 def picture_files(path, *, recursive=False):
-    """Files of all pictures of a folder, sorted by name, or the file itself; see `load_folder`."""
+    """Return all image files of a folder, sorted by name, or the file itself; see `load_folder`."""
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"path {str(path)!r} does not exist; pass an existing folder")
@@ -312,13 +312,13 @@ def picture_files(path, *, recursive=False):
 
 
 def folder_of(path):
-    """The folder that a path is, or that it lies in."""
+    """Return the path if it is a folder, else its parent folder."""
     path = Path(path)
     return path if path.is_dir() else path.parent
 
 
 def read_picture(file, *, colour=False):
-    """Pixels ``(C, H, W)`` of one file, float32 in [0, 1]; see `load_folder`."""
+    """Return the pixels ``(C, H, W)`` of one file, float32 in [0, 1]; see `load_folder`."""
     pixels = _Reader(colour).photograph(Path(file), Path(file).parent).pixels
     return pixels if colour else pixels[None]
 
@@ -344,7 +344,7 @@ def _is_picture(file, folder):
 
 
 class _Reader:
-    """How pictures are read: see `load_folder`."""
+    """Reader of image files with the options of `load_folder`."""
 
     def __init__(self, colour, longest=None, on_error="raise"):
         self.colour = colour
@@ -352,7 +352,7 @@ class _Reader:
         self.on_error = check_choice("on_error", on_error, _ON_ERROR)
 
     def photograph(self, file, home):
-        """`Photograph` of a user's file, or None if it is left out."""
+        """Return the `Photograph` of a file of the user, or None if it is skipped."""
         try:
             pixels, digest = self.read(file)
         except ValueError as error:
@@ -365,12 +365,14 @@ class _Reader:
         return Photograph(name, pixels, "not stated", str(home), digest)
 
     def read(self, file):
-        """Pixels of a file, float32 in [0, 1], and the digest of its bytes."""
+        """Return the pixels of a file, float32 in [0, 1], and the digest of its bytes."""
         try:
             data = file.read_bytes()
             pixels = decoded(data, file.suffix)
             pixels = _rgb(pixels) if self.colour else _grey(pixels)
-        except Exception as error:  # decoders raise whatever they like; the user needs the name
+        except (
+            Exception
+        ) as error:  # decoders raise many kinds of errors; the message must name the file
             raise ValueError(f"cannot read image {str(file)!r}: {error}") from error
         pixels = _reduced(pixels.astype(np.float32, order="C"), self.longest)
         return pixels, hashlib.sha256(data).hexdigest()
@@ -389,7 +391,7 @@ def _grey(pixels):
 
 
 def _reduced(pixels, longest):
-    """Pixels ``(..., H, W)`` with a longer side of at most ``longest``."""
+    """Downsample pixels ``(..., H, W)`` to a longer side of at most ``longest``."""
     extents = pixels.shape[-2:]
     if longest is None or max(extents) <= longest:
         return pixels

@@ -1,4 +1,4 @@
-"""Make the power of natural images even: over frequencies, over components, over places."""
+"""Whitening of images and patches, and local contrast normalisation."""
 
 from dataclasses import dataclass
 from functools import reduce
@@ -11,10 +11,10 @@ from csc._typing import Array
 from csc._validation import check_choice, check_count, check_floats, check_number
 
 FILL = (
-    "the filter needs a value everywhere: fill the gaps, for example with "
-    "skimage.restoration.inpaint_biharmonic, and give the mask to what codes or learns"
+    "the filter needs a value at every pixel: fill the gaps, for example with "
+    "skimage.restoration.inpaint_biharmonic, and pass the mask to the solver or learner"
 )
-FEW = 4  # so many channels at most an axis may hold
+MAX_CHANNELS = 4  # an axis up to this length looks like channels
 
 
 def whiten(
@@ -27,44 +27,43 @@ def whiten(
 ) -> Array:
     """Filter an image with the gain R(f) = f exp(-(f / f0)^order) of Olshausen & Field [1]_.
 
-    The amplitude of natural images falls roughly as 1/f: the factor f makes it even, the
-    exponential takes out the highest frequencies, where noise and the corners of the square
-    sampling lattice dominate. R(0) = 0, so the mean is removed.
+    The amplitude spectrum of natural images falls roughly as 1/f: the factor f flattens it, and
+    the exponential removes the highest frequencies, which are dominated by noise and by the
+    corners of the square sampling lattice. R(0) = 0, so the mean is removed.
 
-    The image is continued beyond its borders by mirror reflection (the filter is applied to its
-    discrete cosine transform), so that opposite borders do not meet in a false edge, as they do
-    in a circular Fourier transform.
+    The image is extended by mirror reflection (the filter is applied to the discrete cosine
+    transform). A circular Fourier transform would create a false edge between opposite borders.
 
     Parameters
     ----------
     image : (..., H, W) float32 or float64 array
-        One image or a stack, of any extents; the last two axes are filtered. No value may be
-        missing: neither NaN nor masked.
+        One image or a stack, of any extents; the last two axes are filtered. NaN and masked
+        values are not allowed.
     f0 : float
-        Cut-off in cycles per pixel. The published 200 cycles per picture of 512 pixels, in their
-        code 0.4 times the width, are 0.4 cycles per pixel [1]_.
+        Cut-off in cycles per pixel. The published value, 200 cycles per picture of 512 pixels, is
+        0.4 times the width in the authors' code: 0.4 cycles per pixel [1]_.
     order : float
         Steepness of the cut-off.
     variance : float, optional
-        Scale the result, all of ``image`` by one factor, to this mean variance; 0.1 in the
-        published recipe. By default it is not scaled, and the gain is R(f).
+        Scale the whole result by one factor to this mean variance; 0.1 in the published recipe.
+        By default the result is not scaled, and the gain is R(f).
     ndim : int, optional
-        How many axes, the last ones, are filtered: 1 for series ``(..., T)``, 2 for images, 3 for
-        volumes. By default 2, and stacks are refused that look like series, or like images whose
-        channels come last.
+        Number of last axes that are filtered: 1 for series ``(..., T)``, 2 for images, 3 for
+        volumes. By default 2, and stacks that look like series or like images with channels last
+        raise an error.
 
     Returns
     -------
     whitened : (..., H, W) array
-        With the dtype of ``image``.
+        In the dtype of ``image``.
 
     Raises
     ------
     TypeError
-        If ``image`` is no float array or has masked entries, or a parameter is no number.
+        If ``image`` is not a float array or has masked entries, or a parameter is not a number.
     ValueError
-        If ``image`` has other axes than (..., H, W) or holds NaN, if a parameter is not positive,
-        or if a constant image shall have a variance.
+        If ``image`` has axes other than (..., H, W) or holds NaN, if a parameter is not positive,
+        or if a constant image is to be scaled to a variance.
 
     References
     ----------
@@ -73,7 +72,7 @@ def whiten(
 
     Examples
     --------
-    A wave of 1/8 cycle per pixel comes out with the gain R(1/8):
+    A wave of 1/8 cycle per pixel is multiplied by the gain R(1/8):
 
     >>> import numpy as np
     >>> wave = np.cos(2 * np.pi / 8 * (np.arange(64) + 0.5)) * np.ones((48, 1))
@@ -88,7 +87,7 @@ def whiten(
         check_number("variance", variance, strict=True)
         if not np.ptp(image, axis=axes).any():
             raise ValueError("image is constant: it cannot have a variance; leave it out")
-    # the k-th cosine of n samples makes k / 2n cycles per pixel
+    # the k-th cosine of n samples has k / 2n cycles per pixel
     along = [np.arange(image.shape[axis]) / (2 * image.shape[axis]) for axis in axes]
     f = reduce(np.hypot, np.ix_(*along))
     R = (f * np.exp(-((f / f0) ** order))).astype(image.dtype)
@@ -108,35 +107,35 @@ def local_contrast_normalise(
 
     .. math::  v = x - G x, \qquad  y = v / \max(\sqrt{G v^2}, \epsilon),
 
-    the local normalisation of Jarrett et al. [1]_ with a floor that is set by hand. Each image
-    plane by itself; mirror reflection at the borders.
+    the local normalisation of Jarrett et al. [1]_ with a fixed floor. Each image plane is
+    normalised separately; borders are extended by mirror reflection.
 
     Parameters
     ----------
     image : (..., H, W) float32 or float64 array
-        One image or a stack; the last two axes are averaged over. No value may be missing:
-        neither NaN nor masked.
+        One image or a stack; the last two axes are averaged over. NaN and masked values are not
+        allowed.
     sigma : float
         Standard deviation of the Gaussian in pixels.
     eps : float
-        Floor of the local standard deviation, in the image's units: weaker contrast counts as
-        noise and is not raised to one.
+        Floor of the local standard deviation, in the units of the image: weaker contrast counts
+        as noise and is not amplified to one.
     ndim : int, optional
-        How many axes, the last ones, are averaged over: 1 for series ``(..., T)``, 2 for images, 3
-        for volumes. By default 2, and stacks are refused that look like series, or like images
-        whose channels come last.
+        Number of last axes that are averaged over: 1 for series ``(..., T)``, 2 for images, 3 for
+        volumes. By default 2, and stacks that look like series or like images with channels last
+        raise an error.
 
     Returns
     -------
     normalised : (..., H, W) array
-        With the dtype of ``image``.
+        In the dtype of ``image``.
 
     Raises
     ------
     TypeError
-        If ``image`` is no float array or has masked entries, or a parameter is no number.
+        If ``image`` is not a float array or has masked entries, or a parameter is not a number.
     ValueError
-        If ``image`` has other axes than (..., H, W) or holds NaN, or if a parameter is not
+        If ``image`` has axes other than (..., H, W) or holds NaN, or if a parameter is not
         positive.
 
     References
@@ -146,7 +145,7 @@ def local_contrast_normalise(
 
     Examples
     --------
-    The contrast of a texture does not matter:
+    The result does not depend on the contrast of a texture:
 
     >>> import numpy as np
     >>> texture = np.random.default_rng(0).standard_normal((32, 32))
@@ -174,15 +173,15 @@ class ZCA:
     .. math::  y = W (x - \bar x), \qquad  W = U \, diag(1 / \sqrt{e + eps \, m}) \, U^T,
 
     so that y has covariance I where e is well above eps m. Of all whitening matrices this one
-    changes the patches least [1]_: they still look like patches. A transformer in the manner of
-    scikit-learn, for its pipelines and `sklearn.base.clone`.
+    changes the patches least [1]_: they still look like patches. The class is a scikit-learn
+    transformer, for pipelines and `sklearn.base.clone`.
 
     Parameters
     ----------
     eps : float
-        Regularisation relative to the mean eigenvalue, so that the units of X do not matter. Keeps
-        directions without variance (the mean, if it was taken from each patch) from being divided
-        by zero.
+        Regularisation relative to the mean eigenvalue, independent of the units of X. It prevents
+        division by zero in directions without variance (the mean, if it was subtracted from each
+        patch).
 
     Attributes
     ----------
@@ -237,7 +236,7 @@ class ZCA:
         return self.fit(X, y).transform(X)
 
     def inverse_transform(self, X: Array) -> Array:
-        """Return the patches whose whitened ones are X, shaped like X."""
+        """Return the patches whose whitened versions are X, shaped like X."""
         X, mean, inverse = self._fitted(X, "dewhitening_")
         return (X.reshape(len(X), -1) @ inverse).reshape(X.shape) + mean
 
@@ -257,11 +256,11 @@ class ZCA:
         from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
 
         transformer = TransformerTags(preserves_dtype=["float32", "float64"])
-        patches = InputTags(two_d_array=True, three_d_array=True)  # and of more axes
+        patches = InputTags(two_d_array=True, three_d_array=True)  # more axes are allowed too
         return Tags(None, TargetTags(required=False), transformer, input_tags=patches)
 
     def _fitted(self, X, matrix):
-        """Return X, and the mean and a matrix in its dtype, once it suits them."""
+        """Check X; return it with the mean and a matrix in its dtype."""
         if not hasattr(self, "mean_"):
             from sklearn.exceptions import NotFittedError
 
@@ -285,7 +284,7 @@ def _covariance(X, mean):
 
 
 def _checked(name, image, ndim):
-    """The image, and the axes of its pixels, from the end; say what looks like other axes."""
+    """Check an image; return it and its pixel axes, counted from the end."""
     if np.ma.is_masked(image):
         raise TypeError(f"{name} is a masked array with masked entries; {FILL}")
     image = check_floats(name, image, hint=FILL)
@@ -300,14 +299,14 @@ def _checked(name, image, ndim):
 
 
 def _check_stack(name, shape):
-    """Refuse a stack of images with an axis that looks like channels."""
+    """Raise an error for a stack of images with an axis that looks like channels."""
     H, W = shape[-2:]
-    if W <= FEW < H:
+    if W <= MAX_CHANNELS < H:
         raise ValueError(
             f"{name} must be (..., H, W), got shape {shape}, whose last axis looks like channels; "
             f"pass numpy.moveaxis({name}, -1, -3), or ndim=2 if images are {W} pixels wide"
         )
-    if H <= FEW < W:
+    if H <= MAX_CHANNELS < W:
         raise ValueError(
             f"{name} must be (..., H, W), got shape {shape}, which looks like series (N, C, T); "
             f"pass ndim=1 to filter their last axis, or ndim=2 if images are {H} pixels high"

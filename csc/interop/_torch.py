@@ -1,7 +1,7 @@
 """Convolutional networks of PyTorch as multi-layer dictionaries, and back.
 
 A layer of a network correlates: ``relu(conv(x, W) + b)`` is ``max(D^T x - beta, 0)`` with atoms
-W and thresholds ``beta = -b``. Whatever a layer pads is one of the modes of a dictionary.
+W and thresholds ``beta = -b``. The padding of a layer corresponds to a mode of a dictionary.
 """
 
 from collections.abc import Sequence
@@ -24,28 +24,28 @@ SUPPORTED = (
 
 
 def from_torch(module: "torch.nn.Sequential") -> tuple[MultiLayerDictionary, list[Array]]:
-    """Dictionary and thresholds whose forward pass is that of a network [1]_.
+    """Return the dictionary and thresholds with the same forward pass as a network [1]_.
 
     Parameters
     ----------
     module : torch.nn.Sequential
         Pairs of Conv1d, Conv2d or Conv3d (any stride, one group, not dilated) and ReLU. A
-        convolution that pads nothing may follow a ZeroPad or CircularPad. Weights are copied
-        to the host.
+        convolution without padding may follow a ZeroPad or CircularPad. Weights are copied to
+        the host.
 
     Returns
     -------
     dictionary : MultiLayerDictionary
         Its atoms are the weights.
     thresholds : list of arrays (K_i,)
-        Minus the biases; zeros where there is none.
+        Negative biases; zeros for layers without bias.
 
     Raises
     ------
     ImportError
         Without PyTorch.
     TypeError, ValueError
-        For a module, a layer or a padding that no dictionary equals.
+        If a module, a layer or a padding has no equivalent dictionary.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def from_torch(module: "torch.nn.Sequential") -> tuple[MultiLayerDictionary, lis
 def to_torch(
     dictionary: MultiLayerDictionary, thresholds: Sequence[float | Array]
 ) -> "torch.nn.Sequential":
-    """A network whose forward pass is layered thresholding; the inverse of `from_torch`.
+    """Return a network whose forward pass is layered thresholding; inverse of `from_torch`.
 
     Parameters
     ----------
@@ -146,12 +146,12 @@ def _torch():
 
 
 def _values(parameter):
-    """On the host; not a copy if it lies there."""
+    """Return an array on the host, without a copy where possible."""
     return parameter.detach().cpu().numpy()
 
 
 def _pairs(module, nn):
-    """Name, padding layer or None, and convolution of every layer of a network."""
+    """Yield name, padding layer or None, and convolution of every layer of a network."""
     convolutions = nn.Conv1d, nn.Conv2d, nn.Conv3d
     pad, conv, name = None, None, ""
     for here, layer in module.named_children():
@@ -175,17 +175,19 @@ def _pairs(module, nn):
 
 
 def _is_pad(layer, nn):
-    """Whether a layer pads with zeros, or wraps around."""
+    """Whether a layer pads with zeros or periodically."""
     names = [f"{kind}Pad{n}d" for kind in ("Zero", "Circular", "Constant") for n in (1, 2, 3)]
     known = type(layer) in [getattr(nn, name) for name in names]
     return known and getattr(layer, "value", 0) == 0
 
 
 def _border(conv, pad, nn):
-    """Samples that a layer puts before and behind each axis, and whether they are wrapped."""
+    """Return the padding before and after each axis, and its kind: zeros or circular."""
     for name, wanted in (("groups", 1), ("dilation", (1,) * len(conv.kernel_size))):
         if getattr(conv, name) != wanted:
-            raise ValueError(f"{name} {getattr(conv, name)} is no dictionary's; it must be 1")
+            raise ValueError(
+                f"{name} {getattr(conv, name)} has no equivalent dictionary; it must be 1"
+            )
     widths = {"valid": [(0, 0) for _ in conv.kernel_size],
               "same": [((s - 1) // 2, s // 2) for s in conv.kernel_size]}  # fmt: skip
     own = widths[conv.padding] if isinstance(conv.padding, str) else [(p, p) for p in conv.padding]
@@ -202,7 +204,7 @@ def _border(conv, pad, nn):
 
 
 def _mode(own, kind, sizes):
-    """The mode whose atoms overhang signals by these samples."""
+    """Return the mode whose atoms extend beyond signals by these numbers of samples."""
     for mode in MODES:
         wraps = "circular" if mode == "circular" else "zeros"
         if own == _overhang(mode, sizes) and (kind == wraps or not any(map(any, own))):
@@ -214,7 +216,7 @@ def _mode(own, kind, sizes):
 
 
 def _overhang(mode, sizes):
-    """Samples before and behind a signal that a convolution must see to have all codes."""
+    """Return the padding before and after a signal with which a convolution yields all codes."""
     return [
         {"full": (0, 0), "valid": (s - 1, s - 1), "same": ((s - 1) // 2, s // 2),
          "circular": (0, s - 1)}[mode]
@@ -232,7 +234,7 @@ def _one_per_atom(name, beta, D):
 
 
 def _convolution(D, bias, torch):
-    """A convolution that is D^T plus a bias, and what must pad before it."""
+    """Return a convolution equal to D^T plus a bias, preceded by a padding layer if needed."""
     k, c, *sizes = D.atoms.shape
     border, n, before = _overhang(D.mode, sizes), len(sizes), []
     own = [low for low, _ in border]

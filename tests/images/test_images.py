@@ -214,7 +214,7 @@ def test_load_folder_refuses_many_bands(tmp_path):
     import tifffile
 
     tifffile.imwrite(tmp_path / "bands.tif", np.zeros((20, 31, 7), np.uint8), photometric="rgb")
-    with pytest.raises(ValueError, match=r"bands.tif.*\(20, 31, 7\) is no single picture"):
+    with pytest.raises(ValueError, match=r"bands.tif.*\(20, 31, 7\) is not one image"):
         load_folder(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""First layers of trained networks, from what people have: modules, files, well-known names.
+"""First layers of trained networks, from modules, state dicts, files and names of networks.
 
 >>> import numpy as np
 >>> from csc.interop.first_layer import load_first_layer

@@ -16,12 +16,12 @@ NAMES = [
     ),
     re.compile(r"(?P<before>)[Ww](?P<after>_.+)"),
 ]
-# what a network computes its weights from: they are not the weights
+# parameters from which a network computes its weights
 COMPUTED = re.compile(r".*(weight_[guv]|weight_orig|parametrizations\..*)")
 
 
 def from_state(state, key=None, layout=None):
-    """The first layer of a state dict, nested or not, in the order of its names."""
+    """Return the first layer of a state dict, nested or not, in the order of its names."""
     arrays = dict(_flat(state))
     name = choose({n: tuple(a.shape) for n, a in arrays.items()}, key, layout)
     if hasattr(arrays[name], "detach"):  # a tensor of PyTorch, which has one layout
@@ -31,10 +31,10 @@ def from_state(state, key=None, layout=None):
 
 
 def choose(shapes, key=None, layout=None, *, ordered=True):
-    """Name of the first layer's weights among names and shapes.
+    """Return the name of the weights of the first layer, given names and shapes.
 
-    Names that say they are weights go before others, and filters that look at pictures before
-    those that look at what other filters gave. ``ordered``: names are in the order of the network.
+    Names that mark weights have priority over others, and filters of images over filters of
+    feature maps. ``ordered``: names are in the order of the network.
     """
     four = {name: shape for name, shape in shapes.items() if len(shape) == 4}
     if key is not None:
@@ -51,12 +51,12 @@ def choose(shapes, key=None, layout=None, *, ordered=True):
         raise _none_found(shapes, four)
     likely = [name for name in named if _sees(shapes[name], COLOURS, layout)] or named
     if ordered:
-        # one channel is also what every filter of a depthwise convolution has, further on
+        # filters of later depthwise convolutions have one channel too
         name = named[0] if _sees(shapes[named[0]], GREY, layout) else likely[0]
         if _is_depthwise(name, shapes):
             raise ValueError(
                 f"no array looks like the weights of a first convolution: {name} {shapes[name]} "
-                "has a filter a channel of a layer before it; if one is, say which by key=: "
+                "has one filter per channel of an earlier layer; if one does, pass its name as key=: "
                 f"{listed(four)}"
             )
         return name
@@ -69,7 +69,7 @@ def choose(shapes, key=None, layout=None, *, ordered=True):
 
 
 def bias_name(name, names):
-    """The one of ``names`` that goes with that of weights, in whichever way both are spelt."""
+    """Return the name of the bias that belongs to these weights, or None."""
     found = next(filter(None, (pattern.fullmatch(name) for pattern in NAMES)), None)
     if found is None:
         return None
@@ -95,7 +95,7 @@ def _none_found(shapes, four):
 
 
 def _sees(shape, n_channels, layout):
-    """Whether these are filters of so many channels, and of more than a pixel."""
+    """Whether filters have this number of channels and more than one pixel."""
     if layout == HWIO or (layout is None and may_be_rows_first(shape)):
         h, w, channels, _ = shape
     else:
@@ -104,14 +104,14 @@ def _sees(shape, n_channels, layout):
 
 
 def _is_depthwise(name, shapes):
-    """Whether as many arrays of one channel as an array before it gives look at its channels."""
+    """Whether the K filters have one channel each and an earlier array has K filters."""
     K, channels, *_ = shapes[name]
     before = list(shapes)[: list(shapes).index(name)]
     return channels == 1 < K and any(shapes[n][:1] == (K,) for n in before)
 
 
 def _flat(value, prefix=""):
-    """Dotted names and arrays of mappings in mappings; what is no array is passed over."""
+    """Yield dotted names and arrays of nested mappings; skip what is not an array."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             yield from _flat(inner, f"{prefix}.{name}" if prefix else str(name))
@@ -120,7 +120,7 @@ def _flat(value, prefix=""):
 
 
 def _norm_behind(name, arrays):
-    """The batch normalisation whose arrays come next after those of a convolution."""
+    """Return the batch normalisation whose arrays follow those of a convolution, or None."""
     own, names = {name, bias_name(name, arrays)}, list(arrays)
     behind = [n for n in names[names.index(name) :] if n not in own]
     stem = behind[0].rpartition(".")[0] if behind else ""

@@ -18,7 +18,7 @@ TORCH_PICKLE = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # be
 
 
 def from_file(path, key=None, layout=None):
-    """What the reader of the file's content finds; the ending tells where the content does not."""
+    """Read a file by its content, or by its suffix where the content is not recognised."""
     known = path.suffix.lower() in READERS
     if not path.is_file():
         raise FileNotFoundError(f"source {str(path)!r} does not exist, or is no file")
@@ -94,7 +94,7 @@ def _from_npz(path, key, layout):
         with _refusing(path):
             arrays = all_stored(archive)
         found = from_state(arrays, key, layout)
-        with _refusing(path):  # of all arrays only those of the layer are read
+        with _refusing(path):  # only the arrays of the layer are read
             weights, bias, *norm = (
                 read(archive, a.name) if isinstance(a, StoredArray) else a
                 for a in (found.weights, found.bias, *(found.norm or ()))
@@ -104,7 +104,7 @@ def _from_npz(path, key, layout):
 
 @contextmanager
 def _refusing(path):
-    """One error for whatever NumPy and zip say of a file that is damaged, or dangerous."""
+    """Raise one error for all errors of NumPy and zipfile on damaged or unsafe files."""
     try:
         yield
     except Exception as error:

