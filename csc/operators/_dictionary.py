@@ -39,7 +39,7 @@ class Dictionary(AtomsReprMixin):
         atoms need ``atoms[:, None]``. A list holds atoms of several sizes, one array per size; they
         are stored as one array, padded with zeros, which take no time in computations.
     mode : {"full", "valid", "same", "circular"}
-        Which positions an atom may take; see `csc.operators._conv_geometry.ConvGeometry`.
+        Positions of the atoms relative to the signal; see `csc.operators._conv_geometry.ConvGeometry`.
     stride : int or tuple of ints
         Codes are at every t-th sample, t = ``stride``; one number for all axes, or one per axis.
     sizes : sequence of tuples, optional
@@ -267,7 +267,7 @@ class Dictionary(AtomsReprMixin):
 
         D is a part of the circular operator on the P samples of each axis that the atoms cover. Its
         norm is the largest eigenvalue over the DFT frequencies w of ``sum_k d_k(w) d_k(w)^H``.
-        With strides, the same holds if every phase of the samples is a channel of its own. If P is
+        With strides, the same holds if every phase of the samples is a separate channel. If P is
         above 16 taps, the frequencies are sampled more coarsely, at n points per axis, and
         the bound is divided by ``cos(pi (s - 1) / n)``: no trigonometric polynomial of degree s - 1
         exceeds its largest sample by more [1]_. Exact for patches (S = s), and in mode "circular" up

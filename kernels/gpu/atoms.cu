@@ -9,8 +9,8 @@ template <typename T> struct Moments {
     const Shape &g;
     Offset begin;  // of the positions
     int first_atom, depth;
-    Offset *under, *codes;  // where the patches and the codes of this turn begin
-    const Offset *offsets;  // where each column's sample lies in a patch
+    Offset *under, *codes;  // offsets of the patches and the codes of this step
+    const Offset *offsets;  // offset within a patch of the sample of each column
 
     static const bool rows_first = false;
 

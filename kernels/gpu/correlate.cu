@@ -6,8 +6,8 @@ template <typename T> struct Correlation {
     const T *x, *atoms;
     const Shape &g;
     int first_atom, depth;
-    const Offset *under;  // where each column's patch begins
-    Offset *offsets;  // where the samples of this turn lie in a patch
+    const Offset *under;  // offset of the patch of each column
+    Offset *offsets;  // offsets within a patch of the samples of this step
 
     static const bool rows_first = false;
 
@@ -30,7 +30,7 @@ __device__ void correlations(const T *x, const T *atoms, const Shape &g, int fir
     __shared__ Offset under[Tile<T, ROWS, VALUES_PER_THREAD>::WIDTH], offsets[DEPTH];
     Offset last = g.signals * positions_of(g) - 1;
     for (int i = threadIdx.x; i < tile.WIDTH; i += THREADS_PER_BLOCK)
-        under[i] = sample_of(g, minimum(first + i, last));  // beyond the last: any patch will do
+        under[i] = sample_of(g, minimum(first + i, last));  // past the end: any valid patch
     Correlation<T> matrices = {x, atoms, g, first_atom, g.channels * extent_of(g), under, offsets};
     tile.multiply(matrices, matrices.depth, sums);
 }
@@ -69,7 +69,7 @@ dual_infeasibility(const T *x, const T *atoms, Shape g, int positive, T *out) {
             for (int i = 0; i < VALUES_PER_THREAD; i++)
                 top[i] = maximum(top[i], maximum(sums[a][i], positive ? (T)0 : -sums[a][i]));
     }
-    int group = threadIdx.x / tile.ACROSS;  // ROWS <= DEPTH groups have looked at other atoms
+    int group = threadIdx.x / tile.ACROSS;  // ROWS <= DEPTH groups have compared other atoms
     for (int i = 0; i < VALUES_PER_THREAD; i++) tile.right[group][tile.column(i)] = top[i];
     __syncthreads();
     for (int column = threadIdx.x; column < tile.WIDTH; column += THREADS_PER_BLOCK) {

@@ -12,7 +12,7 @@ template <typename T> struct Signal {
     int *active, *selected;
     double *numbers;  // (THREADS_PER_WARP) shared
     int *places;  // (THREADS_PER_WARP) shared
-    int m;  // how many atoms are active
+    int m;  // number of active atoms
 
     __device__ int lane() const { return threadIdx.x; }
     __device__ double *row(int a) const { return factor + (Offset)a * (n + 1); }
@@ -26,7 +26,7 @@ template <typename T> struct Signal {
         return total;
     }
 
-    // The minimum, the first of equals; returns its place.
+    // The minimum, the first one if several are equal; returns its index.
     __device__ int first_minimum(double *number, int place) const {
         __syncthreads();
         numbers[lane()] = *number;
@@ -112,7 +112,7 @@ template <typename T> struct Signal {
         __syncthreads();
     }
 
-    // List the atoms with priority above ``threshold``, the largest first; returns how many.
+    // List the atoms with priority above ``threshold``, the largest first; returns their number.
     __device__ int select(T threshold) {
         double number = 0;
         for (int k = lane(); k < n; k += THREADS_PER_WARP) {
@@ -165,7 +165,7 @@ template <typename T> struct Signal {
             for (int b = lane(); b <= a; b += THREADS_PER_WARP) {
                 double old = row(a)[b], rest = carry[b], kept = cosine * old - sine * rest;
                 carry[b] = sine * old + cosine * rest;
-                if (b < j) row(a - 1)[b] = kept;  // column j is zero and goes
+                if (b < j) row(a - 1)[b] = kept;  // column j is zero and is dropped
                 if (b > j) row(a - 1)[b - 1] = kept;
             }
             __syncthreads();
@@ -181,8 +181,8 @@ template <typename T> struct Signal {
         __syncthreads();
     }
 
-    // Move the codes by ``scale u``, but not past the first that reaches zero: the fraction of
-    // the step taken, and the number of the atom that ended it or -1.
+    // Move the codes by ``scale u``, but not past the first that reaches zero. Gives the fraction
+    // of the step taken, and the index of the atom that limited it, or -1.
     __device__ double advance(double scale, int *hit) {
         double step = 1;
         int place = n;
@@ -202,7 +202,7 @@ template <typename T> struct Signal {
 
     // Minus the derivative of the objective along z_k; 0 if now |c_k| <= threshold w_k.
     __device__ double slope(int k, double threshold) {
-        double part = 0, sign = c[k] > 0 ? 1 : -1;  // c may change once all are past the sum
+        double part = 0, sign = c[k] > 0 ? 1 : -1;  // c may change once all threads have summed
         for (int a = lane(); a < m; a += THREADS_PER_WARP) {
             g[a] = gram[(Offset)k * n + active[a]];
             part += g[a] * codes[a];
@@ -211,7 +211,7 @@ template <typename T> struct Signal {
         return sign * rest > threshold * lmbda[k] ? rest - sign * lmbda[k] : 0;
     }
 
-    // Minimise over the active codes and z_k; codes that reach zero on the way leave.
+    // Minimise over the active codes and z_k; codes that reach zero on the way become inactive.
     __device__ void enter(int k, double slope, double cost) {
         double size = 0, schur, min_schur, own = gram[(Offset)k * n + k];
         double limit = sizeof(T) == 8 ? 2.220446049250313e-16 : 1.1920928955078125e-07;
@@ -236,7 +236,7 @@ template <typename T> struct Signal {
         __syncthreads();
     }
 
-    // Newton step to the minimum for the current signs; codes that reach zero leave.
+    // Newton step to the minimum for the current signs; codes that reach zero become inactive.
     __device__ void refine() {
         for (int a = lane(); a < m; a += THREADS_PER_WARP)
             g[a] = c[active[a]] - lmbda[active[a]] * signs[a];

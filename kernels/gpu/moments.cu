@@ -1,7 +1,7 @@
 // Second moments of sparse codes. One block works on one atom and a part of its codes. A thread owns
-// some lags and some samples, so no thread waits and no two threads add to the same sum.
+// some lags and some samples, so threads never wait and no two threads add to the same sum.
 
-struct Codes {  // as `moments.CODES`: codes in the order of their places (n, v0, v1, v2, k)
+struct Codes {  // as `moments.CODES`: codes sorted by (n, v0, v1, v2, k)
     int atoms, wraps, lags[3];  // q: lags of 0 to q - 1 each way
 };
 
@@ -26,7 +26,7 @@ moments(const T *x, Shape g, Codes c, const Offset *position, const Offset *atom
             psi[slab * samples + p] += code * patch[offset_of(g, p)];
         for (int lag = threadIdx.x; lag < c.lags[0] * wide1 * wide2; lag += THREADS_PER_BLOCK) {
             int d2 = lag % wide2 - c.lags[2] + 1, d1 = lag / wide2 % wide1 - c.lags[1] + 1;
-            int d0 = lag / wide2 / wide1;  // only lags after zero: the others mirror them
+            int d0 = lag / wide2 / wide1;  // only lags after zero: the others follow by symmetry
             if (d0 == 0 && (d1 < 0 || (d1 == 0 && d2 < 0))) continue;
             int b[3] = {a0 + d0, a1 + d1, a2 + d2};
             bool inside = true;

@@ -8,7 +8,7 @@
 
 struct Boxes {  // as `conv.BOXES`
     int positions[3], numbers[3], regions[3];  // per box; boxes per axis; samples under a box
-    int channels, groups;  // channels of a block, and blocks that make all channels
+    int channels, groups;  // channels per block; blocks that cover all channels
 };
 
 template <typename T> struct Synthesis {
@@ -31,7 +31,7 @@ template <typename T> struct Synthesis {
     }
 };
 
-// Where the codes of a box lie; returns the number of the signal.
+// Offsets of the codes of a box; returns the index of the signal.
 __device__ inline int place_box(const Shape &g, const Boxes &b, Offset box, int size,
                                 Offset *codes) {
     int i2 = box % b.numbers[2], i1 = box / b.numbers[2] % b.numbers[1];
@@ -48,7 +48,7 @@ __device__ inline int place_box(const Shape &g, const Boxes &b, Offset box, int 
     return n;
 }
 
-// What the rows ``first`` to ``last`` of the product give to one sample of the region.
+// Contribution of rows ``first`` to ``last`` of the product to one sample of the region.
 template <typename T>
 __device__ T gathered(const Shape &g, const Boxes &b, const T *product, int width, int channel,
                       int first, int last, int cell) {
@@ -81,7 +81,7 @@ synthesize(const T *z, const T *atoms, Shape g, Boxes b, T *regions) {
     const int WIDE = sizeof(T) == 8 ? VALUES_PER_THREAD / 2 : VALUES_PER_THREAD;
     typedef Tile<T, ROWS, WIDE> Tiles;
     const int HEIGHT = Tiles::HEIGHT, WIDTH = Tiles::WIDTH;
-    __shared__ union {  // what is multiplied, then what came of it
+    __shared__ union {  // the factors, then their product
         Tiles tile;
         T product[HEIGHT * WIDTH];
     } shared;
@@ -112,7 +112,7 @@ synthesize(const T *z, const T *atoms, Shape g, Boxes b, T *regions) {
     }
 }
 
-// Add up the regions under each sample.
+// Sum the regions that contain each sample.
 template <typename T>
 __global__ void __launch_bounds__(THREADS_PER_BLOCK)
 add_regions(const T *regions, Shape g, Boxes b, T *out) {
@@ -122,7 +122,7 @@ add_regions(const T *regions, Shape g, Boxes b, T *out) {
         int step = b.positions[a] * g.stride[a];
         u[a] = rest % g.extents[a];
         rest /= g.extents[a];
-        int before = u[a] - b.regions[a] + 1;  // a region that begins before it ends too early
+        int before = u[a] - b.regions[a] + 1;  // regions that begin earlier do not reach the sample
         low[a] = before > 0 ? (before + step - 1) / step : 0;
         high[a] = minimum(u[a] / step, b.numbers[a] - 1);
     }

@@ -1,11 +1,11 @@
-// What all convolution kernels share: index arithmetic, and a product of matrices in tiles.
+// Shared by all convolution kernels: index arithmetic, and a tiled product of matrices.
 //
 // Each map is a product of two matrices that are never stored. A block of threads computes a tile of
 // the product; a thread holds VALUES_PER_THREAD rows times WIDE columns of it in registers, so that
 // 16 loads from shared memory are used in 64 multiply-adds. DEPTH columns of the left and rows of the
 // right matrix are in shared memory at a time. Columns of neighbouring threads are neighbours: there
-// are no bank conflicts, and writes are contiguous. The order of the sums follows from shapes alone:
-// every run gives the same numbers.
+// are no bank conflicts, and writes are contiguous. The order of the sums depends only on
+// the shapes: every run gives the same numbers.
 
 typedef long long Offset;  // flat indices: arrays may hold more than 2^31 numbers
 
@@ -42,7 +42,7 @@ __device__ inline Offset code_of(const Shape &g, Offset j) {
     return j / v * v * g.atoms + j % v;
 }
 
-// How far sample p = ((c s0 + l0) s1 + l1) s2 + l2 of an atom lies from its first, in a signal.
+// Offset in a signal of sample p = ((c s0 + l0) s1 + l1) s2 + l2 of an atom from its first sample.
 __device__ inline Offset offset_of(const Shape &g, int p) {
     int l2 = p % g.samples[2], row = p / g.samples[2];
     int l1 = row % g.samples[1], plane = row / g.samples[1];
@@ -60,7 +60,7 @@ template <typename T, int ROWS, int WIDE> struct Tile {
     static __device__ int column(int i) { return threadIdx.x % ACROSS + ACROSS * i; }
 
     // sums[a][i] = sum_{p < depth} left(p, row(a)) right(p, column(i)). Before each DEPTH of them
-    // ``turn`` may note in shared memory what the two functions will need.
+    // ``turn`` may store in shared memory what the two functions need.
     template <typename Matrices>
     __device__ void multiply(const Matrices &matrices, int depth,
                              T (&sums)[VALUES_PER_THREAD][WIDE]) {
@@ -68,7 +68,7 @@ template <typename T, int ROWS, int WIDE> struct Tile {
             for (int i = 0; i < WIDE; i++) sums[a][i] = 0;
         for (int first = 0; first < depth; first += DEPTH) {
             matrices.turn(first);
-            __syncthreads();  // also: all have done with the last tile
+            __syncthreads();  // all threads have finished the previous tile
             for (int i = threadIdx.x; i < DEPTH * HEIGHT; i += THREADS_PER_BLOCK) {
                 int p = matrices.rows_first ? i / HEIGHT : i % DEPTH;
                 int row = matrices.rows_first ? i % HEIGHT : i / DEPTH;
