@@ -205,7 +205,7 @@ def _solve(problem, solver, limits, init=None, callback=None, *, verbose=False):
             f"{type(solver).__name__} cannot solve this problem: it {solver.requirements}"
         )
     what = f"{type(solver).__name__} on codes {problem.code_shape}"
-    if problem.on_host:  # CuPy itself says when a device is full
+    if namespace(problem.x) is np:  # CuPy itself says when a device is full
         check_memory(what, _bytes(problem, solver), "solve fewer signals at a time, or crop them")
     z = start(problem, solver) if init is None else _checked_start(problem, init)
     with progress_callback(callback, max_iter, verbose=verbose) as report:

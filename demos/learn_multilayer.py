@@ -152,8 +152,8 @@ def greedy_errors(x, D):
     """Return the relative error of the M codes found by orthogonal matching pursuit, for each M."""
     problem, errors, z = csc.Problem(x, D, csc.L0(0.0)), [], None
     for m in GREEDY_NONZEROS:
-        solver = csc.solvers.OMP(m) if problem.is_patch else csc.solvers.ConvOMP(m)
-        z = csc.solve(problem, solver, init=None if problem.is_patch else z).z
+        solver = csc.solvers.OMP(m) if problem.structure.is_patch else csc.solvers.ConvOMP(m)
+        z = csc.solve(problem, solver, init=None if problem.structure.is_patch else z).z
         errors.append(float((problem.residual(z) ** 2).sum() / (x * x).sum()))
     return errors
 

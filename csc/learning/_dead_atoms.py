@@ -47,7 +47,7 @@ def fill_places(atoms, dead, found, constraint):
 
 def worst(some, extents, number):
     """Energy and samples of what is coded worst in one group, a `EncodedBatch`."""
-    find = _worst_patches if some.problem.is_patch else _worst_windows
+    find = _worst_patches if some.problem.structure.is_patch else _worst_windows
     return find(some, extents, number)
 
 

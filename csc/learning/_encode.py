@@ -66,13 +66,15 @@ def _codes(problem, start, tol):
     solver = fastest(problem, tol)
     if start is not None and start.shape != problem.code_shape:
         start = None
-    judges_itself = isinstance(solver, WorkingSet) or problem.is_patch and solver.check_every == 1
+    judges_itself = (
+        isinstance(solver, WorkingSet) or problem.structure.is_patch and solver.check_every == 1
+    )
     if not judges_itself:
         if isinstance(start, SparseCodes) and not is_sparse(problem, solver):
             start = start.dense()  # the penalty was another one
         return solve_quietly(problem, solver, tol=tol, init=start).z
     state = solver.init(problem, init_state(problem, solver) if start is None else start)
-    if problem.is_patch:
+    if problem.structure.is_patch:
         return solver.step(problem, state).z
     for _ in range(STEPS):
         state, last = solver.step(problem, state), state

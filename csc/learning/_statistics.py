@@ -39,10 +39,10 @@ def of_codes(problem, codes):
     stands for the signal. The data term that these statistics give, is then that of the problem
     at the present atoms and no smaller at any others: what lowers the one, lowers the other.
     """
-    if problem.is_patch:
+    if problem.structure.is_patch:
         return _of_patches(problem.x, codes)
     D, ones = problem.dictionary, (1,) * (5 - problem.x.ndim)
-    x, codes = (_complete if problem.on_host else _complete_dense)(problem, codes)
+    x, codes = (_complete if problem.structure.on_host else _complete_dense)(problem, codes)
     xp, wraps = namespace(x), D.mode == "circular"
     k, lags = D.n_atoms, lags_of(D.extents, D.geometry.stride)
     phi, psi = xp.empty((k, k, *ones, *lags)), xp.empty((k, x.shape[1], *ones, *D.extents))

@@ -1,14 +1,16 @@
-"""Problems: signals, a dictionary and a penalty, and what solvers ask of them.
+"""Problems: signals, a dictionary and a penalty, and what solvers need of them.
 
-Here: `Problem` of one layer and `MultiLayerProblem` of several.
+Here: `Problem` of one layer and `MultiLayerProblem` of several; `Problem.structure` (see
+`ProblemStructure`), which decides what solvers suit a problem; proximal-gradient steps.
 
 May import: `csc.operators`, `csc.penalties`, `csc.certificates`, and the modules of `csc` whose
 names begin with ``_``.
 
-A new problem: the methods that `csc.solve` and the solvers ask for, and a certificate.
+A new problem: the methods that `csc.solve` and the solvers call, and a certificate.
 """
 
 from csc.problems._multilayer import MultiLayerProblem
 from csc.problems._problem import Problem
+from csc.problems._structure import ProblemStructure
 
 __all__ = ["MultiLayerProblem", "Problem"]

@@ -15,6 +15,7 @@ from csc._validation import check_instance, check_real, check_scale
 from csc.operators import MomentumPoint, MultiLayerDictionary, batch_last
 from csc.penalties import Relative, resolved
 from csc.problems._problem import Problem, check_penalty
+from csc.problems._proximal_step import descend
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +207,7 @@ class MultiLayerProblem:
         ):
             threshold *= mu
             point = MomentumPoint(z, z_old, momentum)
-            below, restart_score = part.descend(below, (Dz, Dz_old), point, mu, threshold)
+            below, restart_score = descend(part, below, (Dz, Dz_old), point, mu, threshold)
             codes.append(below)
         return tuple(codes), restart_score
 
@@ -253,11 +254,6 @@ class MultiLayerProblem:
         subgradients.append(q)
         value, gap = _gap(self.x.astype("float64"), r, chain, subgradients, self.penalties)
         return float(value.sum()), float(gap.sum())
-
-    @property
-    def rounding(self) -> float:
-        """As `Problem.rounding`."""
-        return self.layers[0].rounding
 
     @property
     def on_host(self) -> bool:

@@ -30,7 +30,7 @@ class ActiveSet(SparseResidual):
         if self.positive:
             codes = SparseCodes(codes.shape, codes.index, np.maximum(codes.values, 0))
         super().__init__(problem.x, problem.dictionary, codes, dtype, problem.mask)
-        self.atom_lmbda = problem.atom_lmbda.astype(self.layout.dtype)
+        self.atom_lmbda = problem.structure.atom_lmbda.astype(self.layout.dtype)
 
     def dual_infeasibility(self):
         """Largest ``|D^T r| / lmbda`` over the atoms at each position, ``(N, *V)``."""

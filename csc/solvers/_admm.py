@@ -72,7 +72,7 @@ class ADMM:
 
     def supports(self, problem: ProblemLike) -> bool:
         """Whether the linear system is diagonal in the Fourier domain."""
-        return problem.has_spectra and hasattr(problem.penalty, "prox")
+        return problem.structure.has_spectra and hasattr(problem.penalty, "prox")
 
     def init(self, problem: ProblemLike, z0: Array) -> ADMMState:
         """State at codes ``z0``, with dual variables of zero."""
@@ -82,7 +82,7 @@ class ADMM:
     def step(self, problem: ProblemLike, state: ADMMState) -> ADMMState:
         """(3.5)-(3.7) of [1]_ with relaxation, then the balance of residuals [3]_."""
         y_old, u, rho, n = state
-        x = problem.solve_ridge(y_old - u, rho)  # (3.5)
+        x = problem.structure.solve_ridge(y_old - u, rho)  # (3.5)
         relaxed = self.relaxation * x + (1 - self.relaxation) * y_old
         y = problem.penalty.prox(relaxed + u, 1 / rho)  # (3.6)
         u = u + relaxed - y  # (3.7)

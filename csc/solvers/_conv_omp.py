@@ -70,7 +70,7 @@ class ConvOMP:
 
     def supports(self, problem: ProblemLike) -> bool:
         """Whether the penalty is L0 and no atom is cut by a border or a mask."""
-        return type(problem.penalty) is L0 and problem.sees_whole_atoms
+        return type(problem.penalty) is L0 and problem.structure.sees_whole_atoms
 
     def init(self, problem: ProblemLike, z0: Any) -> ConvOMPState:  # noqa: ARG002
         """State at codes ``z0``, from which the pursuit continues."""

@@ -52,9 +52,9 @@ class CoordinateDescent:
     def supports(self, problem: ProblemLike) -> bool:
         """Whether the problem is a log-penalised patch problem."""
         return (
-            problem.is_patch
+            problem.structure.is_patch
             and type(problem.penalty) is LogPenalty
-            and hasattr(problem.kernels, "log_gram")
+            and hasattr(problem.structure.kernels, "log_gram")
         )
 
     def init(self, problem: ProblemLike, z0: Array) -> CoordinateDescentState:  # noqa: ARG002
@@ -65,6 +65,6 @@ class CoordinateDescent:
         """Sweep until the codes are stationary."""
         z, penalty = state.z.copy(), problem.penalty
         rules = (float(penalty.lmbda), float(penalty.scale), self.sweep_tol, self.max_sweeps)
-        gram, correlations, _ = problem.gram_form
-        problem.kernels.log_gram(gram, correlations, rules, z.reshape(len(z), -1))
+        gram, correlations, _ = problem.structure.gram_form
+        problem.structure.kernels.log_gram(gram, correlations, rules, z.reshape(len(z), -1))
         return CoordinateDescentState(z)

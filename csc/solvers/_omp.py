@@ -70,9 +70,9 @@ class OMP:
     def supports(self, problem: ProblemLike) -> bool:
         """Whether the problem is an L0-penalised patch problem."""
         return (
-            problem.is_patch
+            problem.structure.is_patch
             and type(problem.penalty) is L0
-            and hasattr(problem.kernels, "omp_gram")
+            and hasattr(problem.structure.kernels, "omp_gram")
         )
 
     def init(self, problem: ProblemLike, z0: Array) -> OMPState:  # noqa: ARG002
@@ -83,10 +83,10 @@ class OMP:
         """The whole pursuit."""
         z = problem.zeros()
         rows = z.reshape(len(z), -1)
-        ends = self._pursue(problem, problem.gram_form, rows)
+        ends = self._pursue(problem, problem.structure.gram_form, rows)
         unsure = np.flatnonzero(ends)
         if len(unsure) and z.dtype != "float64":  # is it rounding? float64 decides
-            form = problem.gram_form_double
+            form = problem.structure.gram_form_double
             form = form._replace(
                 correlations=form.correlations[unsure], energies=form.energies[unsure]
             )
@@ -100,7 +100,7 @@ class OMP:
         """Write codes into ``z``; returns the kernel's reason to stop for each signal."""
         max_nonzero = z.shape[1] if self.n_nonzero is None else int(self.n_nonzero)
         lmbda = float(problem.penalty.lmbda)
-        return problem.kernels.omp_gram(
+        return problem.structure.kernels.omp_gram(
             *form, lmbda, max_nonzero, float(self.max_squared_residual), z
         )
 

@@ -9,6 +9,8 @@ import numpy as np
 
 from csc.operators import SparseCodes
 
+SIGNAL_ROUNDING = 128  # machine epsilons: relative error of a residual from rounding alone
+
 
 class Status(Enum):
     """Why a solver stopped.
@@ -126,7 +128,7 @@ def iterate(problem, solver, z, limits, callback=None):
     -------
     Run
     """
-    tol, max_iter = limits
+    (tol, max_iter), rounding = limits, objective_rounding(problem)
     state, n, history, start_time = solver.init(problem, z), 0, [], perf_counter()
     certify = getattr(solver, "certificate", lambda problem, state: problem.certificate(state.z))
     try:
@@ -138,7 +140,7 @@ def iterate(problem, solver, z, limits, callback=None):
             history.append(now)
             if callback is not None:
                 callback(now)
-            outcome = _outcome(now, before, state, (tol, problem.rounding), solver)
+            outcome = _outcome(now, before, state, (tol, rounding), solver)
             if outcome is not None:
                 return Run(state.z, n, history, outcome)
         return Run(state.z, n, history, out_of_steps(n, ratio(now.gap, now.objective), tol))
@@ -146,6 +148,14 @@ def iterate(problem, solver, z, limits, callback=None):
         return Run(state.z, n, history, STOPPED)
     except KeyboardInterrupt:
         return Run(state.z, n, [], INTERRUPTED)  # the history may be of codes one step older
+
+
+def objective_rounding(problem):
+    """Objective that the rounding of the signals alone may leave."""
+    eps = SIGNAL_ROUNDING * np.finfo(problem.x.dtype).eps
+    x, mask = problem.x.astype("float64"), getattr(problem, "mask", None)
+    x = x if mask is None else x * mask.astype(x.dtype)
+    return 0.5 * eps**2 * float((x * x).sum())
 
 
 def start(problem, solver):
@@ -157,7 +167,7 @@ def start(problem, solver):
 
 def is_sparse(problem, solver):
     """Whether the solver keeps codes sparse, as dense ones may not fit in memory."""
-    return getattr(solver, "sparse", False) and not problem.is_patch
+    return getattr(solver, "sparse", False) and not problem.structure.is_patch
 
 
 def ratio(a, b):

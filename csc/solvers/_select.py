@@ -17,7 +17,7 @@ def fastest(problem, tol=1e-4):
     """
     if hasattr(problem, "layers"):
         return MLADMM() if problem.is_convex else MLISTA()
-    margin = 0.1 if problem.is_patch else 0.8
+    margin = 0.1 if problem.structure.is_patch else 0.8
     candidates = (
         WorkingSet(margin * tol),
         OMP(),

@@ -86,9 +86,9 @@ class WorkingSet:
 
     def supports(self, problem: ProblemLike) -> bool:
         """Whether the problem is a lasso with one lambda per atom."""
-        if type(problem.penalty) is not L1 or problem.atom_lmbda is None:
+        if type(problem.penalty) is not L1 or problem.structure.atom_lmbda is None:
             return False
-        return problem.is_patch or problem.has_local_dual
+        return problem.structure.is_patch or problem.structure.has_local_dual
 
     def init(self, problem: ProblemLike, z0: Any) -> WorkingSetState:  # noqa: ARG002
         """State at codes ``z0``."""
@@ -96,17 +96,17 @@ class WorkingSet:
 
     def step(self, problem: ProblemLike, state: WorkingSetState) -> WorkingSetState:
         """Patches: solve to ``tol``, which then falls. Signals: ten rounds, or fewer to ``tol``."""
-        return (_code_patches if problem.is_patch else _code_signals)(problem, state)
+        return (_code_patches if problem.structure.is_patch else _code_signals)(problem, state)
 
 
 def _code_patches(problem, state):
-    form = problem.gram_form_double if state.exact else problem.gram_form
-    lmbda = problem.atom_lmbda.astype(form.gram.dtype)
+    form = problem.structure.gram_form_double if state.exact else problem.structure.gram_form
+    lmbda = problem.structure.atom_lmbda.astype(form.gram.dtype)
     start = state.z.reshape(len(state.z), -1).astype(form.gram.dtype)
     z = namespace(start).empty_like(start)
     rounds = MAX_PATCH_ROUNDS if form.gram.dtype == "float64" else MAX_PATCH_ROUNDS_FLOAT32
     gaps = form.energies.copy()
-    problem.kernels.lasso_gram(
+    problem.structure.kernels.lasso_gram(
         *form, lmbda, problem.penalty.positive, state.tol, rounds, start, z, gaps
     )
     gap = float(gaps.sum())

@@ -83,7 +83,7 @@ def test_a_step_from_the_same_codes_is_the_same(rng, dtype, shape):
     x, atoms = rng.standard_normal((4, 1, *shape)), rng.standard_normal((5, 1, 3, 3))
     problem = csc.Problem(x.astype(dtype), csc.Dictionary(atoms.astype(dtype)), csc.L1(0.1))
     z = rng.standard_normal(problem.code_shape) * (rng.random(problem.code_shape) < 0.4)
-    stride = None if problem.is_patch else (1, 1)
+    stride = None if problem.structure.is_patch else (1, 1)
     empty = statistics.of_nothing(problem.dictionary.atoms, stride)
     start = init_state(problem.dictionary.atoms, empty)
     batch = Batch([EncodedBatch(problem, z.astype(dtype))])

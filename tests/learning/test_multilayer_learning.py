@@ -48,7 +48,9 @@ def problem_of(case, rng, lmbdas=None, n=3):
 def coded(problem, z):
     """As `code_layers` gives it."""
     flat = csc.Problem(problem.x, problem.dictionary.effective(), problem.penalties[-1])
-    return DeepCoded(EncodedBatch(flat, z if flat.is_patch else SparseCodes.of(z)), problem, None)
+    return DeepCoded(
+        EncodedBatch(flat, z if flat.structure.is_patch else SparseCodes.of(z)), problem, None
+    )
 
 
 def objective_of(case, problem, z, priced):

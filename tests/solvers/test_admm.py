@@ -19,7 +19,7 @@ def problem(rng, S, s, c, penalty, k=3):
 @pytest.mark.parametrize("k", [1, 3])
 def test_the_ridge_system_is_solved(rng, S, s, c, k):
     p = problem(rng, S, s, c, csc.L1(0.1), k)
-    z = p.solve_ridge(np.zeros(p.code_shape), 0.3)
+    z = p.structure.solve_ridge(np.zeros(p.code_shape), 0.3)
     M = naive.synthesis_matrix(p.dictionary.atoms, S, "circular")
     for ours, x in zip(z, p.x, strict=True):
         theirs = np.linalg.solve(M.T @ M + 0.3 * np.eye(M.shape[1]), M.T @ x.ravel())

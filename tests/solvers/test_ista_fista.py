@@ -155,7 +155,7 @@ def test_fastest_is_the_first_that_can_certify(rng):
 def test_coordinate_descent_agrees_with_a_grid(rng):
     penalty = csc.LogPenalty(0.05, scale=0.5)
     problem = patch_problem(rng, penalty, n=3, k=5)
-    gram, q, _ = problem.gram_form
+    gram, q, _ = problem.structure.gram_form
     grid = np.arange(-4, 4, 2e-4)
     ours = csc.solve(problem, tol=1e-10).codes.reshape(3, 5)
     for i in range(3):

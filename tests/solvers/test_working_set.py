@@ -58,13 +58,13 @@ def dense_parts(problem, i):
         seen = np.broadcast_to(problem.mask, problem.x.shape)[i].ravel() != 0
         M, x = M[seen], x[seen]
     places = M.shape[1] // D.n_atoms
-    return M, x, np.repeat(problem.atom_lmbda.astype("float64"), places)
+    return M, x, np.repeat(problem.structure.atom_lmbda.astype("float64"), places)
 
 
 @settings(max_examples=30, deadline=None)
 @given(problem=problems())
 def test_codes_and_gap_are_those_of_the_dense_lasso(problem):
-    if not problem.has_local_dual:  # lmbda_max was 0: nothing to find
+    if not problem.structure.has_local_dual:  # lmbda_max was 0: nothing to find
         return
     solution = csc.solve(problem, csc.solvers.WorkingSet(1e-10), tol=1e-9)
     assert solution.converged, solution
@@ -83,7 +83,7 @@ def test_codes_and_gap_are_those_of_the_dense_lasso(problem):
 @settings(max_examples=25, deadline=None)
 @given(problem=problems(), seed=st.integers(0, 99))
 def test_the_bound_holds_at_any_codes(problem, seed):
-    if not problem.has_local_dual:
+    if not problem.structure.has_local_dual:
         return
     rng = np.random.default_rng(seed)
     z = rng.standard_normal(problem.code_shape) * (rng.random(problem.code_shape) < 0.3)

@@ -99,7 +99,9 @@ def _coded(problem, pursuit, limits, start):
         pairs = zip(init, z, strict=True)
         z = tuple(xp.where(rows, old, new) for old, new in pairs) if worse.any() else z
     flat = Problem(problem.x, problem.dictionary.effective(), problem.penalties[-1])
-    deepest = SparseCodes.of(z[-1]) if flat.on_host and not flat.is_patch else z[-1]
+    deepest = (
+        SparseCodes.of(z[-1]) if flat.structure.on_host and not flat.structure.is_patch else z[-1]
+    )
     return DeepCoded(EncodedBatch(flat, deepest), problem, z)
 
 

@@ -1,0 +1,62 @@
+"""Proximal-gradient steps, with one kernel for both where the prox is a soft threshold."""
+
+from csc._backend import namespace
+from csc.operators import SoftThreshold
+
+
+def descend(problem, x, fits, point, step, threshold):  # noqa: PLR0913
+    """`shrink` of the residuals ``M (x - D y)`` of signals x, y the extrapolated point.
+
+    Parameters
+    ----------
+    problem : Problem
+    x : array (N, C, *S)
+    fits : (D z, D z_old), arrays (N, C, *S)
+    point, step, threshold
+        As `shrink`.
+    """
+    (Dz, Dz_old), momentum, number = fits, point[2], namespace(x).asarray
+    D, is_whole = problem.dictionary, problem.mask is None and problem.structure.has_soft_threshold
+    if is_whole and D.has_proximal_step(Dz):
+        return D.proximal_step(x, step, point, _soft_threshold(problem, threshold, x.dtype), fits)
+    r = masked(x - (Dz + number(momentum, dtype=Dz.dtype) * (Dz - Dz_old)), problem.mask)
+    return shrink(problem, r, point, step, threshold)
+
+
+def shrink(problem, r, point, step, threshold):
+    """``prox(y + step D^T r)`` of ``threshold`` times the penalty, y the extrapolated point.
+
+    Parameters
+    ----------
+    problem : Problem
+    r : array (N, C, *S)
+        Residuals.
+    point : (z, z_old, momentum)
+        ``y = z + momentum (z - z_old)``.
+    step, threshold : floats
+
+    Returns
+    -------
+    z_new, restart_score
+        As `Problem.proximal_step`.
+    """
+    (z, z_old, momentum), number = point, namespace(r).asarray
+    if problem.structure.has_soft_threshold and problem.dictionary.has_proximal_step(r):
+        prox = _soft_threshold(problem, threshold, z.dtype)
+        return problem.dictionary.proximal_step(r, step, point, prox)
+    y = z if z is z_old else z + number(momentum, dtype=z.dtype) * (z - z_old)
+    move = number(step, dtype=z.dtype) * problem.dictionary.adjoint(r)
+    z_new = problem.penalty.prox(y + move, threshold)
+    return z_new, ((y - z_new) * (z_new - z)).sum()
+
+
+def _soft_threshold(problem, threshold, dtype):
+    """Thresholds of the atoms, factor, and sign of the prox, as the kernels take it."""
+    thresholds = threshold * problem.structure.atom_lmbda.astype("float64")
+    factor = 1 / (1 + threshold * problem.penalty.lmbda * problem.penalty.ridge)
+    return SoftThreshold(thresholds.astype(dtype), factor, problem.penalty.positive)
+
+
+def masked(a, mask):
+    """``M a``: zero where nothing was observed."""
+    return a if mask is None else a * mask.astype(a.dtype)
