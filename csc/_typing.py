@@ -51,7 +51,6 @@ Codes: TypeAlias = Any  # an array; of layers, or of signals of several sizes, a
 Extents: TypeAlias = tuple[int, ...]
 File: TypeAlias = str | PathLike[str]
 Mode: TypeAlias = Literal["full", "valid", "same", "circular"]
-ProblemLike: TypeAlias = Any  # solvers see a problem only through its methods, each its own
 Stride: TypeAlias = int | tuple[int, ...]
 
 
@@ -73,8 +72,36 @@ class Penalty(Protocol):
         """argmin_u  ``step penalty(u) + 1/2 ||u - z||^2``."""
 
 
+class ProblemLike(Protocol):
+    """What every solver needs of a problem, of one layer or several.
+
+    Solvers of one kind need more, such as `csc.Problem.structure`.
+    """
+
+    @property
+    def x(self) -> Any:
+        """Signals."""
+
+    @property
+    def dictionary(self) -> Any:
+        """Dictionary, of one layer or several."""
+
+    @property
+    def code_shape(self) -> Extents:
+        """Shape of the codes; of several layers, of the deepest."""
+
+    def zeros(self) -> Any:
+        """Codes of zeros."""
+
+    def certificate(self, z: Any, /) -> tuple[float, float]:
+        """Objective and duality gap at codes ``z``."""
+
+
 class Solver(Protocol):
-    """What `csc.solve` needs of a solver; docs/extending.md shows one."""
+    """What `csc.solve` needs of a solver; docs/extending.md shows one.
+
+    Its problems are `ProblemLike`; a solver may name a narrower type.
+    """
 
     @property
     def requirements(self) -> str:
@@ -84,13 +111,13 @@ class Solver(Protocol):
     def check_every(self) -> int:
         """Steps between certificates."""
 
-    def supports(self, problem: ProblemLike) -> bool:
+    def supports(self, problem: Any) -> bool:
         """Whether it can solve the problem."""
 
-    def init(self, problem: ProblemLike, z0: Any) -> Any:
+    def init(self, problem: Any, z0: Any) -> Any:
         """State at codes ``z0``."""
 
-    def step(self, problem: ProblemLike, state: Any) -> Any:
+    def step(self, problem: Any, state: Any) -> Any:
         """The next state."""
 
 
