@@ -192,6 +192,7 @@ def _search(guide, row, column, rule, work):
         for b in range(wide + size - 1):
             window[a * stride + b] = guide[top + a, left + b]
     _score(guide[row : row + size, column : column + size], stride, high * stride, work)
+    scores[(row - top) * stride + column - left] = -1  # first, also among equals
     n = 0  # a heap of the nearest so far, the farthest of them first
     for a in range(high):
         for b in range(wide):
@@ -205,6 +206,7 @@ def _search(guide, row, column, rule, work):
         far, r, c = distances[0], rows[0], columns[0]
         _sink(end, distances[end], rows[end], columns[end], rows, columns, distances)
         distances[end], rows[end], columns[end] = far, r, c
+    distances[0] = 0
 
 
 @njit(**OPTIONS)

@@ -75,6 +75,7 @@ BAD = {  # range or rule: what is wrong, and the words of the error
         ("--side 23", "--atom: must be at most 11, half the side of the crop, got 12"),
         ("--out /dev/null", "--out: must be a writable folder"),
     ],
+    "restoration": [("--side 600", "--side: must be at most 512"), ("--missing 1", "below 0.95")],
     "inpainting": [("--missing 1.5", "must be a number above 0 and below 0.95, got 1.5")],
     "boundaries": [("--side 253", "--side: must be at most 252"), ("--fraction 1", "below 1")],
     "coding_image": [("--side 600", "--side: must be at most 512"), ("--atom 129", "at most 128")],
@@ -210,3 +211,12 @@ def test_bench_crossover_times_both_ways_and_puts_the_rule_back(monkeypatch, cap
     assert case["direct_ms"] > 0
     assert case["fourier_ms"] > 0
     assert "best constants here: TRANSFORM, PRODUCT" in said[-1]
+
+
+def test_restoration_is_better_than_what_came_in(tmp_path):
+    from demos import restoration
+
+    small = ["--side", "40", "--tasks", "enlarge", "--out", str(tmp_path)]
+    scores = restoration.main(small)["enlarge"]
+    assert scores["csc fast"]["psnr_dB"] > scores["cubic spline"]["psnr_dB"]
+    assert (tmp_path / "restoration.png").stat().st_size > 1000

@@ -126,6 +126,11 @@ def test_what_has_no_noise_is_left_as_it_is():
     assert "nothing was changed" in restored.message
 
 
+def test_flat_areas_are_covered_by_groups():
+    """All patches there are equally near; each must still be in its own group."""
+    assert_array_equal(denoise(np.zeros((40, 40)), 0.1, quality="fast").image, 0)
+
+
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
