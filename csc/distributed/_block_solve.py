@@ -12,30 +12,29 @@ from csc._progress import progress_callback
 from csc._typing import ArrayLike, Extents, Mode, Stride
 from csc._validation import check_number, check_signals
 from csc.certificates import dual_of
-from csc.distributed import _block_tasks as _blocks
-from csc.distributed import _tasks as _work
+from csc.distributed import _block_tasks, _tasks
 from csc.distributed._client import (
     Keys,
     client_of,
-    each,
-    one,
+    constant_task,
+    make_task,
+    map_tasks,
+    single_task,
     submit,
-    task,
-    tree,
-    whole,
+    tree_reduce,
     workers_of,
 )
 from csc.distributed._codes import DaskCodes
 from csc.distributed._partition import Partition, extents_of
-from csc.learning import CODING
+from csc.learning import ARRAYS_WHILE_CODING
 from csc.operators import Dictionary
 from csc.penalties import L1, Relative
 from csc.solvers import Outcome, Progress, Status, converged, ratio, stalled
 
-LOOSE = 0.01  # relative gap of blocks in the first round,
-TIGHTER = 10  # times less in each later one,
-SHARE = 0.3  # and of the gap asked for in the end
-ROUNDS = 100
+FIRST_BLOCK_TOL = 0.01  # relative gap of blocks in the first round,
+BLOCK_TOL_DIVISOR = 10  # times less in each later one,
+MIN_BLOCK_TOL_FRACTION = 0.3  # and of the gap asked for in the end
+MAX_ROUNDS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +90,7 @@ class Grid(NamedTuple):
     client: object
     keys: Keys
     shape: tuple  # of the signal
-    cut: Partition
+    partition: Partition
     blocks: list  # of futures
 
 
@@ -102,10 +101,10 @@ def sparse_code(  # noqa: PLR0913  as csc.sparse_code
 ) -> DaskSolution:  # fmt: skip
     """Sparse codes of a signal of any size: `csc.sparse_code`, block by block on a Dask cluster.
 
-    The code positions are cut into boxes. Those of one colour, which share no sample, minimise over
-    their codes at once, all others as they are; then the next colour: block coordinate descent [1]_
+    The code positions are partitioned into boxes. Boxes of one colour share no sample; their codes are
+    optimised in parallel, all others fixed; then the next colour: block coordinate descent [1]_
     on ``1/2 ||x - D z||^2 + lmbda ||z||_1``, whose limit is the minimum of the whole. Neighbours
-    tell each other their codes near the faces. Objective and duality gap are those of the whole
+    exchange the codes near their faces (halos). Objective and duality gap are those of the whole
     signal, sums and maxima over the blocks.
 
     Parameters
@@ -155,16 +154,16 @@ def sparse_code(  # noqa: PLR0913  as csc.sparse_code
     """
     D = atoms if isinstance(atoms, Dictionary) else Dictionary(atoms, mode, stride)
     check_number("tol", tol)
-    grid = _cut(x, D, mask, block, client_of(client))
+    grid = _partition(x, D, mask, block, client_of(client))
     inner = Dictionary(D.atoms, "full", D.stride, D.sizes)  # borders are a matter of the mask
     if isinstance(lmbda, Relative):
-        lmbda = lmbda.fraction * _strongest(grid, inner, positive)
-    model = _work.Model(inner, L1(lmbda, positive=positive), tol)
-    with progress_callback(lambda _: None, ROUNDS, verbose=verbose) as tell:
-        return _rounds(grid, model, tell)
+        lmbda = lmbda.fraction * _lmbda_max(grid, inner, positive)
+    model = _tasks.Model(inner, L1(lmbda, positive=positive), tol)
+    with progress_callback(lambda _: None, MAX_ROUNDS, verbose=verbose) as report_progress:
+        return _rounds(grid, model, report_progress)
 
 
-def _cut(x, D, mask, sides, client):
+def _partition(x, D, mask, sides, client):
     """The blocks of a signal, read by the workers."""
     import dask.array as da
 
@@ -179,92 +178,119 @@ def _cut(x, D, mask, sides, client):
     sides = [max(chunks) for chunks in x.chunks[2:]] if sides is None else sides
     if len(sides) != len(D.extents):
         raise ValueError(f"block must have {len(D.extents)} extents, got {sides!r}")
-    cut, keys = Partition(D.geometry, x.shape[2:], tuple(sides)), Keys()
-    _check_room(cut, x, client)
+    partition, keys = Partition(D.geometry, x.shape[2:], tuple(sides)), Keys()
+    _check_worker_memory(partition, x, client)
     arguments = []
-    for box in cut.boxes:
-        inside, _ = cut.own(cut.window(cut.around(box, _blocks.CERTAIN)))
+    for box in partition.boxes:
+        inside, _ = partition.crop(
+            partition.window(partition.dilate(box, _block_tasks.CERTIFICATE_REACHES))
+        )
         part = (slice(None), slice(None), *inside)
-        seen = None if mask is None else whole(mask[part])
-        arguments.append((cut, box, whole(x[part]), seen))
-    blocks = each("read", _blocks.read, keys.of_round(), arguments)
-    return Grid(client, keys, x.shape, cut, submit(client, blocks)[0])
+        seen = None if mask is None else single_task(mask[part])
+        arguments.append((partition, box, single_task(x[part]), seen))
+    blocks = map_tasks("read", _block_tasks.read, keys.of_round(), arguments)
+    return Grid(client, keys, x.shape, partition, submit(client, blocks)[0])
 
 
-def _check_room(cut, x, client):
+def _check_worker_memory(partition, x, client):
     """Refuse blocks that a worker cannot work on, one in each of its threads."""
     workers = workers_of(client)
-    samples = max(prod(extents_of(cut.window(cut.around(b, _blocks.CERTAIN)))) for b in cut.boxes)
-    n_bytes = CODING * 8 * prod(x.shape[:2]) * samples * workers.threads
+    samples = max(
+        prod(extents_of(partition.window(partition.dilate(b, _block_tasks.CERTIFICATE_REACHES))))
+        for b in partition.boxes
+    )
+    n_bytes = ARRAYS_WHILE_CODING * 8 * prod(x.shape[:2]) * samples * workers.threads
     check_memory("blocks of this size", n_bytes, "take smaller ones: block", workers.memory)
 
 
-def _strongest(grid, dictionary, positive):
+def _lmbda_max(grid, dictionary, positive):
     """``lmbda_max`` of the whole signal."""
     arguments = [(block, dictionary, positive) for block in grid.blocks]
-    tasks = each("strongest", _blocks.strongest, grid.keys.of_round(), arguments)
+    tasks = map_tasks("lmbda_max", _block_tasks.lmbda_max, grid.keys.of_round(), arguments)
     return max(grid.client.gather(submit(grid.client, tasks)[0]))
 
 
-def _rounds(grid, model, tell):
+def _rounds(grid, model, report_progress):
     """Rounds over all colours until the gap of the whole is small enough."""
     began, tol, history = perf_counter(), model.tol, []
-    codes = rims = [None] * len(grid.blocks)
-    message = f"stopped after {ROUNDS} rounds; take larger blocks, or a larger tol"
+    codes = halos = [None] * len(grid.blocks)
+    message = f"stopped after {MAX_ROUNDS} rounds; take larger blocks, or a larger tol"
     outcome = Outcome(Status.MAX_ITER, message)
-    for number in range(ROUNDS):
-        inner = model._replace(tol=max(LOOSE / TIGHTER**number, SHARE * tol))
-        codes, rims, objective, gap = _round(grid, inner, codes, rims)
+    for number in range(MAX_ROUNDS):
+        inner = model._replace(
+            tol=max(FIRST_BLOCK_TOL / BLOCK_TOL_DIVISOR**number, MIN_BLOCK_TOL_FRACTION * tol)
+        )
+        codes, halos, objective, gap = _round(grid, inner, codes, halos)
         if gap <= tol * objective:
-            objective, gap = _judged(grid, model, codes, rims)
+            objective, gap = _certify(grid, model, codes, halos)
         history.append(Progress(number + 1, objective, gap, perf_counter() - began))
-        tell(history[-1])
+        report_progress(history[-1])
         if gap <= tol * objective:
             outcome = converged(ratio(gap, objective), tol)
             break
         if _is_stuck(history, model.dictionary.dtype):
             outcome = stalled(ratio(gap, objective), tol)
             break
-    objective, gap = _judged(grid, model, codes, rims)
-    shape = (grid.shape[0], model.dictionary.n_atoms, *grid.cut.positions)
+    objective, gap = _certify(grid, model, codes, halos)
+    shape = (grid.shape[0], model.dictionary.n_atoms, *grid.partition.positions)
     return DaskSolution(DaskCodes(grid.client, shape, codes), objective, gap, *outcome, history)
 
 
-def _round(grid, model, codes, rims):
-    """New codes and rims of all blocks, colour by colour, and objective and gap of the whole."""
-    name, cut = grid.keys.of_round(), grid.cut
-    model = task(model, name("atoms"))
-    new, rims = list(codes), list(rims)
-    for colour in cut.colours:
+def _round(grid, model, codes, halos):
+    """New codes and halos of all blocks, colour by colour, and objective and gap of the whole."""
+    name, partition = grid.keys.of_round(), grid.partition
+    model = constant_task(model, name("atoms"))
+    new, halos = list(codes), list(halos)
+    for colour in partition.colours:
         for i in colour:
-            near = [rims[j] for j in cut.neighbours(cut.boxes[i], 1) if rims[j] is not None]
-            new[i] = one("solve", _blocks.solve, name, i, grid.blocks[i], model, codes[i], near)
+            halos_nearby = [
+                halos[j]
+                for j in partition.neighbours(partition.boxes[i], 1)
+                if halos[j] is not None
+            ]
+            new[i] = make_task(
+                "solve", _block_tasks.solve, name, i, grid.blocks[i], model, codes[i], halos_nearby
+            )
         for i in colour:  # others of this colour do not see them
-            rims[i] = one("rim", _blocks.halo, name, i, grid.blocks[i], new[i])
-    root = _certificate(grid, model, name, new, rims, None)
-    new, rims, [part] = submit(grid.client, new, rims, [root])
-    return new, rims, *_sums(part.result())
+            halos[i] = make_task("halo", _block_tasks.halo, name, i, grid.blocks[i], new[i])
+    root = _certificate(grid, model, name, new, halos, None)
+    new, halos, [part] = submit(grid.client, new, halos, [root])
+    return new, halos, *_sums(part.result())
 
 
-def _judged(grid, model, codes, rims):
+def _certify(grid, model, codes, halos):
     """Objective and gap of the whole, in float64."""
     name = grid.keys.of_round()
-    root = _certificate(grid, task(model, name("atoms")), name, codes, rims, "float64")
+    root = _certificate(grid, constant_task(model, name("atoms")), name, codes, halos, "float64")
     return _sums(submit(grid.client, [root])[0][0].result())
 
 
-def _certificate(grid, model, name, codes, rims, dtype):  # noqa: PLR0913
+def _certificate(grid, model, name, codes, halos, dtype):  # noqa: PLR0913
     """Task that joins the certificates of all blocks."""
-    cut, leaves = grid.cut, []
+    partition, leaves = grid.partition, []
     for i, block in enumerate(grid.blocks):
-        near = [rims[j] for j in cut.neighbours(cut.boxes[i], _blocks.RIM)]
-        leaves.append(one("certify", _blocks.certify, name, i, block, model, codes[i], near, dtype))
-    return tree(_blocks.join, name, leaves)
+        halos_nearby = [
+            halos[j] for j in partition.neighbours(partition.boxes[i], _block_tasks.HALO_REACHES)
+        ]
+        leaves.append(
+            make_task(
+                "certify",
+                _block_tasks.certify,
+                name,
+                i,
+                block,
+                model,
+                codes[i],
+                halos_nearby,
+                dtype,
+            )
+        )
+    return tree_reduce(_block_tasks.join, name, leaves)
 
 
 def _sums(part):
     """Objective and gap of all signals together."""
-    dual = dual_of(part.inner, part.energy, part.worst).max(axis=0)
+    dual = dual_of(part.inner, part.energy, part.dual_norm).max(axis=0)
     gap = np.maximum(part.objective - dual, 0)
     return float(part.objective.sum()), float(gap.sum())
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from csc._memory import available
-from csc.learning import WIDTH
+from csc.learning import TREE_ARITY
 
 
 class Workers(NamedTuple):
@@ -45,10 +45,10 @@ def client_of(client=None):
 def workers_of(client):
     """`Workers` of a client's cluster."""
 
-    def look(dask_scheduler):
+    def threads_and_memory(dask_scheduler):
         return [(w.nthreads, w.memory_limit) for w in dask_scheduler.workers.values()]
 
-    found = client.run_on_scheduler(look)
+    found = client.run_on_scheduler(threads_and_memory)
     if not found:
         raise ValueError(
             "the Dask cluster has no worker; start one, or wait: client.wait_for_workers"
@@ -69,43 +69,43 @@ class Keys:
         return lambda what, part=0: (f"csc-{what}-{self._fit}-{number}", part)
 
 
-def one(what, function, name, part, *arguments):
+def make_task(what, function, name, part, *arguments):
     """The task of one part."""
     from dask import delayed
 
     return delayed(function, pure=False)(*arguments, dask_key_name=name(what, part))
 
 
-def each(what, function, name, arguments):
+def map_tasks(what, function, name, arguments):
     """One task for each tuple of arguments."""
-    return [one(what, function, name, i, *some) for i, some in enumerate(arguments)]
+    return [make_task(what, function, name, i, *some) for i, some in enumerate(arguments)]
 
 
-def task(value, key):
+def constant_task(value, key):
     """A value as a task: Dask can make it again wherever it is lost."""
     from dask import delayed
 
     return delayed(value, name=key, traverse=False)
 
 
-def whole(x):
+def single_task(x):
     """A dask array as one task."""
     return x.rechunk(x.shape).to_delayed().item()
 
 
-def tree(join, name, leaves):
+def tree_reduce(join, name, leaves):
     """Task that joins leaves as `csc.learning._batch.total` does, eight neighbours a node."""
     number = 0
     while len(leaves) > 1:
         nodes = []
-        for i in range(0, len(leaves), WIDTH):
-            nodes.append(one("join", join, name, number, *leaves[i : i + WIDTH]))
+        for i in range(0, len(leaves), TREE_ARITY):
+            nodes.append(make_task("join", join, name, number, *leaves[i : i + TREE_ARITY]))
             number += 1
         leaves = nodes
     return leaves[0]
 
 
-def listed(client, tasks):
+def gather_lists(client, tasks):
     """All that tasks find, each a list, in order and here."""
     return [one for some in client.gather(submit(client, tasks)[0]) for one in some]
 

@@ -9,8 +9,8 @@ from uuid import uuid4
 import numpy as np
 
 from csc._typing import File
-from csc.distributed._client import Keys, each, submit
-from csc.distributed._partition import together
+from csc.distributed._client import Keys, map_tasks, submit
+from csc.distributed._partition import merge_codes
 from csc.operators import SparseCodes
 
 
@@ -45,7 +45,7 @@ class DaskCodes:
 
     def gather(self) -> SparseCodes:
         """All codes, here: `SparseCodes`."""
-        return together(self.client.gather(self.blocks))
+        return merge_codes(self.client.gather(self.blocks))
 
     def to_zarr(self, path: File) -> None:
         """Write the codes to a Zarr group; every worker writes its own, see `read_codes`.
@@ -60,7 +60,7 @@ class DaskCodes:
         try:
             zarr.open_group(part, mode="w").attrs.update(shape=list(self.shape))
             arguments = [(str(part), i, block) for i, block in enumerate(self.blocks)]
-            tasks = each("write", _write, Keys().of_round(), arguments)
+            tasks = map_tasks("write", _write, Keys().of_round(), arguments)
             self.client.gather(submit(self.client, tasks)[0])
             os.rename(part, path)
         except BaseException:
@@ -86,7 +86,7 @@ def read_codes(path: File) -> SparseCodes:
     group = _zarr().open_group(path, mode="r")
     shape = tuple(group.attrs["shape"])
     blocks = [group[name] for name in sorted(group.group_keys(), key=int)]
-    return together([SparseCodes(shape, b["index"][:], b["values"][:]) for b in blocks])
+    return merge_codes([SparseCodes(shape, b["index"][:], b["values"][:]) for b in blocks])
 
 
 def _write(path, number, codes):

@@ -9,13 +9,30 @@ import numpy as np
 
 from csc._typing import Extents
 from csc._validation import check_signals
-from csc.distributed import _tasks as _work
-from csc.distributed._client import Keys, client_of, each, one, submit, whole, workers_of
+from csc.distributed import _tasks
+from csc.distributed._client import (
+    Keys,
+    client_of,
+    make_task,
+    map_tasks,
+    single_task,
+    submit,
+    workers_of,
+)
 from csc.distributed._dask_groups import DaskGroups
 from csc.images import picture_files, read_picture
-from csc.learning import CODING, NONE_MISSING, SAMPLES, SUMS, WIDTH, MemoryPlan, Signals, maps_of
+from csc.learning import (
+    ARRAYS_WHILE_CODING,
+    COPIES_OF_STATISTICS,
+    MAX_GROUP_SAMPLES,
+    NO_MISSING_SAMPLES,
+    TREE_ARITY,
+    MemoryPlan,
+    Signals,
+    maps_while_coding,
+)
 
-ROOM = 0.6  # of a worker's memory: below, Dask neither spills nor pauses
+USABLE_MEMORY_FRACTION = 0.6  # of a worker's memory: below, Dask neither spills nor pauses
 
 
 class DaskSignals(Signals):
@@ -47,7 +64,7 @@ class DaskSignals(Signals):
 
     def __init__(self, X: Any, mask: Any = None, client: Any = None, looks: Any = None) -> None:
         self.client, self.keys = client_of(client), Keys()
-        self.runs_kept, self.stay, self.complete = None, True, False
+        self.loaded_groups, self.is_persistent, self.complete = None, True, False
         if X is None or isinstance(X, np.ndarray):
             raise TypeError(
                 f"X must be a dask array, delayed images, a folder or a Zarr array, got {type(X)}; "
@@ -63,7 +80,9 @@ class DaskSignals(Signals):
             self._looks = looks
         else:
             name = self.keys.of_round()
-            looks = each("look", _work.look, name, [(x,) for x in self.x])
+            looks = map_tasks(
+                "shape_and_dtype", _tasks.shape_and_dtype, name, [(x,) for x in self.x]
+            )
             self._looks = self.client.gather(submit(self.client, looks)[0])
 
     def _masked(self, mask):
@@ -113,7 +132,7 @@ class DaskSignals(Signals):
     def refuse_missing(self) -> None:
         """Refuse a mask, and NaN when signals are loaded."""
         if self.mask is not None:
-            raise ValueError(NONE_MISSING.format("mask must be None"))
+            raise ValueError(NO_MISSING_SAMPLES.format("mask must be None"))
         self.complete = True
 
     def as_codes(self, dictionary: Any, penalty: Any, tol: float) -> "DaskSignals":
@@ -126,25 +145,25 @@ class DaskSignals(Signals):
             for shape in self.shapes
         ]
         signals = DaskSignals(CodeRows(groups, places), None, self.client, looks)
-        signals.stay = False  # dense, they would find no room
+        signals.is_persistent = False  # dense, they would find no room
         return signals
 
     def memory_plan(self, learner: Any, lags: Any, dense: bool) -> MemoryPlan:
         """`MemoryPlan` of the memory of one worker."""
-        maps = maps_of(learner.n_atoms, self.n_channels, dense)
-        coding = CODING * 8 * maps * self._together
+        maps = maps_while_coding(learner.n_atoms, self.n_channels, dense)
+        coding = ARRAYS_WHILE_CODING * 8 * maps * self._together
         return self._of_a_worker(super().memory_plan(learner, lags, dense), coding)
 
-    def plan_layers(self, layers: Any, joint: Any, most_codes: int) -> MemoryPlan:
+    def memory_plan_of_layers(self, layers: Any, joint: Any, most_codes: int) -> MemoryPlan:
         """`MemoryPlan` of the memory of one worker, of a learner of layers."""
-        here = super().plan_layers(layers, joint, most_codes)
+        here = super().memory_plan_of_layers(layers, joint, most_codes)
         return self._of_a_worker(here, here.coding)
 
     @property
     def _together(self):
         """Samples of the signals of the largest group."""
         sizes = list(map(prod, self.shapes))
-        return min(max(SAMPLES, *sizes), sum(sizes))
+        return min(max(MAX_GROUP_SAMPLES, *sizes), sum(sizes))
 
     def _of_a_worker(self, here, coding):
         """The plan of one process as that of a worker, which codes groups side by side."""
@@ -152,14 +171,14 @@ class DaskSignals(Signals):
         share = 1 / workers.number
         return replace(
             here,
-            statistics=here.statistics // SUMS * (WIDTH + workers.threads),
+            statistics=here.statistics // COPIES_OF_STATISTICS * (TREE_ARITY + workers.threads),
             coding=coding * min(workers.threads, -(-samples // self._together)),
             codes=int(here.codes * share),
             available=workers.memory,
-            signals=int(self.dtype.itemsize * samples * share) if self.stay else 0,
+            signals=int(self.dtype.itemsize * samples * share) if self.is_persistent else 0,
         )
 
-    def settle(self, memory_plan: MemoryPlan, whole: bool) -> None:
+    def load(self, memory_plan: MemoryPlan, whole: bool) -> None:
         """Load the signals for good, if there is room; else they are read anew in each pass.
 
         Parameters
@@ -168,22 +187,24 @@ class DaskSignals(Signals):
         whole : bool
             Whether every step looks at all of every signal.
         """
-        self.stay = memory_plan.total <= ROOM * memory_plan.available
-        if not self.stay:
+        self.is_persistent = memory_plan.total <= USABLE_MEMORY_FRACTION * memory_plan.available
+        if not self.is_persistent:
             return
         if whole:
-            self.runs_kept = submit(self.client, self._loaded(*self.runs(range(len(self)))))[0]
+            self.loaded_groups = submit(self.client, self._loaded(*self.runs(range(len(self)))))[0]
         elif self.is_array:
             self.x = self.client.persist(self.x)
         else:
             name = self.keys.of_round()
-            self.x = submit(self.client, each("read", np.asarray, name, [(x,) for x in self.x]))[0]
+            self.x = submit(
+                self.client, map_tasks("read", np.asarray, name, [(x,) for x in self.x])
+            )[0]
 
     def take(self, which: Any, window: Any = None) -> Any:
         """`DaskGroups` of the signals with indices ``which``, or of windows of them."""
         n = len(which)
-        if n == len(self) and window is None and self.runs_kept is not None:
-            return DaskGroups(self, self.runs_kept, n)
+        if n == len(self) and window is None and self.loaded_groups is not None:
+            return DaskGroups(self, self.loaded_groups, n)
         return DaskGroups(self, self._loaded(*self.runs(which, window)), n)
 
     def _loaded(self, places, runs):
@@ -197,14 +218,14 @@ class DaskSignals(Signals):
             else:
                 x = self._some(self.x, which)
             arguments.append((x, masks, parts, self.complete))
-        return each("load", _work.load, name, arguments)
+        return map_tasks("load", _tasks.load, name, arguments)
 
     def _some(self, x, which):
         if not self.is_array:
             return [x[i] for i in which]
         near = which[-1] - which[0] == len(which) - 1
         some = x[which[0] : which[-1] + 1] if near else x[list(which)]
-        return whole(some)
+        return single_task(some)
 
 
 @dataclass(frozen=True)
@@ -233,7 +254,7 @@ class CodeRows:
         places = [self.places[i] for i in which]
         own = sorted({g for g, _ in places})
         rows = [(own.index(g), row) for g, row in places]
-        return one("rows", _work.rows, name, number, [self.groups[g] for g in own], rows)
+        return make_task("rows", _tasks.rows, name, number, [self.groups[g] for g in own], rows)
 
 
 def _opened(X):
@@ -258,7 +279,7 @@ def _listed(X):
         parts = [delayed(list)(part) for part in X.to_delayed()]
         numbers = delayed([delayed(len)(part) for part in parts]).compute()
         return [part[i] for part, n in zip(parts, numbers, strict=True) for i in range(n)]
-    X = [whole(x) if isinstance(x, array.Array) else x for x in X]
+    X = [single_task(x) if isinstance(x, array.Array) else x for x in X]
     if not X:
         raise ValueError("X is empty; give at least one signal (C, *S)")
     return [x if is_dask_collection(x) else delayed(x, traverse=False) for x in X]

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from csc.distributed import _tasks as _work
-from csc.distributed._client import each, submit, task
+from csc.distributed import _tasks
+from csc.distributed._client import constant_task, map_tasks, submit
 from csc.distributed._codes import DaskCodes
 from csc.distributed._dask_data import DaskSignals
 from csc.learning import DictionaryLearning, MemoryPlan, MultiLayerDictionaryLearning
@@ -69,7 +69,7 @@ def fit(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> Any:
     deep = isinstance(learner, MultiLayerDictionaryLearning) and learner.pretrain
     learners = [learner, *learner.layers[:1]] if deep else [learner]
     whole = all(_looks_at_all(own, signals) for own in learners)
-    signals.settle(learner.memory_plan(signals), whole)
+    signals.load(learner.memory_plan(signals), whole)
     return learner.fit(signals)
 
 
@@ -125,21 +125,21 @@ def transform(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> 
     _check(learner)
     D, signals = learner.dictionary_, DaskSignals(X, mask, client)
     if isinstance(learner, MultiLayerDictionaryLearning):
-        model = _work.DeepModel(learner._model, (learner.coding_tol, learner.coding_iter))
+        model = _tasks.LayersTaskModel(learner._model, (learner.coding_tol, learner.coding_iter))
         D = D.effective()
         signals.refuse_missing()
     else:
-        model = _work.Model(D, learner.penalty_, learner.coding_tol)
+        model = _tasks.Model(D, learner.penalty_, learner.coding_tol)
     signals.check(D.atoms.shape[1:], D.geometry.must_fit)
     if len(set(signals.shapes)) > 1:
         raise ValueError("X holds signals of several shapes; transform those of one shape together")
     n, (_, *extents) = len(signals), signals.shapes[0]
     shape = (n, D.n_atoms, *D.code_extents(extents))
     groups, name = signals.take(range(n)).groups, signals.keys.of_round()
-    model, (_, runs) = task(model, name("atoms")), signals.runs(range(n))
+    model, (_, runs) = constant_task(model, name("atoms")), signals.runs(range(n))
     pairs = zip(groups, runs, strict=True)
     arguments = [(group, model, shape, D.dtype, run.start) for group, run in pairs]
-    tasks = each("transform", _work.transform, name, arguments)
+    tasks = map_tasks("transform", _tasks.transform, name, arguments)
     return DaskCodes(signals.client, shape, submit(signals.client, tasks)[0])
 
 

@@ -6,8 +6,8 @@ import platform
 from functools import cache
 
 TRIM, MMAP = -1, -3  # glibc's numbers of M_TRIM_THRESHOLD and M_MMAP_THRESHOLD
-KEPT = 2**28  # bytes at the end of the heap that stay
-LARGEST = 2**25  # bytes of an array that comes from the heap: glibc allows no more
+KEPT_BYTES = 2**28  # bytes at the end of the heap that stay
+MAX_HEAP_ARRAY_BYTES = 2**25  # bytes of an array that comes from the heap: glibc allows no more
 
 
 @cache
@@ -26,4 +26,4 @@ def keep_freed():
     if "MALLOC_TRIM_THRESHOLD_" not in os.environ or platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    return bool(mallopt(TRIM, KEPT) and mallopt(MMAP, LARGEST))
+    return bool(mallopt(TRIM, KEPT_BYTES) and mallopt(MMAP, MAX_HEAP_ARRAY_BYTES))

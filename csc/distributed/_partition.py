@@ -66,7 +66,7 @@ class Partition:
             found.setdefault(tuple(p % 2 for p in place), []).append(i)
         return list(found.values())
 
-    def around(self, box, times):
+    def dilate(self, box, times):
         """The box and what lies within so many reaches of it."""
         axes = zip(box, self.reach, self.positions, strict=True)
         return tuple(
@@ -75,12 +75,14 @@ class Partition:
 
     def neighbours(self, box, times):
         """Numbers of the other boxes that lie within so many reaches of a box."""
-        wide = self.around(box, times)
+        dilated = self.dilate(box, times)
         return [
             i
             for i, other in enumerate(self.boxes)
             if other != box
-            and all(a.start < b.stop and b.start < a.stop for a, b in zip(wide, other, strict=True))
+            and all(
+                a.start < b.stop and b.start < a.stop for a, b in zip(dilated, other, strict=True)
+            )
         ]
 
     @cached_property
@@ -95,7 +97,7 @@ class Partition:
             for b, t, s, v, p in self._axes(box)
         )
 
-    def tile(self, box):
+    def own_samples(self, box):
         """Samples that belong to a box and to no other."""
         return tuple(
             slice(t * b.start, p if b.stop == v else t * b.stop)
@@ -106,7 +108,7 @@ class Partition:
         t, s = self.geometry.stride, self.geometry.extents
         return zip(box, t, s, self.positions, self.padded, strict=True)
 
-    def own(self, window):
+    def crop(self, window):
         """A window's samples inside the signal, and how many lie before and behind them."""
         low, inside, border = self.geometry.low, [], []
         for w, a, n in zip(window, low, self.extents, strict=True):
@@ -135,16 +137,16 @@ def inside(codes, box):
     return np.logical_and.reduce([(v >= b.start) & (v < b.stop) for v, b in axes])
 
 
-def of_box(codes, box):
+def restrict_codes(codes, box):
     """Codes of the whole signal, as codes of a box alone; those outside are left out."""
-    kept = inside(codes, box)
-    n, k, *v = (a[kept] for a in codes.coordinates)
+    is_inside = inside(codes, box)
+    n, k, *v = (a[is_inside] for a in codes.coordinates)
     shape = (*codes.shape[:2], *extents_of(box))
     v = [a - b.start for a, b in zip(v, box, strict=True)]
-    return SparseCodes(shape, _flat((n, *v, k), shape), codes.values[kept])
+    return SparseCodes(shape, _flat((n, *v, k), shape), codes.values[is_inside])
 
 
-def of_signal(codes, box, positions):
+def embed_codes(codes, box, positions):
     """Codes of a box as codes of the whole signal."""
     n, k, *v = codes.coordinates
     shape = (*codes.shape[:2], *positions)
@@ -152,7 +154,7 @@ def of_signal(codes, box, positions):
     return SparseCodes(shape, _flat((n, *v, k), shape), codes.values)
 
 
-def together(parts):
+def merge_codes(parts):
     """Codes of several boxes of one signal as one."""
     index = np.concatenate([part.index for part in parts])
     order = np.argsort(index, kind="stable")

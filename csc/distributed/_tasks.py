@@ -10,31 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from csc import learning
 from csc._solve import solve_quietly
 from csc.distributed._malloc import keep_freed
-from csc.distributed._partition import together
-from csc.learning import (
-    NONE_MISSING,
-    EncodedBatch,
-    LayersModel,
-    MidLayerCodes,
-    add_pairs,
-    around,
-    candidates,
-    code,
-    code_layers,
-    floats_of,
-    groups_of,
-    join,
-    moved,
-    penalty_value_of,
-    resolve_lmbda,
-    resolve_lmbdas,
-    row_of,
-    slope_of,
-    summarise,
-    worst,
-)
+from csc.distributed._partition import merge_codes
 from csc.operators import SparseCodes
 from csc.problems import Problem
 
@@ -46,10 +25,10 @@ class Model(NamedTuple):
     penalty: object
     tol: float = 0.0
 
-    def code(self, groups, starts=None):
+    def encode(self, groups, starts=None):
         """Codes of each group, to learn from."""
-        coded = code(groups, self.dictionary, self.penalty, starts, self.tol)
-        return [some.z for some in coded]
+        coded = learning.encode(groups, self.dictionary, self.penalty, starts, self.tol)
+        return [batch.z for batch in coded]
 
     def certified(self, groups):
         """Codes of each group, of a certified gap."""
@@ -59,20 +38,25 @@ class Model(NamedTuple):
     def coded(self, groups, codes):
         """`EncodedBatch` of each group."""
         problems = [Problem(x, self.dictionary, self.penalty, mask) for x, mask in groups]
-        return [EncodedBatch(problem, z) for problem, z in zip(problems, codes, strict=True)]
+        return [
+            learning.EncodedBatch(problem, z) for problem, z in zip(problems, codes, strict=True)
+        ]
 
 
-class DeepModel(NamedTuple):
+class LayersTaskModel(NamedTuple):
     """What codes of layers hang on, besides the signals."""
 
-    layers: LayersModel
+    layers: learning.LayersModel
     limits: tuple  # gap, iterations
 
-    def code(self, groups, starts=None):
+    def encode(self, groups, starts=None):
         """Deepest codes of each part of the groups, to learn from."""
-        return [some.flat.z for some in code_layers(groups, self.layers, self.limits, starts)]
+        return [
+            group.flat.z
+            for group in learning.encode_layers(groups, self.layers, self.limits, starts)
+        ]
 
-    certified = code  # as on one machine: the pursuit is what the user chose
+    certified = encode  # as on one machine: the pursuit is what the user chose
 
     def coded(self, groups, codes):
         """`EncodedBatch` of each part, deepest codes on the product of the layers."""
@@ -80,14 +64,14 @@ class DeepModel(NamedTuple):
         product, found, first = D.effective(), [], 0
         for z in codes:
             part = x[first : first + z.shape[0]]
-            found.append(EncodedBatch(Problem(part, product, penalties[-1]), z))
+            found.append(learning.EncodedBatch(Problem(part, product, penalties[-1]), z))
             first += z.shape[0]
         return found
 
     def between(self, codes, extents):
         """`MidLayerCodes` of each part, whose signals have these extents."""
         D, penalties, _ = self.layers
-        return [MidLayerCodes(z, D, penalties, D.extents(extents)) for z in codes]
+        return [learning.MidLayerCodes(z, D, penalties, D.extents(extents)) for z in codes]
 
 
 class _Blas:
@@ -135,7 +119,7 @@ def one_core():
         set_num_threads(before)
 
 
-def look(image):
+def shape_and_dtype(image):
     """Shape and dtype of a signal."""
     image = np.asarray(image)
     return image.shape, image.dtype
@@ -154,22 +138,22 @@ def load(images, masks, parts, complete=False):
     """
     images = [np.asarray(image) for image in images]
     if complete and any(np.isnan(image).any() for image in images):
-        raise ValueError(NONE_MISSING.format("X holds NaN"))
+        raise ValueError(learning.NO_MISSING_SAMPLES.format("X holds NaN"))
     for image in images:
         if not np.isnan(image).all():  # signals of which nothing was observed are passed over
-            floats_of("a signal of X", image[None])
-    return list(groups_of(images, masks, parts))
+            learning.check_observed("a signal of X", image[None])
+    return list(learning.group_signals(images, masks, parts))
 
 
 def code_groups(groups, model, starts=None):
     """Codes of each group."""
     with one_core():
-        return model.code(groups, starts)
+        return model.encode(groups, starts)
 
 
 def rows(groups, places):
     """Codes of single signals, each ``(K, *V)``: of which group, and which of it."""
-    return [row_of(groups[g][0], row) for g, row in places]
+    return [learning.codes_of_signal(groups[g][0], row) for g, row in places]
 
 
 def extents_of(groups):
@@ -186,34 +170,39 @@ def transform(groups, model, shape, dtype, first):
         z = codes if isinstance(codes, SparseCodes) else SparseCodes.of(codes)
         places.append(SparseCodes(shape, z.index + first * prod(shape[1:]), z.values))
         first += z.shape[0]
-    return together(places) if places else SparseCodes.zeros(shape, dtype)
+    return merge_codes(places) if places else SparseCodes.zeros(shape, dtype)
 
 
 def resolve(groups, model):
     """The penalty with its strength in numbers, as each group gives it."""
     with one_core():
-        return [resolve_lmbda(x, model.dictionary, model.penalty, mask) for x, mask in groups]
+        return [
+            learning.resolve_lmbda(x, model.dictionary, model.penalty, mask) for x, mask in groups
+        ]
 
 
 def resolve_layers(groups, model):
     """The layers' penalties with strengths in numbers, as each part of the groups gives them."""
     with one_core():
-        return resolve_lmbdas(groups, model)
+        return learning.resolve_lmbdas(groups, model)
 
 
-def look_for_windows(groups, extents, n, seed):
-    """What `windows.candidates` finds in each group."""
+def window_candidates(groups, extents, n, seed):
+    """What `window_candidates` finds in each group."""
     with one_core():
-        return [one for x, _ in groups for one in candidates(x, extents, n, seed)]
+        return [one for x, _ in groups for one in learning.window_candidates(x, extents, n, seed)]
 
 
 def summaries(groups, model, codes):
     """`Summary` of each group."""
     with one_core():
-        return join_all(join, [summarise(some) for some in model.coded(groups, codes)])
+        return reduce_lists(
+            learning.add_summaries,
+            [learning.summarise(some) for some in model.coded(groups, codes)],
+        )
 
 
-def join_all(add, *parts):
+def reduce_lists(add, *parts):
     """Sum of lists of at most one summand, in order: again such a list."""
     found = [one for part in parts for one in part]
     return [reduce(add, found)] if found else []
@@ -221,45 +210,47 @@ def join_all(add, *parts):
 
 def join_summaries(*parts):
     """A node of the tree of summaries."""
-    return join_all(join, *parts)
+    return reduce_lists(learning.add_summaries, *parts)
 
 
 def join_pairs(*parts):
     """A node of the tree of what lies around atoms."""
-    return join_all(add_pairs, *parts)
+    return reduce_lists(learning.add_pairs, *parts)
 
 
-def look_around(groups, model, codes, reach):
-    """What `recentre.around` says of each group."""
+def extended_window_sums(groups, model, codes, reach):
+    """What `extended_window_sums` says of each group."""
     with one_core():
-        return [around(some, reach) for some in model.coded(groups, codes)]
+        return [learning.extended_window_sums(some, reach) for some in model.coded(groups, codes)]
 
 
 def move(groups, model, codes, shifts):
     """Codes of each group, moved with the windows of their atoms."""
-    return [moved(some, shifts) for some in model.coded(groups, codes)]
+    return [learning.shift_codes(some, shifts) for some in model.coded(groups, codes)]
 
 
-def look_for_worst(groups, model, codes, extents, number):  # noqa: PLR0913
-    """What `replace.worst` finds in each group."""
+def worst_windows(groups, model, codes, extents, number):  # noqa: PLR0913
+    """What `worst_windows` finds in each group."""
     with one_core():
-        found = [worst(some, extents, number) for some in model.coded(groups, codes)]
+        found = [
+            learning.worst_windows(some, extents, number) for some in model.coded(groups, codes)
+        ]
     return [one for some in found for one in some]
 
 
-def prices(extents, model, codes, layers):
-    """`penalty_value_of` each part of a group: of codes of the layers between, at these atoms."""
+def mid_penalty_values(extents, model, codes, layers):
+    """`mid_penalty_value` each part of a group: of codes of the layers between, at these atoms."""
     with one_core():
-        return [penalty_value_of(part, layers) for part in model.between(codes, extents)]
+        return [learning.mid_penalty_value(part, layers) for part in model.between(codes, extents)]
 
 
-def slopes(extents, model, codes, layers, i):
-    """Sum of `slope_of` the parts of a group, a list of one."""
+def mid_penalty_gradients(extents, model, codes, layers, i):
+    """Sum of `mid_penalty_gradient` the parts of a group, a list of one."""
     with one_core():
         parts = model.between(codes, extents)
-        return join_all(add, [slope_of(part, layers, i) for part in parts])
+        return reduce_lists(add, [learning.mid_penalty_gradient(part, layers, i) for part in parts])
 
 
-def join_slopes(*parts):
-    """A node of the tree of slopes."""
-    return join_all(add, *parts)
+def join_gradients(*parts):
+    """A node of the tree of mid_penalty_gradients."""
+    return reduce_lists(add, *parts)

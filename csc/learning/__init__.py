@@ -9,20 +9,37 @@ May import: all but `csc.distributed`, `csc.analysis`, `csc.plot`, `csc.theory` 
 A new rule for atoms is a constraint (`csc.constraints`) or a file here, called by ``_step.py``.
 """
 
-from csc.learning._batch import WIDTH, add_pairs, join, summarise
+from csc.learning._batch import TREE_ARITY, add_pairs, add_summaries, summarise
 from csc.learning._checkpoints import resume
-from csc.learning._data import NONE_MISSING, SAMPLES, Signals, floats_of, groups_of, row_of
-from csc.learning._dead_atoms import worst
+from csc.learning._data import (
+    MAX_GROUP_SAMPLES,
+    NO_MISSING_SAMPLES,
+    Signals,
+    check_observed,
+    codes_of_signal,
+    group_signals,
+)
+from csc.learning._dead_atoms import worst_windows
 from csc.learning._dictionary_learning import DictionaryLearning
-from csc.learning._encode import Group, code, resolve_lmbda
+from csc.learning._encode import Group, encode, resolve_lmbda
 from csc.learning._homeostasis import HomeostaticGain
-from csc.learning._init import candidates
-from csc.learning._memory_plan import CODING, SUMS, MemoryPlan, maps_of
-from csc.learning._recentre import around, moved
+from csc.learning._init import window_candidates
+from csc.learning._memory_plan import (
+    ARRAYS_WHILE_CODING,
+    COPIES_OF_STATISTICS,
+    MemoryPlan,
+    maps_while_coding,
+)
+from csc.learning._recentre import extended_window_sums, shift_codes
 from csc.learning._step import EncodedBatch
-from csc.learning.multilayer._encode import LayersModel, code_layers, largest, resolve_lmbdas
+from csc.learning.multilayer._encode import LayersModel, encode_layers, largest, resolve_lmbdas
 from csc.learning.multilayer._learner import MultiLayerDictionaryLearning
-from csc.learning.multilayer._step import DeepBatch
-from csc.learning.multilayer._update import MidLayerCodes, penalty_value_of, product, slope_of
+from csc.learning.multilayer._step import LayersBatch
+from csc.learning.multilayer._update import (
+    MidLayerCodes,
+    mid_penalty_gradient,
+    mid_penalty_value,
+    product,
+)
 
 __all__ = ["DictionaryLearning", "HomeostaticGain", "MultiLayerDictionaryLearning", "resume"]

@@ -20,7 +20,7 @@ from csc._typing import Array, SignalsLike
 from csc._validation import check_count
 from csc.learning._checkpoints import write_checkpoint
 from csc.learning._nested import parts_of, with_part
-from csc.learning._step import ROUNDING
+from csc.learning._step import ENERGY_ROUNDING
 
 
 class Terminated(KeyboardInterrupt):
@@ -28,7 +28,7 @@ class Terminated(KeyboardInterrupt):
 
 
 class Learner(TransformerMixin, BaseEstimator):
-    """`fit` and `partial_fit` of a learner whose steps are ``_checked``, ``_begin``, ``_learn``.
+    """`fit` and `partial_fit` of a learner whose steps are ``_validate_input``, ``_init_state``, ``_learn``.
 
     A step that is interrupted changes nothing; its randomness comes from its number and a seed.
     """
@@ -98,18 +98,18 @@ class Learner(TransformerMixin, BaseEstimator):
         -------
         self
         """
-        signals = self._taken_up(X, mask, self.warm_start and hasattr(self, "state_"))
+        signals = self._prepare_input(X, mask, self.warm_start and hasattr(self, "state_"))
         size = len(signals) if self.batch_size is None else min(self.batch_size, len(signals))
-        with self._kept():
-            self._prepare(signals)
+        with self._checkpointing():
+            self._before_passes(signals)
             self._passes(signals, size)
-            self._conclude(signals)
+            self._after_passes(signals)
         return self
 
-    def _taken_up(self, X, mask, resume):
+    def _prepare_input(self, X, mask, resume):
         """The signals, checked, once the present state or a new one is ready for them."""
-        signals = self._checked(X, mask, resume)
-        (self._resume if resume else self._begin)(signals)
+        signals = self._validate_input(X, mask, resume)
+        (self._resume if resume else self._init_state)(signals)
         self.extents_ = sorted({tuple(shape[1:]) for shape in signals.shapes})
         return signals
 
@@ -132,7 +132,7 @@ class Learner(TransformerMixin, BaseEstimator):
         return [next((s for s in reversed(known) if fits[s] == v), None) for v in codes]
 
     @contextmanager
-    def _kept(self):
+    def _checkpointing(self):
         """Ctrl-C and SIGTERM leave the atoms so far, and a checkpoint if one is asked for.
 
         What scikit-learn calls (a grid, a pipeline, `fit_transform`) would go on with these atoms
@@ -144,7 +144,7 @@ class Learner(TransformerMixin, BaseEstimator):
         except KeyboardInterrupt as interrupt:
             if not hasattr(self, "state_"):
                 raise
-            self._keep(always=True)
+            self._save_checkpoint(always=True)
             warnings.warn(
                 f"interrupted after {self.state_.n_steps} steps; the atoms so far are kept, "
                 "fit with warm_start=True goes on",
@@ -155,14 +155,14 @@ class Learner(TransformerMixin, BaseEstimator):
             if _called_by_scikit_learn():
                 raise
 
-    def _prepare(self, signals):
+    def _before_passes(self, signals):
         """What comes before the first pass, if anything."""
 
-    def _conclude(self, signals):
+    def _after_passes(self, signals):
         """What comes after the last pass, if anything."""
 
     def _passes(self, signals, size, keep=None):
-        keep = self._keep if keep is None else keep
+        keep = self._save_checkpoint if keep is None else keep
         n_batches = -(-len(signals) // size)
         passes, batch, planned = self.state_.position
         # another number of batches a pass: the pass that was cut short begins again
@@ -176,7 +176,7 @@ class Learner(TransformerMixin, BaseEstimator):
                 keep()
                 bar.set_postfix(objective=f"{self.history_[-1].objective:.5g}", refresh=False)
                 bar.update()
-                if (t + 1) % n_batches == 0 and self._settled(n_batches):
+                if (t + 1) % n_batches == 0 and self._converged(n_batches):
                     break
         keep(always=True)
 
@@ -187,10 +187,10 @@ class Learner(TransformerMixin, BaseEstimator):
         mask: SignalsLike | None = None,
     ) -> Self:
         """Take one online step on the signals ``X``, as in `fit`; the first call initialises."""
-        signals = self._taken_up(X, mask, hasattr(self, "state_"))
+        signals = self._prepare_input(X, mask, hasattr(self, "state_"))
         groups = signals.take(np.arange(len(signals)), self._window(self.state_.n_steps))
         self._step(groups, self.state_.position, True)
-        self._keep()
+        self._save_checkpoint()
         return self
 
     def fit_stream(self, stream: Iterable[SignalsLike], steps: int | None = None) -> Self:
@@ -214,12 +214,15 @@ class Learner(TransformerMixin, BaseEstimator):
         if steps is not None:
             check_count("steps", steps)
             stream = islice(stream, steps)
-        with self._kept(), tqdm(total=steps, disable=not self.verbose, unit="batch") as bar:
+        with (
+            self._checkpointing(),
+            tqdm(total=steps, disable=not self.verbose, unit="batch") as bar,
+        ):
             for X in stream:
                 self.partial_fit(X)
                 bar.update()
             if hasattr(self, "state_"):
-                self._keep(always=True)
+                self._save_checkpoint(always=True)
         return self
 
     @property
@@ -246,18 +249,18 @@ class Learner(TransformerMixin, BaseEstimator):
         crop = getattr(self, "crop", None)
         return None if crop is None else (crop, np.random.default_rng((self.seed_, 2, t)))
 
-    def _move(self, state, line):
+    def _commit(self, state, line):
         """Cut what an interrupted step may have left, add a line, and only then move."""
         self.history_[self.state_.n_steps :] = [line]
         self.state_ = state
 
-    def _keep(self, *, always=False):
+    def _save_checkpoint(self, *, always=False):
         """Write a checkpoint if one is due."""
         due = always or self.state_.n_steps % self.checkpoint_every == 0
         if self.checkpoint is not None and due:
             write_checkpoint(self.checkpoint, self)
 
-    def _settled(self, n_batches):
+    def _converged(self, n_batches):
         """Whether the last pass lowered the mean objective by less than ``tol`` > 0.
 
         Both passes must be of one problem. Where norms adapt (homeostasis), a rise settles nothing.
@@ -279,7 +282,7 @@ class Learner(TransformerMixin, BaseEstimator):
             return False
         before, after = np.reshape([line.energy for line in lines], (2, -1)).sum(axis=1)
         cropped = getattr(self, "crop", None) is not None  # each pass sees other windows
-        return cropped or abs(after - before) <= ROUNDING * before
+        return cropped or abs(after - before) <= ENERGY_ROUNDING * before
 
 
 def seed_of(random_state):

@@ -9,11 +9,11 @@ import numpy as np
 
 from csc._backend import namespace
 from csc.learning import _statistics as stats
-from csc.learning._dead_atoms import worst
-from csc.learning._recentre import around, moved
+from csc.learning._dead_atoms import worst_windows
+from csc.learning._recentre import extended_window_sums, shift_codes
 from csc.learning._step import EncodedBatch
 
-WIDTH = 8  # summands of a node in a tree of sums
+TREE_ARITY = 8  # summands of a node in a tree of sums
 
 
 class Summary(NamedTuple):
@@ -28,16 +28,16 @@ class Summary(NamedTuple):
     used: np.ndarray  # (K,)  whether each atom is
 
 
-def summarise(some):
+def summarise(encoded):
     """`Summary` of one group, a `EncodedBatch`."""
     return Summary(
-        stats.of_codes(*some),
-        some.problem.penalty_value(some.z),
-        len(some.problem.x),
-        prod(some.z.shape) // some.z.shape[1],
-        int((some.values != 0).sum()),
-        energy_of(some.problem.x),
-        some.used(),
+        stats.sums_of_codes(*encoded),
+        encoded.problem.penalty_value(encoded.z),
+        len(encoded.problem.x),
+        prod(encoded.z.shape) // encoded.z.shape[1],
+        int((encoded.values != 0).sum()),
+        energy_of(encoded.problem.x),
+        encoded.used(),
     )
 
 
@@ -47,14 +47,14 @@ def energy_of(x):
     return 0.5 * float(namespace(x).einsum("ni,ni->", rows, rows, dtype="float64"))
 
 
-def join(one, other):
+def add_summaries(one, other):
     """`Summary` of both."""
     (statistics, *counts, used), (others, *more, also_used) = one, other
     counts = (a + b for a, b in zip(counts, more, strict=True))
     return Summary(stats.add(statistics, others), *counts, used | also_used)
 
 
-def total(parts, join):
+def tree_sum(parts, join):
     """Join parts in a tree whose shape hangs on nothing but their number.
 
     Eight neighbours make a node, eight nodes the next. So the rounding is the same wherever the
@@ -67,7 +67,7 @@ def total(parts, join):
             levels.append((None, 0))
         node, n = levels[level]
         levels[level] = node, n = (part if node is None else join(node, part), n + 1)
-        if n == WIDTH:
+        if n == TREE_ARITY:
             levels[level] = (None, 0)
             put(node, level + 1)
 
@@ -91,7 +91,7 @@ class Batch:
     @property
     def codes(self):
         """Codes of each group, to start the next pass from."""
-        return [some.z for some in self.groups]
+        return [encoded.z for encoded in self.groups]
 
     @property
     def stride(self):
@@ -100,19 +100,25 @@ class Batch:
 
     def summary(self):
         """`Summary` of all groups."""
-        return total(map(summarise, self.groups), join)
+        return tree_sum(map(summarise, self.groups), add_summaries)
 
-    def around(self, reach):
-        """Sums of `recentre.around` over all groups."""
-        return total((around(some, reach) for some in self.groups), add_pairs)
+    def extended_window_sums(self, reach):
+        """Sums of `extended_window_sums` over all groups."""
+        return tree_sum(
+            (extended_window_sums(encoded, reach) for encoded in self.groups), add_pairs
+        )
 
-    def moved(self, shifts):
+    def shift_codes(self, shifts):
         """Codes moved with the windows of their atoms."""
-        return [moved(some, shifts) for some in self.groups] if shifts.any() else self.codes
+        return (
+            [shift_codes(encoded, shifts) for encoded in self.groups]
+            if shifts.any()
+            else self.codes
+        )
 
-    def worst(self, extents, number):
-        """Candidates of `replace.worst` from all groups."""
-        return [one for some in self.groups for one in worst(some, extents, number)]
+    def worst_windows(self, extents, number):
+        """Candidates of `worst_windows` from all groups."""
+        return [one for encoded in self.groups for one in worst_windows(encoded, extents, number)]
 
 
 def add_pairs(one, other):
@@ -120,4 +126,4 @@ def add_pairs(one, other):
     return one[0] + other[0], one[1] + other[1]
 
 
-__all__ = ["Batch", "EncodedBatch", "Summary", "join", "summarise", "total"]
+__all__ = ["Batch", "EncodedBatch", "Summary", "add_summaries", "summarise", "tree_sum"]

@@ -10,7 +10,7 @@ from typing import Any
 from csc._typing import File
 from csc.io import PARTIAL_SUFFIX, load, write_partial_file
 
-BEFORE = ".before"
+PREVIOUS = ".before"
 
 
 def write_checkpoint(path, learner):
@@ -24,7 +24,7 @@ def write_checkpoint(path, learner):
         left.unlink(missing_ok=True)
     new = write_partial_file(path, learner)
     if path.exists():
-        _copy(path, f"{path}{BEFORE}")
+        _copy(path, f"{path}{PREVIOUS}")
     os.replace(new, path)
 
 
@@ -77,7 +77,7 @@ def resume(path: File) -> Any:
     try:
         learner = _learner(path)
     except (FileNotFoundError, ValueError) as error:
-        before = Path(f"{path}{BEFORE}")
+        before = Path(f"{path}{PREVIOUS}")
         if not before.exists():
             raise
         warnings.warn(f"{error}; going on from the checkpoint before it", stacklevel=2)

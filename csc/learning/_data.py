@@ -19,15 +19,15 @@ from csc._validation import (
     split_masked,
 )
 from csc.learning._batch import Batch
-from csc.learning._encode import Group, code, resolve_lmbda
-from csc.learning._init import candidates
-from csc.learning._memory_plan import MemoryPlan, plan_of, plan_of_layers
-from csc.learning.multilayer._encode import code_layers, largest, resolve_lmbdas
-from csc.learning.multilayer._step import DeepBatch
+from csc.learning._encode import Group, encode, resolve_lmbda
+from csc.learning._init import window_candidates
+from csc.learning._memory_plan import MemoryPlan, memory_plan_of, memory_plan_of_layers
+from csc.learning.multilayer._encode import encode_layers, largest, resolve_lmbdas
+from csc.learning.multilayer._step import LayersBatch
 from csc.operators import SparseCodes
 
-SAMPLES = 2**20  # of the signals that are coded together
-NONE_MISSING = "{}: multi-layer learning knows no missing samples"
+MAX_GROUP_SAMPLES = 2**20  # of the signals that are coded together
+NO_MISSING_SAMPLES = "{}: multi-layer learning knows no missing samples"
 
 
 @dataclass(frozen=True)
@@ -44,26 +44,26 @@ class Groups:
     def __iter__(self):
         return iter(self.groups)
 
-    def code(self, dictionary, penalty, tol, starts=None):
-        """`Batch` of all groups, coded as by `coding.code`."""
-        return Batch(code(self, dictionary, penalty, starts, tol))
+    def encode(self, dictionary, penalty, tol, starts=None):
+        """`Batch` of all groups, coded as by `encode`."""
+        return Batch(encode(self, dictionary, penalty, starts, tol))
 
     def resolve(self, dictionary, penalty):
         """The penalty with its strength in numbers, the largest that any group gives."""
         resolved = [resolve_lmbda(x, dictionary, penalty, mask) for x, mask in self]
         return max(resolved, key=lambda penalty: penalty.lmbda)
 
-    def code_layers(self, model, limits, starts=None):
-        """`DeepBatch` of all groups, coded as by `deep_coding.code_layers`."""
-        return DeepBatch.of(code_layers(self, model, limits, starts))
+    def encode_layers(self, model, limits, starts=None):
+        """`LayersBatch` of all groups, coded as by `encode_layers`."""
+        return LayersBatch.of(encode_layers(self, model, limits, starts))
 
     def resolve_layers(self, model):
         """The layers' penalties with strengths in numbers, the largest that any group gives."""
         return largest(resolve_lmbdas(self, model))
 
     def windows(self, extents, n, seeds):
-        """`windows.candidates` of all groups, each with a seed of its own."""
-        return [one for x, _ in self for one in candidates(x, extents, n, *seeds.spawn(1))]
+        """`window_candidates` of all groups, each with a seed of its own."""
+        return [one for x, _ in self for one in window_candidates(x, extents, n, *seeds.spawn(1))]
 
 
 class Signals:
@@ -105,7 +105,7 @@ class Signals:
                     f"{name} must be (C, *S) with {len(extents)} spatial axes, got shape "
                     f"{x.shape[1:]}; for one channel use {name}[None]"
                 )
-            present = floats_of(name, x)
+            present = check_observed(name, x)
             own = x.shape[1] if channels is None and x.ndim > 1 else channels
             check_signals(present, (own or 0, *extents), name, fit=must_fit)
             if channels is None:
@@ -142,23 +142,23 @@ class Signals:
 
     def memory_plan(self, learner: Any, lags: Any, dense: bool) -> MemoryPlan:
         """`MemoryPlan` of a learner with this many lags, whose codes may be dense."""
-        return plan_of(learner, lags, self, dense)
+        return memory_plan_of(learner, lags, self, dense)
 
-    def plan_layers(self, layers: Any, joint: Any, most_codes: int) -> MemoryPlan:
+    def memory_plan_of_layers(self, layers: Any, joint: Any, most_codes: int) -> MemoryPlan:
         """`MemoryPlan` of a learner of layers."""
-        return plan_of_layers(layers, self, joint, most_codes=most_codes)
+        return memory_plan_of_layers(layers, self, joint, most_codes=most_codes)
 
     def refuse_missing(self) -> None:
         """Refuse a mask and NaN."""
         if self.mask is not None:
-            raise ValueError(NONE_MISSING.format("mask must be None"))
+            raise ValueError(NO_MISSING_SAMPLES.format("mask must be None"))
         if any(np.isnan(x).any() for x in ([self.x] if self.is_array else self.x)):
-            raise ValueError(NONE_MISSING.format("X holds NaN"))
+            raise ValueError(NO_MISSING_SAMPLES.format("X holds NaN"))
 
     def as_codes(self, dictionary: Any, penalty: Any, tol: float) -> "CodesAsSignals":
         """Codes of all signals, as signals."""
         groups = self.take(np.arange(len(self)))
-        coded = (code([group], dictionary, penalty, None, tol) for group in groups)
+        coded = (encode([group], dictionary, penalty, None, tol) for group in groups)
         return CodesAsSignals([some.z for (some,) in coded])
 
     def take(self, which: Any, window: Any = None) -> Any:
@@ -186,14 +186,14 @@ class Signals:
         places : list of (int, tuple of slices)
             Of each signal its number and the part that is looked at.
         runs : list of range
-            Neighbours among the places, of one shape, no more than `SAMPLES` ask for.
+            Neighbours among the places, of one shape, no more than `MAX_GROUP_SAMPLES` ask for.
         """
         shapes = self.shapes
         places = [(int(i), _part(shapes[i], window)) for i in which]
         sizes = [tuple(s.stop - s.start for s in part) for _, part in places]
         runs, first = [], 0
         for i, size in enumerate(sizes):
-            full = (i - first + 1) * self.n_channels * prod(size) > SAMPLES
+            full = (i - first + 1) * self.n_channels * prod(size) > MAX_GROUP_SAMPLES
             if i > first and (full or size != sizes[first]):
                 runs.append(range(first, i))
                 first = i
@@ -203,7 +203,7 @@ class Signals:
         for run in runs:
             which, parts = zip(*(places[i] for i in run), strict=True)
             masks = None if self.mask is None else [self.mask[i] for i in which]
-            yield from groups_of([self.x[i] for i in which], masks, parts)
+            yield from group_signals([self.x[i] for i in which], masks, parts)
 
 
 class CodesAsSignals(Signals):
@@ -240,7 +240,7 @@ class Rows:
 
     def __getitem__(self, i):
         g, row = self.places[i]
-        return row_of(self.groups[g], row)
+        return codes_of_signal(self.groups[g], row)
 
 
 def _lists(X, mask):
@@ -257,7 +257,7 @@ def _lists(X, mask):
     return signals, [True if m is None else m for _, m in pairs]
 
 
-def row_of(codes, row):
+def codes_of_signal(codes, row):
     """Codes of one signal of a group, dense: ``(K, *V)``."""
     if not isinstance(codes, SparseCodes):
         return codes[row]
@@ -267,7 +267,7 @@ def row_of(codes, row):
     return SparseCodes((1, *codes.shape[1:]), index, values).dense()[0]
 
 
-def groups_of(signals, masks, parts):
+def group_signals(signals, masks, parts):
     """Groups of the parts of signals of one shape; one, unless nothing was observed.
 
     Parameters
@@ -296,8 +296,8 @@ def _part(shape, window):
 
 
 def _split(x, mask):
-    """Groups of at most `SAMPLES` samples, with NaN told apart; none of nothing observed."""
-    size = max(1, SAMPLES // prod(x.shape[1:]))
+    """Groups of at most `MAX_GROUP_SAMPLES` samples, with NaN told apart; none of nothing observed."""
+    size = max(1, MAX_GROUP_SAMPLES // prod(x.shape[1:]))
     for start in range(0, len(x), size):
         some = x[start : start + size]
         seen = None if mask is None else mask[start : start + size] != 0
@@ -310,7 +310,7 @@ def _split(x, mask):
             yield Group(some, seen)
 
 
-def floats_of(name, x):
+def check_observed(name, x):
     """Check that all but NaN is as it should be."""
     x = check_real(name, x)
     if x.size:

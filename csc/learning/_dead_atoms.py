@@ -4,7 +4,9 @@ import numpy as np
 
 from csc.operators import Dictionary
 
-CROWD = 4  # candidates looked at for each place that is filled, times the samples of an atom
+CANDIDATES_PER_SAMPLE = (
+    4  # candidates looked at for each place that is filled, times the samples of an atom
+)
 
 
 def replace_dead(atoms, dead, coded, constraint):
@@ -27,7 +29,7 @@ def replace_dead(atoms, dead, coded, constraint):
     replaced : array (K,), bool
     """
     number = int(dead.sum())
-    found = [one for some in coded for one in worst(some, atoms.shape[2:], number)]
+    found = [one for encoded in coded for one in worst_windows(encoded, atoms.shape[2:], number)]
     return fill_places(atoms, dead, found, constraint)
 
 
@@ -45,28 +47,28 @@ def fill_places(atoms, dead, found, constraint):
     return atoms, np.isin(np.arange(len(atoms)), replaced)
 
 
-def worst(some, extents, number):
+def worst_windows(encoded, extents, number):
     """Energy and samples of what is coded worst in one group, a `EncodedBatch`."""
-    find = _worst_patches if some.problem.structure.is_patch else _worst_windows
-    return find(some, extents, number)
+    find = _worst_patches if encoded.problem.structure.is_patch else _worst_windows
+    return find(encoded, extents, number)
 
 
-def _worst_patches(some, extents, number):  # noqa: ARG001  as _worst_windows
+def _worst_patches(encoded, extents, number):  # noqa: ARG001  as _worst_windows
     """Energy of the residual and the patch itself, of the worst ones."""
-    r = some.problem.residual(some.z)
+    r = encoded.problem.residual(encoded.z)
     energies = (r * r).sum(axis=tuple(range(1, r.ndim)))
     worst = np.argsort(energies, kind="stable")[::-1][:number]
-    return [(float(energies[i]), some.problem.x[i]) for i in worst]
+    return [(float(energies[i]), encoded.problem.x[i]) for i in worst]
 
 
-def _worst_windows(some, extents, number):
+def _worst_windows(encoded, extents, number):
     """Energy and samples of the worst windows of the residual, which do not overlap."""
-    r = some.problem.residual(some.z)
+    r = encoded.problem.residual(encoded.z)
     if any(a < b for a, b in zip(r.shape[2:], extents, strict=True)):
         return []  # smaller than an atom
     box = Dictionary(np.ones((1, 1, *extents), r.dtype))
     energies = box.adjoint((r * r).sum(axis=1, keepdims=True))[:, 0]
-    crowd = min(energies.size, CROWD * number * int(np.prod(extents)))
+    crowd = min(energies.size, CANDIDATES_PER_SAMPLE * number * int(np.prod(extents)))
     worst = np.argpartition(energies.ravel(), -crowd)[-crowd:]
     worst = worst[np.argsort(-energies.ravel()[worst], kind="stable")]
     places, found = np.empty((0, energies.ndim), int), []

@@ -26,11 +26,11 @@ from csc.operators import ConvGeometry, Dictionary
 from csc.penalties import L0, L1, Lmbda, Relative, TargetSparsity, warn_of_zero_codes
 from csc.problems import Problem
 
-FIRST = 2**16  # samples that a target of sparsity is first sought on, or one signal
-LOOSE = 0.1  # relative gap of the first codes of signals larger than the atoms,
-ONLINE = 0.02  # and where each step sees others
-SPARSE = (L1, L0)  # penalties under which only codes that are not zero are stored
-PASSES = 10  # over the atoms in an update from all signals; online, one
+MAX_TARGET_SAMPLES = 2**16  # samples that a target of sparsity is first sought on, or one signal
+FIRST_CODING_TOL = 0.1  # relative gap of the first codes of signals larger than the atoms,
+FIRST_ONLINE_CODING_TOL = 0.02  # and where each step sees others
+SPARSE_PENALTIES = (L1, L0)  # penalties under which only codes that are not zero are stored
+UPDATE_PASSES = 10  # over the atoms in an update from all signals; online, one
 
 
 @dataclass(eq=False, repr=False)
@@ -215,13 +215,15 @@ class DictionaryLearning(Learner):
 
     def memory_plan(self, X: SignalsLike, mask: SignalsLike | None = None) -> MemoryPlan:
         """`MemoryPlan` of the memory that ``fit(X)`` takes; nothing is learned."""
-        signals = self._checked(X, mask, resume=False)
-        return self._planned(signals)
+        signals = self._validate_input(X, mask, resume=False)
+        return self._memory_plan(signals)
 
-    def _planned(self, signals):
+    def _memory_plan(self, signals):
         stride = self._stride_of(signals)
         lags = () if stride is None else stats.lags_of(self.atom_shape, stride)
-        return signals.memory_plan(self, lags, bool(lags) and type(self._asked()) not in SPARSE)
+        return signals.memory_plan(
+            self, lags, bool(lags) and type(self._requested_penalty()) not in SPARSE_PENALTIES
+        )
 
     @property
     def _geometry(self):
@@ -263,7 +265,7 @@ class DictionaryLearning(Learner):
         """`Dictionary` of the atoms learned so far."""
         return self._dictionary(self.atoms_)
 
-    def _checked(self, X, mask, resume):
+    def _validate_input(self, X, mask, resume):
         """The signals, after a check of them and of all parameters."""
         self._check()
         signals, channels = X if isinstance(X, Signals) else Signals(X, mask), None
@@ -333,12 +335,12 @@ class DictionaryLearning(Learner):
                 "homeostasis", self.homeostasis, "goal", "csc.learning.HomeostaticGain()"
             )
 
-    def _begin(self, signals):
+    def _init_state(self, signals):
         """Initial state: random or given atoms, nothing seen."""
         atoms = None if self.init is None else check_atoms(self.init, "init")
         xp = check_same_device(X=signals.first, init=atoms)
         if xp is np:
-            self._planned(signals).check()
+            self._memory_plan(signals).check()
         self.seed_ = seed_of(self.random_state)
         shape = (self.n_atoms, signals.n_channels, *self.atom_shape)
         if atoms is None:
@@ -348,31 +350,31 @@ class DictionaryLearning(Learner):
             raise ValueError(f"init must have shape (K, C, *s) = {shape}, got {atoms.shape}")
         atoms = self.constraint.project(atoms).astype(signals.dtype)
         self.penalty_ = self._resolved(signals, atoms)
-        empty = stats.of_nothing(atoms, self._stride_of(signals))
+        empty = stats.zeros_like_atoms(atoms, self._stride_of(signals))
         self.state_, self.history_ = init_state(atoms, empty), []
 
     def _resume(self, signals):
         """Take up a changed penalty; what was resolved or is being pursued stays."""
-        asked = self._asked()
+        asked = self._requested_penalty()
         # a strength of 0 can be pursued from nowhere: no factor changes it
         pursued = isinstance(asked.lmbda, Relative | TargetSparsity) and self.penalty_.lmbda > 0
         if not pursued or type(asked) is not type(self.penalty_):
             self.penalty_ = self._resolved(signals, self.state_.atoms)
 
-    def _asked(self):
+    def _requested_penalty(self):
         return L1(self.lmbda) if self.penalty is None else self.penalty
 
     def _resolved(self, signals, atoms):
         """The penalty with its strength in numbers, after a check that it suits any batch."""
-        penalty = self._asked()
+        penalty = self._requested_penalty()
         D = self._dictionary(atoms)
         which, window = np.arange(len(signals)), None
         if isinstance(penalty.lmbda, TargetSparsity):
-            some = min(len(signals), 1 + FIRST // max(map(np.prod, signals.shapes)))
+            some = min(len(signals), 1 + MAX_TARGET_SAMPLES // max(map(np.prod, signals.shapes)))
             which, window = self._order(0, len(signals), some), self._window(0)
         return signals.take(which, window).resolve(D, penalty)
 
-    def _conclude(self, signals):
+    def _after_passes(self, signals):
         """Warn if the last step used no code: no atom can learn from that."""
         last = self.history_[-1] if self.history_ else None
         if last is None or last.n_nonzero > 0 or last.objective == 0:
@@ -393,28 +395,28 @@ class DictionaryLearning(Learner):
         D = self._dictionary(self.state_.atoms)
         self.penalty_ = self._corrected(online)
         starts = None if online else self.state_.codes
-        batch = groups.code(D, self.penalty_, self._precision(online), starts)
+        batch = groups.encode(D, self.penalty_, self._precision(online), starts)
         if not batch.groups:
             raise ValueError("X holds nothing that was observed in this batch; drop such signals")
         alike = not online and self.crop is None and self.homeostasis is None
-        rules = StepConfig(
+        config = StepConfig(
             self.constraint,
             self.homeostasis,
             self.forgetting if online else inf,  # a batch replaces what was known
             self.replace_after,
-            n_passes=1 if online else PASSES,
+            n_passes=1 if online else UPDATE_PASSES,
             recentre_every=self.recentre_every,
             relaxes=alike,
-            compares=alike and not isinstance(self._asked().lmbda, TargetSparsity),
+            compares=alike and not isinstance(self._requested_penalty().lmbda, TargetSparsity),
         )
-        state, line = update_state(self.state_, batch, rules)
+        state, line = update_state(self.state_, batch, config)
         codes = None if online else state.codes or batch.codes
         line = line._replace(lmbda=float(self.penalty_.lmbda))
-        self._move(state._replace(position=position, codes=codes), line)
+        self._commit(state._replace(position=position, codes=codes), line)
 
     def _corrected(self, online):
         """The penalty of the next step: another one, where a number of codes is pursued."""
-        t, target = self.state_.n_steps, self._asked().lmbda
+        t, target = self.state_.n_steps, self._requested_penalty().lmbda
         if t == 0 or not isinstance(target, TargetSparsity):
             return self.penalty_
         last = self.history_[t - 1]
@@ -427,7 +429,9 @@ class DictionaryLearning(Learner):
         """Relative gap of the codes of the next step: as learning slows down, it tightens."""
         if self.state_.statistics.phi.ndim == 2:
             return self.coding_tol  # patches are coded exactly, for little more
-        first = ONLINE if online else LOOSE  # codes of a batch are coded again
+        first = (
+            FIRST_ONLINE_CODING_TOL if online else FIRST_CODING_TOL
+        )  # codes of a batch are coded again
         return max(self.coding_tol, first / (1 + self.state_.n_steps))
 
 

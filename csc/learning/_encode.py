@@ -14,8 +14,8 @@ from csc.problems import Problem
 from csc.solvers import WorkingSet, fastest, is_sparse
 from csc.solvers import start as init_state
 
-STEPS = 20  # of a solver that judges itself, at most
-NEAR = 0.2  # to a target of sparsity, as a part of it, that learning starts
+MAX_SOLVER_STEPS = 20  # of a solver that judges itself, at most
+TARGET_ACCURACY = 0.2  # to a target of sparsity, as a part of it, that learning starts
 
 
 class Group(NamedTuple):
@@ -25,7 +25,7 @@ class Group(NamedTuple):
     mask: np.ndarray | None  # of the same shape; None: all was observed
 
 
-def code(groups, dictionary, penalty, starts, tol):
+def encode(groups, dictionary, penalty, starts, tol):
     """Codes of groups of signals on the present atoms.
 
     Parameters
@@ -56,7 +56,13 @@ def resolve_lmbda(x, dictionary, penalty, mask):
         return Problem(x, dictionary, penalty, mask).penalty
     form, n = replace(penalty, lmbda=0.0), penalty.lmbda.n_nonzero
     found = lmbda_for_sparsity(
-        x, dictionary, n, accuracy=NEAR, tol=NEAR / 10, penalty=form, mask=mask
+        x,
+        dictionary,
+        n,
+        accuracy=TARGET_ACCURACY,
+        tol=TARGET_ACCURACY / 10,
+        penalty=form,
+        mask=mask,
     )
     return found.problem.penalty
 
@@ -76,7 +82,7 @@ def _codes(problem, start, tol):
     state = solver.init(problem, init_state(problem, solver) if start is None else start)
     if problem.structure.is_patch:
         return solver.step(problem, state).z
-    for _ in range(STEPS):
+    for _ in range(MAX_SOLVER_STEPS):
         state, last = solver.step(problem, state), state
         if state is last or state.tol < last.tol:  # no more to gain, or as near as was asked
             break

@@ -6,7 +6,7 @@ from csc._backend import namespace, to_host
 from csc.constraints import UnitSphere
 from csc.operators import Dictionary
 
-RESIDUE = 1e-9  # of the largest energy: a window with less holds nothing but rounding
+MIN_RELATIVE_ENERGY = 1e-9  # of the largest energy: a window with less holds nothing but rounding
 
 
 def windows_of(signals, extents, n, rng):
@@ -25,7 +25,7 @@ def windows_of(signals, extents, n, rng):
     return xp.asarray(UnitSphere().project(atoms), dtype=signals.dtype)
 
 
-def candidates(x, extents, n, seed):
+def window_candidates(x, extents, n, seed):
     """The ``n`` windows of signals ``(N, C, *S)`` with the highest keys: a list of both.
 
     The largest of log p + Gumbel noise are a draw without replacement; so are the largest of
@@ -40,6 +40,6 @@ def candidates(x, extents, n, seed):
     for place in zip(*np.unravel_index(best, keys.shape), strict=True):
         i, _, *corner = place
         own = tuple(slice(a, a + s) for a, s in zip(corner, extents, strict=True))
-        if energies[place] > RESIDUE * energies.max():
+        if energies[place] > MIN_RELATIVE_ENERGY * energies.max():
             found.append((keys[place], to_host(x[(i, slice(None), *own)])))
     return found

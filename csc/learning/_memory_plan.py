@@ -8,9 +8,9 @@ from csc._memory import available, check_memory
 from csc.learning._statistics import lags_of
 from csc.operators import ConvGeometry
 
-CODING = 10  # arrays of the size of the signals that are coded together
-A_CODE = 16  # bytes of a code that is kept: its place and its value
-SUMS = 4  # statistics held at once: old, new, and while they are summed, two more
+ARRAYS_WHILE_CODING = 10  # arrays of the size of the signals that are coded together
+BYTES_PER_CODE = 16  # bytes of a code that is kept: its place and its value
+COPIES_OF_STATISTICS = 4  # statistics held at once: old, new, and while they are summed, two more
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,7 @@ class MemoryPlan:
             for name in ("statistics", "coding", "codes", "signals")
             if name != "signals" or self.signals
         )
-        return (
-            f"Plan(total={self.total:,}, {parts}, available={self.available:,}, fits={self.fits})"
-        )
+        return f"MemoryPlan(total={self.total:,}, {parts}, available={self.available:,}, fits={self.fits})"
 
     def check(self):
         """Raise MemoryError if there is no room."""
@@ -61,7 +59,7 @@ class MemoryPlan:
         check_memory(f"this fit ({self!r})", self.total, hint, self.available)
 
 
-def plan_of(learner, lags, signals, dense):
+def memory_plan_of(learner, lags, signals, dense):
     """`MemoryPlan` of a learner on signals.
 
     Parameters
@@ -79,24 +77,24 @@ def plan_of(learner, lags, signals, dense):
     batch = sizes if learner.batch_size is None else sizes[: learner.batch_size]
     k, channels, extents = learner.n_atoms, signals.n_channels, learner.atom_shape
     width = channels * prod(extents)
-    statistics = SUMS * 8 * (k * k * prod(lags) + k * width)
+    statistics = COPIES_OF_STATISTICS * 8 * (k * k * prod(lags) + k * width)
     if lags:  # atoms and rows of lags, as spectra
         spectrum = prod(n + s for n, s in zip(lags, extents, strict=True))
         statistics += 16 * k * (channels + 1) * spectrum
     together = max(sizes[0], min(sum(batch), 2**20))
-    coding = CODING * 8 * together * maps_of(k, channels, dense)
+    coding = ARRAYS_WHILE_CODING * 8 * together * maps_while_coding(k, channels, dense)
     online = learner.batch_size is not None and learner.batch_size < len(sizes)
     kept = k if dense or not lags else 1  # codes a position; a patch has k
-    codes = 0 if online else A_CODE * sum(batch) * kept // (channels if lags else width)
+    codes = 0 if online else BYTES_PER_CODE * sum(batch) * kept // (channels if lags else width)
     return MemoryPlan(statistics, coding, codes, available())
 
 
-def maps_of(n_atoms, channels, dense):
+def maps_while_coding(n_atoms, channels, dense):
     """Arrays of the size of the signals that coding holds, for each it holds of these."""
     return n_atoms // channels + 1 if dense else 1
 
 
-def plan_of_layers(layers, signals, joint, *, most_codes):
+def memory_plan_of_layers(layers, signals, joint, *, most_codes):
     """`MemoryPlan` of the phase of multi-layer learning that takes most.
 
     Parameters
@@ -110,7 +108,9 @@ def plan_of_layers(layers, signals, joint, *, most_codes):
     """
     below, plans, n_codes = signals, [], 0
     for learner, stride in zip(layers.learners, layers.strides, strict=True):
-        memory_plan = plan_of(learner, lags_of(learner.atom_shape, stride), below, dense=False)
+        memory_plan = memory_plan_of(
+            learner, lags_of(learner.atom_shape, stride), below, dense=False
+        )
         if plans:  # codes as signals are dense
             sizes = sorted(map(prod, below.shapes), reverse=True)[: learner.batch_size]
             memory_plan = replace(memory_plan, coding=memory_plan.coding + 8 * sum(sizes))
@@ -121,7 +121,9 @@ def plan_of_layers(layers, signals, joint, *, most_codes):
         below = SimpleNamespace(shapes=shapes, n_channels=learner.n_atoms)
         n_codes += max(map(prod, shapes))
     whole = SimpleNamespace(n_atoms=learner.n_atoms, atom_shape=layers.reach, **joint)
-    memory_plan = plan_of(whole, lags_of(layers.reach, layers.stride), signals, dense=False)
+    memory_plan = memory_plan_of(whole, lags_of(layers.reach, layers.stride), signals, dense=False)
     together = max(n_codes, min(most_codes, n_codes * len(shapes))) if most_codes else 0
-    plans.append(replace(memory_plan, coding=memory_plan.coding + CODING * 8 * together))
+    plans.append(
+        replace(memory_plan, coding=memory_plan.coding + ARRAYS_WHILE_CODING * 8 * together)
+    )
     return max(plans, key=lambda memory_plan: memory_plan.total)

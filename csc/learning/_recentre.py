@@ -5,7 +5,7 @@ import numpy as np
 from csc._backend import kernels
 from csc.operators import SparseCodes
 
-GAIN = 1.02  # of energy in a window that a move is worth
+MIN_ENERGY_RATIO = 1.02  # of energy in a window that a move is worth
 
 
 def recentre(atoms, batch):
@@ -30,7 +30,7 @@ def recentre(atoms, batch):
     moved : array (K,), bool
     """
     reach = [s // 2 for s in atoms.shape[2:]]
-    sums, squares = batch.around(reach)
+    sums, squares = batch.extended_window_sums(reach)
     squares = np.where(squares > 0, squares, np.inf).reshape(-1, *(1,) * (atoms.ndim - 1))
     border = [(0, 0), (0, 0), *((m, m) for m in reach)]
     wide = (np.pad(atoms, border) + sums / squares).astype(atoms.dtype)
@@ -40,15 +40,15 @@ def recentre(atoms, batch):
         corners = zip(shifts[k], reach, atoms.shape[2:], strict=True)
         own = tuple(slice(m + a, m + a + s) for a, m, s in corners)
         out[k] = wide[(k, slice(None), *own)]
-    return out, batch.moved(shifts), moved
+    return out, batch.shift_codes(shifts), moved
 
 
-def around(some, reach):
+def extended_window_sums(encoded, reach):
     """What the residual says of atoms beyond their windows.
 
     Parameters
     ----------
-    some : EncodedBatch
+    encoded : EncodedBatch
     reach : list of int
         Samples beyond, one number an axis.
 
@@ -59,7 +59,7 @@ def around(some, reach):
     squares : array (K,), float64
         Energy of the codes, as far as their samples were observed.
     """
-    problem, z = some.problem, _sparse(some.z)
+    problem, z = encoded.problem, _sparse(encoded.z)
     D, r = problem.dictionary, problem.residual(z)
     k, c = D.atoms.shape[:2]
     ones = 5 - r.ndim
@@ -84,23 +84,23 @@ def _best_windows(wide, extents, reach):
     sums = windows.sum(axis=tuple(range(energy.ndim, windows.ndim)))
     flat, here = sums.reshape(len(sums), -1), sums[(slice(None), *reach)]
     best = np.stack(np.unravel_index(flat.argmax(axis=1), sums.shape[1:]), axis=-1) - reach
-    return np.where((flat.max(axis=1) > GAIN * here)[:, None], best, 0)
+    return np.where((flat.max(axis=1) > MIN_ENERGY_RATIO * here)[:, None], best, 0)
 
 
-def moved(some, shifts):
+def shift_codes(encoded, shifts):
     """Codes of a `EncodedBatch`, moved with the windows of their atoms."""
-    z = _sparse(some.z)
+    z = _sparse(encoded.z)
     n, k, *v = z.coordinates
     extents = np.array(z.shape[2:])
     places = np.stack(v, axis=-1) + shifts[k]
-    if some.problem.dictionary.mode == "circular":
+    if encoded.problem.dictionary.mode == "circular":
         places %= extents
     kept = ((places >= 0) & (places < extents)).all(axis=1)
     axes = (n[kept], *places[kept].T, k[kept])
     index = np.ravel_multi_index(axes, (z.shape[0], *z.shape[2:], z.shape[1]))
     order = np.argsort(index)
     new = SparseCodes(z.shape, index[order], z.values[kept][order])
-    return new if isinstance(some.z, SparseCodes) else new.dense()
+    return new if isinstance(encoded.z, SparseCodes) else new.dense()
 
 
 def _sparse(z):

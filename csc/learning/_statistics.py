@@ -25,14 +25,14 @@ class Statistics(NamedTuple):
         return self.phi[(..., *middle)].diagonal()
 
 
-def of_nothing(atoms, stride=None):
+def zeros_like_atoms(atoms, stride=None):
     """Statistics of no signals at all; without a ``stride``, of patches."""
     lags = () if stride is None else lags_of(atoms.shape[2:], stride)
     xp, k = namespace(atoms), len(atoms)
     return Statistics(xp.zeros((k, k, *lags)), xp.zeros((k, atoms[0].size)), 0.0)
 
 
-def of_codes(problem, codes):
+def sums_of_codes(problem, codes):
     """Statistics of the signals of a `Problem` with their codes, in float64.
 
     Where nothing was observed, behind a mask or beyond a border that atoms overhang, ``D z``

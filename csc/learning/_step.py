@@ -15,7 +15,7 @@ from csc.learning._recentre import recentre
 from csc.learning._update import descend, relax
 from csc.operators import SparseCodes
 
-ROUNDING = 1e-9  # of energies of the same signals, summed in another order
+ENERGY_ROUNDING = 1e-9  # of energies of the same signals, summed in another order
 
 
 class StepRecord(NamedTuple):
@@ -99,13 +99,13 @@ class EncodedBatch(NamedTuple):
 
 def init_state(atoms, statistics=None):
     """State of a learner that has seen nothing but its initial atoms."""
-    k, empty = len(atoms), stats.of_nothing(atoms) if statistics is None else statistics
+    k, empty = len(atoms), stats.zeros_like_atoms(atoms) if statistics is None else statistics
     return State(
         atoms, empty, np.zeros(k, np.int64), np.zeros(k), np.ones(k), 0, 0, (0, 0, 0), None
     )
 
 
-def update_state(state, batch, rules):
+def update_state(state, batch, config):
     """Learn from coded signals.
 
     Parameters
@@ -113,7 +113,7 @@ def update_state(state, batch, rules):
     state : State
     batch : Batch
         Signals with their codes on ``state.atoms``.
-    rules : StepConfig
+    config : StepConfig
 
     Returns
     -------
@@ -124,53 +124,53 @@ def update_state(state, batch, rules):
     new, n, positions = of_batch.statistics, of_batch.n_signals, of_batch.n_positions
     objective = stats.data_term(new, state.atoms, stride) + of_batch.penalty_value
     t = state.n_steps + 1
-    keep = 0 if rules.forgetting == inf else (1 - 1 / t) ** rules.forgetting
+    keep = 0 if config.forgetting == inf else (1 - 1 / t) ** config.forgetting
     statistics = stats.blend(state.statistics, new, keep) if keep else new
-    atoms = descend(state.atoms, statistics, rules.constraint, rules.n_passes, stride)
-    recentres = bool(stride and rules.recentre_every) and t % rules.recentre_every == 0
-    if rules.relaxes and not recentres:
-        atoms = relax(state.atoms, atoms, statistics, rules.constraint, stride)
+    atoms = descend(state.atoms, statistics, config.constraint, config.n_passes, stride)
+    recentres = bool(stride and config.recentre_every) and t % config.recentre_every == 0
+    if config.relaxes and not recentres:
+        atoms = relax(state.atoms, atoms, statistics, config.constraint, stride)
     unused, variance, gain = map(to_host, (state.unused, state.variance, state.gain))
-    if rules.homeostasis is not None:
-        variance, gain = rules.homeostasis(variance, gain, to_host(new.squares) / positions)
+    if config.homeostasis is not None:
+        variance, gain = config.homeostasis(variance, gain, to_host(new.squares) / positions)
         atoms = _with_norms(atoms, gain)
-    settled, n_moved, shaken = atoms, 0, False
+    descended, n_moved, disturbed = atoms, 0, False
     unused = np.where(of_batch.used, 0, unused + positions)
-    dead, codes = unused >= (inf if rules.replace_after is None else rules.replace_after), None
+    dead, codes = unused >= (inf if config.replace_after is None else config.replace_after), None
     if recentres:
         atoms, codes, moved = run_on_host(recentre, atoms, batch)
         n_moved, duplicates = (
             int(moved.sum()),
             lesser_duplicates(to_host(atoms), to_host(new.squares)),
         )
-        shaken = bool(n_moved or duplicates.any())
-        atoms, statistics = rules.constraint.project(atoms), stats.forget_atoms(statistics, moved)
+        disturbed = bool(n_moved or duplicates.any())
+        atoms, statistics = config.constraint.project(atoms), stats.forget_atoms(statistics, moved)
         dead |= duplicates
     if dead.any():
-        replace = partial(_replace, dead=dead, constraint=rules.constraint)
+        replace = partial(_replace, dead=dead, constraint=config.constraint)
         atoms, dead = run_on_host(replace, atoms, batch)
-        atoms = _with_norms(atoms, gain) if rules.homeostasis is not None else atoms
+        atoms = _with_norms(atoms, gain) if config.homeostasis is not None else atoms
         statistics, unused = stats.forget_atoms(statistics, dead), np.where(dead, 0, unused)
     counts = of_batch.n_nonzero / n, int(dead.sum())
     record = StepRecord(
         state.n_signals + n, objective / n, *counts, n_moved=n_moved, energy=of_batch.energy
     )
-    kept = _still_better(state, record, rules)
-    if shaken:
-        value = (stats.data_term(new, settled, stride) + of_batch.penalty_value) / n
-        kept = _better(kept, (settled, (value, of_batch.energy)))
+    kept = _still_better(state, record, config)
+    if disturbed:
+        value = (stats.data_term(new, descended, stride) + of_batch.penalty_value) / n
+        kept = _better(kept, (descended, (value, of_batch.energy)))
     new = (atoms, statistics, unused, variance, gain, t, record.n_signals)
     return State(*new, state.position, codes, *kept), record
 
 
-def _still_better(state, record, rules):
+def _still_better(state, record, config):
     """The atoms kept and what they reach, unless the present ones of the same signals are as good.
 
     Where objectives cannot be compared, atoms are kept for one step.
     """
     kept, (objective, energy) = state.kept, state.kept_at
-    same = abs(record.energy - energy) <= ROUNDING * energy
-    if kept is None or not rules.compares or not same or record.objective <= objective:
+    same = abs(record.energy - energy) <= ENERGY_ROUNDING * energy
+    if kept is None or not config.compares or not same or record.objective <= objective:
         return None, (0.0, 0.0)
     return kept, state.kept_at
 
@@ -182,7 +182,7 @@ def _better(one, other):
 
 def _replace(atoms, batch, *, dead, constraint):
     """Atoms with the worst-coded windows in the place of dead ones, and which were replaced."""
-    worst = batch.worst(atoms.shape[2:], int(dead.sum()))
+    worst = batch.worst_windows(atoms.shape[2:], int(dead.sum()))
     return fill_places(atoms, dead, worst, constraint)
 
 

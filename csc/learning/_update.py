@@ -3,8 +3,12 @@
 from csc._backend import namespace
 from csc.learning._statistics import correlate, data_term
 
-BLOCK = 16  # atoms moved at once; measured: larger blocks step shorter, smaller ones loop longer
-REACH = 1.6  # times the move of an update from all signals; 2 would gain nothing at these codes
+ATOMS_PER_BLOCK = (
+    16  # atoms moved at once; measured: larger blocks step shorter, smaller ones loop longer
+)
+RELAXATION = (
+    1.6  # times the move of an update from all signals; 2 would gain nothing at these codes
+)
 
 
 def descend(atoms, statistics, constraint, n_passes=1, stride=()):
@@ -39,7 +43,7 @@ def descend(atoms, statistics, constraint, n_passes=1, stride=()):
     """
     phi, psi, _ = statistics
     d, psi = atoms.astype("float64"), psi.reshape(atoms.shape)
-    blocks = [slice(start, start + BLOCK) for start in range(0, len(d), BLOCK)]
+    blocks = [slice(start, start + ATOMS_PER_BLOCK) for start in range(0, len(d), ATOMS_PER_BLOCK)]
     steps = [_steps(phi[b, b]).reshape(-1, *(1,) * (d.ndim - 1)) for b in blocks]
     for _ in range(n_passes):
         for b, step in zip(blocks, steps, strict=True):
@@ -72,8 +76,8 @@ def relax(old, new, statistics, constraint, stride=()):
     .. [1] D. M. Young, "Iterative methods for solving partial difference equations of elliptic
        type", Trans. AMS 76, 1954.
     """
-    whole = old + old.dtype.type(REACH) * (new - old)
-    further = constraint.project(whole).astype(old.dtype)
+    relaxed = old + old.dtype.type(RELAXATION) * (new - old)
+    further = constraint.project(relaxed).astype(old.dtype)
     before, nearest, after = (data_term(statistics, d, stride) for d in (old, new, further))
     return further if after <= (before + nearest) / 2 else new
 

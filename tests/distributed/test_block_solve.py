@@ -121,7 +121,7 @@ def test_boxes_tile_positions_and_samples(mode):
         positions, samples = np.zeros(cut.positions, int), np.zeros(cut.padded, int)
         for box in cut.boxes:
             positions[box] += 1
-            samples[cut.montage(box)] += 1
+            samples[cut.own_samples(box)] += 1
         assert (positions == 1).all()
         assert (samples == 1).all()
         for colour in cut.colours:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import csc
-from csc.learning._batch import total
+from csc.learning._batch import tree_sum
 
 pytest.importorskip("distributed", reason="needs Dask: mlcsc[distributed]")
 
@@ -19,7 +19,7 @@ import dask
 import dask.array as da
 
 from csc.distributed import DaskSignals, fit, memory_plan, transform
-from csc.distributed._client import tree
+from csc.distributed._client import tree_reduce
 from doubles.dask_cluster import few_together, fit_while_a_worker_dies
 
 
@@ -129,7 +129,7 @@ def test_bags_folders_and_zarr(client, X, tmp_path):
 
 
 def test_signals_that_find_no_room_are_read_anew(client, X, monkeypatch, tmp_path):
-    monkeypatch.setattr("csc.distributed._dask_data.ROOM", 0.0)
+    monkeypatch.setattr("csc.distributed._dask_data.USABLE_MEMORY_FRACTION", 0.0)
 
     def block(_, block_info=None):
         (tmp_path / uuid4().hex).touch()
@@ -164,9 +164,9 @@ def test_both_trees_have_one_shape(client, n):
         return reduce(lambda one, other: (one, other), parts)
 
     leaves = list(range(n))
-    joined = tree(nested, lambda what, part: f"{what}-{part}-of-{n}", leaves)
+    joined = tree_reduce(nested, lambda what, part: f"{what}-{part}-of-{n}", leaves)
     found = client.compute(joined).result() if n > 1 else joined
-    assert total(leaves, lambda one, other: (one, other)) == found
+    assert tree_sum(leaves, lambda one, other: (one, other)) == found
 
 
 def test_tasks_have_readable_names(client, X):

@@ -17,7 +17,7 @@ from doubles.dask_cluster import few_together, fit_while_a_worker_dies
 @pytest.fixture(autouse=True)
 def many_groups_and_short_updates(monkeypatch):
     few_together(monkeypatch, 200)
-    monkeypatch.setattr("csc.learning.multilayer._learner.PASSES", 2)
+    monkeypatch.setattr("csc.learning.multilayer._learner.UPDATE_PASSES", 2)
 
 
 @pytest.fixture
@@ -71,7 +71,9 @@ def test_atoms_are_those_of_one_machine(client, X, parameters):
 
 
 def test_a_layered_group_that_is_coded_in_parts_is_the_same(client, X, monkeypatch):
-    monkeypatch.setattr("csc.learning.multilayer._encode.CODES", 1000)  # two signals at once
+    monkeypatch.setattr(
+        "csc.learning.multilayer._encode.MAX_LAYERED_CODES", 1000
+    )  # two signals at once
     alone = learner(lmbda=(0.1, 0.3), **SOON).fit(X)
     found = fit(learner(lmbda=(0.1, 0.3), **SOON), of(X), client=client)
     for a, b in zip(alone.atoms_, found.atoms_, strict=True):

@@ -10,9 +10,9 @@ from csc.learning._batch import Batch
 from csc.learning._data import Signals
 from csc.learning._init import windows_of
 from csc.learning._step import EncodedBatch, StepConfig, init_state, update_state
-from csc.learning.multilayer._encode import DeepCoded
+from csc.learning.multilayer._encode import EncodedLayers
 from csc.learning.multilayer._layers import Layers
-from csc.learning.multilayer._step import DeepBatch, LayersRules, advance_layers
+from csc.learning.multilayer._step import LayersBatch, LayersStepConfig, update_layers_state
 
 pytestmark = pytest.mark.usefixtures("cupy")
 CLOSE = {"float32": 1e-4, "float64": 1e-9}  # of patches; both are coded to coding_tol
@@ -72,8 +72,8 @@ def test_statistics_with_a_mask(rng):
     for mode in ("full", "valid", "same", "circular"):
         problem = csc.Problem(x, csc.Dictionary(atoms, mode), csc.L1(0.1), mask)
         z = rng.standard_normal(problem.code_shape) * (rng.random(problem.code_shape) < 0.3)
-        ours = statistics.of_codes(problem, z)
-        theirs = statistics.of_codes(on_gpu(problem), on_gpu(z))
+        ours = statistics.sums_of_codes(problem, z)
+        theirs = statistics.sums_of_codes(on_gpu(problem), on_gpu(z))
         for one, other in zip(ours, csc.to_device(theirs, "cpu"), strict=True):
             np.testing.assert_allclose(other, one, rtol=1e-12, atol=1e-12)
 
@@ -84,7 +84,7 @@ def test_a_step_from_the_same_codes_is_the_same(rng, dtype, shape):
     problem = csc.Problem(x.astype(dtype), csc.Dictionary(atoms.astype(dtype)), csc.L1(0.1))
     z = rng.standard_normal(problem.code_shape) * (rng.random(problem.code_shape) < 0.4)
     stride = None if problem.structure.is_patch else (1, 1)
-    empty = statistics.of_nothing(problem.dictionary.atoms, stride)
+    empty = statistics.zeros_like_atoms(problem.dictionary.atoms, stride)
     start = init_state(problem.dictionary.atoms, empty)
     batch = Batch([EncodedBatch(problem, z.astype(dtype))])
     rules = StepConfig(
@@ -166,12 +166,12 @@ def test_a_step_of_layers_from_the_same_codes_is_the_same(rng, dtype, n_seen):
     z = rng.standard_normal(problem.code_shape) * (rng.random(problem.code_shape) < 0.3)
     z[:, 1] = 0  # dead
     flat = csc.Problem(x, model.dictionary_.effective(), model.penalties_[-1])
-    coded = [DeepCoded(EncodedBatch(flat, z.astype(dtype)), problem, None)]
+    coded = [EncodedLayers(EncodedBatch(flat, z.astype(dtype)), problem, None)]
     own = Layers(model.layers, model.n_nonzero)
-    rules = LayersRules(own.constraints, own.strides, 4.0, n_seen, n_passes=2, lmbda=0.4)
-    ours, line = advance_layers(model.state_, DeepBatch.of(coded), rules)
-    there_too = DeepBatch.of(on_gpu(coded))
-    theirs, there = advance_layers(on_gpu(model.state_), there_too, rules)
+    rules = LayersStepConfig(own.constraints, own.strides, 4.0, n_seen, n_passes=2, lmbda=0.4)
+    ours, line = update_layers_state(model.state_, LayersBatch.of(coded), rules)
+    there_too = LayersBatch.of(on_gpu(coded))
+    theirs, there = update_layers_state(on_gpu(model.state_), there_too, rules)
     close = {"float32": 1e-5, "float64": 1e-11}[dtype.name]
     assert line.n_replaced == (n_seen == 1)
     assert tuple(there) == pytest.approx(tuple(line), rel=close)

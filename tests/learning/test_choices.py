@@ -1,4 +1,4 @@
-"""What users choose: penalties, targets, grids, folders; and what they look at."""
+"""What users choose: penalties, targets, grids, folders; and what they shape_and_dtype at."""
 
 import numpy as np
 import pytest

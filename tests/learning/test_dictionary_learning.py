@@ -13,7 +13,7 @@ import csc
 from csc.learning import _statistics as stats
 from csc.learning._batch import Batch
 from csc.learning._step import EncodedBatch, StepConfig, init_state, update_state
-from csc.learning._update import REACH, descend, relax
+from csc.learning._update import RELAXATION, descend, relax
 from reference import lasso as naive
 
 
@@ -36,7 +36,7 @@ def statistics_of(rng, n=50, k=12, size=9):
     x, z = rng.standard_normal((n, 1, size)), rng.standard_normal((n, k, 1))
     z *= abs(z) > 0.8
     problem = csc.Problem(x, csc.Dictionary(np.ones((k, 1, size))), csc.L1(1.0))
-    return stats.of_codes(problem, z), x, z
+    return stats.sums_of_codes(problem, z), x, z
 
 
 def test_statistics_give_the_data_term_of_any_atoms(rng):
@@ -78,7 +78,7 @@ def test_update_never_raises_the_objective_and_obeys_the_constraint(constraint, 
 def test_update_in_blocks_of_one_is_mairals(rng, monkeypatch):
     s, _, _ = statistics_of(rng)
     d = csc.constraints.UnitBall().project(rng.standard_normal((12, 1, 9)))
-    monkeypatch.setattr("csc.learning._update.BLOCK", 1)
+    monkeypatch.setattr("csc.learning._update.ATOMS_PER_BLOCK", 1)
     ours = descend(d, s, csc.constraints.UnitBall())
     np.testing.assert_allclose(ours[:, 0], naive.mairal_block_update(s.phi, s.psi, d[:, 0]))
 
@@ -104,9 +104,9 @@ def test_relaxed_update_keeps_the_part_of_the_gain_that_is_promised(rng):
     old = rng.standard_normal((12, 1, 9))
     best = np.linalg.solve(s.phi, s.psi).reshape(old.shape)
     further = relax(old, best, s, Anything())
-    np.testing.assert_allclose(further - old, REACH * (best - old))
+    np.testing.assert_allclose(further - old, RELAXATION * (best - old))
     before, least, after = (stats.data_term(s, d) for d in (old, best, further))
-    assert before - after == pytest.approx(REACH * (2 - REACH) * (before - least))
+    assert before - after == pytest.approx(RELAXATION * (2 - RELAXATION) * (before - least))
 
 
 def test_relaxed_update_that_would_raise_the_objective_is_not_made(rng):
@@ -123,13 +123,13 @@ def test_relaxed_update_that_would_raise_the_objective_is_not_made(rng):
 def test_relaxed_updates_learn_sooner_in_batch_and_are_not_made_online(rng, monkeypatch):
     _, X = planted(rng)
     found = {}
-    for reach in (1.0, REACH):
-        monkeypatch.setattr("csc.learning._update.REACH", reach)
+    for reach in (1.0, RELAXATION):
+        monkeypatch.setattr("csc.learning._update.RELAXATION", reach)
         for size in (100, None):
             model = learner(lmbda=0.3, batch_size=size, max_iter=8, coding_tol=1e-9).fit(X)
             found[reach, size] = -model.score(X)
-    assert found[1.0, 100] == found[REACH, 100]
-    assert found[REACH, None] < 0.99 * found[1.0, None]
+    assert found[1.0, 100] == found[RELAXATION, 100]
+    assert found[RELAXATION, None] < 0.99 * found[1.0, None]
 
 
 @pytest.mark.parametrize("batch_size", [100, None], ids=["online", "batch"])

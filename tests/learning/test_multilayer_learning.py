@@ -13,9 +13,9 @@ from csc.learning._data import CodesAsSignals, Group, Signals
 from csc.learning._init import windows_of
 from csc.learning._step import EncodedBatch
 from csc.learning.multilayer import _update as deep_update
-from csc.learning.multilayer._encode import DeepCoded, LayersModel, code_layers, objectives
+from csc.learning.multilayer._encode import EncodedLayers, LayersModel, encode_layers, objectives
 from csc.learning.multilayer._layers import Layers
-from csc.learning.multilayer._step import RATE
+from csc.learning.multilayer._step import INITIAL_RATE
 from csc.learning.multilayer._update import MidLayerPenalty, Objective, descend_layers
 from csc.operators._sparse_codes import SparseCodes
 from reference import multilayer_learning as naive
@@ -46,9 +46,9 @@ def problem_of(case, rng, lmbdas=None, n=3):
 
 
 def coded(problem, z):
-    """As `code_layers` gives it."""
+    """As `encode_layers` gives it."""
     flat = csc.Problem(problem.x, problem.dictionary.effective(), problem.penalties[-1])
-    return DeepCoded(
+    return EncodedLayers(
         EncodedBatch(flat, z if flat.structure.is_patch else SparseCodes.of(z)), problem, None
     )
 
@@ -56,7 +56,7 @@ def coded(problem, z):
 def objective_of(case, problem, z, priced):
     some = coded(problem, z)
     prices = MidLayerPenalty([some]) if priced else None
-    return Objective(stats.of_codes(*some.flat), len(problem.x), case[1], prices)
+    return Objective(stats.sums_of_codes(*some.flat), len(problem.x), case[1], prices)
 
 
 def columns(a):
@@ -66,7 +66,7 @@ def columns(a):
 @EVERY
 @pytest.mark.parametrize("priced", [False, True])
 def test_objective_and_slopes_of_all_layers(case, priced, rng, monkeypatch):
-    monkeypatch.setattr(deep_update, "SMOOTH", 1e-7)
+    monkeypatch.setattr(deep_update, "MOREAU_STEP", 1e-7)
     _, strides, mode, extents = case
     lmbdas = [0.2, 0.3, 0.1][: len(strides)]
     atoms, problem, z = problem_of(case, rng, lmbdas)
@@ -77,10 +77,12 @@ def test_objective_and_slopes_of_all_layers(case, priced, rng, monkeypatch):
         point = objective.at(layers)
         assert point.value == pytest.approx(naive.value(layers, *arguments), rel=1e-10)
         for i, d in enumerate(layers):
-            slope = objective.slope(point, i)
+            slope = objective.gradient(point, i)
             np.testing.assert_allclose(slope, naive.slope(layers, *arguments, i), atol=1e-7)
             np.testing.assert_allclose(
-                objective.uses(point, i), naive.energies(layers, columns(z), model, i), rtol=1e-9
+                objective.code_energies(point, i),
+                naive.energies(layers, columns(z), model, i),
+                rtol=1e-9,
             )
             way, h = rng.standard_normal(d.shape), 1e-6
             there, back = (
@@ -94,7 +96,7 @@ def test_objective_and_slopes_of_all_layers(case, priced, rng, monkeypatch):
 @EVERY
 @pytest.mark.parametrize("priced", [False, True])
 def test_steps_are_those_of_the_transcription(case, priced, rng, monkeypatch):
-    monkeypatch.setattr(deep_update, "SMOOTH", 1e-7)
+    monkeypatch.setattr(deep_update, "MOREAU_STEP", 1e-7)
     _, strides, mode, extents = case
     lmbdas = [0.05] * len(strides)
     atoms, problem, z = problem_of(case, rng, lmbdas)
@@ -103,10 +105,10 @@ def test_steps_are_those_of_the_transcription(case, priced, rng, monkeypatch):
         csc.constraints.SparseAtoms(COUNT) & csc.constraints.UnitSphere()
     ] * len(atoms[1:])
     objective = objective_of(case, problem, z, priced)
-    ours, rates = descend_layers(objective, atoms, constraints, (RATE,) * len(atoms), 3)
+    ours, rates = descend_layers(objective, atoms, constraints, (INITIAL_RATE,) * len(atoms), 3)
     theirs = naive.descend(
         atoms, columns(problem.x), columns(z), lmbdas if priced else [0.0] * len(atoms),
-        (extents, mode, strides), [COUNT] * len(atoms), 3, RATE,
+        (extents, mode, strides), [COUNT] * len(atoms), 3, INITIAL_RATE,
     )  # fmt: skip
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-8)
@@ -184,7 +186,7 @@ def test_a_signal_keeps_its_codes_where_the_pursuit_finds_none_better(rng):
     crude = csc.solvers.LayeredThresholding()
     group = Group(problem.x, None)
     arguments = [group], LayersModel(problem.dictionary, problem.penalties, crude), (1e-3, 10)
-    (fresh,), (kept,) = code_layers(*arguments), code_layers(*arguments, [start])
+    (fresh,), (kept,) = encode_layers(*arguments), encode_layers(*arguments, [start])
     new, old = (objectives(problem, z) for z in (fresh.codes[-1], start))
     np.testing.assert_allclose(objectives(problem, kept.codes[-1]), np.minimum(new, old))
     assert (new < old).any()
@@ -193,17 +195,17 @@ def test_a_signal_keeps_its_codes_where_the_pursuit_finds_none_better(rng):
 
 
 def test_one_step_is_coding_and_the_transcribed_update(rng, monkeypatch):
-    monkeypatch.setattr(deep_update, "SMOOTH", 1e-7)
+    monkeypatch.setattr(deep_update, "MOREAU_STEP", 1e-7)
     X = rng.laplace(size=(3, 1, 24))
     model = learner((3, (5,)), (4, (4,)), pretrain=False, max_iter=1, coding_tol=0.02)
     start = csc.MultiLayerDictionaryLearning(**model.get_params(deep=False))
-    signals = start._checked(X, None, False)
-    start._begin(signals)
+    signals = start._validate_input(X, None, False)
+    start._init_state(signals)
     z = start.transform(X)
     model.fit(X)
     theirs = naive.descend(
         start.atoms_, columns(X), columns(z), [0.2, 0.2], ((24,), "full", [(1,), (1,)]), [3], 5,
-        RATE,
+        INITIAL_RATE,
     )  # fmt: skip
     for a, b in zip(model.atoms_, theirs, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-7)
@@ -242,8 +244,8 @@ def test_signals_of_every_kind(shape, layers, options, deep, rng):
 def test_lists_streams_and_seeds(rng):
     X = rng.laplace(size=(4, 1, 20, 18))
     layers, deep = ((3, (4, 4)), (4, (3, 3))), {"lmbda": (0.0, 0.2), "max_iter": 2}
-    listed, whole = learner(*layers, **deep).fit(list(X)), learner(*layers, **deep).fit(X)
-    for a, b in zip(listed.atoms_, whole.atoms_, strict=True):
+    gather_lists, whole = learner(*layers, **deep).fit(list(X)), learner(*layers, **deep).fit(X)
+    for a, b in zip(gather_lists.atoms_, whole.atoms_, strict=True):
         np.testing.assert_array_equal(a, b)
     unlike = [X[0], X[1][:, :12], X[2]]
     codes = learner(*layers, **deep, crop=(14, 14), batch_size=1).fit(unlike).transform(unlike)
@@ -334,8 +336,8 @@ def test_layers_that_tol_ended_are_not_learned_again(rng, tmp_path):
     ended = {"tol": 0.5, "max_iter": 9}
     options = {"checkpoint": tmp_path / "a.npz", "checkpoint_every": 1}
     model = learner((3, (5,), ended), (4, (4,), ended), **options)
-    model._begin(model._checked(X, None, False))
-    model._prepare(Signals(X))
+    model._init_state(model._validate_input(X, None, False))
+    model._before_passes(Signals(X))
     at_end = csc.load(tmp_path / "a.npz")  # of the last step of layer 2, not yet taken up
     assert at_end.state_.n_pretrained == 1
     again = at_end.set_params(warm_start=True, checkpoint=None).fit(X)

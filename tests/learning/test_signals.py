@@ -11,7 +11,7 @@ from csc.kernels.cpu.moments import moments
 from csc.learning import _statistics as stats
 from csc.learning._base import Terminated
 from csc.learning._data import Signals
-from csc.learning._encode import code
+from csc.learning._encode import encode
 from csc.learning._update import descend
 from csc.operators._sparse_codes import SparseCodes
 
@@ -83,7 +83,7 @@ def test_statistics_give_data_term_and_gradient_at_the_present_atoms(
     D = csc.Dictionary(rng.standard_normal(atoms), mode, stride)
     for mask in (None, (rng.random(shape) < 0.6).astype(float)):
         problem, z = coded_problem(rng, shape, D, mask)
-        s, steps = stats.of_codes(problem, z), D.geometry.stride
+        s, steps = stats.sums_of_codes(problem, z), D.geometry.stride
         r = problem.residual(z)
         assert stats.data_term(s, D.atoms, steps) == pytest.approx(0.5 * (r**2).sum())
         slope = stats.correlate(s.phi, D.atoms, steps) - s.psi.reshape(atoms)
@@ -97,7 +97,7 @@ def test_what_lowers_the_statistics_lowers_the_data_term(shape, atoms, mode, str
     )
     mask = (rng.random(shape) < 0.6).astype(float)
     problem, z = coded_problem(rng, shape, D, mask)
-    s, steps, d = stats.of_codes(problem, z), D.geometry.stride, D.atoms
+    s, steps, d = stats.sums_of_codes(problem, z), D.geometry.stride, D.atoms
 
     def value(d):
         r = csc.Problem(problem.x, csc.Dictionary(d, mode, stride), csc.L1(0.5), mask).residual(z)
@@ -144,7 +144,7 @@ def test_batch_learning_never_raises_the_objective(mode, dtype, missing, rng, xp
 def test_codes_to_learn_from_are_as_near_as_asked(rng):
     X, atoms = rng.laplace(size=(3, 1, 40)), rng.standard_normal((3, 1, 4))
     groups, penalty = Signals(X).take(np.arange(3)), csc.L1(0.2)  # weak: slow to code
-    (some,) = code(groups, csc.Dictionary(atoms), penalty, None, 1e-6)
+    (some,) = encode(groups, csc.Dictionary(atoms), penalty, None, 1e-6)
     z = some.z.dense()
     gaps = csc.certificates.duality_gap(X, some.problem.dictionary, z, penalty)
     assert gaps.sum() <= 2e-6 * some.problem.value(z)
@@ -152,8 +152,8 @@ def test_codes_to_learn_from_are_as_near_as_asked(rng):
 
 def test_a_list_of_equal_signals_is_an_array_and_unlike_ones_are_learned_together(rng):
     X, _ = planted(rng, (4, 2, 18, 15), (5, 2, 3, 3), 0.05)
-    whole, listed = learner(5, (3, 3)).fit(X), learner(5, (3, 3)).fit(list(X))
-    np.testing.assert_array_equal(whole.atoms_, listed.atoms_)
+    whole, gather_lists = learner(5, (3, 3)).fit(X), learner(5, (3, 3)).fit(list(X))
+    np.testing.assert_array_equal(whole.atoms_, gather_lists.atoms_)
     unlike = [X[0], X[1][:, :9], X[2][:, :, :7], X[3]]
     fitted = learner(5, (3, 3), batch_size=2).fit(unlike)
     codes = fitted.transform(unlike)
@@ -250,13 +250,13 @@ def test_a_stream_takes_no_more_than_it_is_asked_for(rng):
 @pytest.mark.parametrize("forgetting", [0.0, 1.0, 4.0])
 def test_statistics_forget_by_the_power_asked_for(forgetting, rng, monkeypatch):
     X, parts = planted(rng, (4, 1, 40), (3, 1, 5), 0.1)[0], []
-    count = stats.of_codes
+    count = stats.sums_of_codes
 
     def watched(*coded):
         parts.append(count(*coded))
         return parts[-1]
 
-    monkeypatch.setattr(stats, "of_codes", watched)
+    monkeypatch.setattr(stats, "sums_of_codes", watched)
     model = learner(3, (5,), forgetting=forgetting, replace_after=None)
     model.fit_stream(x[None] for x in X)
     weights = [np.prod([(1 - 1 / t) ** forgetting for t in range(s + 1, 5)]) for s in range(1, 5)]

@@ -77,15 +77,15 @@ def line(objective, *, lmbda=0.1, replaced=0, moved=0, energy=1.0):
 def test_only_passes_of_one_problem_are_compared(lines, settled):
     model = learner()
     model.history_ = lines
-    assert model._settled(1) is settled
+    assert model._converged(1) is settled
 
 
 def test_norms_that_adapt_settle_nothing_by_a_rise():
     model = learner(homeostasis=csc.learning.HomeostaticGain())
     model.history_ = [line(1.0), line(1.1)]
-    assert not model._settled(1)
+    assert not model._converged(1)
     model.history_ = [line(1.0), line(1.0)]
-    assert model._settled(1)
+    assert model._converged(1)
 
 
 @pytest.mark.parametrize("batch_size", [None, 2])

@@ -8,12 +8,12 @@ import numpy as np
 
 from csc._backend import namespace, to_host
 from csc._solve import solve_quietly
-from csc.learning._encode import code
+from csc.learning._encode import encode
 from csc.learning._step import EncodedBatch
 from csc.operators import MultiLayerDictionary, SparseCodes
 from csc.problems import MultiLayerProblem, Problem
 
-CODES = 2**24  # of all layers that a layered pursuit holds at once
+MAX_LAYERED_CODES = 2**24  # of all layers that a layered pursuit holds at once
 
 
 class LayersModel(NamedTuple):
@@ -29,7 +29,7 @@ class LayersModel(NamedTuple):
         return self.pursuit is not None or any(p.lmbda for p in self.penalties[:-1])
 
 
-class DeepCoded(NamedTuple):
+class EncodedLayers(NamedTuple):
     """Signals with the codes of all layers."""
 
     flat: EncodedBatch  # deepest codes, those of the product of all layers as one dictionary
@@ -37,7 +37,7 @@ class DeepCoded(NamedTuple):
     codes: tuple | None  # of all layers, as a layered pursuit leaves them: no chain need hold
 
 
-def code_layers(groups, model, limits, starts=None):
+def encode_layers(groups, model, limits, starts=None):
     """Codes of groups of signals.
 
     Parameters
@@ -52,11 +52,14 @@ def code_layers(groups, model, limits, starts=None):
 
     Returns
     -------
-    list of DeepCoded
+    list of EncodedLayers
     """
     if not model.is_layered:
         D, penalty = model.dictionary.effective(), model.penalties[-1]
-        return [DeepCoded(some, None, None) for some in code(groups, D, penalty, starts, limits[0])]
+        return [
+            EncodedLayers(some, None, None)
+            for some in encode(groups, D, penalty, starts, limits[0])
+        ]
     coded = []
     for i, problem in enumerate(problems(groups, model)):
         start = None if starts is None or i >= len(starts) else starts[i]
@@ -68,13 +71,13 @@ def code_layers(groups, model, limits, starts=None):
 
 
 def problems(groups, model):
-    """Problems of groups, in parts whose codes of all layers fit into `CODES`."""
+    """Problems of groups, in parts whose codes of all layers fit into `MAX_LAYERED_CODES`."""
     dictionary = model.dictionary
     for x, _ in groups:
         pairs = zip(dictionary.layers, dictionary.extents(x.shape[2:])[1:], strict=True)
-        size = max(1, CODES // sum(D.n_atoms * prod(v) for D, v in pairs))
-        for init_state in range(0, len(x), size):
-            yield MultiLayerProblem(x[init_state : init_state + size], dictionary, model.penalties)
+        size = max(1, MAX_LAYERED_CODES // sum(D.n_atoms * prod(v) for D, v in pairs))
+        for first in range(0, len(x), size):
+            yield MultiLayerProblem(x[first : first + size], dictionary, model.penalties)
 
 
 def resolve_lmbdas(groups, model):
@@ -102,7 +105,7 @@ def _coded(problem, pursuit, limits, start):
     deepest = (
         SparseCodes.of(z[-1]) if flat.structure.on_host and not flat.structure.is_patch else z[-1]
     )
-    return DeepCoded(EncodedBatch(flat, deepest), problem, z)
+    return EncodedLayers(EncodedBatch(flat, deepest), problem, z)
 
 
 def objectives(problem, z):

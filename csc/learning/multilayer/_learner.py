@@ -18,19 +18,24 @@ from csc.learning._diagnostics import Diagnostics, examine
 from csc.learning._dictionary_learning import DictionaryLearning
 from csc.learning._init import windows_of
 from csc.learning._memory_plan import MemoryPlan
-from csc.learning.multilayer._encode import CODES, LayersModel, code_layers, objectives
+from csc.learning.multilayer._encode import (
+    MAX_LAYERED_CODES,
+    LayersModel,
+    encode_layers,
+    objectives,
+)
 from csc.learning.multilayer._layers import Layers
 from csc.learning.multilayer._step import (
-    LayersRules,
-    advance_layers,
-    begin_layers,
+    LayersStepConfig,
+    init_layers_state,
     layer_code_energies,
+    update_layers_state,
 )
 from csc.operators import MultiLayerDictionary
 from csc.penalties import Lmbda, Relative
 
-LOOSE = 0.02  # relative gap of the first codes
-PASSES = 5  # over the layers in an update from all signals; online, one
+FIRST_CODING_TOL = 0.02  # relative gap of the first codes
+UPDATE_PASSES = 5  # over the layers in an update from all signals; online, one
 
 
 @dataclass(eq=False, repr=False)
@@ -169,15 +174,15 @@ class MultiLayerDictionaryLearning(Learner):
             only the deepest codes have a price, they are ``g_{i-1} = D_i g_i``.
         """
         depth = self._depth(layer)
-        signals, D, codes = self._seen(Signals(X)), self.dictionary_, []
+        signals, D, codes = self._validate_signals(Signals(X)), self.dictionary_, []
         self._remember(signals)
         coded = self._coded(signals.take(np.arange(len(signals))))
-        for some in progress_iter(coded, "group", verbose=self.verbose):
-            if some.codes is not None:
-                codes.append(some.codes[depth - 1])
+        for group in progress_iter(coded, "group", verbose=self.verbose):
+            if group.codes is not None:
+                codes.append(group.codes[depth - 1])
                 continue
-            z = some.flat.z.dense() if hasattr(some.flat.z, "dense") else some.flat.z
-            x = some.flat.problem.x
+            z = group.flat.z.dense() if hasattr(group.flat.z, "dense") else group.flat.z
+            x = group.flat.problem.x
             codes.append(z if depth == len(D) else D.synthesize(z, None, depth, x.shape[2:]))
         if signals.is_array:
             return namespace(*codes).concatenate(codes)
@@ -200,23 +205,25 @@ class MultiLayerDictionaryLearning(Learner):
             Extents *S* of the signals, as in `DictionaryLearning.inverse_transform`.
         """
         depth, D = self._depth(layer), self.dictionary_
-        of_codes = lambda extents: D.extents(extents)[depth]  # noqa: E731
+        code_extents = lambda extents: D.extents(extents)[depth]  # noqa: E731
         if isinstance(codes, list):
-            shapes = self._extents([z.shape[1:] for z in codes], shape, of_codes)
+            shapes = self._extents([z.shape[1:] for z in codes], shape, code_extents)
             return [
                 D.synthesize(z[None], depth, 0, s)[0] for z, s in zip(codes, shapes, strict=True)
             ]
-        return D.synthesize(codes, depth, 0, *self._extents([np.shape(codes)[2:]], shape, of_codes))
+        return D.synthesize(
+            codes, depth, 0, *self._extents([np.shape(codes)[2:]], shape, code_extents)
+        )
 
     def score(self, X: SignalsLike, y: object = None) -> float:  # noqa: ARG002
         """Minus the mean objective per signal of ``X``: higher is better at equal penalties."""
-        signals, total = self._seen(Signals(X)), 0.0
+        signals, total = self._validate_signals(Signals(X)), 0.0
         coded = self._coded(signals.take(np.arange(len(signals))))
-        for some in progress_iter(coded, "group", verbose=self.verbose):
-            if some.problem is None:
-                total += some.flat.problem.value(some.flat.z)
+        for group in progress_iter(coded, "group", verbose=self.verbose):
+            if group.problem is None:
+                total += group.flat.problem.value(group.flat.z)
             else:
-                total += objectives(some.problem, some.codes[-1]).sum()
+                total += objectives(group.problem, group.codes[-1]).sum()
         return -float(total) / len(signals)
 
     def diagnostics(self) -> list[Diagnostics]:
@@ -229,7 +236,7 @@ class MultiLayerDictionaryLearning(Learner):
 
     def memory_plan(self, X: SignalsLike) -> MemoryPlan:
         """`MemoryPlan` of the memory that ``fit(X)`` takes in its largest phase; nothing is learned."""
-        return self._planned(self._checked(X, None, resume=False))
+        return self._memory_plan(self._validate_input(X, None, resume=False))
 
     @property
     def atoms_(self) -> list[Array]:
@@ -251,7 +258,7 @@ class MultiLayerDictionaryLearning(Learner):
             raise ValueError(f"layer must be 1 to {len(self.layers)}, got {layer}")
         return depth
 
-    def _checked(self, X, mask, resume):
+    def _validate_input(self, X, mask, resume):
         """The signals, after a check of them and of all parameters."""
         self._check()
         if resume:
@@ -262,9 +269,9 @@ class MultiLayerDictionaryLearning(Learner):
                     f"shapes {present} are learned so far"
                 )
         signals = X if isinstance(X, Signals) else Signals(X, mask)
-        return self._seen(signals, self.state_.atoms[0].shape[1] if resume else None)
+        return self._validate_signals(signals, self.state_.atoms[0].shape[1] if resume else None)
 
-    def _seen(self, signals, n_channels=0):
+    def _validate_signals(self, signals, n_channels=0):
         """Signals, after a check that the layers can explain them."""
         layers = self._layers
         n_channels = self._fitted().atoms[0].shape[1] if n_channels == 0 else n_channels
@@ -286,18 +293,20 @@ class MultiLayerDictionaryLearning(Learner):
             check_number(name, getattr(self, name))
         check_crop(self.crop, self._layers.reach, self._layers.must_fit)
 
-    def _planned(self, signals):
+    def _memory_plan(self, signals):
         """`MemoryPlan` of the phase that takes most."""
         model = LayersModel(None, self._layers.penalties(self.lmbda), self.pursuit)
         joint = {"batch_size": self.batch_size, "crop": self.crop}
-        return signals.plan_layers(self._layers, joint, CODES if model.is_layered else 0)
+        return signals.memory_plan_of_layers(
+            self._layers, joint, MAX_LAYERED_CODES if model.is_layered else 0
+        )
 
-    def _begin(self, signals):
+    def _init_state(self, signals):
         """Initial state: random or given atoms, nothing seen."""
         inits = {f"layers[{i}].init": layer.init for i, layer in enumerate(self.layers)}
         xp = check_same_device(X=signals.first, **inits)
         if xp is np:
-            self._planned(signals).check()
+            self._memory_plan(signals).check()
         self.seed_ = seed_of(self.random_state)
         layers, rng = self._layers, np.random.default_rng((self.seed_, 0))
         atoms = layers.random(signals.n_channels, rng)
@@ -305,7 +314,7 @@ class MultiLayerDictionaryLearning(Learner):
         shapes = {tuple(shape[1:]) for shape in signals.shapes}
         is_patch = layers.mode == "full" and shapes == {layers.reach}
         done = 0 if self.pretrain else len(layers)
-        self.state_ = begin_layers(atoms, layers.strides, is_patch, done)
+        self.state_ = init_layers_state(atoms, layers.strides, is_patch, done)
         self.pretrained_, self.history_ = [], []
         self._resolve(signals, atoms)
 
@@ -320,7 +329,7 @@ class MultiLayerDictionaryLearning(Learner):
         pairs = zip(self.penalties_, self._layers.penalties(self.lmbda), strict=True)
         self.penalties_ = [old if isinstance(new.lmbda, Relative) else new for old, new in pairs]
 
-    def _prepare(self, signals):
+    def _before_passes(self, signals):
         """Learn the layers that are still to be learned, one after the other."""
         below, n_layers = signals, len(self.layers)
         for i in range(n_layers if self.state_.n_pretrained < n_layers else 0):
@@ -338,16 +347,16 @@ class MultiLayerDictionaryLearning(Learner):
             if i and learner.init is None:  # noise would begin with many codes in each atom
                 rng = np.random.default_rng((self.seed_, 3, i))
                 learner.init = windows_of(below, learner.atom_shape, learner.n_atoms, rng)
-            learner._begin(below)
+            learner._init_state(below)
             self.pretrained_.append(learner)
         learner = self.pretrained_[i]
 
         def keep(always=False):  # noqa: ARG001  at its end the state is not yet ours
             if learner.state_.n_steps % self.checkpoint_every == 0:
-                self._keep(always=True)
+                self._save_checkpoint(always=True)
 
         passes, batch, planned = learner.state_.position
-        if not (passes and batch == 0 and learner._settled(planned)):  # else tol has ended it
+        if not (passes and batch == 0 and learner._converged(planned)):  # else tol has ended it
             size = learner.batch_size
             learner._passes(below, len(below) if size is None else min(size, len(below)), keep)
         atoms = list(self.state_.atoms)
@@ -358,7 +367,7 @@ class MultiLayerDictionaryLearning(Learner):
         learner.state_, below.codes = learner.state_._replace(codes=None), None
 
     def _coded(self, groups):
-        return code_layers(groups, self._model, (self.coding_tol, self.coding_iter))
+        return encode_layers(groups, self._model, (self.coding_tol, self.coding_iter))
 
     @property
     def _model(self):
@@ -367,17 +376,17 @@ class MultiLayerDictionaryLearning(Learner):
     def _step(self, groups, position, online):
         """Code the signals, learn from them, and only then move to the new state."""
         state, layers = self.state_, self._layers
-        tol = max(self.coding_tol, LOOSE / (1 + state.n_steps))
+        tol = max(self.coding_tol, FIRST_CODING_TOL / (1 + state.n_steps))
         starts = None if online else state.codes
-        batch = groups.code_layers(self._model, (tol, self.coding_iter), starts)
-        rules = LayersRules(
+        batch = groups.encode_layers(self._model, (tol, self.coding_iter), starts)
+        config = LayersStepConfig(
             layers.constraints,
             layers.strides,
             self.forgetting if online else inf,  # a batch replaces what was known
             self.replace_after,
-            n_passes=1 if online else PASSES,
+            n_passes=1 if online else UPDATE_PASSES,
             lmbda=float(self.penalties_[-1].lmbda),
         )
-        state, line = advance_layers(state, batch, rules)
+        state, line = update_layers_state(state, batch, config)
         state = state._replace(position=position, n_pretrained=len(layers))
-        self._move(state._replace(codes=None) if online else state, line)
+        self._commit(state._replace(codes=None) if online else state, line)

@@ -22,7 +22,7 @@ from csc.learning.multilayer._update import (
 )
 from csc.operators import Dictionary
 
-RATE = 0.5  # of the first step, in inverse energies of codes
+INITIAL_RATE = 0.5  # of the first step, in inverse energies of codes
 
 
 class LayersState(NamedTuple):
@@ -41,7 +41,7 @@ class LayersState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LayersRules:
+class LayersStepConfig:
     """What a step obeys; the fields are `MultiLayerDictionaryLearning`'s parameters."""
 
     constraints: list
@@ -52,61 +52,63 @@ class LayersRules:
     lmbda: float  # at which deepest codes were coded
 
 
-class DeepBatch(NamedTuple):
+class LayersBatch(NamedTuple):
     """A batch of signals coded by all layers."""
 
     flat: Batch  # their deepest codes on the product of the layers
-    prices: MidLayerPenalty | None  # of the codes of the layers between, if they have any
+    mid_penalty: MidLayerPenalty | None  # of the codes of the layers between, if they have any
 
     @classmethod
     def of(cls, coded):
-        """Of a list of `DeepCoded`."""
-        flat = Batch([some.flat for some in coded])
+        """Of a list of `EncodedLayers`."""
+        flat = Batch([group.flat for group in coded])
         return cls(flat, None if coded[0].problem is None else MidLayerPenalty(coded))
 
 
-def begin_layers(atoms, strides, is_patch, n_pretrained):
+def init_layers_state(atoms, strides, is_patch, n_pretrained):
     """State of a learner that has seen nothing but its initial atoms."""
     stride = None if is_patch else product(strides)
-    empty = stats.of_nothing(compose(_doubled(atoms), strides)[0], stride)
+    empty = stats.zeros_like_atoms(compose(_doubled(atoms), strides)[0], stride)
     unused = np.zeros(len(atoms[-1]), np.int64)
-    rates = (RATE,) * len(atoms)
+    rates = (INITIAL_RATE,) * len(atoms)
     return LayersState(atoms, empty, 0.0, rates, unused, n_pretrained, 0, 0, (0, 0, 0), None)
 
 
-def advance_layers(state, batch, rules):
+def update_layers_state(state, batch, config):
     """Learn from coded signals.
 
     Parameters
     ----------
     state : LayersState
-    batch : DeepBatch
+    batch : LayersBatch
         Signals with their codes on ``state.atoms``.
-    rules : LayersRules
+    config : LayersStepConfig
 
     Returns
     -------
     state : LayersState
     record : StepRecord
     """
-    (batch, prices), strides, t = batch, rules.strides, state.n_steps + 1
-    new, price, n, positions, n_nonzero, energy, used = batch.summary()
-    objective = Objective(new, n, strides, prices).at(_doubled(state.atoms)).value + price / n
-    keep = 0 if rules.forgetting == inf else (1 - 1 / t) ** rules.forgetting
+    (batch, mid_penalty), strides, t = batch, config.strides, state.n_steps + 1
+    new, penalty_value, n, positions, n_nonzero, energy, used = batch.summary()
+    objective = (
+        Objective(new, n, strides, mid_penalty).at(_doubled(state.atoms)).value + penalty_value / n
+    )
+    keep = 0 if config.forgetting == inf else (1 - 1 / t) ** config.forgetting
     statistics = stats.blend(state.statistics, new, keep) if keep else new
     weight = keep * state.weight + n
-    target = Objective(statistics, weight, strides, prices)
+    target = Objective(statistics, weight, strides, mid_penalty)
     atoms, rates = descend_layers(
-        target, state.atoms, rules.constraints, state.rates, rules.n_passes
+        target, state.atoms, config.constraints, state.rates, config.n_passes
     )
     unused = np.where(used, 0, to_host(state.unused) + positions)
-    dead = unused >= (inf if rules.replace_after is None else rules.replace_after)
+    dead = unused >= (inf if config.replace_after is None else config.replace_after)
     if dead.any():
-        revive = partial(_revived, dead=dead, rules=rules)
-        atoms, dead = run_on_host(revive, atoms, batch)
+        replace = partial(_replace_dead, dead=dead, config=config)
+        atoms, dead = run_on_host(replace, atoms, batch)
         statistics, unused = stats.forget_atoms(statistics, dead), np.where(dead, 0, unused)
     counts = n_nonzero / n, int(dead.sum())
-    record = StepRecord(state.n_signals + n, objective, *counts, rules.lmbda, energy=energy)
+    record = StepRecord(state.n_signals + n, objective, *counts, config.lmbda, energy=energy)
     state = state._replace(
         atoms=atoms, statistics=statistics, weight=weight, rates=rates, unused=unused, n_steps=t,
         n_signals=record.n_signals, codes=batch.codes,
@@ -118,23 +120,23 @@ def layer_code_energies(state, strides):
     """Energies of the codes of each layer's atoms so far, L arrays ``(K_i,)``."""
     objective = Objective(state.statistics, max(state.weight, 1), strides)
     point = objective.at(_doubled(state.atoms))
-    return [objective.uses(point, i) for i in range(len(state.atoms))]
+    return [objective.code_energies(point, i) for i in range(len(state.atoms))]
 
 
 def _doubled(atoms):
     return [d.astype("float64") for d in atoms]
 
 
-def _revived(atoms, batch, *, dead, rules):
+def _replace_dead(atoms, batch, *, dead, config):
     """Deepest atoms with dead ones replaced by the worst windows, seen by the layers above."""
-    whole = compose(_doubled(atoms), rules.strides)[0].astype(atoms[0].dtype)
-    worst = batch.worst(whole.shape[2:], int(dead.sum()))
-    whole, dead = fill_places(whole, dead, worst, UnitSphere())
+    product_atoms = compose(_doubled(atoms), config.strides)[0].astype(atoms[0].dtype)
+    worst = batch.worst_windows(product_atoms.shape[2:], int(dead.sum()))
+    product_atoms, dead = fill_places(product_atoms, dead, worst, UnitSphere())
     if not dead.any():
         return atoms, dead
-    fresh, (*upper, deepest) = whole[dead], atoms
-    for d, stride in zip(upper, rules.strides, strict=False):
+    fresh, (*upper, deepest) = product_atoms[dead], atoms
+    for d, stride in zip(upper, config.strides, strict=False):
         fresh = Dictionary(d, "full", stride).adjoint(fresh)
     deepest = deepest.copy()
-    deepest[dead] = rules.constraints[-1].project(UnitSphere().project(fresh))
+    deepest[dead] = config.constraints[-1].project(UnitSphere().project(fresh))
     return [*upper, deepest], dead

@@ -9,14 +9,16 @@ import numpy as np
 
 from csc._backend import namespace
 from csc.learning import _statistics as stats
-from csc.learning._batch import total
+from csc.learning._batch import tree_sum
 from csc.operators import Dictionary
 
-HALVINGS = 12  # of a step, before a layer stays where it is
-GROWTH = 1.5  # of the next step after one that was short enough
-SLOWEST = 1e-6  # rate
-RARE = 1e-3  # of the largest use of an atom: what is used less, is taken for as much used
-SMOOTH = 1e-3  # of the largest code: below it, the slope of a price fades to zero
+MAX_HALVINGS = 12  # of a step, before a layer stays where it is
+RATE_GROWTH = 1.5  # of the next step after one that was short enough
+MIN_RATE = 1e-6  # rate
+MIN_RELATIVE_ENERGY = (
+    1e-3  # of the largest use of an atom: what is used less, is taken for as much used
+)
+MOREAU_STEP = 1e-3  # of the largest code: below it, the gradient of a penalty_value fades to zero
 
 
 class Point(NamedTuple):
@@ -24,7 +26,7 @@ class Point(NamedTuple):
 
     layers: list  # atoms (K_i, K_{i-1}, *s_i), i = 1, ..., L, in float64
     parts: list  # atoms of D_i ... D_L for i = 1, ..., L + 1
-    pull: np.ndarray  # slope for the atoms of the product
+    product_gradient: np.ndarray  # of the data term for the atoms of the product
     value: float
 
 
@@ -34,7 +36,7 @@ class Objective:
         f(D_1, ..., D_L) = mean_n  1/2 ||x_n - D_1 ... D_L g_n||^2 + sum_{i<L} p_i(D_{i+1} ... g_n)
 
     The data term comes from the statistics of the product ``D_1 ... D_L``, whose atoms are the
-    layers' codes of one another; the prices of the layers between are those of the batch at hand.
+    layers' codes of one another; the mid_penalty of the layers between are those of the batch at hand.
 
     Parameters
     ----------
@@ -44,47 +46,57 @@ class Objective:
         Signals behind the statistics.
     strides : sequence of tuples
         Of every layer.
-    prices : Prices, optional
+    mid_penalty : Prices, optional
         None if the layers between have none.
     """
 
-    def __init__(self, statistics, weight, strides, prices=None):
+    def __init__(self, statistics, weight, strides, mid_penalty=None):
         self.statistics, self.weight, self.strides = statistics, weight, strides
-        self.prices = prices
+        self.mid_penalty = mid_penalty
 
     def at(self, layers):
         """`Point` at these atoms."""
         parts, stride = compose(layers, self.strides), product(self.strides)
         phi, psi, energy = self.statistics
-        whole, psi = parts[0], psi.reshape(parts[0].shape)
-        pull = stats.correlate(phi, whole, stride)
-        value = energy - float((psi * whole).sum()) + 0.5 * float((pull * whole).sum())
-        price = 0.0 if self.prices is None else self.prices.value(layers)
-        return Point(layers, parts, (pull - psi) / self.weight, value / self.weight + price)
+        product_atoms, psi = parts[0], psi.reshape(parts[0].shape)
+        correlated = stats.correlate(phi, product_atoms, stride)
+        value = (
+            energy
+            - float((psi * product_atoms).sum())
+            + 0.5 * float((correlated * product_atoms).sum())
+        )
+        penalty_value = 0.0 if self.mid_penalty is None else self.mid_penalty.value(layers)
+        return Point(
+            layers, parts, (correlated - psi) / self.weight, value / self.weight + penalty_value
+        )
 
-    def slope(self, point, i):
+    def gradient(self, point, i):
         """Gradient for the atoms of layer i, counted from 0."""
-        pull = point.pull
+        upper = point.product_gradient
         for d, stride in zip(point.layers[:i], self.strides, strict=False):
-            pull = Dictionary(d, "full", stride).adjoint(pull)
+            upper = Dictionary(d, "full", stride).adjoint(upper)
         layer = Dictionary(point.layers[i], "full", self.strides[i])
-        slope = layer.adjoint_atoms(pull, point.parts[i + 1])
-        return slope if self.prices is None else slope + self.prices.slope(point.layers, i)
+        gradient = layer.adjoint_atoms(upper, point.parts[i + 1])
+        return (
+            gradient
+            if self.mid_penalty is None
+            else gradient + self.mid_penalty.gradient(point.layers, i)
+        )
 
-    def uses(self, point, i):
+    def code_energies(self, point, i):
         """Mean energy per signal of the codes of each atom of layer i, ``(K_i,)``."""
         part = point.parts[i + 1]
         stride = product(self.strides[i + 1 :]) or (1,) * (part.ndim - 2)
-        pull = stats.correlate(self.statistics.phi, part, stride)
-        return (pull * part).sum(axis=(0, *range(2, part.ndim))) / self.weight
+        correlated = stats.correlate(self.statistics.phi, part, stride)
+        return (correlated * part).sum(axis=(0, *range(2, part.ndim))) / self.weight
 
 
 class MidLayerPenalty:
-    """Mean prices per signal of the codes of the layers between, ``g_i = D_{i+1} ... D_L g_L``.
+    """Mean mid_penalty per signal of the codes of the layers between, ``g_i = D_{i+1} ... D_L g_L``.
 
     Parameters
     ----------
-    coded : list of DeepCoded
+    coded : list of EncodedLayers
         With multi-layer problems.
     """
 
@@ -97,13 +109,15 @@ class MidLayerPenalty:
 
     def value(self, layers):
         """Of the codes at these atoms."""
-        return sum(penalty_value_of(part, layers) for part in self.parts) / self.n
+        return sum(mid_penalty_value(part, layers) for part in self.parts) / self.n
 
-    def slope(self, layers, i):
-        """Gradient for the atoms of layer i, counted from 0; the first has no price above it."""
+    def gradient(self, layers, i):
+        """Gradient for the atoms of layer i, counted from 0; the first has no penalty_value above it."""
         if i == 0:
             return namespace(layers[0]).zeros(layers[0].shape)
-        return total((slope_of(part, layers, i) for part in self.parts), add) / self.n
+        return (
+            tree_sum((mid_penalty_gradient(part, layers, i) for part in self.parts), add) / self.n
+        )
 
 
 class MidLayerCodes(NamedTuple):
@@ -115,20 +129,22 @@ class MidLayerCodes(NamedTuple):
     extents: list  # of the signals and of the codes of every layer
 
 
-def penalty_value_of(part, layers):
+def mid_penalty_value(part, layers):
     """Price of the codes of the layers between, at these atoms."""
     codes, _ = _below(part, layers)
     return sum(p.value(g) for p, g in zip(part.penalties, codes[:-1], strict=False))
 
 
-def slope_of(part, layers, i):
-    """Gradient of `penalty_value_of` for the atoms of layer i >= 1, counted from 0."""
+def mid_penalty_gradient(part, layers, i):
+    """Gradient of `mid_penalty_value` for the atoms of layer i >= 1, counted from 0."""
     codes, dictionaries = _below(part, layers)
     penalties = part.penalties
-    pull = _slope_of(penalties[0], codes[0])
+    code_gradient = _penalty_gradient(penalties[0], codes[0])
     for j in range(1, i):
-        pull = dictionaries[j].adjoint(pull) + _slope_of(penalties[j], codes[j])
-    return dictionaries[i].adjoint_atoms(pull, codes[i]).astype(layers[i].dtype)
+        code_gradient = dictionaries[j].adjoint(code_gradient) + _penalty_gradient(
+            penalties[j], codes[j]
+        )
+    return dictionaries[i].adjoint_atoms(code_gradient, codes[i]).astype(layers[i].dtype)
 
 
 def _below(part, layers):
@@ -143,12 +159,12 @@ def _below(part, layers):
     return codes, dictionaries
 
 
-def _slope_of(penalty, g):
+def _penalty_gradient(penalty, g):
     """Slope of the penalty at codes, of its Moreau envelope where it has a kink."""
     top = float(abs(g).max())
     if top == 0 or penalty.lmbda == 0:
         return np.zeros_like(g)
-    step = SMOOTH * top / penalty.lmbda
+    step = MOREAU_STEP * top / penalty.lmbda
     return (g - penalty.prox(g, step)) / g.dtype.type(step)
 
 
@@ -159,7 +175,7 @@ def descend_layers(objective, layers, constraints, rates, n_passes=1):
 
     P is the projection of the layer's constraint: for sparse atoms of norm one it keeps the
     largest values and divides by their norm (iterative hard thresholding). A step that does not
-    keep what its slope promised is halved. No step raises the objective, whatever closed sets the
+    keep what its gradient promised is halved. No step raises the objective, whatever closed sets the
     atoms must lie in.
 
     Parameters
@@ -194,20 +210,26 @@ def descend_layers(objective, layers, constraints, rates, n_passes=1):
 
 
 def _step(objective, point, i, constraint, rate):
-    d, slope, uses = point.layers[i], objective.slope(point, i), objective.uses(point, i)
-    if not uses.any():
+    d, gradient, code_energies = (
+        point.layers[i],
+        objective.gradient(point, i),
+        objective.code_energies(point, i),
+    )
+    if not code_energies.any():
         return point, rate
-    scale = np.maximum(uses, RARE * uses.max()).reshape(-1, *(1,) * (d.ndim - 1))
+    scale = np.maximum(code_energies, MIN_RELATIVE_ENERGY * code_energies.max()).reshape(
+        -1, *(1,) * (d.ndim - 1)
+    )
     before = rate
-    for _ in range(HALVINGS):
-        moved = constraint.project(d - rate / scale * slope)
-        move = moved - d
-        promised = float((slope * move).sum()) + float((scale * move * move).sum()) / (2 * rate)
-        new = objective.at([*point.layers[:i], moved, *point.layers[i + 1 :]])
+    for _ in range(MAX_HALVINGS):
+        candidate = constraint.project(d - rate / scale * gradient)
+        step = candidate - d
+        promised = float((gradient * step).sum()) + float((scale * step * step).sum()) / (2 * rate)
+        new = objective.at([*point.layers[:i], candidate, *point.layers[i + 1 :]])
         if new.value <= point.value + min(promised, 0):
-            return new, GROWTH * rate
+            return new, RATE_GROWTH * rate
         rate /= 2
-    return point, max(before / 2, SLOWEST)
+    return point, max(before / 2, MIN_RATE)
 
 
 def compose(layers, strides):
