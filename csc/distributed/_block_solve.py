@@ -1,4 +1,4 @@
-"""One signal too large for one machine: coded block by block, to the minimum of the whole."""
+"""Sparse coding of one signal too large for one machine: block by block, to the global minimum."""
 
 from dataclasses import dataclass
 from math import prod
@@ -31,25 +31,26 @@ from csc.operators import Dictionary
 from csc.penalties import L1, Relative
 from csc.solvers import Outcome, Progress, Status, converged, ratio, stalled
 
-FIRST_BLOCK_TOL = 0.01  # relative gap of blocks in the first round,
-BLOCK_TOL_DIVISOR = 10  # times less in each later one,
-MIN_BLOCK_TOL_FRACTION = 0.3  # and of the gap asked for in the end
+FIRST_BLOCK_TOL = 0.01  # relative duality gap to which blocks are solved in the first round
+BLOCK_TOL_DIVISOR = 10  # the gap of the blocks is divided by this after each round
+MIN_BLOCK_TOL_FRACTION = 0.3  # smallest gap of the blocks, as a fraction of the final tolerance
 MAX_ROUNDS = 100
+MIN_GAP_RATIO = 0.9  # the gap stagnates if three rounds leave more than this fraction of it
 
 
 @dataclass(frozen=True, eq=False)
 class DaskSolution:
-    """Codes on workers, with their certificate.
+    """Sparse codes on the workers, with their duality gap.
 
     Attributes
     ----------
     codes : DaskCodes
     objective, gap : float
-        Of the whole signal, in float64; see `Solution`.
+        Of the whole signal, computed in float64; see `Solution`.
     status : csc.solvers.Status
     message : str
     history : list of Progress
-        One entry a round over all blocks.
+        One entry per round over all blocks.
 
     Examples
     --------
@@ -85,7 +86,7 @@ class DaskSolution:
 
 
 class Grid(NamedTuple):
-    """A large signal on a cluster: its blocks, and who computes."""
+    """A large signal on a cluster: its partition into blocks, and the client."""
 
     client: object
     keys: Keys
@@ -101,16 +102,17 @@ def sparse_code(  # noqa: PLR0913  as csc.sparse_code
 ) -> DaskSolution:  # fmt: skip
     """Sparse codes of a signal of any size: `csc.sparse_code`, block by block on a Dask cluster.
 
-    The code positions are partitioned into boxes. Boxes of one colour share no sample; their codes are
-    optimised in parallel, all others fixed; then the next colour: block coordinate descent [1]_
-    on ``1/2 ||x - D z||^2 + lmbda ||z||_1``, whose limit is the minimum of the whole. Neighbours
-    exchange the codes near their faces (halos). Objective and duality gap are those of the whole
-    signal, sums and maxima over the blocks.
+    The code positions are partitioned into boxes, and the boxes are coloured so that those of one
+    colour share no sample. The boxes of one colour are solved in parallel with all other codes
+    fixed, then those of the next colour. This is block coordinate descent [1]_ on
+    ``1/2 ||x - D z||^2 + lmbda ||z||_1``; it converges to the global minimum. Neighbours exchange
+    the codes near their faces (halos). Objective and duality gap are those of the whole signal:
+    sums and maxima over the blocks.
 
     Parameters
     ----------
     x : dask.array (N, C, *S), or array
-        float32 or float64. NaN marks what is missing.
+        float32 or float64. NaN marks missing samples.
     atoms : array (K, C, *s), same dtype, or Dictionary
     lmbda : float or Relative
     mode, stride
@@ -118,15 +120,15 @@ def sparse_code(  # noqa: PLR0913  as csc.sparse_code
     mask : array or dask.array, optional
         1 = observed; broadcastable to ``x``.
     positive : bool
-        Ask for ``z >= 0``.
+        Require ``z >= 0``.
     tol : float
         Relative duality gap to reach.
     block : tuple, optional
-        Positions of a box, one number an axis; by default the extents of the chunks of ``x``.
+        Extents of a box in code positions; by default those of the chunks of ``x``.
     client : distributed.Client, optional
-        None takes the present one.
+        Default: the current client of Dask.
     verbose : bool
-        Show a progress bar: a step is a round over all blocks.
+        Show a progress bar; one step is one round over all blocks.
 
     Returns
     -------
@@ -135,8 +137,8 @@ def sparse_code(  # noqa: PLR0913  as csc.sparse_code
     References
     ----------
     .. [1] T. Moreau, A. Gramfort, "DiCoDiLe: distributed convolutional dictionary learning",
-       IEEE Trans. Pattern Anal. Mach. Intell. 44(5), 2022 (blocks of coordinates, one a worker,
-       which lock where they meet; here they take turns by colour, and each is solved).
+       IEEE Trans. Pattern Anal. Mach. Intell. 44(5), 2022 (one block of coordinates per worker,
+       with locks at the borders; here the blocks take turns by colour, and each is solved).
 
     Examples
     --------
@@ -155,7 +157,7 @@ def sparse_code(  # noqa: PLR0913  as csc.sparse_code
     D = atoms if isinstance(atoms, Dictionary) else Dictionary(atoms, mode, stride)
     check_number("tol", tol)
     grid = _partition(x, D, mask, block, client_of(client))
-    inner = Dictionary(D.atoms, "full", D.stride, D.sizes)  # borders are a matter of the mask
+    inner = Dictionary(D.atoms, "full", D.stride, D.sizes)  # the mask represents the borders
     if isinstance(lmbda, Relative):
         lmbda = lmbda.fraction * _lmbda_max(grid, inner, positive)
     model = _tasks.Model(inner, L1(lmbda, positive=positive), tol)
@@ -164,12 +166,12 @@ def sparse_code(  # noqa: PLR0913  as csc.sparse_code
 
 
 def _partition(x, D, mask, sides, client):
-    """The blocks of a signal, read by the workers."""
+    """Partition a signal into blocks, which the workers read."""
     import dask.array as da
 
     x = da.asarray(x)
     few = (*x.shape[:2], *(min(n, max(D.extents)) for n in x.shape[2:]))
-    like = np.broadcast_to(np.ones((), x.dtype), few)  # no array of the signal's size is made
+    like = np.broadcast_to(np.ones((), x.dtype), few)  # allocates no memory
     check_signals(like, D.atoms.shape[1:], "x", fit=D.geometry.must_fit)
     if D.mode == "circular":
         raise ValueError("mode must not be 'circular' here; take 'full', 'valid' or 'same'")
@@ -182,9 +184,7 @@ def _partition(x, D, mask, sides, client):
     _check_worker_memory(partition, x, client)
     arguments = []
     for box in partition.boxes:
-        inside, _ = partition.crop(
-            partition.window(partition.dilate(box, _block_tasks.CERTIFICATE_REACHES))
-        )
+        inside, _ = partition.crop(_window_of_block(partition, box))
         part = (slice(None), slice(None), *inside)
         seen = None if mask is None else single_task(mask[part])
         arguments.append((partition, box, single_task(x[part]), seen))
@@ -192,13 +192,15 @@ def _partition(x, D, mask, sides, client):
     return Grid(client, keys, x.shape, partition, submit(client, blocks)[0])
 
 
+def _window_of_block(partition, box):
+    """Samples that a block needs: those of its box and of what its certificate depends on."""
+    return partition.window(partition.dilate(box, _block_tasks.CERTIFICATE_REACHES))
+
+
 def _check_worker_memory(partition, x, client):
-    """Refuse blocks that a worker cannot work on, one in each of its threads."""
+    """Refuse blocks so large that a worker cannot solve one in each of its threads."""
     workers = workers_of(client)
-    samples = max(
-        prod(extents_of(partition.window(partition.dilate(b, _block_tasks.CERTIFICATE_REACHES))))
-        for b in partition.boxes
-    )
+    samples = max(prod(extents_of(_window_of_block(partition, box))) for box in partition.boxes)
     n_bytes = ARRAYS_WHILE_CODING * 8 * prod(x.shape[:2]) * samples * workers.threads
     check_memory("blocks of this size", n_bytes, "take smaller ones: block", workers.memory)
 
@@ -211,10 +213,10 @@ def _lmbda_max(grid, dictionary, positive):
 
 
 def _rounds(grid, model, report_progress):
-    """Rounds over all colours until the gap of the whole is small enough."""
+    """Rounds over all colours until the duality gap of the whole signal is small enough."""
     began, tol, history = perf_counter(), model.tol, []
     codes = halos = [None] * len(grid.blocks)
-    message = f"stopped after {MAX_ROUNDS} rounds; take larger blocks, or a larger tol"
+    message = f"stopped after {MAX_ROUNDS} rounds; use larger blocks or a larger tol"
     outcome = Outcome(Status.MAX_ITER, message)
     for number in range(MAX_ROUNDS):
         inner = model._replace(
@@ -237,21 +239,18 @@ def _rounds(grid, model, report_progress):
 
 
 def _round(grid, model, codes, halos):
-    """New codes and halos of all blocks, colour by colour, and objective and gap of the whole."""
+    """Solve all blocks, colour by colour: new codes and halos, and the global objective and gap."""
     name, partition = grid.keys.of_round(), grid.partition
     model = constant_task(model, name("atoms"))
     new, halos = list(codes), list(halos)
     for colour in partition.colours:
         for i in colour:
-            halos_nearby = [
-                halos[j]
-                for j in partition.neighbours(partition.boxes[i], 1)
-                if halos[j] is not None
-            ]
+            neighbours = partition.neighbours(partition.boxes[i], 1)
+            nearby = [halos[j] for j in neighbours if halos[j] is not None]
             new[i] = make_task(
-                "solve", _block_tasks.solve, name, i, grid.blocks[i], model, codes[i], halos_nearby
+                "solve", _block_tasks.solve, name, i, grid.blocks[i], model, codes[i], nearby
             )
-        for i in colour:  # others of this colour do not see them
+        for i in colour:  # afterwards: blocks of one colour do not depend on each other
             halos[i] = make_task("halo", _block_tasks.halo, name, i, grid.blocks[i], new[i])
     root = _certificate(grid, model, name, new, halos, None)
     new, halos, [part] = submit(grid.client, new, halos, [root])
@@ -259,46 +258,33 @@ def _round(grid, model, codes, halos):
 
 
 def _certify(grid, model, codes, halos):
-    """Objective and gap of the whole, in float64."""
+    """Objective and duality gap of the whole signal, in float64."""
     name = grid.keys.of_round()
     root = _certificate(grid, constant_task(model, name("atoms")), name, codes, halos, "float64")
     return _sums(submit(grid.client, [root])[0][0].result())
 
 
 def _certificate(grid, model, name, codes, halos, dtype):  # noqa: PLR0913
-    """Task that joins the certificates of all blocks."""
+    """Task that adds up the certificates of all blocks."""
     partition, leaves = grid.partition, []
     for i, block in enumerate(grid.blocks):
-        halos_nearby = [
-            halos[j] for j in partition.neighbours(partition.boxes[i], _block_tasks.HALO_REACHES)
-        ]
-        leaves.append(
-            make_task(
-                "certify",
-                _block_tasks.certify,
-                name,
-                i,
-                block,
-                model,
-                codes[i],
-                halos_nearby,
-                dtype,
-            )
-        )
+        neighbours = partition.neighbours(partition.boxes[i], _block_tasks.HALO_REACHES)
+        arguments = block, model, codes[i], [halos[j] for j in neighbours], dtype
+        leaves.append(make_task("certify", _block_tasks.certify, name, i, *arguments))
     return tree_reduce(_block_tasks.join, name, leaves)
 
 
 def _sums(part):
-    """Objective and gap of all signals together."""
+    """Objective and duality gap, summed over all signals."""
     dual = dual_of(part.inner, part.energy, part.dual_norm).max(axis=0)
     gap = np.maximum(part.objective - dual, 0)
     return float(part.objective.sum()), float(gap.sum())
 
 
 def _is_stuck(history, dtype):
-    """Whether three rounds brought nothing but rounding."""
+    """Whether the last three rounds changed the objective by rounding errors only."""
     if len(history) < 4:
         return False
     before, now = history[-4], history[-1]
     fell = before.objective - now.objective
-    return now.gap > 0.9 * before.gap and fell <= np.finfo(dtype).eps * now.objective
+    return now.gap > MIN_GAP_RATIO * before.gap and fell <= np.finfo(dtype).eps * now.objective

@@ -1,4 +1,4 @@
-"""What tasks do with a block of a large signal: the codes of a box, and its part of the dual."""
+"""Tasks on one block of a large signal: solve for its codes, and certify its part of the dual."""
 
 from functools import cached_property
 from typing import NamedTuple
@@ -18,67 +18,67 @@ from csc.distributed._tasks import one_core
 from csc.learning import Group, encode
 from csc.operators import PaddedSignals, SparseCodes
 
-CERTIFICATE_REACHES = 2  # reaches around a box within which its part of the dual is decided
-HALO_REACHES = CERTIFICATE_REACHES + 1  # reaches from which codes still show there
+# Distances are in reaches: so many positions away, two codes still share a sample.
+CERTIFICATE_REACHES = 2  # a box's part of the dual point depends on atoms within this distance
+HALO_REACHES = CERTIFICATE_REACHES + 1  # and these atoms' residual on codes within this one
 
 
 class Block(NamedTuple):
-    """A box of positions, and the signal around it."""
+    """A box of code positions, and the signal around it."""
 
     partition: object  # Partition
     box: tuple
-    x: np.ndarray  # (N, C, *window of the box and what lies around it)
+    x: np.ndarray  # (N, C, *window), samples under the atoms of the dilated box
     mask: np.ndarray | None
 
     @property
     def dilated(self):
-        """The box and what lies around it."""
+        """The box, dilated by the distance that its certificate needs."""
         return self.partition.dilate(self.box, CERTIFICATE_REACHES)
 
+    def in_window(self, window):
+        """Index of some samples in ``x`` and ``mask``."""
+        return (..., *relative(window, self.partition.window(self.dilated)))
+
     def residual(self, dictionary, parts, box):
-        """``x - D z`` of the codes in some parts of the signal, under the atoms of a box."""
-        window = self.partition.window(box)
-        x = self.x[(..., *relative(window, self.partition.window(self.dilated)))]
+        """``x - D z`` at the samples under the atoms of a box; ``parts`` are the codes near it."""
         near = self.partition.dilate(box, 1)
-        fit = synthesize(
-            dictionary, restrict_codes(merge_codes(parts), near), self.partition.window(near)
-        )
-        return x - fit[(..., *relative(window, self.partition.window(near)))]
+        window, around = self.partition.window(box), self.partition.window(near)
+        fit = synthesize(dictionary, restrict_codes(merge_codes(parts), near), around)
+        return self.x[self.in_window(window)] - fit[(..., *relative(window, around))]
 
     def seen(self, box):
-        """The mask under the atoms of a box, or None."""
+        """The mask under the atoms of a box; None if all was observed."""
         if self.mask is None:
             return None
-        seen = self.mask[
-            (..., *relative(self.partition.window(box), self.partition.window(self.dilated)))
-        ]
+        seen = self.mask[self.in_window(self.partition.window(box))]
         return None if seen.all() else seen
 
 
 class Part(NamedTuple):
-    """A block's part of objective and dual, an entry for each signal."""
+    """A block's part of the objective and of the dual objective, one entry per signal."""
 
     objective: np.ndarray  # (N,)
-    inner: np.ndarray  # (R, N)  <x, theta> of each dual point
+    inner: np.ndarray  # (R, N)  <x, theta> of R dual points
     energy: np.ndarray  # (R, N)  ||theta||^2
     dual_norm: np.ndarray  # (R, N)  max |D^T theta| / lmbda
     n_nonzero: np.ndarray  # ()
 
 
 def join(*parts):
-    """`Part` of several blocks."""
+    """`Part` of several blocks together."""
     sums = Part(*map(sum, zip(*parts, strict=True)))
     return sums._replace(dual_norm=np.maximum.reduce([part.dual_norm for part in parts]))
 
 
 def synthesize(dictionary, codes, window):
-    """``D z`` of codes of a box, in its window."""
+    """``D z`` of the codes of a box, in its window."""
     shape = (codes.shape[0], dictionary.atoms.shape[1], *extents_of(window))
     return PaddedSignals(dictionary, shape, dictionary.dtype).synthesize(codes)
 
 
 def read(partition, box, x, mask):
-    """A `Block`, of the samples of its window that lie inside the signal."""
+    """Make a `Block` from those samples of its window that lie inside the signal."""
     block = Block(partition, box, None, None)
     _, border = partition.crop(partition.window(block.dilated))
     border = [(0, 0), (0, 0), *border]
@@ -88,31 +88,23 @@ def read(partition, box, x, mask):
     seen = seen & ~missing if missing.any() else seen
     x = np.where(seen, x, x.dtype.type(0))
     if not np.isfinite(x).all():
-        raise ValueError("x holds inf; pass a mask where values are missing, or clean it")
+        raise ValueError("x holds inf; mark missing samples by NaN or a mask")
     seen = np.pad(seen, border)
     return Block(partition, box, np.pad(x, border), None if seen.all() else seen.astype(x.dtype))
 
 
 def lmbda_max(block, dictionary, positive):
-    """Largest correlation of an atom with the signal in the box: its part of lmbda_max."""
+    """Largest correlation of an atom in the box with the signal: the block's part of lmbda_max."""
     with one_core():
-        x = block.x[
-            (
-                ...,
-                *relative(block.partition.window(block.box), block.partition.window(block.dilated)),
-            )
-        ]
+        x = block.x[block.in_window(block.partition.window(block.box))]
         layout = PaddedSignals(dictionary, x.shape, x.dtype)
+        observed, _ = layout.observed(x, block.seen(block.box))
         ones = np.ones(dictionary.n_atoms, x.dtype)
-        return float(
-            layout.dual_infeasibility(
-                layout.observed(x, block.seen(block.box))[0], ones, positive
-            ).max()
-        )
+        return float(layout.dual_infeasibility(observed, ones, positive).max())
 
 
 def solve(block, model, own, halos):
-    """Codes of the box, all others as they are: one lasso, started from its present codes."""
+    """Solve the lasso for the codes of the box, all others fixed, from the current codes."""
     D, box = model.dictionary, block.box
     none = SparseCodes.zeros((len(block.x), D.n_atoms, *block.partition.positions), block.x.dtype)
     with one_core():
@@ -122,7 +114,7 @@ def solve(block, model, own, halos):
         if seen is not None and not seen.any():
             return none
         if start is not None and seen is None and D.is_patch(r.shape[2:]):
-            start = start.dense()  # a box of one position
+            start = start.dense()  # the box has one position
         coded = encode([Group(r, seen)], D, model.penalty, [start], model.tol)[0].z
     coded = coded if isinstance(coded, SparseCodes) else SparseCodes.of(coded)
     kept = coded.values != 0
@@ -131,7 +123,7 @@ def solve(block, model, own, halos):
 
 
 def halo(block, codes):
-    """Codes that neighbours see: those near the faces of the box."""
+    """The codes that neighbours need: those near the faces of the box."""
     partition = block.partition
     axes = zip(block.box, partition.reach, partition.positions, strict=True)
     core = tuple(
@@ -143,11 +135,12 @@ def halo(block, codes):
 
 
 def certify(block, model, codes, halos, dtype=None):
-    """`Part` of a block: what it adds to the objective, and to the dual points of `csc.certificates._local_dual`.
+    """`Part` of a block: its terms of the objective and of the dual objective at several points.
 
-    A dual point is the residual, each sample divided by the largest dual infeasibility of the atoms that cover
-    it. What these atoms see lies within two reaches of the box, and is computed here as
-    it is by the neighbours: all blocks together have one dual point.
+    The dual points are those of `csc.certificates`: the residual, each sample divided by the
+    largest dual infeasibility of the atoms that cover it. These atoms depend on samples within two
+    reaches of the box. A block computes them as its neighbours do, so that the parts of all blocks
+    belong to one dual point of the whole signal.
     """
     with one_core():
         dtype = model.dictionary.dtype if dtype is None else np.dtype(dtype)
@@ -155,7 +148,7 @@ def certify(block, model, codes, halos, dtype=None):
 
 
 class _Certificate:
-    """The work of `certify`."""
+    """Sums of `certify` over the samples and positions of one block."""
 
     def __init__(self, block, model, codes, halos, dtype):
         self.block, self.codes, self.dtype = block, codes, dtype
@@ -172,38 +165,32 @@ class _Certificate:
 
     @cached_property
     def own_samples(self):
-        """Where in the window the box's own samples lie."""
-        block = self.block
-        return (
-            ...,
-            *relative(
-                block.partition.own_samples(block.box), block.partition.window(block.dilated)
-            ),
-        )
+        """Index of the samples that belong to this block alone."""
+        return self.block.in_window(self.block.partition.own_samples(self.block.box))
 
     def part(self):
-        """All sums."""
+        """`Part` of the block: its residual is the first dual point, others are rescaled."""
         rows, theta = [], self.r
         dual_infeasibility = self.dual_infeasibility(theta)
         for round_ in range(N_RESCALINGS + 1):
             if round_:
-                theta = theta / self.layout.max_over_covering_atoms(
-                    np.maximum(dual_infeasibility, 1)
-                )
+                factors = np.maximum(dual_infeasibility, 1)
+                theta = theta / self.layout.max_over_covering_atoms(factors)
                 dual_infeasibility = self.dual_infeasibility(theta)
             rows.append(self.row(theta, dual_infeasibility))
-        half = 0.5 * self.inner(self.samples(self.r), self.samples(self.r))
+        data_term = 0.5 * self.inner(self.samples(self.r), self.samples(self.r))
         atom = self.codes.index % self.codes.shape[1]
-        lmbda = self.codes.sums(abs(self.codes.values) * self.lmbdas[atom])
+        penalty_value = self.codes.sums(abs(self.codes.values) * self.lmbdas[atom])
         inner, energy, dual_norm = map(np.stack, zip(*rows, strict=True))
-        return Part(half + lmbda, inner, energy, dual_norm, np.array(len(self.codes.index)))
+        n_nonzero = np.array(len(self.codes.index))
+        return Part(data_term + penalty_value, inner, energy, dual_norm, n_nonzero)
 
     def dual_infeasibility(self, theta):
-        """Dual infeasibility of a dual point at all positions around the box."""
+        """``|D^T theta| / lmbda`` at all positions of the dilated box."""
         return self.layout.dual_infeasibility(theta, 1 / self.lmbdas, self.positive)
 
     def row(self, theta, dual_infeasibility):
-        """Sums of one dual point over the block's own samples and positions."""
+        """Inner product, energy and dual norm of one dual point over the block's own samples."""
         block, own = self.block, self.samples(theta)
         here = dual_infeasibility[(..., *relative(block.box, block.dilated))]
         dual_norm = here.reshape(len(here), -1).max(axis=1).astype("float64")
@@ -214,6 +201,6 @@ class _Certificate:
         return a[self.layout.own].reshape(self.x.shape)[self.own_samples]
 
     def inner(self, a, b):
-        """Inner product of each signal's samples, in float64."""
+        """Inner product over the samples of each signal, in float64."""
         a, b = a.reshape(len(a), -1), b.reshape(len(b), -1)
         return np.einsum("ni,ni->n", a, b, dtype="float64")

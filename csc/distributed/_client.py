@@ -1,4 +1,4 @@
-"""The cluster: who it is, what its workers have, what tasks and their keys are called."""
+"""The Dask cluster: its client, the resources of its workers, and named tasks."""
 
 from itertools import count
 from typing import NamedTuple
@@ -9,15 +9,15 @@ from csc.learning import TREE_ARITY
 
 
 class Workers(NamedTuple):
-    """What there is to work with."""
+    """Resources of a cluster."""
 
     number: int
-    threads: int  # of the worker that has most: so many tasks run in it at once
-    memory: float  # bytes of the worker that has least
+    threads: int  # of the worker with the most threads: so many tasks run in it at once
+    memory: float  # bytes; of the worker with the least memory
 
 
 def client_of(client=None):
-    """The client given, or the present one of Dask.
+    """The given client, or the current one of Dask.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def client_of(client=None):
 
 
 def workers_of(client):
-    """`Workers` of a client's cluster."""
+    """Resources of a client's cluster: `Workers`."""
 
     def threads_and_memory(dask_scheduler):
         return [(w.nthreads, w.memory_limit) for w in dask_scheduler.workers.values()]
@@ -58,19 +58,19 @@ def workers_of(client):
 
 
 class Keys:
-    """Keys of tasks: what is done, for which fit, in which round, on which part."""
+    """Names of tasks: operation, fit, round and part."""
 
     def __init__(self):
         self._fit, self._rounds = uuid4().hex[:8], count()
 
     def of_round(self):
-        """Function that names the tasks of a new round: ``(what, part)`` gives a key."""
+        """Function ``(what, part) -> key`` that names the tasks of a new round."""
         number = next(self._rounds)
         return lambda what, part=0: (f"csc-{what}-{self._fit}-{number}", part)
 
 
 def make_task(what, function, name, part, *arguments):
-    """The task of one part."""
+    """Task that calls a function for one part."""
     from dask import delayed
 
     return delayed(function, pure=False)(*arguments, dask_key_name=name(what, part))
@@ -82,7 +82,7 @@ def map_tasks(what, function, name, arguments):
 
 
 def constant_task(value, key):
-    """A value as a task: Dask can make it again wherever it is lost."""
+    """A value as a task, which Dask can repeat if a worker is lost."""
     from dask import delayed
 
     return delayed(value, name=key, traverse=False)
@@ -94,7 +94,7 @@ def single_task(x):
 
 
 def tree_reduce(join, name, leaves):
-    """Task that joins leaves as `csc.learning._batch.total` does, eight neighbours a node."""
+    """Task that adds up tasks in the tree of `csc.learning.tree_sum`: eight per node."""
     number = 0
     while len(leaves) > 1:
         nodes = []
@@ -106,12 +106,12 @@ def tree_reduce(join, name, leaves):
 
 
 def gather_lists(client, tasks):
-    """All that tasks find, each a list, in order and here."""
+    """Fetch the lists that tasks return, as one list in order."""
     return [one for some in client.gather(submit(client, tasks)[0]) for one in some]
 
 
 def submit(client, *lists):
-    """Futures of lists of tasks, sent as one graph: the scheduler sees what belongs together."""
+    """Futures of lists of tasks, sent as one graph so that the scheduler places them together."""
     flat = [task for tasks in lists for task in tasks]
     futures = iter(client.compute(flat, optimize_graph=False))
     return [[next(futures) for _ in tasks] for tasks in lists]

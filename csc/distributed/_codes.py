@@ -1,4 +1,4 @@
-"""Codes that stay on workers, until they are asked for or written."""
+"""Codes that stay on the workers until they are gathered or written."""
 
 import os
 from dataclasses import dataclass
@@ -44,18 +44,19 @@ class DaskCodes:
     blocks: list
 
     def gather(self) -> SparseCodes:
-        """All codes, here: `SparseCodes`."""
+        """Fetch all codes to this process: `SparseCodes`."""
         return merge_codes(self.client.gather(self.blocks))
 
     def to_zarr(self, path: File) -> None:
-        """Write the codes to a Zarr group; every worker writes its own, see `read_codes`.
+        """Write the codes to a Zarr group; each worker writes its own part. See `read_codes`.
 
-        The group is written beside its place and renamed; workers must see the same folder.
+        The group is written under a temporary name in the same folder and then renamed; all workers
+        must have access to this folder.
         """
         zarr = _zarr()
         path = Path(path)
         if path.exists():
-            raise FileExistsError(f"{path} exists; take it away, or choose another path")
+            raise FileExistsError(f"{path} exists; remove it or choose another path")
         part = path.with_name(f"{path.name}.{uuid4().hex[:8]}.part")
         try:
             zarr.open_group(part, mode="w").attrs.update(shape=list(self.shape))
@@ -72,14 +73,14 @@ class DaskCodes:
 
 
 def read_codes(path: File) -> SparseCodes:
-    """Codes that `DaskCodes.to_zarr` wrote: `SparseCodes`.
+    """Read the codes written by `DaskCodes.to_zarr`: `SparseCodes`.
 
-    Each block is a group of two arrays: ``index``, flat into ``(N, *V, K)``, and ``values``.
+    Each block is a group of two arrays: flat indices into ``(N, *V, K)``, and values.
 
     Examples
     --------
     >>> import csc.distributed
-    >>> # what to_zarr wrote; needs Zarr
+    >>> # a group written by to_zarr; needs Zarr
     >>> csc.distributed.read_codes("codes.zarr").shape  # doctest: +SKIP
     (500, 64, 249, 249)
     """
@@ -92,13 +93,13 @@ def read_codes(path: File) -> SparseCodes:
 def _write(path, number, codes):
     group = _zarr().open_group(path, mode="a").create_group(str(number))
     for name, a in (("index", codes.index), ("values", codes.values)):
-        kept = group.create_array(name, shape=a.shape, dtype=a.dtype, chunks=(max(1, len(a)),))
-        kept[:] = np.ascontiguousarray(a)
+        stored = group.create_array(name, shape=a.shape, dtype=a.dtype, chunks=(max(1, len(a)),))
+        stored[:] = np.ascontiguousarray(a)
 
 
 def _zarr():
     try:
         import zarr
     except ImportError as error:
-        raise ImportError("codes are written to Zarr by zarr >= 3; install it") from error
+        raise ImportError("codes are stored by zarr >= 3; install it") from error
     return zarr

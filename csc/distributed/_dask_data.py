@@ -1,4 +1,4 @@
-"""Signals that lie on workers, or that workers read when they need them."""
+"""Signals in the memory of Dask workers, or read by the workers when needed."""
 
 from dataclasses import dataclass, replace
 from math import prod
@@ -32,7 +32,7 @@ from csc.learning import (
     maps_while_coding,
 )
 
-USABLE_MEMORY_FRACTION = 0.6  # of a worker's memory: below, Dask neither spills nor pauses
+USABLE_MEMORY_FRACTION = 0.6  # of a worker's memory; above it, Dask spills data or pauses
 
 
 class DaskSignals(Signals):
@@ -41,14 +41,14 @@ class DaskSignals(Signals):
     Parameters
     ----------
     X : dask.array (N, C, *S), or a list or bag of signals (C, *S), or the path of a folder
-        A list may hold delayed signals, dask arrays and arrays; a folder pictures, which become
-        grey, or a Zarr array.
+        A list may contain delayed signals, dask arrays and arrays; a folder contains pictures,
+        which are converted to grey, or a Zarr array.
     mask : array or dask.array, or a list
         1 = observed; broadcastable to the signals.
     client : distributed.Client, optional
-        None takes the present one.
+        Default: the current client of Dask.
     looks : list of (shape, dtype), optional
-        Of each signal, where they are known; else workers look.
+        Of each signal, if known; by default the workers determine them.
 
     Examples
     --------
@@ -100,7 +100,7 @@ class DaskSignals(Signals):
             ) from None
 
     def check(self, atom_shape: tuple[int | None, ...], must_fit: bool = True) -> None:
-        """Refuse shapes that atoms cannot explain; values are looked at when they are loaded."""
+        """Refuse shapes that do not fit the atoms; values are checked when they are loaded."""
         channels, *extents = atom_shape
         seen = {}
         for i, look in enumerate(self._looks):
@@ -130,13 +130,13 @@ class DaskSignals(Signals):
         return [shape for shape, _ in self._looks]
 
     def refuse_missing(self) -> None:
-        """Refuse a mask, and NaN when signals are loaded."""
+        """Refuse a mask now, and NaN when the signals are loaded."""
         if self.mask is not None:
             raise ValueError(NO_MISSING_SAMPLES.format("mask must be None"))
         self.complete = True
 
     def as_codes(self, dictionary: Any, penalty: Any, tol: float) -> "DaskSignals":
-        """Codes of all signals, as signals: sparse on workers, dense only where one is taken."""
+        """Codes of all signals as new signals: sparse on the workers, made dense when taken."""
         which = range(len(self))
         groups, (_, runs) = self.take(which).codes(dictionary, penalty, tol), self.runs(which)
         places = [(g, i) for g, run in enumerate(runs) for i in range(len(run))]
@@ -145,28 +145,28 @@ class DaskSignals(Signals):
             for shape in self.shapes
         ]
         signals = DaskSignals(CodeRows(groups, places), None, self.client, looks)
-        signals.is_persistent = False  # dense, they would find no room
+        signals.is_persistent = False  # dense codes would not fit into memory
         return signals
 
     def memory_plan(self, learner: Any, lags: Any, dense: bool) -> MemoryPlan:
-        """`MemoryPlan` of the memory of one worker."""
+        """Memory that one worker needs: `MemoryPlan`."""
         maps = maps_while_coding(learner.n_atoms, self.n_channels, dense)
         coding = ARRAYS_WHILE_CODING * 8 * maps * self._together
         return self._of_a_worker(super().memory_plan(learner, lags, dense), coding)
 
     def memory_plan_of_layers(self, layers: Any, joint: Any, most_codes: int) -> MemoryPlan:
-        """`MemoryPlan` of the memory of one worker, of a learner of layers."""
+        """Memory that one worker needs for a multi-layer learner: `MemoryPlan`."""
         here = super().memory_plan_of_layers(layers, joint, most_codes)
         return self._of_a_worker(here, here.coding)
 
     @property
     def _together(self):
-        """Samples of the signals of the largest group."""
+        """Samples of the largest group of signals."""
         sizes = list(map(prod, self.shapes))
         return min(max(MAX_GROUP_SAMPLES, *sizes), sum(sizes))
 
     def _of_a_worker(self, here, coding):
-        """The plan of one process as that of a worker, which codes groups side by side."""
+        """Turn the plan of one process into that of a worker, which codes one group per thread."""
         workers, samples = workers_of(self.client), sum(map(prod, self.shapes))
         share = 1 / workers.number
         return replace(
@@ -179,13 +179,13 @@ class DaskSignals(Signals):
         )
 
     def load(self, memory_plan: MemoryPlan, whole: bool) -> None:
-        """Load the signals for good, if there is room; else they are read anew in each pass.
+        """Keep the signals in the workers' memory if they fit; else each pass reads them again.
 
         Parameters
         ----------
-        plan : MemoryPlan
+        memory_plan : MemoryPlan
         whole : bool
-            Whether every step looks at all of every signal.
+            Whether every step uses all samples of all signals.
         """
         self.is_persistent = memory_plan.total <= USABLE_MEMORY_FRACTION * memory_plan.available
         if not self.is_persistent:
@@ -208,7 +208,7 @@ class DaskSignals(Signals):
         return DaskGroups(self, self._loaded(*self.runs(which, window)), n)
 
     def _loaded(self, places, runs):
-        """Tasks that load signals which are coded together."""
+        """Tasks that load groups of signals."""
         arguments, name = [], self.keys.of_round()
         for number, run in enumerate(runs):
             which, parts = zip(*(places[i] for i in run), strict=True)
@@ -230,14 +230,14 @@ class DaskSignals(Signals):
 
 @dataclass(frozen=True)
 class CodeRows:
-    """Codes of single signals, on workers, as the signals of the next layer.
+    """Codes on the workers, one signal at a time, as the signals of the next layer.
 
     Parameters
     ----------
     groups : list of futures
-        Of lists of codes, one for each group.
+        Each a list of codes, one entry per group.
     places : list of (int, int)
-        Of each signal its group, and which of it.
+        Group and row of each signal.
     """
 
     groups: list
@@ -250,7 +250,7 @@ class CodeRows:
         return self.places[i]
 
     def take(self, which, name, number):
-        """Task that gives a list of the dense codes ``(K, *V)`` of some signals."""
+        """Task that returns a list of dense codes ``(K, *V)`` of some signals."""
         places = [self.places[i] for i in which]
         own = sorted({g for g, _ in places})
         rows = [(own.index(g), row) for g, row in places]
@@ -258,7 +258,7 @@ class CodeRows:
 
 
 def _opened(X):
-    """What lies at a path: a Zarr array, or pictures, each to be read on a worker."""
+    """Open a path: a Zarr array, or pictures as delayed signals that workers read."""
     if not isinstance(X, str | Path):
         return X
     from dask import delayed
@@ -272,7 +272,7 @@ def _opened(X):
 
 
 def _listed(X):
-    """A list of tasks or arrays from a bag or a sequence."""
+    """Turn a bag or a sequence of signals into a list of tasks."""
     from dask import array, bag, delayed, is_dask_collection
 
     if isinstance(X, bag.Bag):

@@ -1,4 +1,4 @@
-"""Groups of signals on workers, and what a learner asks of them."""
+"""Groups of signals on Dask workers, and the operations of a learner on them."""
 
 from dataclasses import dataclass, replace
 
@@ -11,15 +11,15 @@ from csc.learning import LayersBatch, largest, product
 
 @dataclass(frozen=True)
 class DaskGroups:
-    """As `csc.learning._data.Groups`, on workers.
+    """Groups of signals on the workers of a Dask cluster.
 
     Parameters
     ----------
     signals : DaskSignals
     groups : list of tasks or futures
-        Each gives a list of at most one `Group`.
+        Each returns a list of at most one `Group`.
     number : int
-        Of the signals in them.
+        Number of signals in all groups.
     """
 
     signals: object
@@ -28,29 +28,29 @@ class DaskGroups:
 
     @property
     def is_all(self):
-        """Whether they are all there is: codes are then kept, and start the next pass."""
+        """Whether they contain all signals: their codes are then kept to start the next pass."""
         return self.number == len(self.signals)
 
     def resolve(self, dictionary, penalty):
-        """The penalty with its strength in numbers, the largest that any group gives."""
+        """The penalty with its ``lmbda`` resolved: the largest value of all groups."""
         model, name = self._model(_tasks.Model(dictionary, penalty))
         tasks = map_tasks(
             "resolve", _tasks.resolve, name, [(group, model) for group in self.groups]
         )
-        strengths = gather_lists(self.signals.client, tasks)
-        if not strengths:
-            raise ValueError("X holds nothing that was observed; there is nothing to learn from")
-        return max(strengths, key=lambda penalty: penalty.lmbda)
+        resolved = gather_lists(self.signals.client, tasks)
+        if not resolved:
+            raise ValueError("X contains no observed sample; there is nothing to learn from")
+        return max(resolved, key=lambda penalty: penalty.lmbda)
 
     def resolve_layers(self, model):
-        """The layers' penalties with strengths in numbers, the largest that any group gives."""
+        """The penalties of the layers with ``lmbda`` resolved: the largest values of all groups."""
         model, name = self._model(model)
         arguments = [(group, model) for group in self.groups]
         tasks = map_tasks("resolve", _tasks.resolve_layers, name, arguments)
         return largest(gather_lists(self.signals.client, tasks))
 
     def windows(self, extents, n, seeds):
-        """`csc.learning._init.candidates` of all groups, each with a seed of its own."""
+        """`csc.learning.window_candidates` of all groups, each with its own seed."""
         pairs = zip(self.groups, seeds.spawn(len(self.groups)), strict=True)
         arguments = [(group, extents, n, own) for group, own in pairs]
         name = self.signals.keys.of_round()
@@ -59,7 +59,7 @@ class DaskGroups:
         )
 
     def codes(self, dictionary, penalty, tol):
-        """Codes of each group, as futures: they stay on the workers."""
+        """Codes of each group as futures; the codes stay on the workers."""
         model, name = self._model(_tasks.Model(dictionary, penalty, tol))
         arguments = [(group, model) for group in self.groups]
         return submit(self.signals.client, map_tasks("code", _tasks.code_groups, name, arguments))[
@@ -67,11 +67,11 @@ class DaskGroups:
         ]
 
     def encode(self, dictionary, penalty, tol, starts=None):  # noqa: ARG002  they lie with the signals
-        """`DaskBatch` of all groups; the codes stay where the signals are."""
+        """Codes of all groups as a `DaskBatch`; they stay with the signals on the workers."""
         return self._coded(_tasks.Model(dictionary, penalty, tol), dictionary.geometry.stride)
 
     def encode_layers(self, model, limits, starts=None):  # noqa: ARG002  they lie with the signals
-        """`LayersBatch` of all groups; the codes stay where the signals are."""
+        """Codes of all groups as a `LayersBatch`; they stay with the signals on the workers."""
         strides = [layer.geometry.stride for layer in model.dictionary.layers]
         deep = _tasks.LayersTaskModel(model, limits)
         batch = self._coded(deep, product(strides), with_sizes=model.is_layered)
@@ -93,14 +93,14 @@ class DaskGroups:
         return replace(batch, coded=codes, sums=summary, sizes=sizes)
 
     def _model(self, model):
-        """The model as a task of a new round: Dask can make it again wherever it is lost."""
+        """The model as a task of a new round, which Dask can repeat if a worker is lost."""
         name = self.signals.keys.of_round()
         return constant_task(model, name("atoms")), name
 
 
 @dataclass(frozen=True)
 class DaskBatch:
-    """As `csc.learning._batch.Batch`, on workers: what comes here are sums."""
+    """Encoded signals on the workers; only sums are transferred to this process."""
 
     of: DaskGroups
     model: object
@@ -108,17 +108,17 @@ class DaskBatch:
     coded: list
     stride: tuple  # of the codes
     sums: object = None
-    sizes: list | None = None  # spatial extents of the signals of each group, where asked for
+    sizes: list | None = None  # spatial extents of the signals of each group, if needed
 
-    codes = None  # they stay where they are
+    codes = None  # they stay on the workers
 
     @property
     def groups(self):
-        """Groups of signals."""
+        """Groups of signals, as tasks or futures."""
         return self.of.groups
 
     def map_groups(self, what, function, *more):
-        """Tasks that call a function with each group, the model and its codes."""
+        """Tasks that call a function with each group, the model and the codes of the group."""
         pairs = zip(self.groups, self.coded, strict=True)
         arguments = [(group, self.model, z, *more) for group, z in pairs]
         return map_tasks(what, function, self.name, arguments)
@@ -127,7 +127,7 @@ class DaskBatch:
         """`Summary` of all groups."""
         found = self.sums.result()
         if not found:
-            raise ValueError("X holds nothing that was observed in this batch; drop such signals")
+            raise ValueError("this batch of X contains no observed sample; drop such signals")
         return found[0]
 
     def extended_window_sums(self, reach):
@@ -138,51 +138,50 @@ class DaskBatch:
         return submit(self.client, [root])[0][0].result()[0]
 
     def shift_codes(self, shifts):
-        """Move the codes with the windows of their atoms, where they are."""
+        """Shift the codes on the workers with the windows of their atoms."""
         if self.of.is_all and shifts.any():
             self.of.signals.codes = submit(
                 self.client, self.map_groups("move", _tasks.move, shifts)
             )[0]
 
     def worst_windows(self, extents, number):
-        """Candidates of `csc.learning._dead_atoms.worst` from all groups."""
+        """`csc.learning.worst_windows` of all groups."""
         return gather_lists(
             self.client, self.map_groups("worst", _tasks.worst_windows, extents, number)
         )
 
     @property
     def client(self):
-        """Of Dask."""
+        """Client of Dask."""
         return self.of.signals.client
 
 
 @dataclass(frozen=True)
 class DaskMidLayerPenalty:
-    """As `csc.learning.multilayer._update.MidLayerPenalty`, on workers: atoms go there, a number or a sum comes back.
+    """Mean penalty of the codes of the intermediate layers, evaluated on the workers.
+
+    Atoms are sent to the workers; a value or a sum of gradients comes back.
 
     Parameters
     ----------
     batch : DaskBatch
-        With the sizes of its signals, which themselves are not needed again.
+        With the extents of its signals; the signals themselves are not needed.
     """
 
     batch: DaskBatch
 
     def value(self, layers):
-        """Of the codes at these atoms."""
+        """Penalty of the codes at these atoms."""
         tasks = self._each("penalty", _tasks.mid_penalty_values, self._name, layers)
         return sum(gather_lists(self.batch.client, tasks)) / self.batch.of.number
 
     def gradient(self, layers, i):
-        """Gradient for the atoms of layer i, counted from 0; the first has no price above it."""
+        """Gradient with respect to the atoms of layer i >= 0; zero for the first layer."""
         if i == 0:
             return np.zeros(layers[0].shape)
         name = self._name
-        root = tree_reduce(
-            _tasks.join_gradients,
-            name,
-            self._each("gradient", _tasks.mid_penalty_gradients, name, layers, i),
-        )
+        leaves = self._each("gradient", _tasks.mid_penalty_gradients, name, layers, i)
+        root = tree_reduce(_tasks.join_gradients, name, leaves)
         return submit(self.batch.client, [root])[0][0].result()[0] / self.batch.of.number
 
     @property

@@ -1,4 +1,4 @@
-"""Learning on a cluster."""
+"""Learning and coding on a Dask cluster."""
 
 from typing import Any
 
@@ -10,48 +10,49 @@ from csc.learning import DictionaryLearning, MemoryPlan, MultiLayerDictionaryLea
 
 
 def fit(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> Any:
-    """Learn from signals that lie on a Dask cluster: ``learner.fit``, with codes on the workers.
+    """Learn from signals on a Dask cluster: ``learner.fit``, with the codes on the workers.
 
-    Every worker codes its groups of signals, starting in batch mode from their codes of the pass
-    before, and sends sums alone: the sufficient statistics, the objective, how often atoms were
-    used. The sums are joined in a tree whose shape hangs on the number of groups only, so that the
-    atoms are those of ``learner.fit`` on one machine, whatever the number of workers and the order
-    in which they answer. What is lost with a worker, Dask computes again, the codes from pass to
-    pass, so the atoms stay the same.
+    Each worker codes its groups of signals (in batch mode starting from their codes of the last
+    pass) and returns sums only: the sufficient statistics, the objective and the use of the atoms.
+    The sums are added in a tree whose shape depends only on the number of groups. The atoms are
+    therefore those of ``learner.fit`` on one machine, for any number of workers and any order in
+    which they finish. If a worker is lost, Dask recomputes its results, including the codes of
+    earlier passes, so that the atoms do not change.
 
-    Layers are learned one by one first, each from the codes of the one before, which stay on the
-    workers too. In the joint phase, codes of the layers between have prices only if the learner
-    asks for them; each step of an update then asks the workers for their slope.
+    A multi-layer learner first learns its layers one by one, each from the codes of the layer
+    before, which stay on the workers as well. If the joint objective penalises intermediate layers,
+    each step of an update evaluates this penalty and its gradient on the workers.
 
-    Signals stay in the memory of the workers if there is room for them and their codes (see
-    `memory_plan`); else they are read from their source in each pass.
+    Signals are kept in the memory of the workers if they fit there with their codes (see
+    `memory_plan`); otherwise each pass reads them from their source again.
 
     Parameters
     ----------
     learner : DictionaryLearning or MultiLayerDictionaryLearning
         With all its parameters: ``batch_size``, ``checkpoint``, ``verbose``, ``warm_start``, …
     X : dask.array (N, C, *S), or a list or bag of signals (C, *S), or the path of a folder
-        A list may hold delayed signals, dask arrays and arrays; a folder pictures, which become
-        grey, or a Zarr array.
+        A list may contain delayed signals, dask arrays and arrays; a folder contains pictures,
+        which are converted to grey, or a Zarr array.
     mask : array or dask.array, or a list, optional
         1 = observed; broadcastable to the signals.
     client : distributed.Client, optional
-        None takes the present one.
+        Default: the current client of Dask.
 
     Returns
     -------
     learner
-        Fitted. Its checkpoints hold no codes: after `csc.resume` the first pass codes afresh, and
-        the atoms agree with those of a fit without a break to the tolerance of the codes.
+        Fitted. Its checkpoints contain no codes: after `csc.resume` the first pass computes them
+        from zero, and the atoms agree with those of an uninterrupted fit up to the tolerance of
+        the codes.
 
     Raises
     ------
     ImportError
         If Dask is not installed.
     ValueError, TypeError
-        If there is no client, or signals and parameters do not agree.
+        If there is no client, or the signals do not fit the parameters.
     MemoryError
-        If a group of signals that is coded together does not fit into a worker.
+        If a group of signals does not fit into the memory of a worker.
 
     Examples
     --------
@@ -74,9 +75,9 @@ def fit(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> Any:
 
 
 def memory_plan(learner: Any, X: Any, *, client: Any = None) -> MemoryPlan:
-    """`MemoryPlan` of the memory that ``fit(learner, X)`` takes on each worker; nothing is learned.
+    """Estimate the memory that ``fit(learner, X)`` needs on each worker: `MemoryPlan`.
 
-    Parameters as in `fit`.
+    Nothing is learned. Parameters as in `fit`.
 
     Examples
     --------
@@ -94,12 +95,12 @@ def memory_plan(learner: Any, X: Any, *, client: Any = None) -> MemoryPlan:
 
 
 def transform(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> DaskCodes:
-    """Codes of signals as in ``learner.transform``, left on the workers.
+    """Codes of signals as in ``learner.transform``, which stay on the workers.
 
     Parameters
     ----------
     learner : DictionaryLearning or MultiLayerDictionaryLearning
-        Fitted. Of several layers, the deepest codes.
+        Fitted. A multi-layer learner returns its deepest codes.
     X : dask.array (N, C, *S), or a list, bag or folder of signals of one shape
     mask, client
         As in `fit`.
@@ -107,8 +108,8 @@ def transform(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> 
     Returns
     -------
     DaskCodes
-        ``(N, K, *V)``: `DaskCodes.gather` fetches them, `DaskCodes.to_zarr` writes them. Of a
-        signal of which nothing was observed, zeros.
+        ``(N, K, *V)``: `DaskCodes.gather` fetches them, `DaskCodes.to_zarr` writes them. The codes
+        of a signal without observed samples are zero.
 
     Examples
     --------
@@ -132,7 +133,7 @@ def transform(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> 
         model = _tasks.Model(D, learner.penalty_, learner.coding_tol)
     signals.check(D.atoms.shape[1:], D.geometry.must_fit)
     if len(set(signals.shapes)) > 1:
-        raise ValueError("X holds signals of several shapes; transform those of one shape together")
+        raise ValueError("X contains signals of several shapes; transform each shape separately")
     n, (_, *extents) = len(signals), signals.shapes[0]
     shape = (n, D.n_atoms, *D.code_extents(extents))
     groups, name = signals.take(range(n)).groups, signals.keys.of_round()
@@ -153,6 +154,6 @@ def _check(learner):
 
 
 def _looks_at_all(learner, signals):
-    """Whether every step of a learner looks at all of every signal."""
+    """Whether every step of a learner uses all samples of all signals."""
     online = learner.batch_size is not None and learner.batch_size < len(signals)
     return learner.crop is None and not online

@@ -1,6 +1,7 @@
-"""How a large signal is cut: boxes of code positions, the samples they see, and their neighbours.
+"""Partition of a large signal: boxes of code positions, their samples and their neighbours.
 
-All is counted in the padded signal, in which every atom lies wholly: code v lies at sample t v.
+Samples are counted in the padded signal, which contains every atom: the atom of code v begins at
+sample t v.
 """
 
 from dataclasses import dataclass
@@ -12,12 +13,12 @@ import numpy as np
 
 from csc.operators import SparseCodes
 
-Box = tuple  # of slices, one an axis
+Box = tuple  # of slices, one per axis
 
 
 @dataclass(frozen=True)
 class Partition:
-    """A signal, cut into boxes of code positions.
+    """A signal, partitioned into boxes of code positions.
 
     Parameters
     ----------
@@ -25,7 +26,7 @@ class Partition:
     extents : tuple
         Of the signal.
     sides : tuple
-        Positions of a box, about, one number an axis.
+        Approximate extents of a box, in code positions.
     """
 
     geometry: object
@@ -39,13 +40,13 @@ class Partition:
 
     @cached_property
     def reach(self):
-        """How many positions away codes still share a sample, one number an axis."""
+        """Largest distance, per axis, at which two codes share a sample."""
         axes = zip(self.geometry.extents, self.geometry.stride, strict=True)
         return tuple(-(-s // t) - 1 for s, t in axes)
 
     @cached_property
     def boxes(self):
-        """All boxes, in order; none is smaller than the reach, if there are several."""
+        """All boxes, in order; if there are several, none is smaller than the reach."""
         return [tuple(box) for box in product(*self._edges)]
 
     @cached_property
@@ -59,7 +60,7 @@ class Partition:
 
     @cached_property
     def colours(self):
-        """Numbers of the boxes by colour: boxes of one colour share no sample."""
+        """Indices of the boxes of each colour: boxes of one colour share no sample."""
         places = list(product(*(range(len(edge)) for edge in self._edges)))
         found = {}
         for i, place in enumerate(places):
@@ -67,14 +68,14 @@ class Partition:
         return list(found.values())
 
     def dilate(self, box, times):
-        """The box and what lies within so many reaches of it."""
+        """The box, dilated by a multiple of the reach."""
         axes = zip(box, self.reach, self.positions, strict=True)
         return tuple(
             slice(max(0, b.start - times * q), min(v, b.stop + times * q)) for b, q, v in axes
         )
 
     def neighbours(self, box, times):
-        """Numbers of the other boxes that lie within so many reaches of a box."""
+        """Indices of the other boxes that a dilated box overlaps."""
         dilated = self.dilate(box, times)
         return [
             i
@@ -87,18 +88,18 @@ class Partition:
 
     @cached_property
     def padded(self):
-        """Extents of the padded signal; samples behind the last atom count, too."""
+        """Extents of the padded signal, including samples after the last atom."""
         return self.geometry.padded_extents(self.extents)
 
     def window(self, box):
-        """Samples under the atoms of a box, and what longer strides leave before the next."""
+        """Samples under the atoms of a box, and the gap before the next atom at large strides."""
         return tuple(
             slice(t * b.start, p if b.stop == v else t * (b.stop - 1) + max(s, t))
             for b, t, s, v, p in self._axes(box)
         )
 
     def own_samples(self, box):
-        """Samples that belong to a box and to no other."""
+        """Samples assigned to this box alone; the boxes together have each sample once."""
         return tuple(
             slice(t * b.start, p if b.stop == v else t * b.stop)
             for b, t, _, v, p in self._axes(box)
@@ -109,7 +110,7 @@ class Partition:
         return zip(box, t, s, self.positions, self.padded, strict=True)
 
     def crop(self, window):
-        """A window's samples inside the signal, and how many lie before and behind them."""
+        """The part of a window inside the signal, and its numbers of samples before and after."""
         low, inside, border = self.geometry.low, [], []
         for w, a, n in zip(window, low, self.extents, strict=True):
             start, stop = max(w.start - a, 0), min(w.stop - a, n)
@@ -119,7 +120,7 @@ class Partition:
 
 
 def relative(inner, outer):
-    """One box or window as part of another."""
+    """A box or window relative to the start of an enclosing one."""
     return tuple(
         slice(a.start - b.start, a.stop - b.start) for a, b in zip(inner, outer, strict=True)
     )
@@ -131,14 +132,14 @@ def extents_of(box):
 
 
 def inside(codes, box):
-    """Which of the codes lie in a box."""
+    """Mask of the codes that lie in a box."""
     places = codes.coordinates[2:]
     axes = zip(places, box, strict=True)
     return np.logical_and.reduce([(v >= b.start) & (v < b.stop) for v, b in axes])
 
 
 def restrict_codes(codes, box):
-    """Codes of the whole signal, as codes of a box alone; those outside are left out."""
+    """Restrict codes of the whole signal to a box; those outside are dropped."""
     is_inside = inside(codes, box)
     n, k, *v = (a[is_inside] for a in codes.coordinates)
     shape = (*codes.shape[:2], *extents_of(box))
@@ -147,7 +148,7 @@ def restrict_codes(codes, box):
 
 
 def embed_codes(codes, box, positions):
-    """Codes of a box as codes of the whole signal."""
+    """Embed the codes of a box into those of the whole signal."""
     n, k, *v = codes.coordinates
     shape = (*codes.shape[:2], *positions)
     v = [a + b.start for a, b in zip(v, box, strict=True)]
@@ -155,7 +156,7 @@ def embed_codes(codes, box, positions):
 
 
 def merge_codes(parts):
-    """Codes of several boxes of one signal as one."""
+    """Merge the codes of several boxes of one signal."""
     index = np.concatenate([part.index for part in parts])
     order = np.argsort(index, kind="stable")
     values = np.concatenate([part.values for part in parts])

@@ -1,4 +1,4 @@
-"""What tasks do, on a worker: the same functions as on one machine, on one core each."""
+"""Functions that tasks call on a worker: those of one machine, each on one core."""
 
 import threading
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from csc.problems import Problem
 
 
 class Model(NamedTuple):
-    """What codes hang on, besides the signals."""
+    """Dictionary, penalty and tolerance of the codes."""
 
     dictionary: object
     penalty: object
@@ -31,7 +31,7 @@ class Model(NamedTuple):
         return [batch.z for batch in coded]
 
     def certified(self, groups):
-        """Codes of each group, of a certified gap."""
+        """Codes of each group, to a certified duality gap."""
         problems = [Problem(x, self.dictionary, self.penalty, mask) for x, mask in groups]
         return [solve_quietly(problem, tol=self.tol).z for problem in problems]
 
@@ -44,22 +44,20 @@ class Model(NamedTuple):
 
 
 class LayersTaskModel(NamedTuple):
-    """What codes of layers hang on, besides the signals."""
+    """Model of several layers, and the tolerance of its codes."""
 
     layers: learning.LayersModel
-    limits: tuple  # gap, iterations
+    limits: tuple  # relative gap, maximal number of iterations
 
     def encode(self, groups, starts=None):
         """Deepest codes of each part of the groups, to learn from."""
-        return [
-            group.flat.z
-            for group in learning.encode_layers(groups, self.layers, self.limits, starts)
-        ]
+        coded = learning.encode_layers(groups, self.layers, self.limits, starts)
+        return [group.flat.z for group in coded]
 
-    certified = encode  # as on one machine: the pursuit is what the user chose
+    certified = encode  # as on one machine: by the pursuit that the user chose
 
     def coded(self, groups, codes):
-        """`EncodedBatch` of each part, deepest codes on the product of the layers."""
+        """`EncodedBatch` of each part: its deepest codes on the product of the layers."""
         [(x, _)], (D, penalties, _) = groups, self.layers
         product, found, first = D.effective(), [], 0
         for z in codes:
@@ -68,27 +66,27 @@ class LayersTaskModel(NamedTuple):
             first += z.shape[0]
         return found
 
-    def between(self, codes, extents):
+    def mid_layer_codes(self, codes, extents):
         """`MidLayerCodes` of each part, whose signals have these extents."""
         D, penalties, _ = self.layers
         return [learning.MidLayerCodes(z, D, penalties, D.extents(extents)) for z in codes]
 
 
 class _Blas:
-    """One thread for the BLAS of this process, as long as any task runs."""
+    """Limits the BLAS of this process to one thread while any task runs."""
 
     def __init__(self):
         self.lock, self.inside, self.limit = threading.Lock(), 0, None
 
     def enter(self):
-        """A task begins."""
+        """Count a task that begins."""
         with self.lock:
             if self.inside == 0:
                 self.limit = _controller().limit(limits=1, user_api="blas")
             self.inside += 1
 
     def leave(self):
-        """A task ends."""
+        """Count a task that ends."""
         with self.lock:
             self.inside -= 1
             if self.inside == 0:
@@ -105,7 +103,7 @@ def _controller():
 
 @contextmanager
 def one_core():
-    """Use this thread alone: Dask counts a task as one core, and runs one for each it has."""
+    """Use one thread: Dask runs one task per core."""
     from numba import get_num_threads, set_num_threads
 
     keep_freed()
@@ -126,7 +124,7 @@ def shape_and_dtype(image):
 
 
 def load(images, masks, parts, complete=False):
-    """Parts of signals of one shape, as a list of one `Group`, or of none if nothing is seen.
+    """Load parts of signals of one shape: a list of one `Group`, empty if nothing was observed.
 
     Parameters
     ----------
@@ -134,13 +132,13 @@ def load(images, masks, parts, complete=False):
     masks : sequence of arrays or None
     parts : list of tuples of slices
     complete : bool
-        Whether nothing may be missing.
+        Refuse missing samples.
     """
     images = [np.asarray(image) for image in images]
     if complete and any(np.isnan(image).any() for image in images):
         raise ValueError(learning.NO_MISSING_SAMPLES.format("X holds NaN"))
     for image in images:
-        if not np.isnan(image).all():  # signals of which nothing was observed are passed over
+        if not np.isnan(image).all():  # signals without observed samples are skipped
             learning.check_observed("a signal of X", image[None])
     return list(learning.group_signals(images, masks, parts))
 
@@ -152,7 +150,7 @@ def code_groups(groups, model, starts=None):
 
 
 def rows(groups, places):
-    """Codes of single signals, each ``(K, *V)``: of which group, and which of it."""
+    """Dense codes ``(K, *V)`` of single signals, given by group and row."""
     return [learning.codes_of_signal(groups[g][0], row) for g, row in places]
 
 
@@ -162,7 +160,7 @@ def extents_of(groups):
 
 
 def transform(groups, model, shape, dtype, first):
-    """Certified codes of a group, as those of all signals; it begins with number ``first``."""
+    """Certified codes of a group, whose first signal is number ``first`` of all signals."""
     with one_core():
         found = model.certified(groups)
     places = []
@@ -174,7 +172,7 @@ def transform(groups, model, shape, dtype, first):
 
 
 def resolve(groups, model):
-    """The penalty with its strength in numbers, as each group gives it."""
+    """The penalty with its ``lmbda`` resolved on each group."""
     with one_core():
         return [
             learning.resolve_lmbda(x, model.dictionary, model.penalty, mask) for x, mask in groups
@@ -182,75 +180,79 @@ def resolve(groups, model):
 
 
 def resolve_layers(groups, model):
-    """The layers' penalties with strengths in numbers, as each part of the groups gives them."""
+    """The penalties of the layers with ``lmbda`` resolved on each part of the groups."""
     with one_core():
         return learning.resolve_lmbdas(groups, model)
 
 
 def window_candidates(groups, extents, n, seed):
-    """What `window_candidates` finds in each group."""
+    """`csc.learning.window_candidates` of each group."""
     with one_core():
-        return [one for x, _ in groups for one in learning.window_candidates(x, extents, n, seed)]
+        return [
+            candidate
+            for x, _ in groups
+            for candidate in learning.window_candidates(x, extents, n, seed)
+        ]
 
 
 def summaries(groups, model, codes):
-    """`Summary` of each group."""
+    """Sum of the `Summary` of each group, a list of one."""
     with one_core():
-        return reduce_lists(
-            learning.add_summaries,
-            [learning.summarise(some) for some in model.coded(groups, codes)],
-        )
+        parts = [learning.summarise(batch) for batch in model.coded(groups, codes)]
+        return reduce_lists(learning.add_summaries, parts)
 
 
 def reduce_lists(add, *parts):
-    """Sum of lists of at most one summand, in order: again such a list."""
-    found = [one for part in parts for one in part]
-    return [reduce(add, found)] if found else []
+    """Add lists of at most one summand, in order; the sum is such a list, too."""
+    summands = [summand for part in parts for summand in part]
+    return [reduce(add, summands)] if summands else []
 
 
 def join_summaries(*parts):
-    """A node of the tree of summaries."""
+    """Node of the tree that adds `Summary` objects."""
     return reduce_lists(learning.add_summaries, *parts)
 
 
 def join_pairs(*parts):
-    """A node of the tree of what lies around atoms."""
+    """Node of the tree that adds extended window sums."""
     return reduce_lists(learning.add_pairs, *parts)
 
 
 def extended_window_sums(groups, model, codes, reach):
-    """What `extended_window_sums` says of each group."""
+    """`csc.learning.extended_window_sums` of each group."""
     with one_core():
-        return [learning.extended_window_sums(some, reach) for some in model.coded(groups, codes)]
+        return [learning.extended_window_sums(batch, reach) for batch in model.coded(groups, codes)]
 
 
 def move(groups, model, codes, shifts):
-    """Codes of each group, moved with the windows of their atoms."""
-    return [learning.shift_codes(some, shifts) for some in model.coded(groups, codes)]
+    """Codes of each group, shifted with the windows of their atoms."""
+    return [learning.shift_codes(batch, shifts) for batch in model.coded(groups, codes)]
 
 
 def worst_windows(groups, model, codes, extents, number):  # noqa: PLR0913
-    """What `worst_windows` finds in each group."""
+    """`csc.learning.worst_windows` of each group."""
     with one_core():
-        found = [
-            learning.worst_windows(some, extents, number) for some in model.coded(groups, codes)
+        return [
+            window
+            for batch in model.coded(groups, codes)
+            for window in learning.worst_windows(batch, extents, number)
         ]
-    return [one for some in found for one in some]
 
 
 def mid_penalty_values(extents, model, codes, layers):
-    """`mid_penalty_value` each part of a group: of codes of the layers between, at these atoms."""
+    """Penalty of the codes of the intermediate layers at these atoms, for each part of a group."""
     with one_core():
-        return [learning.mid_penalty_value(part, layers) for part in model.between(codes, extents)]
+        parts = model.mid_layer_codes(codes, extents)
+        return [learning.mid_penalty_value(part, layers) for part in parts]
 
 
 def mid_penalty_gradients(extents, model, codes, layers, i):
-    """Sum of `mid_penalty_gradient` the parts of a group, a list of one."""
+    """Gradient of `mid_penalty_values`, summed over the parts of a group: a list of one."""
     with one_core():
-        parts = model.between(codes, extents)
+        parts = model.mid_layer_codes(codes, extents)
         return reduce_lists(add, [learning.mid_penalty_gradient(part, layers, i) for part in parts])
 
 
 def join_gradients(*parts):
-    """A node of the tree of mid_penalty_gradients."""
+    """Node of the tree that adds gradients."""
     return reduce_lists(add, *parts)

@@ -1,15 +1,16 @@
-"""Learners: estimators that find the atoms, in the manner of scikit-learn.
+"""Dictionary learning: estimators that learn atoms from signals, in the style of scikit-learn.
 
-Here: `DictionaryLearning`, and in ``multilayer`` `MultiLayerDictionaryLearning`. A pass codes the
-signals (``_encode.py``), gathers sufficient statistics (``_statistics.py``) and updates the atoms
-(``_update.py``); ``_step.py`` joins the three.
+Here: `DictionaryLearning`, and in ``multilayer`` `MultiLayerDictionaryLearning`. A step computes
+the codes of a batch (``_encode.py``), sums their sufficient statistics (``_statistics.py``) and
+updates the atoms (``_update.py``); ``_step.py`` combines the three.
 
 May import: all but `csc.distributed`, `csc.analysis`, `csc.plot`, `csc.theory` and `csc.interop`.
 
-A new rule for atoms is a constraint (`csc.constraints`) or a file here, called by ``_step.py``.
+A new rule for the atoms is a constraint (`csc.constraints`), or a module here that ``_step.py``
+calls.
 """
 
-from csc.learning._batch import TREE_ARITY, add_pairs, add_summaries, summarise
+from csc.learning._batch import TREE_ARITY, add_pairs, add_summaries, summarise, tree_sum
 from csc.learning._checkpoints import resume
 from csc.learning._data import (
     MAX_GROUP_SAMPLES,

@@ -1,4 +1,4 @@
-"""The loop that all learners share: passes over the signals that can stop and go on anywhere."""
+"""The loop that all learners share: passes over the signals that can stop and resume anywhere."""
 
 import signal
 import sys
@@ -24,17 +24,18 @@ from csc.learning._step import ENERGY_ROUNDING
 
 
 class Terminated(KeyboardInterrupt):
-    """The system asked the process to end."""
+    """The process received SIGTERM."""
 
 
 class Learner(TransformerMixin, BaseEstimator):
-    """`fit` and `partial_fit` of a learner whose steps are ``_validate_input``, ``_init_state``, ``_learn``.
+    """`fit`, `partial_fit` and `fit_stream` of learners that define one step, ``_step``.
 
-    A step that is interrupted changes nothing; its randomness comes from its number and a seed.
+    An interrupted step changes nothing. The randomness of a step depends only on its number and the
+    seed.
     """
 
     def __init_subclass__(cls, **more):
-        super().__init_subclass__(auto_wrap_output_keys=None, **more)  # codes are no table
+        super().__init_subclass__(auto_wrap_output_keys=None, **more)  # codes are not tabular
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters by name; ``deep``: also those of parts, as ``penalty__lmbda``."""
@@ -51,25 +52,25 @@ class Learner(TransformerMixin, BaseEstimator):
         for key, new in nested.items():
             name, _, path = key.partition("__")
             if name not in self._get_param_names():
-                super().set_params(**{key: new})  # says what is wrong with it
+                super().set_params(**{key: new})  # raises the error of scikit-learn
             setattr(self, name, with_part(getattr(self, name), path, new, name))
         return self
 
     def get_feature_names_out(self, input_features: object = None) -> Array:  # noqa: ARG002
-        """A name for the codes of each atom, of layers of each deepest: ``(K,)``."""
+        """A name for the codes of each (deepest) atom: ``(K,)``."""
         atoms = self.atoms_
         kind, n = type(self).__name__.lower(), len(atoms[-1] if isinstance(atoms, list) else atoms)
         return np.array([f"{kind}{k}" for k in range(n)], dtype=object)
 
     def __sklearn_tags__(self):
-        """Tell scikit-learn what X is: ``(N, C, *S)``, never the rows of a matrix."""
+        """Tags of scikit-learn: X is ``(N, C, *S)``, not a matrix of rows."""
         tags = super().__sklearn_tags__()
         tags.input_tags = InputTags(two_d_array=False, three_d_array=True)
         tags.transformer_tags.preserves_dtype = ["float32", "float64"]
         return tags
 
     def _repr_html_(self):
-        """In notebooks: the parameters, and once there are atoms, those in place of a diagram."""
+        """In notebooks: the parameters and, once fitted, a picture of the atoms."""
         if not hasattr(self, "state_"):
             return super()._repr_html_()
         atoms = self.atoms_
@@ -89,7 +90,7 @@ class Learner(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array (N, C, *S) or list of arrays (C, *S), float32 or float64
-            Signals no smaller than the atoms; NaN marks what is missing.
+            Signals at least as large as the atoms; NaN marks missing samples.
         y : ignored
         mask : array or list of arrays, optional
             1 = observed; broadcastable to the signals.
@@ -107,19 +108,19 @@ class Learner(TransformerMixin, BaseEstimator):
         return self
 
     def _prepare_input(self, X, mask, resume):
-        """The signals, checked, once the present state or a new one is ready for them."""
+        """Check the signals, and prepare the current state or a new one for them."""
         signals = self._validate_input(X, mask, resume)
         (self._resume if resume else self._init_state)(signals)
         self.extents_ = sorted({tuple(shape[1:]) for shape in signals.shapes})
         return signals
 
     def _remember(self, signals):
-        """Keep the extents of signals, which strides leave open, for `inverse_transform`."""
+        """Store the extents of the signals: with strides, `inverse_transform` needs them."""
         own = [tuple(shape[1:]) for shape in signals.shapes]
         self.extents_ = own[:1] if signals.is_array else own
 
     def _extents(self, codes, shape, code_extents):
-        """Extents of the signals behind codes of extents *V*: given, remembered or None."""
+        """Extents of the signals of codes with extents *V*: given, stored or None."""
         if shape is not None:
             shapes = list(shape) if np.ndim(shape[0]) else [shape] * len(codes)
             if len(shapes) != len(codes):
@@ -133,10 +134,10 @@ class Learner(TransformerMixin, BaseEstimator):
 
     @contextmanager
     def _checkpointing(self):
-        """Ctrl-C and SIGTERM leave the atoms so far, and a checkpoint if one is asked for.
+        """On Ctrl-C and SIGTERM, keep the atoms so far and write a checkpoint if requested.
 
-        What scikit-learn calls (a grid, a pipeline, `fit_transform`) would go on with these atoms
-        as if nothing had happened: there the interrupt is raised again.
+        A caller in scikit-learn (a grid search, a pipeline, `fit_transform`) would continue with
+        these atoms as if the fit had ended; for such callers the interrupt is raised again.
         """
         try:
             with _terminable():
@@ -146,8 +147,8 @@ class Learner(TransformerMixin, BaseEstimator):
                 raise
             self._save_checkpoint(always=True)
             warnings.warn(
-                f"interrupted after {self.state_.n_steps} steps; the atoms so far are kept, "
-                "fit with warm_start=True goes on",
+                f"interrupted after {self.state_.n_steps} steps; the atoms so far are kept; "
+                "fit with warm_start=True continues",
                 stacklevel=4,
             )
             if isinstance(interrupt, Terminated):
@@ -156,16 +157,16 @@ class Learner(TransformerMixin, BaseEstimator):
                 raise
 
     def _before_passes(self, signals):
-        """What comes before the first pass, if anything."""
+        """Hook before the first pass."""
 
     def _after_passes(self, signals):
-        """What comes after the last pass, if anything."""
+        """Hook after the last pass."""
 
     def _passes(self, signals, size, keep=None):
         keep = self._save_checkpoint if keep is None else keep
         n_batches = -(-len(signals) // size)
         passes, batch, planned = self.state_.position
-        # another number of batches a pass: the pass that was cut short begins again
+        # if the number of batches per pass has changed, an interrupted pass starts again
         first = passes * n_batches + (batch if planned == n_batches else 0)
         total = self.max_iter * n_batches
         with tqdm(total=total, initial=first, disable=not self.verbose, unit="batch") as bar:
@@ -186,7 +187,7 @@ class Learner(TransformerMixin, BaseEstimator):
         y: object = None,  # noqa: ARG002  scikit-learn's signature
         mask: SignalsLike | None = None,
     ) -> Self:
-        """Take one online step on the signals ``X``, as in `fit`; the first call initialises."""
+        """Take one online step on the signals ``X``; the first call initialises the atoms."""
         signals = self._prepare_input(X, mask, hasattr(self, "state_"))
         groups = signals.take(np.arange(len(signals)), self._window(self.state_.n_steps))
         self._step(groups, self.state_.position, True)
@@ -194,18 +195,18 @@ class Learner(TransformerMixin, BaseEstimator):
         return self
 
     def fit_stream(self, stream: Iterable[SignalsLike], steps: int | None = None) -> Self:
-        """Take an online step on each item of a stream that may not fit into memory.
+        """Take one online step on each item of a stream, which need not fit into memory.
 
-        Ctrl-C and SIGTERM leave the atoms so far, as in `fit`. A learner that `csc.resume` gave
-        back goes on as if it had not stopped with what is left of the same stream:
+        Ctrl-C and SIGTERM keep the atoms so far, as in `fit`. A learner returned by `csc.resume`
+        continues as if it had not stopped, given the rest of the same stream:
         ``itertools.islice(stream, learner.state_.n_steps, None)``.
 
         Parameters
         ----------
         stream : iterable
-            Of what `partial_fit` takes: arrays ``(N, C, *S)`` or lists of ``(C, *S)``.
+            Items are inputs of `partial_fit`: arrays ``(N, C, *S)`` or lists of ``(C, *S)``.
         steps : int, optional
-            Take no more than this many, and no more items than that.
+            Maximal number of steps, and of items taken from the stream.
 
         Returns
         -------
@@ -227,7 +228,7 @@ class Learner(TransformerMixin, BaseEstimator):
 
     @property
     def n_iter_(self) -> int:
-        """Passes of `fit` over its signals, begun or done."""
+        """Passes of `fit` over its signals, the current one included."""
         passes, batch, _ = self._fitted().position
         return passes + (batch > 0)
 
@@ -237,7 +238,7 @@ class Learner(TransformerMixin, BaseEstimator):
         return self.state_
 
     def _order(self, t, n, size):
-        """Indices of the signals of step t: a new permutation each pass."""
+        """Indices of the signals of step t; each pass has a new permutation."""
         if size == n:
             return np.arange(n)
         epoch, batch = divmod(t, -(-n // size))
@@ -245,13 +246,13 @@ class Learner(TransformerMixin, BaseEstimator):
         return np.sort(order[batch * size : (batch + 1) * size])
 
     def _window(self, t):
-        """Where step t looks, if only at a window of each signal."""
+        """Extents and generator of the windows that step t uses; None for whole signals."""
         crop = getattr(self, "crop", None)
         return None if crop is None else (crop, np.random.default_rng((self.seed_, 2, t)))
 
-    def _commit(self, state, line):
-        """Cut what an interrupted step may have left, add a line, and only then move."""
-        self.history_[self.state_.n_steps :] = [line]
+    def _commit(self, state, record):
+        """Append a record, in place of any from an interrupted step, and then replace the state."""
+        self.history_[self.state_.n_steps :] = [record]
         self.state_ = state
 
     def _save_checkpoint(self, *, always=False):
@@ -263,37 +264,38 @@ class Learner(TransformerMixin, BaseEstimator):
     def _converged(self, n_batches):
         """Whether the last pass lowered the mean objective by less than ``tol`` > 0.
 
-        Both passes must be of one problem. Where norms adapt (homeostasis), a rise settles nothing.
+        The last two passes must solve the same problem. With homeostasis the objective may rise
+        while the norms adapt; then the rise must be small, too.
         """
-        lines = self.history_[-2 * n_batches :]
-        if self.tol == 0 or len(lines) < 2 * n_batches or not self._is_one_problem(lines):
+        records = self.history_[-2 * n_batches :]
+        if self.tol == 0 or len(records) < 2 * n_batches or not self._is_one_problem(records):
             return False
-        before, after = np.reshape([line.objective for line in lines], (2, -1)).mean(axis=1)
-        fell = before - after
-        fell = fell if getattr(self, "homeostasis", None) is None else abs(fell)
-        return bool(fell < self.tol * before)
+        before, after = np.reshape([r.objective for r in records], (2, -1)).mean(axis=1)
+        decrease = before - after
+        decrease = decrease if getattr(self, "homeostasis", None) is None else abs(decrease)
+        return bool(decrease < self.tol * before)
 
-    def _is_one_problem(self, lines):
-        """Whether two passes saw the same signals at the same strength, with no atom exchanged."""
-        if any(line.n_replaced or line.n_moved for line in lines):
+    def _is_one_problem(self, records):
+        """Whether two passes had the same signals and ``lmbda``, and no atom was replaced."""
+        if any(record.n_replaced or record.n_moved for record in records):
             return False
-        lmbdas = [line.lmbda for line in lines]
+        lmbdas = [record.lmbda for record in records]
         if max(lmbdas) - min(lmbdas) > self.tol * max(lmbdas):
             return False
-        before, after = np.reshape([line.energy for line in lines], (2, -1)).sum(axis=1)
-        cropped = getattr(self, "crop", None) is not None  # each pass sees other windows
+        before, after = np.reshape([record.energy for record in records], (2, -1)).sum(axis=1)
+        cropped = getattr(self, "crop", None) is not None  # each pass uses other windows
         return cropped or abs(after - before) <= ENERGY_ROUNDING * before
 
 
 def seed_of(random_state):
-    """A seed drawn from whatever users call a random state."""
+    """Draw a seed from a ``random_state``: int, RandomState, Generator or None."""
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**31 - 1))
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
 def check_crop(crop, extents, must_fit):
-    """Refuse windows that are none, or in which atoms of these extents find no place."""
+    """Refuse a ``crop`` of wrong length, or smaller than the atoms where these must fit."""
     if crop is None:
         return
     if not isinstance(crop, tuple | list) or len(crop) != len(extents):
@@ -317,7 +319,7 @@ def _called_by_scikit_learn():
 
 @contextmanager
 def _terminable():
-    """Make SIGTERM an interrupt, where signals can be handled at all: in the main thread."""
+    """Turn SIGTERM into an interrupt; only the main thread can handle signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -332,7 +334,7 @@ def _terminable():
     try:
         yield
     except KeyboardInterrupt:
-        if asked:  # a solver may have caught it, and told of it in other words
+        if asked:  # a solver may have turned it into a plain KeyboardInterrupt
             raise Terminated from None
         raise
     finally:

@@ -1,4 +1,4 @@
-"""A batch of coded signals: all that a step asks of it are sums over its groups."""
+"""A batch of encoded signals, and the sums over its groups that a step needs."""
 
 from dataclasses import dataclass
 from functools import reduce
@@ -11,25 +11,24 @@ from csc._backend import namespace
 from csc.learning import _statistics as stats
 from csc.learning._dead_atoms import worst_windows
 from csc.learning._recentre import extended_window_sums, shift_codes
-from csc.learning._step import EncodedBatch
 
-TREE_ARITY = 8  # summands of a node in a tree of sums
+TREE_ARITY = 8  # summands per node in a tree of sums
 
 
 class Summary(NamedTuple):
-    """Sums over coded signals."""
+    """Sums over encoded signals."""
 
     statistics: stats.Statistics
-    penalty_value: float  # of the codes, what the penalty says
+    penalty_value: float  # sum over the signals
     n_signals: int
-    n_positions: int  # of codes
+    n_positions: int  # code positions
     n_nonzero: int
-    energy: float  # sum of 1/2 ||x||^2 of what was observed: other signals have another
-    used: np.ndarray  # (K,)  whether each atom is
+    energy: float  # sum of 1/2 ||x||^2 of observed samples; identifies a set of signals
+    used: np.ndarray  # (K,)  whether an atom has a non-zero code
 
 
 def summarise(encoded):
-    """`Summary` of one group, a `EncodedBatch`."""
+    """`Summary` of one group, an `EncodedBatch`."""
     return Summary(
         stats.sums_of_codes(*encoded),
         encoded.problem.penalty_value(encoded.z),
@@ -48,19 +47,19 @@ def energy_of(x):
 
 
 def add_summaries(one, other):
-    """`Summary` of both."""
+    """Sum of two `Summary` objects."""
     (statistics, *counts, used), (others, *more, also_used) = one, other
     counts = (a + b for a, b in zip(counts, more, strict=True))
     return Summary(stats.add(statistics, others), *counts, used | also_used)
 
 
 def tree_sum(parts, join):
-    """Join parts in a tree whose shape hangs on nothing but their number.
+    """Sum of parts, added in a tree whose shape depends only on their number.
 
-    Eight neighbours make a node, eight nodes the next. So the rounding is the same wherever the
-    parts and the nodes are made, and no more than two nodes a level are held at once.
+    Eight neighbouring parts make a node, eight nodes a node of the next level. The rounding is
+    therefore the same on any number of machines, and at most two nodes per level are in memory.
     """
-    levels = []  # of each level the node that grows, and of how many it is
+    levels = []  # the incomplete node of each level, and its number of summands
 
     def put(part, level):
         if level == len(levels):
@@ -79,7 +78,7 @@ def tree_sum(parts, join):
 
 @dataclass(frozen=True)
 class Batch:
-    """Coded signals in the memory of this process.
+    """Encoded signals in the memory of this process.
 
     Parameters
     ----------
@@ -90,7 +89,7 @@ class Batch:
 
     @property
     def codes(self):
-        """Codes of each group, to start the next pass from."""
+        """Codes of each group, from which the next pass starts."""
         return [encoded.z for encoded in self.groups]
 
     @property
@@ -103,27 +102,23 @@ class Batch:
         return tree_sum(map(summarise, self.groups), add_summaries)
 
     def extended_window_sums(self, reach):
-        """Sums of `extended_window_sums` over all groups."""
-        return tree_sum(
-            (extended_window_sums(encoded, reach) for encoded in self.groups), add_pairs
-        )
+        """`extended_window_sums` of all groups together."""
+        sums = (extended_window_sums(encoded, reach) for encoded in self.groups)
+        return tree_sum(sums, add_pairs)
 
     def shift_codes(self, shifts):
-        """Codes moved with the windows of their atoms."""
-        return (
-            [shift_codes(encoded, shifts) for encoded in self.groups]
-            if shifts.any()
-            else self.codes
-        )
+        """Codes of each group, shifted with the windows of their atoms."""
+        if not shifts.any():
+            return self.codes
+        return [shift_codes(encoded, shifts) for encoded in self.groups]
 
     def worst_windows(self, extents, number):
-        """Candidates of `worst_windows` from all groups."""
-        return [one for encoded in self.groups for one in worst_windows(encoded, extents, number)]
+        """`worst_windows` of all groups."""
+        return [
+            window for encoded in self.groups for window in worst_windows(encoded, extents, number)
+        ]
 
 
 def add_pairs(one, other):
-    """Sum of pairs."""
+    """Sum of two pairs."""
     return one[0] + other[0], one[1] + other[1]
-
-
-__all__ = ["Batch", "EncodedBatch", "Summary", "add_summaries", "summarise", "tree_sum"]

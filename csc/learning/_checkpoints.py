@@ -1,4 +1,4 @@
-"""Checkpoints: the state of a learner on disk, the last one and the one before it."""
+"""Checkpoints: the last and the previous state of a learner on disk."""
 
 import os
 import shutil
@@ -14,10 +14,10 @@ PREVIOUS = ".before"
 
 
 def write_checkpoint(path, learner):
-    """Save a learner; what was there before stays beside it, under ``path + ".before"``.
+    """Save a learner; the previous checkpoint is kept as ``path + ".before"``.
 
-    At every moment the file at ``path`` is whole, if there ever was one. What a process that was
-    killed left half-written is cleared away.
+    The file at ``path`` is complete at any moment. Partial files of a process that was killed are
+    removed.
     """
     path = Path(path)
     for left in path.parent.glob(f"{escape(path.name)}{'?' * 8}{PARTIAL_SUFFIX}"):
@@ -29,7 +29,7 @@ def write_checkpoint(path, learner):
 
 
 def _copy(path, copy):
-    """A second name for a file that will be replaced, not changed."""
+    """Give a file a second name, by a hard link if possible: it will be replaced, not changed."""
     spare = Path(f"{copy}{PARTIAL_SUFFIX}")
     spare.unlink(missing_ok=True)
     try:
@@ -37,32 +37,32 @@ def _copy(path, copy):
     except OSError:  # not every file system has links
         shutil.copyfile(path, spare)
     os.replace(spare, copy)
-    spare.unlink(missing_ok=True)  # renamed to another name of the same file, it stays
+    spare.unlink(missing_ok=True)  # os.replace leaves it if both names are of one file
 
 
 def resume(path: File) -> Any:
-    """Read a learner from its checkpoint, ready to `fit` on.
+    """Read a learner from its checkpoint, ready to continue its `fit`.
 
     Parameters
     ----------
     path : str or path
-        As given to the learner as ``checkpoint``.
+        The learner's parameter ``checkpoint``.
 
     Returns
     -------
     learner
-        With ``warm_start=True``: ``fit`` on the same signals goes on as if it had not stopped.
+        With ``warm_start=True``: ``fit`` on the same signals continues as if it had not stopped.
 
     Warns
     -----
     UserWarning
-        If the last checkpoint is missing, cut off or of another version, and the one before it
-        is read instead.
+        If the last checkpoint is missing, damaged or of another version, and the previous one is
+        read instead.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        If neither can be read.
+        If none of the two can be read.
 
     Examples
     --------
@@ -80,7 +80,7 @@ def resume(path: File) -> Any:
         before = Path(f"{path}{PREVIOUS}")
         if not before.exists():
             raise
-        warnings.warn(f"{error}; going on from the checkpoint before it", stacklevel=2)
+        warnings.warn(f"{error}; continuing from the checkpoint before it", stacklevel=2)
         learner = _learner(before)
     return learner.set_params(warm_start=True)
 

@@ -1,4 +1,4 @@
-"""What a learner learns from: signals of one shape or of many, whole or in part."""
+"""Signals to learn from: of one or of several shapes, whole or in windows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ from csc.learning.multilayer._encode import encode_layers, largest, resolve_lmbd
 from csc.learning.multilayer._step import LayersBatch
 from csc.operators import SparseCodes
 
-MAX_GROUP_SAMPLES = 2**20  # of the signals that are coded together
-NO_MISSING_SAMPLES = "{}: multi-layer learning knows no missing samples"
+MAX_GROUP_SAMPLES = 2**20  # of a group of signals, which are encoded together
+NO_MISSING_SAMPLES = "{}: multi-layer learning does not support missing samples"
 
 
 @dataclass(frozen=True)
 class Groups:
-    """Groups of signals, one after the other, that can be gone through once.
+    """Groups of signals in the memory of this process; an iterable for one pass.
 
     Parameters
     ----------
@@ -45,25 +45,27 @@ class Groups:
         return iter(self.groups)
 
     def encode(self, dictionary, penalty, tol, starts=None):
-        """`Batch` of all groups, coded as by `encode`."""
+        """Codes of all groups: `Batch`."""
         return Batch(encode(self, dictionary, penalty, starts, tol))
 
     def resolve(self, dictionary, penalty):
-        """The penalty with its strength in numbers, the largest that any group gives."""
+        """The penalty with its ``lmbda`` resolved: the largest value of all groups."""
         resolved = [resolve_lmbda(x, dictionary, penalty, mask) for x, mask in self]
         return max(resolved, key=lambda penalty: penalty.lmbda)
 
     def encode_layers(self, model, limits, starts=None):
-        """`LayersBatch` of all groups, coded as by `encode_layers`."""
+        """Codes of all layers for all groups: `LayersBatch`."""
         return LayersBatch.of(encode_layers(self, model, limits, starts))
 
     def resolve_layers(self, model):
-        """The layers' penalties with strengths in numbers, the largest that any group gives."""
+        """The penalties of the layers with ``lmbda`` resolved: the largest values of all groups."""
         return largest(resolve_lmbdas(self, model))
 
     def windows(self, extents, n, seeds):
-        """`window_candidates` of all groups, each with a seed of its own."""
-        return [one for x, _ in self for one in window_candidates(x, extents, n, *seeds.spawn(1))]
+        """`window_candidates` of all groups, each with its own seed."""
+        return [
+            window for x, _ in self for window in window_candidates(x, extents, n, *seeds.spawn(1))
+        ]
 
 
 class Signals:
@@ -72,12 +74,12 @@ class Signals:
     Parameters
     ----------
     X : array (N, C, *S) or sequence of arrays (C, *S)
-        NaN marks what is missing, and so do the masked entries of masked arrays.
+        NaN marks missing samples, and so do the masked entries of masked arrays.
     mask : array or sequence of arrays, optional
         1 = observed; broadcastable to the signals.
     """
 
-    codes: Any = None  # of each group, where they stay with the signals: on the workers of Dask
+    codes: Any = None  # of each group, if they stay with the signals (on Dask workers)
 
     def __init__(self, X: Any, mask: Any = None) -> None:
         if hasattr(X, "__dask_graph__"):
@@ -96,7 +98,7 @@ class Signals:
         return len(self.x)
 
     def check(self, atom_shape: tuple[int | None, ...], must_fit: bool = True) -> None:
-        """Refuse signals that atoms ``(C, *s)`` cannot explain; None for C asks for any number."""
+        """Refuse signals that do not fit atoms ``(C, *s)``; C = None accepts any number."""
         channels, *extents = atom_shape
         for name, x in self._named():
             check_same_device(**{self._named()[0][0]: self.first, name: x})
@@ -120,7 +122,7 @@ class Signals:
 
     @property
     def first(self) -> Array:
-        """An array of signals."""
+        """The first array of signals."""
         return self.x if self.is_array else self.x[0]
 
     @property
@@ -130,7 +132,7 @@ class Signals:
 
     @property
     def n_channels(self) -> int:
-        """C."""
+        """Number of channels C."""
         return self.x.shape[1] if self.is_array else self.x[0].shape[0]
 
     @property
@@ -141,11 +143,11 @@ class Signals:
         return [x.shape for x in self.x]
 
     def memory_plan(self, learner: Any, lags: Any, dense: bool) -> MemoryPlan:
-        """`MemoryPlan` of a learner with this many lags, whose codes may be dense."""
+        """Memory that a learner needs on these signals: `MemoryPlan`; see `memory_plan_of`."""
         return memory_plan_of(learner, lags, self, dense)
 
     def memory_plan_of_layers(self, layers: Any, joint: Any, most_codes: int) -> MemoryPlan:
-        """`MemoryPlan` of a learner of layers."""
+        """Memory that a multi-layer learner needs: `MemoryPlan`."""
         return memory_plan_of_layers(layers, self, joint, most_codes=most_codes)
 
     def refuse_missing(self) -> None:
@@ -156,10 +158,10 @@ class Signals:
             raise ValueError(NO_MISSING_SAMPLES.format("X holds NaN"))
 
     def as_codes(self, dictionary: Any, penalty: Any, tol: float) -> "CodesAsSignals":
-        """Codes of all signals, as signals."""
+        """Codes of all signals as new signals, the input of the next layer."""
         groups = self.take(np.arange(len(self)))
         coded = (encode([group], dictionary, penalty, None, tol) for group in groups)
-        return CodesAsSignals([some.z for (some,) in coded])
+        return CodesAsSignals([batch.z for (batch,) in coded])
 
     def take(self, which: Any, window: Any = None) -> Any:
         """`Groups` of the signals with indices ``which``, in order.
@@ -168,7 +170,7 @@ class Signals:
         ----------
         which : array of int
         window : (extents, Generator), optional
-            Of each signal only a window of these extents, at a place drawn from the generator.
+            Use a random window of these extents of each signal.
         """
         if self.is_array and window is None and len(which) == len(self.x):
             return Groups(_split(self.x, self.mask))
@@ -179,14 +181,14 @@ class Signals:
         return Groups(self._joined(places, runs))
 
     def runs(self, which: Any, window: Any = None) -> tuple[list[Any], list[range]]:
-        """Which signals are coded together, and which part of them.
+        """Split signals into runs that form one group each.
 
         Returns
         -------
         places : list of (int, tuple of slices)
-            Of each signal its number and the part that is looked at.
+            Index of each signal and the window of it.
         runs : list of range
-            Neighbours among the places, of one shape, no more than `MAX_GROUP_SAMPLES` ask for.
+            Consecutive places of one shape with at most `MAX_GROUP_SAMPLES` samples together.
         """
         shapes = self.shapes
         places = [(int(i), _part(shapes[i], window)) for i in which]
@@ -207,7 +209,7 @@ class Signals:
 
 
 class CodesAsSignals(Signals):
-    """Sparse codes as the signals ``(K, *V)`` of the next layer: dense only where one is taken.
+    """Sparse codes as the signals ``(K, *V)`` of the next layer, made dense when taken.
 
     Parameters
     ----------
@@ -224,7 +226,7 @@ class CodesAsSignals(Signals):
 
 
 class Rows:
-    """Codes of single signals: dense arrays ``(K, *V)``, made when asked.
+    """Sequence of the dense codes ``(K, *V)`` of single signals, computed on access.
 
     Parameters
     ----------
@@ -233,7 +235,7 @@ class Rows:
 
     def __init__(self, groups):
         self.groups = groups
-        self.places = [(g, i) for g, some in enumerate(groups) for i in range(some.shape[0])]
+        self.places = [(g, i) for g, codes in enumerate(groups) for i in range(codes.shape[0])]
 
     def __len__(self):
         return len(self.places)
@@ -244,7 +246,7 @@ class Rows:
 
 
 def _lists(X, mask):
-    """Signals of a list and, if any sample is missing, the mask of each."""
+    """Signals of a list, and their masks if any sample is missing."""
     if not X:
         raise ValueError("X is an empty list; give at least one signal (C, *S)")
     masks = [None] * len(X) if mask is None else list(mask)
@@ -258,7 +260,7 @@ def _lists(X, mask):
 
 
 def codes_of_signal(codes, row):
-    """Codes of one signal of a group, dense: ``(K, *V)``."""
+    """Dense codes ``(K, *V)`` of one signal of a group."""
     if not isinstance(codes, SparseCodes):
         return codes[row]
     size = prod(codes.shape[1:])
@@ -268,7 +270,7 @@ def codes_of_signal(codes, row):
 
 
 def group_signals(signals, masks, parts):
-    """Groups of the parts of signals of one shape; one, unless nothing was observed.
+    """Group of windows of one shape; none if nothing was observed.
 
     Parameters
     ----------
@@ -286,7 +288,7 @@ def group_signals(signals, masks, parts):
 
 
 def _part(shape, window):
-    """The whole of a signal, or a window at a place that is drawn."""
+    """Slices of a whole signal, or of a random window of it."""
     if window is None:
         return tuple(slice(0, n) for n in shape[1:])
     extents, rng = window
@@ -296,22 +298,25 @@ def _part(shape, window):
 
 
 def _split(x, mask):
-    """Groups of at most `MAX_GROUP_SAMPLES` samples, with NaN told apart; none of nothing observed."""
+    """Split signals into groups of at most `MAX_GROUP_SAMPLES` samples, NaN as masks.
+
+    Groups without observed samples are skipped.
+    """
     size = max(1, MAX_GROUP_SAMPLES // prod(x.shape[1:]))
     for start in range(0, len(x), size):
-        some = x[start : start + size]
+        part = x[start : start + size]
         seen = None if mask is None else mask[start : start + size] != 0
-        missing = namespace(some).isnan(some)
+        missing = namespace(part).isnan(part)
         if missing.any():
             seen = ~missing if seen is None else seen & ~missing
         if seen is None or seen.all():
-            yield Group(some, None)
+            yield Group(part, None)
         elif seen.any():
-            yield Group(some, seen)
+            yield Group(part, seen)
 
 
 def check_observed(name, x):
-    """Check that all but NaN is as it should be."""
+    """Check real floating-point signals, in which NaN marks missing samples."""
     x = check_real(name, x)
     if x.size:
         xp = namespace(x)

@@ -1,20 +1,18 @@
-"""What takes the place of an atom that no signal uses: what is coded worst."""
+"""Replacement of dead atoms by the patches or windows with the largest residual."""
 
 import numpy as np
 
 from csc.operators import Dictionary
 
-CANDIDATES_PER_SAMPLE = (
-    4  # candidates looked at for each place that is filled, times the samples of an atom
-)
+CANDIDATES_PER_SAMPLE = 4  # windows examined per dead atom and sample of an atom: many overlap
 
 
 def replace_dead(atoms, dead, coded, constraint):
-    """Put what is coded worst in the place of dead atoms.
+    """Replace dead atoms by the worst-coded parts of the signals.
 
-    Of patches that is the signal with the largest residual, of larger signals the window of a
-    residual with the largest energy. None is taken twice, nor one without a residual; windows do
-    not overlap. Atoms left over wait.
+    For patches these are the signals with the largest residual, for larger signals the windows of
+    the residual with the largest energy. Windows do not overlap, and none is used twice or has a
+    residual of zero. If there are too few of them, the remaining atoms stay.
 
     Parameters
     ----------
@@ -29,14 +27,16 @@ def replace_dead(atoms, dead, coded, constraint):
     replaced : array (K,), bool
     """
     number = int(dead.sum())
-    found = [one for encoded in coded for one in worst_windows(encoded, atoms.shape[2:], number)]
+    found = [
+        window for encoded in coded for window in worst_windows(encoded, atoms.shape[2:], number)
+    ]
     return fill_places(atoms, dead, found, constraint)
 
 
 def fill_places(atoms, dead, found, constraint):
-    """As `replace_dead`, from what `worst` found in all groups."""
+    """As `replace_dead`, given the `worst_windows` of all groups."""
     number = int(dead.sum())
-    found = sorted(found, key=lambda one: -one[0])  # stable: of equals the first
+    found = sorted(found, key=lambda pair: -pair[0])  # stable: the first of equal energies
     fresh = [window for energy, window in found[:number] if energy > 0]
     replaced = np.flatnonzero(dead)[: len(fresh)]
     atoms = atoms.copy()
@@ -48,13 +48,13 @@ def fill_places(atoms, dead, found, constraint):
 
 
 def worst_windows(encoded, extents, number):
-    """Energy and samples of what is coded worst in one group, a `EncodedBatch`."""
+    """Energy and samples of the worst-coded windows (patches) of one group, an `EncodedBatch`."""
     find = _worst_patches if encoded.problem.structure.is_patch else _worst_windows
     return find(encoded, extents, number)
 
 
 def _worst_patches(encoded, extents, number):  # noqa: ARG001  as _worst_windows
-    """Energy of the residual and the patch itself, of the worst ones."""
+    """Residual energy and samples of the patches with the largest residual."""
     r = encoded.problem.residual(encoded.z)
     energies = (r * r).sum(axis=tuple(range(1, r.ndim)))
     worst = np.argsort(energies, kind="stable")[::-1][:number]
@@ -62,14 +62,14 @@ def _worst_patches(encoded, extents, number):  # noqa: ARG001  as _worst_windows
 
 
 def _worst_windows(encoded, extents, number):
-    """Energy and samples of the worst windows of the residual, which do not overlap."""
+    """Energy and samples of the windows of the residual with the most energy, without overlap."""
     r = encoded.problem.residual(encoded.z)
     if any(a < b for a, b in zip(r.shape[2:], extents, strict=True)):
-        return []  # smaller than an atom
+        return []  # the signals are smaller than an atom
     box = Dictionary(np.ones((1, 1, *extents), r.dtype))
     energies = box.adjoint((r * r).sum(axis=1, keepdims=True))[:, 0]
-    crowd = min(energies.size, CANDIDATES_PER_SAMPLE * number * int(np.prod(extents)))
-    worst = np.argpartition(energies.ravel(), -crowd)[-crowd:]
+    n_candidates = min(energies.size, CANDIDATES_PER_SAMPLE * number * int(np.prod(extents)))
+    worst = np.argpartition(energies.ravel(), -n_candidates)[-n_candidates:]
     worst = worst[np.argsort(-energies.ravel()[worst], kind="stable")]
     places, found = np.empty((0, energies.ndim), int), []
     for i in worst:

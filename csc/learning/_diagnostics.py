@@ -6,7 +6,7 @@ import numpy as np
 
 from csc.operators import Dictionary
 
-MIN_DUPLICATE_COSINE = 0.95  # at the best shift and sign
+MIN_DUPLICATE_COSINE = 0.95  # of two atoms at the best shift and sign
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Diagnostics:
         Pairs of atoms that are equal but for shift and sign (cosine above 0.95).
     drift : array (K,)
         Distance of the centre of energy from the middle of the atom, relative to its extents;
-        an atom above 0.25 has begun to leave its window.
+        an atom above 0.25 is cut off by its window.
     """
 
-    MAX_DRIFT = 0.25  # of an atom that counts as centred, relative to its extents
+    MAX_DRIFT = 0.25  # of a centred atom, relative to its extents
 
     share: np.ndarray
     unused: np.ndarray
@@ -35,7 +35,7 @@ class Diagnostics:
 
     @property
     def dead(self):
-        """Indices of the atoms that no code uses."""
+        """Indices of the atoms without non-zero codes."""
         return np.flatnonzero(self.share == 0)
 
     @property
@@ -69,13 +69,13 @@ def find_duplicates(atoms):
 
 
 def drift_of(atoms):
-    """Distance of each atom's centre of energy from its middle, in its extents ``(K,)``."""
+    """Distance ``(K,)`` of each atom's centre of energy from its middle, in its extents."""
     shift = centres(atoms) / np.array(atoms.shape[2:])
     return np.sqrt((shift**2).sum(axis=1))
 
 
 def centres(atoms):
-    """Centre of energy of each atom, from its middle, in samples ``(K, ndim)``."""
+    """Centre of energy of each atom relative to its middle, in samples ``(K, ndim)``."""
     energy = (atoms.astype("float64") ** 2).sum(axis=1)
     total = energy.reshape(len(atoms), -1).sum(axis=1)
     out = np.zeros((len(atoms), energy.ndim - 1))
@@ -86,7 +86,7 @@ def centres(atoms):
 
 
 def lesser_duplicates(atoms, squares):
-    """Of each pair of duplicates the one whose codes have less energy, bool (K,)."""
+    """Mask ``(K,)`` of the less used atom of each pair of duplicates (less energy of its codes)."""
     lesser = np.zeros(len(atoms), bool)
     for i, j, _ in find_duplicates(atoms):
         lesser[i if squares[i] < squares[j] else j] = True

@@ -26,11 +26,11 @@ from csc.operators import ConvGeometry, Dictionary
 from csc.penalties import L0, L1, Lmbda, Relative, TargetSparsity, warn_of_zero_codes
 from csc.problems import Problem
 
-MAX_TARGET_SAMPLES = 2**16  # samples that a target of sparsity is first sought on, or one signal
-FIRST_CODING_TOL = 0.1  # relative gap of the first codes of signals larger than the atoms,
-FIRST_ONLINE_CODING_TOL = 0.02  # and where each step sees others
-SPARSE_PENALTIES = (L1, L0)  # penalties under which only codes that are not zero are stored
-UPDATE_PASSES = 10  # over the atoms in an update from all signals; online, one
+MAX_TARGET_SAMPLES = 2**16  # on which lmbda is first searched for a target; at least one signal
+FIRST_CODING_TOL = 0.1  # relative gap of the first codes of signals larger than the atoms
+FIRST_ONLINE_CODING_TOL = 0.02  # the same online, where codes are not refined in the next pass
+SPARSE_PENALTIES = (L1, L0)  # penalties whose codes are stored as sparse arrays
+UPDATE_PASSES = 10  # over the atoms per update, if the batch is all signals; online one pass
 
 
 @dataclass(eq=False, repr=False)
@@ -39,20 +39,20 @@ class DictionaryLearning(Learner):
 
         minimise over D, z   mean_n  1/2 ||M (x_n - D z_n)||^2 + penalty(z_n),   d_k in constraint
 
-    Signals larger than the atoms are explained by convolution: images, series, volumes, also of
-    several sizes in one list. A step codes a batch, warm-started where it can, adds the moments of
-    the sparse codes to the sufficient statistics [1]_, and descends on the atoms. With fewer
-    signals in a batch than there are, that is online learning; with all of them
-    (``batch_size=None``, or large enough) the objective never rises (convex penalties), as long
-    as nothing is recentred, and no ``crop`` is set; without them and ``homeostasis``, atoms then
-    move 1.6 times as far as the codes ask for, since these will follow (over-relaxation).
+    Signals larger than the atoms (images, series, volumes, also of several sizes in one list) are
+    represented by convolution. A step computes the codes of a batch, warm-started if possible, adds
+    their moments to the sufficient statistics [1]_, and updates the atoms. If a batch has fewer
+    signals than there are, this is online learning. If it has all (``batch_size=None`` or large
+    enough), the objective never rises for convex penalties, unless atoms are recentred or a
+    ``crop`` is set. Without these and without ``homeostasis``, such updates are over-relaxed by a
+    factor of 1.6, since the codes will follow the atoms.
 
-    Missing samples, NaN or where a mask is 0, and what lies beyond a border that atoms overhang
-    are taken as what the codes say of them, anew in each step.
+    Missing samples (NaN, or 0 in the mask) and samples beyond a border that atoms overhang are
+    replaced by their reconstruction ``D z`` in each step.
 
-    Dead atoms: an atom that no signal has used at ``replace_after`` code positions becomes the
-    worst-coded patch of the batch, of larger signals the worst window of their residual, and what
-    the statistics knew of it is forgotten. Nothing else ever resets an atom.
+    Dead atoms: an atom without non-zero codes at ``replace_after`` code positions is replaced by
+    the worst-coded patch of the batch, or the window of the residual with the most energy, and its
+    statistics are set to zero. Nothing else resets an atom.
 
     Parameters
     ----------
@@ -61,46 +61,47 @@ class DictionaryLearning(Learner):
     atom_shape : tuple of int
         Spatial extents *s*; the signals' channels are the atoms' channels.
     lmbda : float, Relative or TargetSparsity, optional
-        Regularization parameter of an L1 penalty. Give this or ``penalty``. A relative one is
-        resolved once, on the first signals and the initial atoms; a target is pursued all along.
+        Regularization parameter of an L1 penalty. Give this or ``penalty``. A `Relative` value is
+        resolved once, on the first signals and the initial atoms; for a `TargetSparsity`, lmbda is
+        adjusted in every step.
         All parameters below are keyword-only.
     mode, stride
-        Where atoms may lie; see `Dictionary`.
+        Allowed positions of the atoms; see `Dictionary`.
     penalty : L1, ElasticNet, GroupL21, L0 or LogPenalty, optional
-        In place of ``lmbda``: any penalty, also one of your own (docs/extending.md).
+        Instead of ``lmbda``: any penalty, also one of your own (docs/extending.md).
     constraint : Constraint
         Default `UnitBall`.
     homeostasis : HomeostaticGain, optional
-        Adapt the atoms' norms as Olshausen and Field do.
+        Adapt the norms of the atoms as in Olshausen and Field (1997).
     init : array (K, C, *s), optional
-        Initial atoms; None draws Gaussian noise of unit norm.
+        Initial atoms; by default Gaussian noise of unit norm.
     batch_size : int, optional
-        Signals per step; None for all at once. To learn online from images, use 1.
+        Signals per step; None for all. To learn online from images, use 1.
     max_iter : int
         Passes over the signals in `fit`, counted from the first `fit`.
     tol : float
-        `fit` stops early when a pass lowers the mean objective by less than this fraction;
-        0 never stops early. Two passes are compared only if they solve the same problem: no atom
-        was replaced or recentred in or before them, and ``lmbda`` did not change.
+        `fit` stops when a pass lowers the mean objective by less than this fraction; 0 never stops
+        early. Two passes are compared only if they solve the same problem: in them no atom was
+        replaced or recentred, and ``lmbda`` did not change.
     coding_tol : float
-        Relative duality gap of the codes. Signals larger than the atoms are first coded to a gap
-        of 0.1 (online 0.02), in step t to that gap divided by t, until this one is reached.
+        Relative duality gap of the codes. For signals larger than the atoms, step t uses a gap of
+        0.1 / t (online 0.02 / t) until this one is reached.
     forgetting : float
-        Online, before step t the statistics are multiplied by ``(1 - 1/t)^forgetting``:
-        0 remembers everything, larger values trust recent codes more ([1]_, sec. 3.4.2).
+        Online, before step t the statistics are multiplied by ``(1 - 1/t)^forgetting``: 0 weights
+        all steps alike, larger values give recent codes more weight ([1]_, sec. 3.4.2).
     replace_after : int, optional
         Code positions after which an unused atom is replaced; None never replaces. A step on
-        images has many positions: when learning online from them, take several times those of a
-        batch, or atoms are replaced that only this batch did not need.
+        images has many positions: online, use several times the positions of a batch, otherwise
+        atoms are replaced that one batch did not use.
     recentre_every : int, optional
-        Every so many steps, off-centre atoms are moved to where their energy is, and of each pair
-        of duplicates (equal but for shift and sign) the less used one is replaced by the worst
-        window. The objective may rise in such a step; until it is as low as before, ``atoms_``
-        are those before the step. Stride 1 only.
+        Number of steps after which off-centre atoms are moved to where their energy is, and the
+        less used atom of each pair of duplicates (equal up to shift and sign) is replaced by the
+        worst-coded window. The objective may rise in such a step; until it is as low as before,
+        ``atoms_`` are those before the step. Stride 1 only.
     crop : tuple of int, optional
         Each step uses a random window of these extents of each signal.
     warm_start : bool
-        `fit` continues from the present state instead of starting anew.
+        `fit` continues from the current state instead of starting anew.
     random_state : int, RandomState, Generator or None
         Seed of the initial atoms and of the order of the signals.
     verbose : bool
@@ -114,19 +115,19 @@ class DictionaryLearning(Learner):
     ----------
     atoms_ : array (K, C, *s)
     dictionary_ : Dictionary
-    penalty_ : the penalty with its ``lmbda`` in numbers
+    penalty_ : the penalty with its ``lmbda`` resolved to a number
     history_ : list of StepRecord
         One entry per step.
-    n_iter_ : int, passes of `fit` begun or done
+    n_iter_ : int, passes of `fit`, the current one included
     seed_ : int
 
     Notes
     -----
-    All randomness of step t comes from ``(seed_, t)``, so learning saved by `csc.save`, loaded
-    and resumed (``warm_start=True``) gives the atoms of an uninterrupted run, bit for bit (if the
-    first run did not end by ``tol``).
-    Ctrl-C in `fit` warns and keeps the atoms so far; where scikit-learn calls it (a grid, a
-    pipeline, `fit_transform`), it also raises KeyboardInterrupt, so that these end too.
+    The randomness of step t depends only on ``(seed_, t)``. A learner that was saved by `csc.save`,
+    loaded and resumed (``warm_start=True``) therefore gives the atoms of an uninterrupted run, bit
+    for bit (unless the first run stopped by ``tol``).
+    Ctrl-C in `fit` warns and keeps the atoms so far. If scikit-learn called it (a grid search, a
+    pipeline, `fit_transform`), it also raises KeyboardInterrupt, so that the caller stops as well.
 
     References
     ----------
@@ -174,14 +175,14 @@ class DictionaryLearning(Learner):
     checkpoint_every: int = 100
 
     def transform(self, X: SignalsLike, mask: SignalsLike | None = None) -> Codes:
-        """Codes ``(N, K, *V)`` of signals as in `fit`, to relative gap ``coding_tol``.
+        """Codes ``(N, K, *V)`` of signals as in `fit`, to a relative gap of ``coding_tol``.
 
-        Of a list of signals, a list of codes ``(K, *V)``.
+        For a list of signals, a list of codes ``(K, *V)``.
         """
         solutions, is_list = self._solved(X, mask)
         codes = [solution.codes for solution in solutions]
         if is_list:
-            return [z for some in codes for z in some]
+            return [z for group in codes for z in group]
         return namespace(*codes).concatenate(codes)
 
     def inverse_transform(
@@ -193,8 +194,9 @@ class DictionaryLearning(Learner):
         ----------
         codes : array (N, K, *V) or list of arrays (K, *V)
         shape : tuple, or a list of them, optional
-            Extents *S* of the signals, which a stride leaves open. By default those of the signals
-            that `transform` or `fit` saw last, if they have codes like these; else the smallest.
+            Extents *S* of the signals, which codes with a stride do not determine. By default those
+            of the last signals in `transform` or `fit`, if their codes have these extents; else the
+            smallest possible.
         """
         D = self.dictionary_
         if isinstance(codes, list):
@@ -214,7 +216,7 @@ class DictionaryLearning(Learner):
         return examine(to_host(state.atoms), to_host(state.statistics.squares), state.unused)
 
     def memory_plan(self, X: SignalsLike, mask: SignalsLike | None = None) -> MemoryPlan:
-        """`MemoryPlan` of the memory that ``fit(X)`` takes; nothing is learned."""
+        """Estimate the memory that ``fit(X)`` needs: `MemoryPlan`. Nothing is learned."""
         signals = self._validate_input(X, mask, resume=False)
         return self._memory_plan(signals)
 
@@ -230,14 +232,14 @@ class DictionaryLearning(Learner):
         return ConvGeometry.of(self.mode, self.stride, self.atom_shape)
 
     def _stride_of(self, signals):
-        """Stride of the codes; None of patches, which have one."""
+        """Stride of the codes; None for patches, whose codes have one position."""
         shapes = {tuple(shape[1:]) for shape in signals.shapes}
         if self.mode == "full" and shapes == {tuple(self.atom_shape)}:
             return None
         return self._geometry.stride
 
     def _solved(self, X, mask):
-        """Solutions of all groups of signals, and whether a list of signals came."""
+        """Solutions of all groups of signals, and whether the signals are a list."""
         D, signals = self.dictionary_, Signals(X, mask)
         check_same_device(X=signals.first, atoms_=D.atoms)
         signals.check(D.atoms.shape[1:], D.geometry.must_fit)
@@ -248,14 +250,14 @@ class DictionaryLearning(Learner):
             for x, seen in progress_iter(groups, "group", verbose=self.verbose)
         ]
         if sum(len(solution.problem.x) for solution in solutions) < len(signals):
-            raise ValueError("X holds signals of which nothing was observed; drop them")
+            raise ValueError("X has signals of which nothing was observed; drop them")
         return solutions, not signals.is_array
 
     @property
     def atoms_(self) -> Array:
         """Atoms learned so far, ``(K, C, *s)``.
 
-        After a step that recentred some, those before it, until the new ones are as good.
+        After a step that recentred atoms, those before it, until the new ones are as good.
         """
         state = self._fitted()
         return state.atoms if state.kept is None else state.kept
@@ -266,7 +268,7 @@ class DictionaryLearning(Learner):
         return self._dictionary(self.atoms_)
 
     def _validate_input(self, X, mask, resume):
-        """The signals, after a check of them and of all parameters."""
+        """Check all parameters and the signals."""
         self._check()
         signals, channels = X if isinstance(X, Signals) else Signals(X, mask), None
         if resume:
@@ -286,12 +288,12 @@ class DictionaryLearning(Learner):
         return signals
 
     def _check_lags(self):
-        """Refuse to go on where the statistics so far are sums over other shifts."""
+        """Refuse to continue if the statistics so far are sums over other lags."""
         lags = self.state_.statistics.phi.shape[2:]
         if lags and lags != stats.lags_of(self.atom_shape, self._geometry.stride):
             raise ValueError(
-                f"stride is {self.stride} but codes so far were of another; warm_start=False "
-                "begins anew"
+                f"stride is {self.stride} but the codes so far have another one; "
+                "use warm_start=False to start again"
             )
 
     def _check(self):
@@ -320,7 +322,7 @@ class DictionaryLearning(Learner):
         check_crop(self.crop, self.atom_shape, self._geometry.must_fit)
 
     def _check_parts(self):
-        """Refuse classes where instances are meant."""
+        """Check the parts of the model: constraint, penalty, homeostasis."""
         check_instance("constraint", self.constraint, "project", "csc.constraints.UnitBall()")
         if self.penalty is not None:
             check_instance("penalty", self.penalty, "prox", "csc.L1(0.1)")
@@ -328,7 +330,7 @@ class DictionaryLearning(Learner):
         if np.ndim(weights) == 2 + len(self.atom_shape) and len(weights) > 1:
             raise ValueError(
                 f"penalty weights of shape {weights.shape} differ between signals, but batches "
-                "change; give one weight an atom, (K, 1, ...)"
+                "change; give one weight per atom, (K, 1, ...)"
             )
         if self.homeostasis is not None:
             check_instance(
@@ -336,7 +338,7 @@ class DictionaryLearning(Learner):
             )
 
     def _init_state(self, signals):
-        """Initial state: random or given atoms, nothing seen."""
+        """Initial state with random or given atoms."""
         atoms = None if self.init is None else check_atoms(self.init, "init")
         xp = check_same_device(X=signals.first, init=atoms)
         if xp is np:
@@ -354,28 +356,30 @@ class DictionaryLearning(Learner):
         self.state_, self.history_ = init_state(atoms, empty), []
 
     def _resume(self, signals):
-        """Take up a changed penalty; what was resolved or is being pursued stays."""
+        """Use a changed penalty; an ``lmbda`` that was resolved or is being adjusted stays."""
         asked = self._requested_penalty()
-        # a strength of 0 can be pursued from nowhere: no factor changes it
-        pursued = isinstance(asked.lmbda, Relative | TargetSparsity) and self.penalty_.lmbda > 0
-        if not pursued or type(asked) is not type(self.penalty_):
+        # lmbda = 0 cannot be adjusted, since corrections are factors
+        is_resolved = isinstance(asked.lmbda, Relative | TargetSparsity) and self.penalty_.lmbda > 0
+        if not is_resolved or type(asked) is not type(self.penalty_):
             self.penalty_ = self._resolved(signals, self.state_.atoms)
 
     def _requested_penalty(self):
         return L1(self.lmbda) if self.penalty is None else self.penalty
 
     def _resolved(self, signals, atoms):
-        """The penalty with its strength in numbers, after a check that it suits any batch."""
+        """The penalty with its ``lmbda`` resolved on the signals."""
         penalty = self._requested_penalty()
         D = self._dictionary(atoms)
         which, window = np.arange(len(signals)), None
         if isinstance(penalty.lmbda, TargetSparsity):
-            some = min(len(signals), 1 + MAX_TARGET_SAMPLES // max(map(np.prod, signals.shapes)))
-            which, window = self._order(0, len(signals), some), self._window(0)
+            n_searched = min(
+                len(signals), 1 + MAX_TARGET_SAMPLES // max(map(np.prod, signals.shapes))
+            )
+            which, window = self._order(0, len(signals), n_searched), self._window(0)
         return signals.take(which, window).resolve(D, penalty)
 
     def _after_passes(self, signals):
-        """Warn if the last step used no code: no atom can learn from that."""
+        """Warn if all codes of the last step were zero: no atom can learn from them."""
         last = self.history_[-1] if self.history_ else None
         if last is None or last.n_nonzero > 0 or last.objective == 0:
             return
@@ -387,7 +391,7 @@ class DictionaryLearning(Learner):
         return Dictionary(atoms, self.mode, self.stride)
 
     def _step(self, groups, position, online):
-        """Code the signals, learn from them, and only then move to the new state."""
+        """Encode the signals, update the atoms, and only then replace the state."""
         with _blas().limit(limits=1, user_api="blas"):
             self._learn(groups, position, online)
 
@@ -397,46 +401,48 @@ class DictionaryLearning(Learner):
         starts = None if online else self.state_.codes
         batch = groups.encode(D, self.penalty_, self._precision(online), starts)
         if not batch.groups:
-            raise ValueError("X holds nothing that was observed in this batch; drop such signals")
-        alike = not online and self.crop is None and self.homeostasis is None
+            raise ValueError("this batch of X contains no observed sample; drop such signals")
+        same_problem = not online and self.crop is None and self.homeostasis is None
         config = StepConfig(
             self.constraint,
             self.homeostasis,
-            self.forgetting if online else inf,  # a batch replaces what was known
+            self.forgetting if online else inf,  # all signals: the statistics are replaced
             self.replace_after,
             n_passes=1 if online else UPDATE_PASSES,
             recentre_every=self.recentre_every,
-            relaxes=alike,
-            compares=alike and not isinstance(self._requested_penalty().lmbda, TargetSparsity),
+            relaxes=same_problem,
+            compares=same_problem
+            and not isinstance(self._requested_penalty().lmbda, TargetSparsity),
         )
-        state, line = update_state(self.state_, batch, config)
+        state, record = update_state(self.state_, batch, config)
         codes = None if online else state.codes or batch.codes
-        line = line._replace(lmbda=float(self.penalty_.lmbda))
-        self._commit(state._replace(position=position, codes=codes), line)
+        record = record._replace(lmbda=float(self.penalty_.lmbda))
+        self._commit(state._replace(position=position, codes=codes), record)
 
     def _corrected(self, online):
-        """The penalty of the next step: another one, where a number of codes is pursued."""
+        """The penalty of the next step, with ``lmbda`` corrected towards a target sparsity."""
         t, target = self.state_.n_steps, self._requested_penalty().lmbda
         if t == 0 or not isinstance(target, TargetSparsity):
             return self.penalty_
         last = self.history_[t - 1]
-        if last.lmbda == 0:  # of an earlier fit without a price: what `_resume` resolved holds
+        if last.lmbda == 0:  # of an earlier fit with lmbda = 0: use the value of `_resume`
             return self.penalty_
         lmbda = target.corrected(last.lmbda, last.n_nonzero, t if online else 1)
         return replace(self.penalty_, lmbda=lmbda)
 
     def _precision(self, online):
-        """Relative gap of the codes of the next step: as learning slows down, it tightens."""
+        """Relative gap of the codes of the next step; it decreases as learning slows down."""
         if self.state_.statistics.phi.ndim == 2:
-            return self.coding_tol  # patches are coded exactly, for little more
-        first = (
-            FIRST_ONLINE_CODING_TOL if online else FIRST_CODING_TOL
-        )  # codes of a batch are coded again
+            return self.coding_tol  # patches are coded accurately at little cost
+        first = FIRST_ONLINE_CODING_TOL if online else FIRST_CODING_TOL
         return max(self.coding_tol, first / (1 + self.state_.n_steps))
 
 
 @cache
 def _blas():
-    """The BLAS in this process: its second thread spins after each small product of an update,
-    and takes a core from the coding that follows (measured: 5.9 ms a step instead of 3.1)."""
+    """Control of the BLAS threads of this process.
+
+    After each small product of an update, the second thread of the BLAS waits actively and slows
+    down the coding that follows (measured: 5.9 ms per step instead of 3.1).
+    """
     return ThreadpoolController()

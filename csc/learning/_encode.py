@@ -1,4 +1,4 @@
-"""Codes to learn from: no better than learning can use."""
+"""Encoding of signals for learning, no more accurate than a step can use."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -14,19 +14,19 @@ from csc.problems import Problem
 from csc.solvers import WorkingSet, fastest, is_sparse
 from csc.solvers import start as init_state
 
-MAX_SOLVER_STEPS = 20  # of a solver that judges itself, at most
-TARGET_ACCURACY = 0.2  # to a target of sparsity, as a part of it, that learning starts
+MAX_SOLVER_STEPS = 20  # of a solver that certifies its own gap
+TARGET_ACCURACY = 0.2  # relative error of the number of non-zeros with which learning starts
 
 
 class Group(NamedTuple):
-    """Signals of one shape, coded together."""
+    """Signals of one shape, encoded together."""
 
     x: np.ndarray  # (n, C, *S)
-    mask: np.ndarray | None  # of the same shape; None: all was observed
+    mask: np.ndarray | None  # of the same shape; None if all was observed
 
 
 def encode(groups, dictionary, penalty, starts, tol):
-    """Codes of groups of signals on the present atoms.
+    """Codes of groups of signals on the current atoms.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def encode(groups, dictionary, penalty, starts, tol):
 
 
 def resolve_lmbda(x, dictionary, penalty, mask):
-    """The penalty with its strength in numbers, as a group of signals gives it."""
+    """The penalty with its ``lmbda`` resolved on a group of signals."""
     if not isinstance(penalty.lmbda, TargetSparsity):
         return Problem(x, dictionary, penalty, mask).penalty
     form, n = replace(penalty, lmbda=0.0), penalty.lmbda.n_nonzero
@@ -68,22 +68,22 @@ def resolve_lmbda(x, dictionary, penalty, mask):
 
 
 def _codes(problem, start, tol):
-    """Codes of one group; solvers that judge themselves need no certificate."""
+    """Codes of one group; solvers that certify their own gap need no other certificate."""
     solver = fastest(problem, tol)
     if start is not None and start.shape != problem.code_shape:
         start = None
-    judges_itself = (
+    certifies_itself = (
         isinstance(solver, WorkingSet) or problem.structure.is_patch and solver.check_every == 1
     )
-    if not judges_itself:
+    if not certifies_itself:
         if isinstance(start, SparseCodes) and not is_sparse(problem, solver):
-            start = start.dense()  # the penalty was another one
+            start = start.dense()  # coded with another penalty
         return solve_quietly(problem, solver, tol=tol, init=start).z
     state = solver.init(problem, init_state(problem, solver) if start is None else start)
     if problem.structure.is_patch:
         return solver.step(problem, state).z
     for _ in range(MAX_SOLVER_STEPS):
         state, last = solver.step(problem, state), state
-        if state is last or state.tol < last.tol:  # no more to gain, or as near as was asked
+        if state is last or state.tol < last.tol:  # no improvement, or the tolerance is reached
             break
     return state.z

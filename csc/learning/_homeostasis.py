@@ -1,4 +1,4 @@
-"""Homeostatic gain: keep every atom at work."""
+"""Homeostatic gain: adapt the norms of the atoms so that all are used alike."""
 
 from dataclasses import dataclass
 
@@ -10,19 +10,19 @@ from csc._validation import check_number
 
 @dataclass(frozen=True)
 class HomeostaticGain:
-    """Norms of the atoms that adapt until all codes vary alike [1]_.
+    """Adapt the norms of the atoms until all codes have the same variance [1]_.
 
     After each batch, with ``var_k`` the running mean of ``z_k^2``,
 
         gain_k <- gain_k * (var_k / goal)^rate,    ||d_k|| = gain_k,
 
-    so that an atom used too much grows, needs smaller codes and pays less. It replaces the
-    unit norm of the constraint by the gain; the constraint still shapes the atom.
+    so that an atom with too large codes grows and needs smaller ones. The gain replaces the unit
+    norm of the constraint, which still applies to the shape of the atom.
 
     Parameters
     ----------
     goal : float, optional
-        Variance asked of every code; None takes the mean over the atoms, which keeps the
+        Target variance of every code; by default the mean over the atoms, which preserves the
         scale of the dictionary.
     rate : float
         Exponent of the adaptation.
@@ -60,5 +60,5 @@ class HomeostaticGain:
         goal = variance.mean() if self.goal is None else self.goal
         if goal == 0:
             return variance, gain
-        # at most a factor of two a batch: an idle atom must not vanish at once
+        # at most a factor of two per batch, so that an unused atom does not vanish at once
         return variance, gain * np.clip((variance / goal) ** self.rate, 0.5, 2.0)

@@ -1,4 +1,4 @@
-"""Windows of signals as atoms to begin with."""
+"""Initial atoms from windows of the signals."""
 
 import numpy as np
 
@@ -6,19 +6,19 @@ from csc._backend import namespace, to_host
 from csc.constraints import UnitSphere
 from csc.operators import Dictionary
 
-MIN_RELATIVE_ENERGY = 1e-9  # of the largest energy: a window with less holds nothing but rounding
+MIN_RELATIVE_ENERGY = 1e-9  # of the largest energy; a window with less contains rounding errors
 
 
 def windows_of(signals, extents, n, rng):
-    """Windows of signals as atoms to begin with, ``(n, C, *s)`` of norm one.
+    """Random windows of signals as initial atoms, ``(n, C, *s)`` of norm one.
 
-    They are drawn without replacement, with a probability in proportion to the square of their
-    energy; noise where there are not enough that hold anything.
+    They are drawn without replacement with probabilities proportional to their squared energy. If
+    there are too few non-zero windows, the other atoms are noise.
     """
     atoms = UnitSphere().project(rng.standard_normal((n, signals.n_channels, *extents)))
     seeds = rng.bit_generator.seed_seq
     drawn = signals.take(np.arange(len(signals))).windows(extents, n, seeds)
-    drawn.sort(key=lambda one: -one[0])
+    drawn.sort(key=lambda pair: -pair[0])
     for k, (_, window) in enumerate(drawn[:n]):
         atoms[k] = window
     xp = namespace(signals.first)
@@ -26,10 +26,10 @@ def windows_of(signals, extents, n, rng):
 
 
 def window_candidates(x, extents, n, seed):
-    """The ``n`` windows of signals ``(N, C, *S)`` with the highest keys: a list of both.
+    """List of (key, window) of the ``n`` windows of signals ``(N, C, *S)`` with the largest keys.
 
-    The largest of log p + Gumbel noise are a draw without replacement; so are the largest of
-    several groups.
+    A key is log p plus Gumbel noise: the windows with the largest keys, of one or of several
+    groups, are a sample without replacement.
     """
     xp, rng = namespace(x), np.random.default_rng(seed)
     box = Dictionary(xp.ones((1, 1, *extents)))

@@ -1,4 +1,4 @@
-"""What a fit will take of memory, said before it starts."""
+"""Estimate of the memory that a fit needs, before it starts."""
 
 from dataclasses import dataclass, replace
 from math import prod
@@ -8,25 +8,25 @@ from csc._memory import available, check_memory
 from csc.learning._statistics import lags_of
 from csc.operators import ConvGeometry
 
-ARRAYS_WHILE_CODING = 10  # arrays of the size of the signals that are coded together
-BYTES_PER_CODE = 16  # bytes of a code that is kept: its place and its value
-COPIES_OF_STATISTICS = 4  # statistics held at once: old, new, and while they are summed, two more
+ARRAYS_WHILE_CODING = 10  # arrays of the size of a group of signals while it is encoded
+BYTES_PER_CODE = 16  # of a stored code: its index and its value
+COPIES_OF_STATISTICS = 4  # in memory at once: old, new, and two more while they are summed
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Bytes that a fit takes at once, beside the signals, and what for.
+    """Peak memory of a fit in bytes, by purpose; the signals themselves not included.
 
     Attributes
     ----------
     statistics, coding, codes : int
-        Moments of codes, and transforms of the atoms while these are updated; residuals and maps
-        of the signals coded together, with all their codes where a penalty is not a lasso; the
-        codes kept from pass to pass, if there is one at every position (there are fewer).
+        Sufficient statistics, with the transforms of the atoms during their update; residuals and
+        maps of a group of signals, with its dense codes unless the penalty is a lasso; and the
+        codes stored between passes, as if every position had one (an upper bound).
     available : float
-        Bytes that this process may still take.
+        Memory that this process can still use.
     signals : int
-        Signals that stay with a Dask worker; those of one process are its caller's.
+        Signals stored by a Dask worker; 0 in one process, where they belong to the caller.
     """
 
     statistics: int
@@ -37,12 +37,12 @@ class MemoryPlan:
 
     @property
     def total(self):
-        """All bytes together."""
+        """Sum of all bytes."""
         return self.statistics + self.coding + self.codes + self.signals
 
     @property
     def fits(self):
-        """Whether there is room."""
+        """Whether the available memory is sufficient."""
         return self.total <= self.available
 
     def __repr__(self):
@@ -54,8 +54,8 @@ class MemoryPlan:
         return f"MemoryPlan(total={self.total:,}, {parts}, available={self.available:,}, fits={self.fits})"
 
     def check(self):
-        """Raise MemoryError if there is no room."""
-        hint = "take fewer or smaller atoms, a crop, or a smaller batch_size"
+        """Raise MemoryError if the available memory is not sufficient."""
+        hint = "use fewer or smaller atoms, a crop, or a smaller batch_size"
         check_memory(f"this fit ({self!r})", self.total, hint, self.available)
 
 
@@ -66,10 +66,10 @@ def memory_plan_of(learner, lags, signals, dense):
     ----------
     learner : DictionaryLearning
     lags : tuple
-        Numbers of lags of its statistics; () of patches.
+        Numbers of lags of its statistics; () for patches.
     signals : Signals
     dense : bool
-        Whether signals larger than the atoms are coded with all their zeros.
+        Whether codes of signals larger than the atoms are dense arrays.
     """
     sizes = sorted((prod(shape) for shape in signals.shapes), reverse=True)
     if learner.crop is not None:
@@ -78,40 +78,40 @@ def memory_plan_of(learner, lags, signals, dense):
     k, channels, extents = learner.n_atoms, signals.n_channels, learner.atom_shape
     width = channels * prod(extents)
     statistics = COPIES_OF_STATISTICS * 8 * (k * k * prod(lags) + k * width)
-    if lags:  # atoms and rows of lags, as spectra
+    if lags:  # spectra of the atoms and of rows of the statistics
         spectrum = prod(n + s for n, s in zip(lags, extents, strict=True))
         statistics += 16 * k * (channels + 1) * spectrum
     together = max(sizes[0], min(sum(batch), 2**20))
     coding = ARRAYS_WHILE_CODING * 8 * together * maps_while_coding(k, channels, dense)
     online = learner.batch_size is not None and learner.batch_size < len(sizes)
-    kept = k if dense or not lags else 1  # codes a position; a patch has k
+    kept = k if dense or not lags else 1  # codes per position; a patch has k
     codes = 0 if online else BYTES_PER_CODE * sum(batch) * kept // (channels if lags else width)
     return MemoryPlan(statistics, coding, codes, available())
 
 
 def maps_while_coding(n_atoms, channels, dense):
-    """Arrays of the size of the signals that coding holds, for each it holds of these."""
+    """Factor by which dense codes enlarge the arrays of the size of the signals."""
     return n_atoms // channels + 1 if dense else 1
 
 
 def memory_plan_of_layers(layers, signals, joint, *, most_codes):
-    """`MemoryPlan` of the phase of multi-layer learning that takes most.
+    """`MemoryPlan` of the phase of multi-layer learning that needs the most memory.
 
     Parameters
     ----------
     layers : Layers
     signals : Signals
     joint : dict
-        ``batch_size`` and ``crop`` of the joint phase; in the phases before, those of each layer.
+        ``batch_size`` and ``crop`` of the joint phase; earlier phases use those of each layer.
     most_codes : int
-        Codes of all layers that a pursuit of the joint phase holds at once; 0: deepest alone.
+        Codes of all layers in memory during a pursuit of the joint phase; 0: deepest codes only.
     """
     below, plans, n_codes = signals, [], 0
     for learner, stride in zip(layers.learners, layers.strides, strict=True):
         memory_plan = memory_plan_of(
             learner, lags_of(learner.atom_shape, stride), below, dense=False
         )
-        if plans:  # codes as signals are dense
+        if plans:  # codes that serve as signals are dense
             sizes = sorted(map(prod, below.shapes), reverse=True)[: learner.batch_size]
             memory_plan = replace(memory_plan, coding=memory_plan.coding + 8 * sum(sizes))
         plans.append(memory_plan)

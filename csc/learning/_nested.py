@@ -1,13 +1,13 @@
-"""Parameters of parts, as scikit-learn names them: ``penalty__lmbda``, ``layers__0__lmbda``."""
+"""Nested parameters in the notation of scikit-learn: ``penalty__lmbda``, ``layers__0__lmbda``."""
 
 from dataclasses import fields, is_dataclass, replace
 
 
 def parts_of(name, value):
-    """Nested names and values of a parameter: fields of what is frozen, items of lists."""
+    """Nested names and values of a parameter: fields of dataclasses, items of lists."""
     if isinstance(value, list | tuple):
         parts = {str(i): item for i, item in enumerate(value) if _has_parts(item)}
-    elif _has_parts(value) and not hasattr(value, "get_params"):  # scikit-learn sees into those
+    elif _has_parts(value) and not hasattr(value, "get_params"):  # scikit-learn lists those itself
         parts = {f.name: getattr(value, f.name) for f in fields(value)}
     else:
         return {}
@@ -22,7 +22,7 @@ def parts_of(name, value):
 
 
 def with_part(value, path, new, name):
-    """The value of a parameter with one of its parts changed, frozen ones as copies."""
+    """The value of a parameter with one part changed; frozen objects are copied."""
     part, _, rest = path.partition("__")
     if isinstance(value, list | tuple) and part.isdigit() and int(part) < len(value):
         items = list(value)

@@ -1,19 +1,19 @@
-"""Atoms that were learned off-centre: move their windows to where their energy is."""
+"""Recentring of atoms: move the windows of off-centre atoms to where their energy is."""
 
 import numpy as np
 
 from csc._backend import kernels
 from csc.operators import SparseCodes
 
-MIN_ENERGY_RATIO = 1.02  # of energy in a window that a move is worth
+MIN_ENERGY_RATIO = 1.02  # of a window to the current one, above which an atom is moved
 
 
 def recentre(atoms, batch):
-    """Move the window of each atom to where most of its energy lies, and its codes with it.
+    """Move the window of each atom to where most of its energy is, and its codes with it.
 
-    What an atom would be a little beyond its window, the residual around its codes tells:
-    ``e = d + (sum_v z[v] r[v + l]) / sum_v z[v]^2``, for l up to half an atom outside. Of all
-    windows of its extents the one with the largest ``||e||`` becomes the atom.
+    The residual around the codes shows how an atom continues beyond its window:
+    ``e = d + (sum_v z[v] r[v + l]) / sum_v z[v]^2``, for l up to half an atom outside. The window
+    of ``e`` with the largest norm becomes the atom.
 
     Parameters
     ----------
@@ -24,9 +24,9 @@ def recentre(atoms, batch):
     Returns
     -------
     atoms : array (K, C, *s)
-        Those that moved not yet projected.
+        Moved atoms are not yet projected onto their constraint.
     codes : list
-        Of the batch, moved against their atoms; those that leave their signal are lost.
+        Of the batch, shifted against their atoms; those shifted out of their signal are dropped.
     moved : array (K,), bool
     """
     reach = [s // 2 for s in atoms.shape[2:]]
@@ -44,20 +44,20 @@ def recentre(atoms, batch):
 
 
 def extended_window_sums(encoded, reach):
-    """What the residual says of atoms beyond their windows.
+    """Correlation of the codes with the residual, on extended windows of the atoms.
 
     Parameters
     ----------
     encoded : EncodedBatch
     reach : list of int
-        Samples beyond, one number an axis.
+        Samples beyond the window, one number per axis.
 
     Returns
     -------
     sums : array (K, C, *(s + 2 reach)), float64
         ``sum_v z[v] r[v + l]``.
     squares : array (K,), float64
-        Energy of the codes, as far as their samples were observed.
+        Energy of the codes, times the observed fraction of the samples.
     """
     problem, z = encoded.problem, _sparse(encoded.z)
     D, r = problem.dictionary, problem.residual(z)
@@ -77,7 +77,7 @@ def extended_window_sums(encoded, reach):
 
 
 def _best_windows(wide, extents, reach):
-    """How far each window should move, ``(K, ndim)``; 0 where it gains next to nothing."""
+    """Shift of each window, ``(K, ndim)``; 0 where the gain is negligible."""
     energy = (wide.astype("float64") ** 2).sum(axis=1)
     axes = tuple(range(1, energy.ndim))
     windows = np.lib.stride_tricks.sliding_window_view(energy, extents, axes)
@@ -88,7 +88,7 @@ def _best_windows(wide, extents, reach):
 
 
 def shift_codes(encoded, shifts):
-    """Codes of a `EncodedBatch`, moved with the windows of their atoms."""
+    """Codes of an `EncodedBatch`, shifted with the windows of their atoms."""
     z = _sparse(encoded.z)
     n, k, *v = z.coordinates
     extents = np.array(z.shape[2:])

@@ -1,4 +1,4 @@
-"""Sufficient statistics: all that a dictionary update needs to know of the signals coded."""
+"""Sufficient statistics of encoded signals: all that a dictionary update needs."""
 
 from typing import NamedTuple
 
@@ -9,9 +9,9 @@ from csc.operators import Dictionary, PaddedSignals, RestrictedDictionary, Spars
 
 
 class Statistics(NamedTuple):
-    """Sums over coded signals; additive, so exact in any order and on any number of workers.
+    """Sums over encoded signals.
 
-    Codes of patches have one position, and ``phi`` no lags: it is a matrix.
+    Codes of patches have one position; ``phi`` then has no lags and is a matrix.
     """
 
     phi: np.ndarray  # (K, K, *(2 q - 1))  sum of z_k[v] z_j[v + d], q = ceil(s / t) lags each way
@@ -26,7 +26,7 @@ class Statistics(NamedTuple):
 
 
 def zeros_like_atoms(atoms, stride=None):
-    """Statistics of no signals at all; without a ``stride``, of patches."""
+    """Statistics of an empty set of signals; of patches if ``stride`` is None."""
     lags = () if stride is None else lags_of(atoms.shape[2:], stride)
     xp, k = namespace(atoms), len(atoms)
     return Statistics(xp.zeros((k, k, *lags)), xp.zeros((k, atoms[0].size)), 0.0)
@@ -35,9 +35,9 @@ def zeros_like_atoms(atoms, stride=None):
 def sums_of_codes(problem, codes):
     """Statistics of the signals of a `Problem` with their codes, in float64.
 
-    Where nothing was observed, behind a mask or beyond a border that atoms overhang, ``D z``
-    stands for the signal. The data term that these statistics give, is then that of the problem
-    at the present atoms and no smaller at any others: what lowers the one, lowers the other.
+    Unobserved samples, behind a mask or beyond a border that atoms overhang, are replaced by
+    ``D z``. The data term of these statistics is then a majoriser of that of the problem: equal at
+    the current atoms, and no smaller elsewhere. Lowering the one lowers the other.
     """
     if problem.structure.is_patch:
         return _of_patches(problem.x, codes)
@@ -54,7 +54,7 @@ def sums_of_codes(problem, codes):
 
 
 def _complete(problem, codes):
-    """Padded signals (N, C, P0, P1, P2), D z where nothing was observed, and sparse codes."""
+    """Padded signals (N, C, P0, P1, P2), with D z where nothing was observed, and sparse codes."""
     codes = codes if isinstance(codes, SparseCodes) else SparseCodes.of(codes)
     layout = PaddedSignals(problem.dictionary, problem.x.shape, problem.x.dtype)
     x, mask = layout.observed(problem.x, problem.mask)
@@ -65,7 +65,7 @@ def _complete(problem, codes):
 
 
 def _complete_dense(problem, z):
-    """`_complete` of dense codes, wherever they are."""
+    """`_complete` for dense codes, on any device."""
     D, shape, xp = problem.dictionary, problem.x.shape, namespace(problem.x)
     x, whole = D.pad(problem.x), D.mode in ("full", "circular")
     if problem.mask is not None or not whole:
@@ -87,12 +87,12 @@ def _of_patches(signals, codes):
 
 
 def lags_of(extents, stride):
-    """Numbers of lags at which atoms overlap, one an axis."""
+    """Numbers of lags at which atoms overlap, one per axis."""
     return tuple(2 * -(-s // t) - 1 for s, t in zip(extents, stride, strict=True))
 
 
 def add(one, other):
-    """Statistics of both sets of signals."""
+    """Statistics of two sets of signals together."""
     return blend(one, other, 1.0)
 
 
@@ -125,7 +125,7 @@ def correlate(phi, atoms, stride):
 
 
 def data_term(statistics, atoms, stride=()):
-    """``sum 1/2 ||x - D z||^2`` of the signals behind the statistics, for any ``atoms``."""
+    """``sum 1/2 ||x - D z||^2`` of the signals of the statistics, for any ``atoms``."""
     d = atoms.astype("float64")
     phi, psi, energy = statistics
     cross, square = psi.reshape(d.shape) * d, correlate(phi, d, stride) * d
@@ -133,7 +133,7 @@ def data_term(statistics, atoms, stride=()):
 
 
 def forget_atoms(statistics, which):
-    """Statistics without what they knew of the atoms in the boolean mask ``which``."""
+    """Statistics with all sums of the atoms in the boolean mask ``which`` set to zero."""
     keep = namespace(statistics.phi).asarray(~which, dtype="float64")
     phi, psi, energy = statistics
     rows = keep.reshape(-1, *(1,) * (phi.ndim - 1))

@@ -1,4 +1,4 @@
-"""One step of online dictionary learning: a state and coded signals in, a new state out."""
+"""One step of dictionary learning: a pure function from a state and codes to a new state."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,7 @@ from csc.learning._recentre import recentre
 from csc.learning._update import descend, relax
 from csc.operators import SparseCodes
 
-ENERGY_ROUNDING = 1e-9  # of energies of the same signals, summed in another order
+ENERGY_ROUNDING = 1e-9  # relative difference of energies of the same signals in another order
 
 
 class StepRecord(NamedTuple):
@@ -55,18 +55,18 @@ class State(NamedTuple):
     statistics: stats.Statistics
     unused: np.ndarray  # (K,)  code positions seen since the atom was last used
     variance: np.ndarray  # (K,)  running mean of z^2
-    gain: np.ndarray  # (K,)  norms asked by homeostasis
+    gain: np.ndarray  # (K,)  norms set by homeostasis
     n_steps: int
     n_signals: int
-    position: tuple  # passes of `fit` done, batches of the present pass done, batches a pass
-    codes: list | None  # of each group of signals, in batch mode: the next pass starts from them
-    kept: np.ndarray | None = None  # better atoms than those, from before these were recentred,
-    kept_at: tuple = (0.0, 0.0)  # their objective, and the energy of the signals that it is of
+    position: tuple  # finished passes, finished batches of this pass, batches per pass
+    codes: list | None  # of each group, in batch mode: the next pass starts from them
+    kept: np.ndarray | None = None  # atoms before recentring, while they are better
+    kept_at: tuple = (0.0, 0.0)  # their objective, and the energy of its signals
 
 
 @dataclass(frozen=True)
 class StepConfig:
-    """What a step obeys; the fields are `DictionaryLearning`'s parameters."""
+    """Configuration of a step; most fields are parameters of `DictionaryLearning`."""
 
     constraint: object
     homeostasis: object
@@ -74,8 +74,8 @@ class StepConfig:
     replace_after: int | None
     n_passes: int
     recentre_every: int | None = None
-    relaxes: bool = False  # updates: the codes of the same signals will move too
-    compares: bool = False  # objectives: each step is of the same signals, penalty and norms
+    relaxes: bool = False  # over-relax updates: the codes of the same signals follow
+    compares: bool = False  # compare objectives: all steps have the same signals and penalty
 
 
 class EncodedBatch(NamedTuple):
@@ -86,11 +86,11 @@ class EncodedBatch(NamedTuple):
 
     @property
     def values(self):
-        """Codes in any order, all that are not zero among them."""
+        """Values of the codes in any order; zeros may be left out."""
         return self.z.values if isinstance(self.z, SparseCodes) else self.z
 
     def used(self):
-        """Whether each atom is, ``(K,)``."""
+        """Whether each atom has a non-zero code, ``(K,)``."""
         if isinstance(self.z, SparseCodes):
             n_atoms = self.z.shape[1]
             return np.bincount(self.z.index % n_atoms, minlength=n_atoms) > 0
@@ -98,7 +98,7 @@ class EncodedBatch(NamedTuple):
 
 
 def init_state(atoms, statistics=None):
-    """State of a learner that has seen nothing but its initial atoms."""
+    """Initial state of a learner, before the first signal."""
     k, empty = len(atoms), stats.zeros_like_atoms(atoms) if statistics is None else statistics
     return State(
         atoms, empty, np.zeros(k, np.int64), np.zeros(k), np.ones(k), 0, 0, (0, 0, 0), None
@@ -106,7 +106,7 @@ def init_state(atoms, statistics=None):
 
 
 def update_state(state, batch, config):
-    """Learn from coded signals.
+    """Learn from encoded signals.
 
     Parameters
     ----------
@@ -139,10 +139,8 @@ def update_state(state, batch, config):
     dead, codes = unused >= (inf if config.replace_after is None else config.replace_after), None
     if recentres:
         atoms, codes, moved = run_on_host(recentre, atoms, batch)
-        n_moved, duplicates = (
-            int(moved.sum()),
-            lesser_duplicates(to_host(atoms), to_host(new.squares)),
-        )
+        n_moved = int(moved.sum())
+        duplicates = lesser_duplicates(to_host(atoms), to_host(new.squares))
         disturbed = bool(n_moved or duplicates.any())
         atoms, statistics = config.constraint.project(atoms), stats.forget_atoms(statistics, moved)
         dead |= duplicates
@@ -164,9 +162,9 @@ def update_state(state, batch, config):
 
 
 def _still_better(state, record, config):
-    """The atoms kept and what they reach, unless the present ones of the same signals are as good.
+    """The kept atoms and their objective, unless the current atoms are as good on these signals.
 
-    Where objectives cannot be compared, atoms are kept for one step.
+    If objectives cannot be compared, atoms are kept for one step.
     """
     kept, (objective, energy) = state.kept, state.kept_at
     same = abs(record.energy - energy) <= ENERGY_ROUNDING * energy
@@ -176,20 +174,20 @@ def _still_better(state, record, config):
 
 
 def _better(one, other):
-    """Of two atoms with what they reach, those of the lesser objective."""
+    """Of two dictionaries with their objectives, the one with the smaller objective."""
     return one if one[0] is not None and one[1][0] <= other[1][0] else other
 
 
 def _replace(atoms, batch, *, dead, constraint):
-    """Atoms with the worst-coded windows in the place of dead ones, and which were replaced."""
+    """Replace dead atoms by the worst-coded windows: atoms, and which were replaced."""
     worst = batch.worst_windows(atoms.shape[2:], int(dead.sum()))
     return fill_places(atoms, dead, worst, constraint)
 
 
 def run_on_host(work, atoms, batch):
-    """What is rarely done is done on the host; the last result, a mask of atoms, stays there.
+    """Run rare work on the host; the last result, a mask of atoms, stays there.
 
-    The atoms are an array, or a list of arrays, one a layer.
+    The atoms are an array, or a list of arrays, one per layer.
     """
     device = device_of(atoms[0])
     if device == "cpu":
@@ -199,9 +197,9 @@ def run_on_host(work, atoms, batch):
 
 
 def _with_norms(atoms, norms):
-    """Atoms rescaled to the given norms; an atom of zeros stays."""
+    """Rescale atoms to the given norms; atoms of zeros stay."""
     shape = (-1, *(1,) * (atoms.ndim - 1))
     xp = namespace(atoms)
-    present = xp.sqrt((atoms * atoms).reshape(len(atoms), -1).sum(axis=1))
-    scale = xp.asarray(norms) / xp.where(present > 0, present, 1)
+    current = xp.sqrt((atoms * atoms).reshape(len(atoms), -1).sum(axis=1))
+    scale = xp.asarray(norms) / xp.where(current > 0, current, 1)
     return atoms * scale.reshape(shape).astype(atoms.dtype)

@@ -1,35 +1,32 @@
-"""Dictionary update from sufficient statistics."""
+"""Update of the atoms from sufficient statistics."""
 
 from csc._backend import namespace
 from csc.learning._statistics import correlate, data_term
 
-ATOMS_PER_BLOCK = (
-    16  # atoms moved at once; measured: larger blocks step shorter, smaller ones loop longer
-)
-RELAXATION = (
-    1.6  # times the move of an update from all signals; 2 would gain nothing at these codes
-)
+# Measured: larger blocks need shorter steps, smaller ones more iterations of the loop.
+ATOMS_PER_BLOCK = 16
+RELAXATION = 1.6  # factor on the move of an update; 2 would not lower the objective at all
 
 
 def descend(atoms, statistics, constraint, n_passes=1, stride=()):
     """Block majorisation of ``1/2 <Phi * D, D> - <Psi, D>`` over constrained atoms.
 
-    Atoms ``b`` move together by a projected gradient step whose lengths come from a Gershgorin
-    bound, ``Phi_bb <= diag(sum_j ||Phi_bj||)``, so no step can raise the objective, whatever
-    closed set the atoms must lie in. ``||Phi_bj||`` is that of the operator which correlates with
-    the lags, at most the largest modulus of its spectrum. With blocks of one patch atom this is
+    A block ``b`` of atoms takes a projected gradient step. The step lengths come from a Gershgorin
+    bound, ``Phi_bb <= diag(sum_j ||Phi_bj||)``, so that no step raises the objective, for any
+    closed constraint set. ``||Phi_bj||`` is the norm of the operator that correlates with the
+    lags, at most the largest modulus of its spectrum. For patches and blocks of one atom this is
     the block coordinate descent of [1]_, Algorithm 2.
 
     Parameters
     ----------
     atoms : array (K, C, *s)
-        Start; left unchanged.
+        Initial atoms, not modified.
     statistics : Statistics
     constraint : Constraint
     n_passes : int
         Sweeps over all atoms.
     stride : tuple
-        Of the codes; patches need none.
+        Of the codes; () for patches.
 
     Returns
     -------
@@ -52,20 +49,21 @@ def descend(atoms, statistics, constraint, n_passes=1, stride=()):
 
 
 def relax(old, new, statistics, constraint, stride=()):
-    """Atoms beyond ``new``, which minimises the objective at codes that will move after it.
+    """Over-relaxed update: ``new`` minimises the objective at fixed codes, but the codes follow.
 
         D = P( old + w (new - old) ),   1 < w < 2
 
-    Over-relaxation, as in SOR [1]_, of the alternation between codes and atoms. Where ``new`` is
-    the minimiser and P does nothing, the objective at the present codes falls by the part
-    ``w (2 - w)`` of what ``new`` gains. If it is less than half of that, ``new`` stays.
+    This is over-relaxation, as in SOR [1]_, of the alternation between codes and atoms. If ``new``
+    is the minimiser and P the identity, the objective at the current codes decreases by
+    ``w (2 - w)`` times the decrease at ``new``. If the actual decrease is less than half of that at
+    ``new``, ``new`` is returned.
 
     Parameters
     ----------
     old, new : array (K, C, *s)
         Before and after `descend`.
     statistics, constraint, stride
-        As there.
+        As in `descend`.
 
     Returns
     -------
@@ -83,7 +81,7 @@ def relax(old, new, statistics, constraint, stride=()):
 
 
 def _steps(phi):
-    """Lengths of the steps of some atoms ``(B,)``; an unused atom stays."""
+    """Step lengths of a block of atoms ``(B,)``; 0 for unused ones."""
     axes = tuple(range(2, phi.ndim))
     norms = abs(namespace(phi).fft.rfftn(phi, axes=axes)).max(axis=axes) if axes else abs(phi)
     curvature = norms.sum(axis=1)

@@ -57,7 +57,7 @@ def test_what_cannot_be_learned_from_is_refused(client, X):
             call(csc.solvers.WorkingSet(), da.from_array(X), client=client)
     with pytest.raises(TypeError, match="instance of .* got DictionaryLearning"):
         fit(csc.DictionaryLearning, da.from_array(X), client=client)
-    with pytest.raises(ValueError, match="X holds nothing that was observed"):
+    with pytest.raises(ValueError, match="contains no observed sample"):
         fit(learner(), da.from_array(X * np.nan, chunks=(5, 1, 14, 13)), client=client)
 
 

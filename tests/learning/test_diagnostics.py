@@ -237,7 +237,7 @@ def test_a_checkpoint_of_another_version_is_refused_and_the_one_before_is_used(r
     path = tmp_path / "atoms.npz"
     whole, X = fitted(path, rng)
     np.savez(path, csc=np.array('{"format": 99, "model": null}'))
-    with pytest.raises(ValueError, match="has format 99, this csc reads format 1"):
+    with pytest.raises(ValueError, match="has format 99, but this version of csc reads format 1"):
         csc.load(path)
     with pytest.warns(UserWarning, match="has format 99.*the checkpoint before it"):
         part = csc.resume(path)

@@ -437,7 +437,7 @@ def test_health_and_plan_of_all_layers(rng):
         ({"n_nonzero": (1, 2)}, "n_nonzero must be a number, or 1 of them"),
         ({"n_nonzero": 0}, "n_nonzero must be >= 1"),
         ({"lmbda": (0.1,)}, "lmbda must be None or one for each of 2 layers"),
-        ({"lmbda": (0.0, csc.TargetSparsity(3))}, "pursues no number of codes"),
+        ({"lmbda": (0.0, csc.TargetSparsity(3))}, "does not support TargetSparsity"),
         ({"crop": (3, 3)}, "crop must have 1 extents"),
         ({"crop": (7,)}, r"at least as large as the atoms, \(8,\)"),
         (
@@ -475,7 +475,7 @@ def test_bad_signals_and_layers_are_refused(rng):
     with pytest.raises(ValueError, match="mode must be one of full, valid, circular"):
         learner((3, (5,), {"mode": "same"}), (4, (4,), {"mode": "same"})).fit(X)
     positive = {"lmbda": None, "penalty": csc.L1(0.1, positive=True)}
-    with pytest.raises(ValueError, match="only the last layer may"):
+    with pytest.raises(ValueError, match="only the last layer can"):
         learner((3, (5,), positive), (4, (4,))).fit(X)
     with pytest.raises(ValueError, match=r"layers\[1\].init must have shape \(4, 3, 4\)"):
         learner((3, (5,)), (4, (4,), {"init": np.ones((4, 3, 5))})).fit(X)

@@ -1,4 +1,4 @@
-"""Codes of multi-layer problems to learn from."""
+"""Encoding of signals by several layers, for learning."""
 
 from collections.abc import Sequence
 from math import prod
@@ -13,28 +13,30 @@ from csc.learning._step import EncodedBatch
 from csc.operators import MultiLayerDictionary, SparseCodes
 from csc.problems import MultiLayerProblem, Problem
 
-MAX_LAYERED_CODES = 2**24  # of all layers that a layered pursuit holds at once
+MAX_LAYERED_CODES = 2**24  # codes of all layers in memory during a multi-layer pursuit
 
 
 class LayersModel(NamedTuple):
-    """What codes of layers hang on, besides the signals."""
+    """Dictionaries, penalties and pursuit of the codes of all layers."""
 
     dictionary: MultiLayerDictionary
-    penalties: Sequence  # one a layer
-    pursuit: object = None  # what `solve` takes; of the deepest codes alone, one of one layer
+    penalties: Sequence  # one per layer
+    pursuit: object = None  # solver of `MultiLayerProblem`; None for the default
 
     @property
     def is_layered(self):
-        """Whether codes of all layers are looked for, not those of the product alone."""
+        """Whether the codes of all layers are unknowns, not only the deepest ones."""
         return self.pursuit is not None or any(p.lmbda for p in self.penalties[:-1])
 
 
 class EncodedLayers(NamedTuple):
     """Signals with the codes of all layers."""
 
-    flat: EncodedBatch  # deepest codes, those of the product of all layers as one dictionary
-    problem: MultiLayerProblem | None  # None where only the deepest codes have a price
-    codes: tuple | None  # of all layers, as a layered pursuit leaves them: no chain need hold
+    flat: EncodedBatch  # deepest codes, on the product of all layers as one dictionary
+    problem: MultiLayerProblem | None  # None if only the deepest codes are penalised
+    codes: (
+        tuple | None
+    )  # of all layers, as returned by the pursuit: z_{i-1} = D_i z_i need not hold
 
 
 def encode_layers(groups, model, limits, starts=None):
@@ -44,11 +46,11 @@ def encode_layers(groups, model, limits, starts=None):
     ----------
     groups : iterable of Group
     model : LayersModel
-        Its penalties have strengths in numbers.
+        With resolved penalties.
     limits : (tol, max_iter)
     starts : list, optional
-        Deepest codes of each group to start from. A signal keeps its own where the pursuit finds
-        none better.
+        Deepest codes of each group to start from. A signal keeps them if the pursuit finds no
+        better ones.
 
     Returns
     -------
@@ -56,10 +58,8 @@ def encode_layers(groups, model, limits, starts=None):
     """
     if not model.is_layered:
         D, penalty = model.dictionary.effective(), model.penalties[-1]
-        return [
-            EncodedLayers(some, None, None)
-            for some in encode(groups, D, penalty, starts, limits[0])
-        ]
+        coded = encode(groups, D, penalty, starts, limits[0])
+        return [EncodedLayers(batch, None, None) for batch in coded]
     coded = []
     for i, problem in enumerate(problems(groups, model)):
         start = None if starts is None or i >= len(starts) else starts[i]
@@ -71,7 +71,7 @@ def encode_layers(groups, model, limits, starts=None):
 
 
 def problems(groups, model):
-    """Problems of groups, in parts whose codes of all layers fit into `MAX_LAYERED_CODES`."""
+    """Problems of groups, split into parts with at most `MAX_LAYERED_CODES` codes."""
     dictionary = model.dictionary
     for x, _ in groups:
         pairs = zip(dictionary.layers, dictionary.extents(x.shape[2:])[1:], strict=True)
@@ -81,17 +81,17 @@ def problems(groups, model):
 
 
 def resolve_lmbdas(groups, model):
-    """The layers' penalties with strengths in numbers, as each part of the groups gives them."""
+    """The penalties of the layers with ``lmbda`` resolved on each part of the groups."""
     return [problem.penalties for problem in problems(groups, model)]
 
 
 def largest(found):
-    """Of penalties of the same layers, those with the largest strengths."""
+    """Of several lists of the layers' penalties, those with the largest ``lmbda``."""
     return [max(own, key=lambda penalty: penalty.lmbda) for own in zip(*found, strict=True)]
 
 
 def _coded(problem, pursuit, limits, start):
-    """One group, coded by a layered pursuit."""
+    """Codes of one group by a multi-layer pursuit."""
     tol, max_iter = limits
     init = None if start is None else problem.synthesize_all(start)[1:]
     z = solve_quietly(problem, pursuit, tol=tol, max_iter=max_iter, init=init).z

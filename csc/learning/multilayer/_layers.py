@@ -1,4 +1,4 @@
-"""What the layers of a multi-layer learner ask of their atoms."""
+"""The layers of a multi-layer learner: shapes, strides, constraints and penalties."""
 
 from dataclasses import dataclass, replace
 
@@ -31,7 +31,7 @@ class Layers:
         return len(self.learners)
 
     def check(self):
-        """Refuse layers that are no layers of one model."""
+        """Refuse layers that do not form one model."""
         if not isinstance(self.learners, tuple | list) or not self.learners:
             raise ValueError(
                 f"layers must be a list of csc.DictionaryLearning, got {self.learners!r}"
@@ -45,8 +45,8 @@ class Layers:
             penalty = learner.penalty
             if i + 1 < len(self) and getattr(penalty, "positive", False):
                 raise ValueError(
-                    f"layers[{i}] asks for codes >= 0, but codes made of deeper ones have both "
-                    "signs; only the last layer may"
+                    f"layers[{i}] asks for codes >= 0, but codes synthesised from deeper ones "
+                    "have both signs; only the last layer can have positive codes"
                 )
         for what, found in (
             ("mode", {learner.mode for learner in self.learners}),
@@ -75,17 +75,17 @@ class Layers:
 
     @property
     def mode(self):
-        """Where atoms may lie."""
+        """Allowed positions of the atoms."""
         return self.learners[0].mode
 
     @property
     def strides(self):
-        """Of each layer, one number an axis."""
+        """Stride of each layer, one number per axis."""
         return [learner._geometry.stride for learner in self.learners]
 
     @property
     def stride(self):
-        """Of all layers together."""
+        """Stride of all layers together."""
         return product(self.strides)
 
     @property
@@ -95,7 +95,7 @@ class Layers:
 
     @property
     def constraints(self):
-        """Of each layer; where atoms are sparse, their largest values, divided by their norm."""
+        """Constraint of each layer; sparse atoms keep their largest values and have norm one."""
         counts = self.n_nonzero
         if not np.ndim(counts):
             counts = [counts] * (len(self) - 1)
@@ -110,7 +110,7 @@ class Layers:
         ]
 
     def shapes(self, n_channels):
-        """Shapes ``(K_i, K_{i-1}, *s_i)`` of the atoms of signals of that many channels."""
+        """Shapes ``(K_i, K_{i-1}, *s_i)`` of the atoms, for signals with this many channels."""
         channels = [n_channels, *(learner.n_atoms for learner in self.learners)]
         return [
             (learner.n_atoms, c, *learner.atom_shape)
@@ -127,7 +127,7 @@ class Layers:
         return tuple(map(int, reach))
 
     def random(self, n_channels, rng):
-        """Atoms to begin with: a layer's own ``init``, or noise of norm one."""
+        """Initial atoms: the ``init`` of a layer, or noise of norm one."""
         atoms = []
         for i, (shape, constraint) in enumerate(
             zip(self.shapes(n_channels), self.constraints, strict=True)
@@ -145,12 +145,12 @@ class Layers:
         return MultiLayerDictionary(learner._dictionary(d) for learner, d in pairs)
 
     def penalties(self, lmbda):
-        """Of the layers, with other strengths if any are given."""
+        """Penalties of the layers, with other values of ``lmbda`` if given."""
         own = [L1(x.lmbda) if x.penalty is None else x.penalty for x in self.learners]
         if lmbda is None and any(isinstance(p.lmbda, TargetSparsity) for p in own):
             raise ValueError(
-                "lmbda is None, but layers pursue a number of codes, which the joint phase does "
-                f"not; give strengths for each of {len(self)} layers"
+                "lmbda is None, but layers have a TargetSparsity, which the joint phase does not "
+                f"support; give lmbda for each of {len(self)} layers"
             )
         if lmbda is None:
             return own
@@ -160,13 +160,13 @@ class Layers:
             )
         if any(isinstance(own, TargetSparsity) for own in lmbda):
             raise ValueError(
-                f"lmbda is {lmbda!r}, but the joint phase pursues no number of codes; give "
+                f"lmbda is {lmbda!r}, but the joint phase does not support TargetSparsity; give "
                 "numbers or csc.Relative"
             )
         return [replace(p, lmbda=own) for p, own in zip(own, lmbda, strict=True)]
 
     def resolved(self, penalties, groups, dictionary):
-        """Penalties with strengths in numbers, the largest that groups of signals ask for."""
+        """Penalties with ``lmbda`` resolved: the largest values of all groups of signals."""
         if not any(isinstance(p.lmbda, Relative) for p in penalties):
             return penalties
         return groups.resolve_layers(LayersModel(dictionary, penalties))

@@ -1,4 +1,4 @@
-"""Learning of the dictionaries of all layers against one objective."""
+"""Joint learning of the dictionaries of several layers."""
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -35,42 +35,42 @@ from csc.operators import MultiLayerDictionary
 from csc.penalties import Lmbda, Relative
 
 FIRST_CODING_TOL = 0.02  # relative gap of the first codes
-UPDATE_PASSES = 5  # over the layers in an update from all signals; online, one
+UPDATE_PASSES = 5  # over the layers per update, if the batch is all signals; online one pass
 
 
 @dataclass(eq=False, repr=False)
 class MultiLayerDictionaryLearning(Learner):
-    """Learn the dictionaries ``D_1, ..., D_L`` of all layers jointly, against one objective [1]_.
+    """Learn the dictionaries ``D_1, ..., D_L`` of all layers jointly, by one objective [1]_.
 
         minimise over D, g_L   mean_n  1/2 ||x_n - D_1 ... D_L g_L||^2 + sum_i p_i(g_i)
 
-    with ``g_{i-1} = D_i g_i``, atoms of layer i in its constraint and, in layers 2, ..., L, with
-    at most ``n_nonzero`` non-zeros: sparse atoms turn few deep codes into few codes everywhere, so
-    that the model holds more than the zero signal [1]_, sec. V.
+    with ``g_{i-1} = D_i g_i``, atoms of layer i in its constraint set and, in layers 2, ..., L, at
+    most ``n_nonzero`` non-zeros per atom. With sparse atoms, few deep codes give few codes in all
+    layers; otherwise the model may contain only the zero signal ([1]_, sec. V).
 
-    First the layers are learned one after the other, each as a `DictionaryLearning` from the codes
-    of the one before; deeper ones start from windows of these codes, for noise would be many codes
-    an atom. Then a step codes a batch by the pursuit, adds the moments of the deepest codes to the
-    sufficient statistics of the product ``D_1 ... D_L``, and takes projected gradient steps on each
-    layer, whose length is found by backtracking on the objective. With all signals in a batch the
-    objective never rises: a signal for which the pursuit finds nothing better keeps its codes.
+    First the layers are learned one by one, each as a `DictionaryLearning` on the codes of the
+    layer before. Deeper layers start from windows of these codes, which are sparse; noise is not.
+    In the joint phase, a step computes the codes of a batch by the pursuit, adds the moments of the
+    deepest codes to the sufficient statistics of the product ``D_1 ... D_L``, and takes projected
+    gradient steps with backtracking on each layer. If a batch has all signals, the objective never
+    rises: a signal keeps its codes if the pursuit finds no better ones.
 
-    A deepest atom that no signal has used at ``replace_after`` code positions becomes what the
-    layers above make of the worst-coded window.
+    A deepest atom without non-zero codes at ``replace_after`` code positions is replaced by the
+    correlations of the worst-coded window with the atoms of the layers above.
 
     Parameters
     ----------
     layers : list of DictionaryLearning
-        What each layer is: ``n_atoms``, ``atom_shape``, ``stride``, penalty, constraint and
-        ``init``, and how it is learned at first. All have one ``mode``: "full", "valid" or
-        "circular".
+        Model of each layer (``n_atoms``, ``atom_shape``, ``stride``, penalty, constraint,
+        ``init``), and the parameters with which it is learned first. All have the same ``mode``:
+        "full", "valid" or "circular".
     n_nonzero : int or tuple of L - 1 ints, optional
-        Non-zeros of an atom in layers 2, ..., L, which are then of norm one; None leaves atoms
-        dense and to their layer's constraint.
+        Maximal number of non-zeros of an atom in layers 2, ..., L, which then has norm one. With
+        None, atoms are dense, and only the constraint of their layer applies.
     lmbda : tuple of L floats or Relative, optional
         Regularization parameters of the layers' penalties in the joint objective; None takes
         those of the layers. With zeros for all but the last, only the deepest codes are penalised,
-        as in [1]_: the codes of the layers between are not computed, and a step is as fast as with
+        as in [1]_: the codes of intermediate layers are not computed, and a step is as fast as with
         one layer. All parameters below are keyword-only.
     pursuit : solver, optional
         Of `MultiLayerProblem`: ``csc.solvers.MLFISTA()``, ``csc.solvers.LayeredBasisPursuit()``,
@@ -78,19 +78,19 @@ class MultiLayerDictionaryLearning(Learner):
         minimum; if only the deepest codes are penalised, the fastest single-layer solver on the
         product of the layers.
     pretrain : bool
-        Whether `fit` learns the layers one by one first; else, and in `partial_fit`, they start
-        at their ``init`` or at random.
+        Whether `fit` first learns the layers one by one. Otherwise, and in `partial_fit`, they
+        start from their ``init`` or from noise.
     batch_size : int, optional
-        Signals per step; None for all at once.
+        Signals per step; None for all.
     max_iter : int
         Passes over the signals in the joint phase.
     tol : float
-        `fit` stops early when a pass lowers the mean objective by less than this fraction; not in
-        or after a pass that replaced atoms.
+        `fit` stops when a pass lowers the mean objective by less than this fraction, unless it or
+        the pass before replaced atoms.
     coding_tol : float
         Relative duality gap of the codes.
     coding_iter : int
-        Maximal number of iterations of the pursuit in a step.
+        Maximal number of iterations of the pursuit per step.
     forgetting : float
         As in `DictionaryLearning`.
     replace_after : int, optional
@@ -98,7 +98,7 @@ class MultiLayerDictionaryLearning(Learner):
     crop : tuple of int, optional
         Each step of the joint phase uses a random window of these extents of each signal.
     warm_start : bool
-        `fit` continues from the present state instead of starting anew.
+        `fit` continues from the current state instead of starting anew.
     random_state : int, RandomState, Generator or None
     verbose : bool
         Show a progress bar.
@@ -110,8 +110,8 @@ class MultiLayerDictionaryLearning(Learner):
     ----------
     atoms_ : list of arrays (K_i, K_{i-1}, *s_i)
     dictionary_ : MultiLayerDictionary
-        ``dictionary_.effective(i)`` are the atoms of depth i as seen in the signal.
-    penalties_ : list of penalties with their ``lmbda`` resolved
+        ``dictionary_.effective(i)`` has the atoms of layer i in the domain of the signal.
+    penalties_ : list of penalties with ``lmbda`` resolved
     pretrained_ : list of DictionaryLearning
         The layers as they were learned one by one.
     history_ : list of StepRecord
@@ -121,7 +121,7 @@ class MultiLayerDictionaryLearning(Learner):
 
     Notes
     -----
-    Masks and NaN are refused: the multi-layer problem knows no missing samples.
+    Masks and NaN are refused: multi-layer problems do not support missing samples.
 
     References
     ----------
@@ -164,14 +164,14 @@ class MultiLayerDictionaryLearning(Learner):
     checkpoint_every: int = 100
 
     def transform(self, X: SignalsLike, layer: int | None = None) -> Codes:
-        """Codes ``(N, K_i, *V_i)`` of signals as in `fit`; of a list of signals, a list of them.
+        """Codes ``(N, K_i, *V_i)`` of signals as in `fit`; for a list of signals, a list of codes.
 
         Parameters
         ----------
         X : array (N, C, *S) or list of arrays (C, *S)
         layer : int, optional
-            i, 1 to L; the deepest by default. Layers between are as the pursuit leaves them; where
-            only the deepest codes have a price, they are ``g_{i-1} = D_i g_i``.
+            1 to L; by default the deepest. Codes of intermediate layers are those that the pursuit
+            returns; if only the deepest codes are penalised, ``g_{i-1} = D_i g_i``.
         """
         depth = self._depth(layer)
         signals, D, codes = self._validate_signals(Signals(X)), self.dictionary_, []
@@ -186,7 +186,7 @@ class MultiLayerDictionaryLearning(Learner):
             codes.append(z if depth == len(D) else D.synthesize(z, None, depth, x.shape[2:]))
         if signals.is_array:
             return namespace(*codes).concatenate(codes)
-        return [z for some in codes for z in some]
+        return [z for group in codes for z in group]
 
     def inverse_transform(
         self,
@@ -200,7 +200,7 @@ class MultiLayerDictionaryLearning(Learner):
         ----------
         codes : array (N, K_i, *V_i) or list of arrays (K_i, *V_i)
         layer : int, optional
-            i, 1 to L; the deepest by default.
+            1 to L; by default the deepest.
         shape : tuple, or a list of them, optional
             Extents *S* of the signals, as in `DictionaryLearning.inverse_transform`.
         """
@@ -227,7 +227,7 @@ class MultiLayerDictionaryLearning(Learner):
         return -float(total) / len(signals)
 
     def diagnostics(self) -> list[Diagnostics]:
-        """`Diagnostics` of the atoms of every layer; ``unused`` is counted for the deepest only."""
+        """`Diagnostics` of the atoms of each layer; ``unused`` is counted only for the deepest."""
         state = self._fitted()
         atoms = [to_host(d) for d in state.atoms]
         energies = [to_host(e) for e in layer_code_energies(state, self._layers.strides)]
@@ -235,12 +235,12 @@ class MultiLayerDictionaryLearning(Learner):
         return [examine(*of_layer) for of_layer in zip(atoms, energies, unused, strict=True)]
 
     def memory_plan(self, X: SignalsLike) -> MemoryPlan:
-        """`MemoryPlan` of the memory that ``fit(X)`` takes in its largest phase; nothing is learned."""
+        """Estimate the memory that ``fit(X)`` needs: `MemoryPlan`. Nothing is learned."""
         return self._memory_plan(self._validate_input(X, None, resume=False))
 
     @property
     def atoms_(self) -> list[Array]:
-        """Atoms of every layer learned so far."""
+        """Atoms of each layer learned so far."""
         return self._fitted().atoms
 
     @property
@@ -259,7 +259,7 @@ class MultiLayerDictionaryLearning(Learner):
         return depth
 
     def _validate_input(self, X, mask, resume):
-        """The signals, after a check of them and of all parameters."""
+        """Check all parameters and the signals."""
         self._check()
         if resume:
             present, asked = [d.shape for d in self.state_.atoms], self._layers
@@ -272,11 +272,11 @@ class MultiLayerDictionaryLearning(Learner):
         return self._validate_signals(signals, self.state_.atoms[0].shape[1] if resume else None)
 
     def _validate_signals(self, signals, n_channels=0):
-        """Signals, after a check that the layers can explain them."""
+        """Check that the signals fit the layers."""
         layers = self._layers
         n_channels = self._fitted().atoms[0].shape[1] if n_channels == 0 else n_channels
         signals.check((n_channels, *layers.reach), layers.must_fit)
-        if n_channels is not None:  # else the signals begin a new state
+        if n_channels is not None:  # None: the signals start a new state
             check_same_device(X=signals.first, atoms_=self.state_.atoms[0])
         signals.refuse_missing()
         return signals
@@ -294,7 +294,7 @@ class MultiLayerDictionaryLearning(Learner):
         check_crop(self.crop, self._layers.reach, self._layers.must_fit)
 
     def _memory_plan(self, signals):
-        """`MemoryPlan` of the phase that takes most."""
+        """`MemoryPlan` of the phase that needs the most memory."""
         model = LayersModel(None, self._layers.penalties(self.lmbda), self.pursuit)
         joint = {"batch_size": self.batch_size, "crop": self.crop}
         return signals.memory_plan_of_layers(
@@ -302,7 +302,7 @@ class MultiLayerDictionaryLearning(Learner):
         )
 
     def _init_state(self, signals):
-        """Initial state: random or given atoms, nothing seen."""
+        """Initial state with random or given atoms."""
         inits = {f"layers[{i}].init": layer.init for i, layer in enumerate(self.layers)}
         xp = check_same_device(X=signals.first, **inits)
         if xp is np:
@@ -319,18 +319,18 @@ class MultiLayerDictionaryLearning(Learner):
         self._resolve(signals, atoms)
 
     def _resolve(self, signals, atoms):
-        """Take up the penalties; relative ones as these atoms see the signals."""
+        """Set the penalties; relative ones are resolved on the signals with these atoms."""
         layers, groups = self._layers, signals.take(np.arange(len(signals)))
         penalties = layers.penalties(self.lmbda)
         self.penalties_ = layers.resolved(penalties, groups, layers.dictionary(atoms))
 
     def _resume(self, signals):  # noqa: ARG002  as DictionaryLearning's
-        """Take up changed penalties; relative ones stay what they were resolved to."""
+        """Use changed penalties; relative ones keep their resolved values."""
         pairs = zip(self.penalties_, self._layers.penalties(self.lmbda), strict=True)
         self.penalties_ = [old if isinstance(new.lmbda, Relative) else new for old, new in pairs]
 
     def _before_passes(self, signals):
-        """Learn the layers that are still to be learned, one after the other."""
+        """Learn the remaining layers one by one."""
         below, n_layers = signals, len(self.layers)
         for i in range(n_layers if self.state_.n_pretrained < n_layers else 0):
             if self.state_.n_pretrained <= i:
@@ -340,23 +340,23 @@ class MultiLayerDictionaryLearning(Learner):
                 below = below.as_codes(learner.dictionary_, learner.penalty_, learner.coding_tol)
 
     def _pretrain(self, i, below, signals):
-        """Learn layer i, counted from 0, from the codes of those before it."""
+        """Learn layer i >= 0 from the codes of the layer before it."""
         if len(self.pretrained_) == i:
             changes = {"random_state": self.seed_ + i, "checkpoint": None, "verbose": self.verbose}
             learner = clone(self.layers[i]).set_params(**changes)
-            if i and learner.init is None:  # noise would begin with many codes in each atom
+            if i and learner.init is None:  # noise would have many codes per atom
                 rng = np.random.default_rng((self.seed_, 3, i))
                 learner.init = windows_of(below, learner.atom_shape, learner.n_atoms, rng)
             learner._init_state(below)
             self.pretrained_.append(learner)
         learner = self.pretrained_[i]
 
-        def keep(always=False):  # noqa: ARG001  at its end the state is not yet ours
+        def keep(always=False):  # noqa: ARG001  the state after the last pass is not complete yet
             if learner.state_.n_steps % self.checkpoint_every == 0:
                 self._save_checkpoint(always=True)
 
         passes, batch, planned = learner.state_.position
-        if not (passes and batch == 0 and learner._converged(planned)):  # else tol has ended it
+        if not (passes and batch == 0 and learner._converged(planned)):  # else it stopped by tol
             size = learner.batch_size
             learner._passes(below, len(below) if size is None else min(size, len(below)), keep)
         atoms = list(self.state_.atoms)
@@ -374,7 +374,7 @@ class MultiLayerDictionaryLearning(Learner):
         return LayersModel(self.dictionary_, self.penalties_, self.pursuit)
 
     def _step(self, groups, position, online):
-        """Code the signals, learn from them, and only then move to the new state."""
+        """Encode the signals, update the atoms, and only then replace the state."""
         state, layers = self.state_, self._layers
         tol = max(self.coding_tol, FIRST_CODING_TOL / (1 + state.n_steps))
         starts = None if online else state.codes
@@ -382,11 +382,11 @@ class MultiLayerDictionaryLearning(Learner):
         config = LayersStepConfig(
             layers.constraints,
             layers.strides,
-            self.forgetting if online else inf,  # a batch replaces what was known
+            self.forgetting if online else inf,  # all signals: the statistics are replaced
             self.replace_after,
             n_passes=1 if online else UPDATE_PASSES,
             lmbda=float(self.penalties_[-1].lmbda),
         )
-        state, line = update_layers_state(state, batch, config)
+        state, record = update_layers_state(state, batch, config)
         state = state._replace(position=position, n_pretrained=len(layers))
-        self._commit(state._replace(codes=None) if online else state, line)
+        self._commit(state._replace(codes=None) if online else state, record)

@@ -1,4 +1,4 @@
-"""One step of multi-layer learning: a state and coded signals in, a new state out."""
+"""One step of multi-layer learning: a pure function from a state and codes to a new state."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +22,7 @@ from csc.learning.multilayer._update import (
 )
 from csc.operators import Dictionary
 
-INITIAL_RATE = 0.5  # of the first step, in inverse energies of codes
+INITIAL_RATE = 0.5  # step length of the first step, times the energy of the codes
 
 
 class LayersState(NamedTuple):
@@ -30,43 +30,43 @@ class LayersState(NamedTuple):
 
     atoms: list  # of arrays (K_i, K_{i-1}, *s_i)
     statistics: stats.Statistics  # of the deepest codes and the product of all layers
-    weight: float  # signals behind the statistics
-    rates: tuple  # of the layers' steps
+    weight: float  # number of signals of the statistics
+    rates: tuple  # step length of each layer
     unused: np.ndarray  # (K_L,)  code positions seen since the deepest atom was last used
-    n_pretrained: int  # layers that were learned one by one, or are not to be
+    n_pretrained: int  # layers that have been, or need not be, learned one by one
     n_steps: int
     n_signals: int
-    position: tuple  # passes of `fit` done, batches of the present pass done, batches a pass
+    position: tuple  # finished passes, finished batches of this pass, batches per pass
     codes: list | None  # deepest, of each group of signals, in batch mode
 
 
 @dataclass(frozen=True)
 class LayersStepConfig:
-    """What a step obeys; the fields are `MultiLayerDictionaryLearning`'s parameters."""
+    """Configuration of a step; most are parameters of `MultiLayerDictionaryLearning`."""
 
     constraints: list
     strides: list
     forgetting: float
     replace_after: int | None
     n_passes: int
-    lmbda: float  # at which deepest codes were coded
+    lmbda: float  # regularization parameter of the deepest codes
 
 
 class LayersBatch(NamedTuple):
-    """A batch of signals coded by all layers."""
+    """A batch of signals encoded by all layers."""
 
-    flat: Batch  # their deepest codes on the product of the layers
-    mid_penalty: MidLayerPenalty | None  # of the codes of the layers between, if they have any
+    flat: Batch  # deepest codes on the product of the layers
+    mid_penalty: MidLayerPenalty | None  # of the codes of intermediate layers, if penalised
 
     @classmethod
     def of(cls, coded):
-        """Of a list of `EncodedLayers`."""
+        """From a list of `EncodedLayers`."""
         flat = Batch([group.flat for group in coded])
         return cls(flat, None if coded[0].problem is None else MidLayerPenalty(coded))
 
 
 def init_layers_state(atoms, strides, is_patch, n_pretrained):
-    """State of a learner that has seen nothing but its initial atoms."""
+    """Initial state of a learner, before the first signal."""
     stride = None if is_patch else product(strides)
     empty = stats.zeros_like_atoms(compose(_doubled(atoms), strides)[0], stride)
     unused = np.zeros(len(atoms[-1]), np.int64)
@@ -75,7 +75,7 @@ def init_layers_state(atoms, strides, is_patch, n_pretrained):
 
 
 def update_layers_state(state, batch, config):
-    """Learn from coded signals.
+    """Learn from encoded signals.
 
     Parameters
     ----------
@@ -91,9 +91,8 @@ def update_layers_state(state, batch, config):
     """
     (batch, mid_penalty), strides, t = batch, config.strides, state.n_steps + 1
     new, penalty_value, n, positions, n_nonzero, energy, used = batch.summary()
-    objective = (
-        Objective(new, n, strides, mid_penalty).at(_doubled(state.atoms)).value + penalty_value / n
-    )
+    current = Objective(new, n, strides, mid_penalty).at(_doubled(state.atoms))
+    objective = current.value + penalty_value / n
     keep = 0 if config.forgetting == inf else (1 - 1 / t) ** config.forgetting
     statistics = stats.blend(state.statistics, new, keep) if keep else new
     weight = keep * state.weight + n
@@ -117,7 +116,7 @@ def update_layers_state(state, batch, config):
 
 
 def layer_code_energies(state, strides):
-    """Energies of the codes of each layer's atoms so far, L arrays ``(K_i,)``."""
+    """Energies of the codes of the atoms of each layer, L arrays ``(K_i,)``."""
     objective = Objective(state.statistics, max(state.weight, 1), strides)
     point = objective.at(_doubled(state.atoms))
     return [objective.code_energies(point, i) for i in range(len(state.atoms))]
@@ -128,7 +127,7 @@ def _doubled(atoms):
 
 
 def _replace_dead(atoms, batch, *, dead, config):
-    """Deepest atoms with dead ones replaced by the worst windows, seen by the layers above."""
+    """Replace dead deepest atoms by the codes of the worst-coded windows, by one adjoint step."""
     product_atoms = compose(_doubled(atoms), config.strides)[0].astype(atoms[0].dtype)
     worst = batch.worst_windows(product_atoms.shape[2:], int(dead.sum()))
     product_atoms, dead = fill_places(product_atoms, dead, worst, UnitSphere())

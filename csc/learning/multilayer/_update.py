@@ -1,4 +1,4 @@
-"""Update of the atoms of all layers, from the statistics of their product."""
+"""Update of the atoms of all layers from the statistics of their product."""
 
 from collections.abc import Sequence
 from math import prod
@@ -12,21 +12,19 @@ from csc.learning import _statistics as stats
 from csc.learning._batch import tree_sum
 from csc.operators import Dictionary
 
-MAX_HALVINGS = 12  # of a step, before a layer stays where it is
-RATE_GROWTH = 1.5  # of the next step after one that was short enough
-MIN_RATE = 1e-6  # rate
-MIN_RELATIVE_ENERGY = (
-    1e-3  # of the largest use of an atom: what is used less, is taken for as much used
-)
-MOREAU_STEP = 1e-3  # of the largest code: below it, the gradient of a penalty_value fades to zero
+MAX_HALVINGS = 12  # of a step length, before the step of a layer is skipped
+RATE_GROWTH = 1.5  # factor on the step length after an accepted step
+MIN_RATE = 1e-6  # smallest step length, times the energy of the codes
+MIN_RELATIVE_ENERGY = 1e-3  # code energies are raised to this fraction of the largest one
+MOREAU_STEP = 1e-3  # smoothing of the penalty: width of its kink relative to the largest code
 
 
 class Point(NamedTuple):
-    """Atoms with what the objective knows of them."""
+    """Atoms with their objective and intermediate results."""
 
     layers: list  # atoms (K_i, K_{i-1}, *s_i), i = 1, ..., L, in float64
     parts: list  # atoms of D_i ... D_L for i = 1, ..., L + 1
-    product_gradient: np.ndarray  # of the data term for the atoms of the product
+    product_gradient: np.ndarray  # of the data term with respect to the product atoms
     value: float
 
 
@@ -35,19 +33,19 @@ class Objective:
 
         f(D_1, ..., D_L) = mean_n  1/2 ||x_n - D_1 ... D_L g_n||^2 + sum_{i<L} p_i(D_{i+1} ... g_n)
 
-    The data term comes from the statistics of the product ``D_1 ... D_L``, whose atoms are the
-    layers' codes of one another; the mid_penalty of the layers between are those of the batch at hand.
+    The data term is computed from the statistics of the product ``D_1 ... D_L``; the penalty of the
+    intermediate layers is that of the current batch.
 
     Parameters
     ----------
     statistics : Statistics
-        Of the deepest codes and atoms of the product's extents.
+        Of the deepest codes and the atoms of the product.
     weight : float
-        Signals behind the statistics.
+        Number of signals of the statistics.
     strides : sequence of tuples
-        Of every layer.
-    mid_penalty : Prices, optional
-        None if the layers between have none.
+        Of each layer.
+    mid_penalty : MidLayerPenalty, optional
+        None if the intermediate layers are not penalised.
     """
 
     def __init__(self, statistics, weight, strides, mid_penalty=None):
@@ -60,28 +58,22 @@ class Objective:
         phi, psi, energy = self.statistics
         product_atoms, psi = parts[0], psi.reshape(parts[0].shape)
         correlated = stats.correlate(phi, product_atoms, stride)
-        value = (
-            energy
-            - float((psi * product_atoms).sum())
-            + 0.5 * float((correlated * product_atoms).sum())
-        )
+        linear, quadratic = (float((a * product_atoms).sum()) for a in (psi, correlated))
+        data_term = (energy - linear + 0.5 * quadratic) / self.weight
         penalty_value = 0.0 if self.mid_penalty is None else self.mid_penalty.value(layers)
-        return Point(
-            layers, parts, (correlated - psi) / self.weight, value / self.weight + penalty_value
-        )
+        gradient = (correlated - psi) / self.weight
+        return Point(layers, parts, gradient, data_term + penalty_value)
 
     def gradient(self, point, i):
-        """Gradient for the atoms of layer i, counted from 0."""
+        """Gradient with respect to the atoms of layer i >= 0."""
         upper = point.product_gradient
         for d, stride in zip(point.layers[:i], self.strides, strict=False):
             upper = Dictionary(d, "full", stride).adjoint(upper)
         layer = Dictionary(point.layers[i], "full", self.strides[i])
         gradient = layer.adjoint_atoms(upper, point.parts[i + 1])
-        return (
-            gradient
-            if self.mid_penalty is None
-            else gradient + self.mid_penalty.gradient(point.layers, i)
-        )
+        if self.mid_penalty is None:
+            return gradient
+        return gradient + self.mid_penalty.gradient(point.layers, i)
 
     def code_energies(self, point, i):
         """Mean energy per signal of the codes of each atom of layer i, ``(K_i,)``."""
@@ -92,7 +84,7 @@ class Objective:
 
 
 class MidLayerPenalty:
-    """Mean mid_penalty per signal of the codes of the layers between, ``g_i = D_{i+1} ... D_L g_L``.
+    """Mean penalty per signal of the codes of intermediate layers, ``g_i = D_{i+1} ... D_L g_L``.
 
     Parameters
     ----------
@@ -108,11 +100,11 @@ class MidLayerPenalty:
         self.n = sum(part.z.shape[0] for part in self.parts)
 
     def value(self, layers):
-        """Of the codes at these atoms."""
+        """Penalty of the codes at these atoms."""
         return sum(mid_penalty_value(part, layers) for part in self.parts) / self.n
 
     def gradient(self, layers, i):
-        """Gradient for the atoms of layer i, counted from 0; the first has no penalty_value above it."""
+        """Gradient with respect to the atoms of layer i >= 0; zero for the first layer."""
         if i == 0:
             return namespace(layers[0]).zeros(layers[0].shape)
         return (
@@ -121,7 +113,7 @@ class MidLayerPenalty:
 
 
 class MidLayerCodes(NamedTuple):
-    """Deepest codes, and what the codes of the layers between hang on besides the atoms."""
+    """Deepest codes, and all that determines those of intermediate layers except the atoms."""
 
     z: object  # deepest codes, dense or SparseCodes
     dictionary: object  # MultiLayerDictionary: mode, strides and precision of the layers
@@ -130,25 +122,24 @@ class MidLayerCodes(NamedTuple):
 
 
 def mid_penalty_value(part, layers):
-    """Price of the codes of the layers between, at these atoms."""
-    codes, _ = _below(part, layers)
+    """Penalty of the codes of the intermediate layers at these atoms."""
+    codes, _ = _synthesize_all(part, layers)
     return sum(p.value(g) for p, g in zip(part.penalties, codes[:-1], strict=False))
 
 
 def mid_penalty_gradient(part, layers, i):
-    """Gradient of `mid_penalty_value` for the atoms of layer i >= 1, counted from 0."""
-    codes, dictionaries = _below(part, layers)
+    """Gradient of `mid_penalty_value` with respect to the atoms of layer i >= 1."""
+    codes, dictionaries = _synthesize_all(part, layers)
     penalties = part.penalties
     code_gradient = _penalty_gradient(penalties[0], codes[0])
     for j in range(1, i):
-        code_gradient = dictionaries[j].adjoint(code_gradient) + _penalty_gradient(
-            penalties[j], codes[j]
-        )
+        own = _penalty_gradient(penalties[j], codes[j])
+        code_gradient = dictionaries[j].adjoint(code_gradient) + own
     return dictionaries[i].adjoint_atoms(code_gradient, codes[i]).astype(layers[i].dtype)
 
 
-def _below(part, layers):
-    """Codes ``g_1, ..., g_L`` of the deepest ones, and the dictionaries that make them."""
+def _synthesize_all(part, layers):
+    """Codes ``g_1, ..., g_L`` synthesised from the deepest ones, and the dictionaries."""
     z, old = part.z, part.dictionary.layers
     dictionaries = [
         Dictionary(d.astype(D.dtype), D.mode, D.stride) for d, D in zip(layers, old, strict=True)
@@ -160,7 +151,7 @@ def _below(part, layers):
 
 
 def _penalty_gradient(penalty, g):
-    """Slope of the penalty at codes, of its Moreau envelope where it has a kink."""
+    """Gradient of the Moreau envelope of the penalty at codes: smooth where the penalty is not."""
     top = float(abs(g).max())
     if top == 0 or penalty.lmbda == 0:
         return np.zeros_like(g)
@@ -169,14 +160,14 @@ def _penalty_gradient(penalty, g):
 
 
 def descend_layers(objective, layers, constraints, rates, n_passes=1):
-    """Projected gradient steps on the atoms of one layer after the other [1]_.
+    """Projected gradient steps on the atoms of each layer in turn [1]_.
 
-        d_k <- P( d_k - rate / u_k * slope_k ),   u_k the energy of the codes of atom k
+        d_k <- P( d_k - rate / u_k * gradient_k ),   u_k the energy of the codes of atom k
 
-    P is the projection of the layer's constraint: for sparse atoms of norm one it keeps the
-    largest values and divides by their norm (iterative hard thresholding). A step that does not
-    keep what its gradient promised is halved. No step raises the objective, whatever closed sets the
-    atoms must lie in.
+    P is the projection onto the layer's constraint: for sparse atoms of norm one it keeps the
+    largest values and divides by their norm (iterative hard thresholding). A step is halved until
+    the objective is below its quadratic upper model (backtracking). No step raises the objective,
+    for any closed constraint sets.
 
     Parameters
     ----------
@@ -184,16 +175,16 @@ def descend_layers(objective, layers, constraints, rates, n_passes=1):
     layers : list of arrays (K_i, K_{i-1}, *s_i)
     constraints : list of Constraint
     rates : tuple of L floats
-        To begin with.
+        Initial step lengths.
     n_passes : int
-        Over the layers.
+        Passes over the layers.
 
     Returns
     -------
     layers : list of arrays
-        In the precision of those given; computed in float64.
+        Same dtype; computed in float64.
     rates : tuple of floats
-        To go on with.
+        Step lengths with which to continue.
 
     References
     ----------
@@ -210,23 +201,19 @@ def descend_layers(objective, layers, constraints, rates, n_passes=1):
 
 
 def _step(objective, point, i, constraint, rate):
-    d, gradient, code_energies = (
-        point.layers[i],
-        objective.gradient(point, i),
-        objective.code_energies(point, i),
-    )
+    d, gradient = point.layers[i], objective.gradient(point, i)
+    code_energies = objective.code_energies(point, i)
     if not code_energies.any():
         return point, rate
-    scale = np.maximum(code_energies, MIN_RELATIVE_ENERGY * code_energies.max()).reshape(
-        -1, *(1,) * (d.ndim - 1)
-    )
+    scale = np.maximum(code_energies, MIN_RELATIVE_ENERGY * code_energies.max())
+    scale = scale.reshape(-1, *(1,) * (d.ndim - 1))
     before = rate
     for _ in range(MAX_HALVINGS):
         candidate = constraint.project(d - rate / scale * gradient)
         step = candidate - d
-        promised = float((gradient * step).sum()) + float((scale * step * step).sum()) / (2 * rate)
+        bound = float((gradient * step).sum()) + float((scale * step * step).sum()) / (2 * rate)
         new = objective.at([*point.layers[:i], candidate, *point.layers[i + 1 :]])
-        if new.value <= point.value + min(promised, 0):
+        if new.value <= point.value + min(bound, 0):
             return new, RATE_GROWTH * rate
         rate /= 2
     return point, max(before / 2, MIN_RATE)
@@ -242,5 +229,5 @@ def compose(layers, strides):
 
 
 def product(strides):
-    """Stride of layers together."""
+    """Stride of several layers together: the product along each axis."""
     return tuple(map(prod, zip(*strides, strict=True)))
