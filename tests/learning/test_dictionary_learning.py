@@ -353,7 +353,7 @@ X = np.ones((5, 1, 4, 4))
         ({}, X[0, 0, 0], ValueError, r"X must be \(N, C, \*S\)"),
         ({}, X.astype("f4") * 1e30, ValueError, "cannot square; rescale x"),
         ({"atom_shape": 4}, X, TypeError, "atom_shape must be a tuple"),
-        ({"lmbda": None, "penalty": csc.L1(0.1, np.ones((5, 8, 1, 1)))}, X, ValueError, "an atom"),
+        ({"lmbda": None, "penalty": csc.L1(0.1, np.ones((5, 8, 1, 1)))}, X, ValueError, "per atom"),
         ({}, X * np.nan, ValueError, "X holds nothing but NaN"),
         ({}, X * np.inf, ValueError, "X holds inf"),
         ({}, X.astype(int), TypeError, "X must be float32 or float64"),
@@ -385,7 +385,7 @@ def test_a_warm_start_with_codes_of_another_stride_is_refused(rng):
     x = rng.standard_normal((2, 1, 30))
     model = csc.DictionaryLearning(3, (4,), 0.3, max_iter=1, random_state=0).fit(x)
     model.set_params(warm_start=True, stride=2)
-    with pytest.raises(ValueError, match="stride is 2 but codes so far were of another"):
+    with pytest.raises(ValueError, match="stride is 2 but the codes so far have another one"):
         model.fit(x)
     assert model.set_params(stride=1).fit(x).n_iter_ == 1
 

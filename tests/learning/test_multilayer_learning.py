@@ -442,7 +442,7 @@ def test_health_and_plan_of_all_layers(rng):
         ({"crop": (7,)}, r"at least as large as the atoms, \(8,\)"),
         (
             {"layers": [csc.DictionaryLearning(2, (3,), csc.TargetSparsity(2))], "n_nonzero": None},
-            "layers pursue a number of codes",
+            "layers have a TargetSparsity",
         ),
         ({"coding_iter": 0}, "coding_iter must be >= 1"),
         ({"batch_size": 0}, "batch_size must be >= 1"),
@@ -460,7 +460,7 @@ def test_bad_signals_and_layers_are_refused(rng):
     model = learner((3, (5,)), (4, (4,))).fit(X)
     for bad, words in (
         (X[:, :, :7], "larger than"),
-        (np.where(X > 1, np.nan, X), "no missing samples"),
+        (np.where(X > 1, np.nan, X), "does not support missing samples"),
         (np.concatenate([X, X], axis=1), "2 channels"),
     ):
         with pytest.raises(ValueError, match=words):
