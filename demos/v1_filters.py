@@ -3,7 +3,8 @@
 Olshausen and Field (1996) showed that atoms learned by sparse coding of natural image patches look
 like the receptive fields of simple cells in primary visual cortex: localised, oriented, band-pass.
 Here the photographs come from scikit-image and scikit-learn. They are whitened and cut into
-patches, atoms are learned, and a Gabor function is fitted to every atom and to two null models.
+patches, atoms are learned, and a Gabor function is fitted to the receptive field of every atom in
+the pixels of the photographs, and to two null models.
 
 Writes ``v1_filters.png`` and ``v1_filters.json`` (all results, settings and versions).
 """
@@ -11,6 +12,7 @@ Writes ``v1_filters.png`` and ``v1_filters.json`` (all results, settings and ver
 import argparse
 import platform
 import sys
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
@@ -19,7 +21,8 @@ import csc
 from demos._arguments import integer, number, output_folder
 from demos._figures import new_figure, save_results
 
-WHITENING = {"filter": "R(f) = f exp(-(f/f0)^4)", "f0_cycles_per_pixel": 0.4, "variance": 0.1}
+F0 = 0.4  # cycles per pixel, cut-off of the whitening
+WHITENING = {"filter": "R(f) = f exp(-(f/f0)^4)", "f0_cycles_per_pixel": F0, "variance": 0.1}
 # For patches of variance 0.1; 3 to 11 codes of each patch are then large.
 LMBDA = {"l1": 0.5, "l0": 0.5, "log": 0.3}
 N_PATCHES = 50_000
@@ -57,7 +60,7 @@ def penalty(kind, lmbda):
 def learn(photographs, args):
     """Whiten the photographs, extract patches, and learn atoms."""
     whitened = [
-        csc.images.whiten(p.pixels, f0=0.4, variance=WHITENING["variance"]) for p in photographs
+        csc.images.whiten(p.pixels, f0=F0, variance=WHITENING["variance"]) for p in photographs
     ]
     patches = csc.images.extract_patches(
         whitened, (args.patch, args.patch), n=N_PATCHES, border=BORDER, rng=args.seed
@@ -82,7 +85,7 @@ def draw(learner, report):
     ax = csc.plot.dictionary(atoms[fit.r2.argsort()[::-1]], figure.add_subplot(grid[0, :2]))
     fraction = report.summary.n_gabor_like / len(fit)
     ax.set_title(f"{len(atoms)} atoms, best Gabor fit first: {fraction:.0%} are Gabor-like")
-    csc.plot.gabor_fits(atoms, fit, figure.add_subplot(grid[1, :2]))
+    csc.plot.gabor_fits(report.fields, fit, figure.add_subplot(grid[1, :2]))
     csc.plot.receptive_field_shapes(fit, figure.add_subplot(grid[0, 2]))
     csc.plot.orientation_frequency(fit, figure.add_subplot(grid[0, 3], projection="polar"))
     csc.plot.fit_quality(report, figure.add_subplot(grid[1, 2]))
@@ -93,8 +96,14 @@ def draw(learner, report):
 def record(photographs, learner, report, args, seconds):
     """Return all results, with the settings, the photographs and the versions."""
     packages = ("mlcsc", "numpy", "scipy", "numba", "scikit-image", "scikit-learn")
-    last = learner.history_[-1]
+    last, macaque, summary = learner.history_[-1], report.macaque, report.summary
     return {
+        "emd_macaque": macaque.emd,
+        "emd_null": macaque.null,
+        "emd_floor": macaque.floor,
+        "gabor_share": summary.n_gabor_like / summary.n_atoms,
+        "cut_share": report.cut_share,
+        "blob_share": summary.blob_corner,
         "receptive_fields": report.to_dict(),
         "fits": report.fit.to_dict(),
         "objective_per_patch": last.objective,
@@ -124,14 +133,15 @@ def main(argv=None):
     except (OSError, ValueError) as error:  # the message says what is wrong and how to fix it
         sys.exit(f"{error}")
     learned = perf_counter()
-    report = csc.analysis.receptive_fields.analyse(learner.atoms_, rng=args.seed)
+    report = csc.analysis.receptive_fields.analyse(
+        learner.atoms_, rng=args.seed, whitening=partial(csc.images.whiten, f0=F0)
+    )
     figure = draw(learner, report)
     done = perf_counter()
     seconds = {"learning": learned - start, "fits_and_figure": done - learned}
     results = record(photographs, learner, report, args, seconds)
     print(report)
     print(f"orientations (bins of 22.5 degrees): {report.summary.orientation_counts}")
-    print(f"distance to macaque (n_x, n_y): EMD {report.summary.macaque_earth_mover:.2f} bins")
     print(f"{seconds['learning']:.1f} s learning, {seconds['fits_and_figure']:.1f} s fits, figure")
     save_results(figure, results, args.out, "v1_filters", dpi=110)
     return results

@@ -71,7 +71,7 @@ def _fitted_images(atoms, fit):
 def receptive_field_shapes(fit: Any, ax: Axes | None = None) -> Axes:
     """Plot (n_x, n_y) of the Gabor-like atoms over the macaque cells of Ringach (2002).
 
-    Atoms outside the axes, such as edges fitted by a very low frequency, are drawn on the border.
+    Atoms outside the axes, such as blobs without flanks, are drawn on the border.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def receptive_field_shapes(fit: Any, ax: Axes | None = None) -> Axes:
 
 
 def orientation_frequency(fit: Any, ax: Axes | None = None) -> Axes:
-    """Draw the Gabor-like atoms by orientation (angle) and frequency (radius), both half-planes.
+    """Draw the Gabor-like atoms by orientation (angle) and peak frequency (radius).
 
     Parameters
     ----------
@@ -132,7 +132,12 @@ def orientation_frequency(fit: Any, ax: Axes | None = None) -> Axes:
     ax, like = axes_of(ax, projection="polar"), fit[fit.gabor_like]
     for half_turn in (0, np.pi):
         ax.plot(
-            like.orientation + half_turn, like.frequency, "o", ms=3, color=ATOMS_COLOUR, alpha=0.7
+            like.orientation + half_turn,
+            like.peak_frequency,
+            "o",
+            ms=3,
+            color=ATOMS_COLOUR,
+            alpha=0.7,
         )
     ax.set_rlim(0, 0.5)
     ax.set_yticks([0.1, 0.3, 0.5], ["0.1", "0.3", "0.5 c/pixel"])

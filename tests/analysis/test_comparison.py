@@ -262,7 +262,7 @@ def test_spans_by_hand():
 def test_a_lone_gabor_has_no_distances_but_is_described():
     atom = naive.gabor((9, 9), 0, 0, 0.3, 0.2, 1.5, 1.5, 0, 1)[None, None]
     found = csc.analysis.describe_filters(atom, rng=0, n_bootstrap=20)
-    assert found.measures["n_x, median"].atoms.value == pytest.approx(0.3, rel=1e-3)
+    assert found.measures["n_x, median"].atoms.value == pytest.approx(0.3, rel=5e-3)
     assert np.isnan(found.measures["orientation coverage"].atoms.value)
     nothing = distances(found.fit, found.fit, 10, np.random.default_rng(0))
     assert all(np.isnan(d.estimate.value) for d in nothing.values())

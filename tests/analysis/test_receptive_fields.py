@@ -14,14 +14,17 @@ from csc.analysis.receptive_fields import (
     MACAQUE,
     MACAQUE_EDGES,
     GaborFit,
+    MacaqueDistance,
     Report,
     analyse,
     band_pass_noise,
     chi_squared,
+    coverage,
     earth_mover,
     fit_gabor,
     frequency_band,
     phase_scrambled,
+    pixel_fields,
     shape_histogram,
     summarise,
 )
@@ -427,8 +430,8 @@ def test_columns_select_derive_and_serialise(rng):
     assert len(fit) == 4
     np.testing.assert_array_equal(fit[fit.x > 0].x, fit.x[fit.x > 0])
     np.testing.assert_array_equal(fit[2].r2, fit.r2[2:3])
-    np.testing.assert_allclose(fit.n_x, fit.sigma_x * fit.frequency)
-    np.testing.assert_allclose(fit.n_y, fit.sigma_y * fit.frequency)
+    np.testing.assert_allclose(fit.n_x, fit.sigma_x * fit.peak_frequency)
+    np.testing.assert_allclose(fit.n_y, fit.sigma_y * fit.peak_frequency)
     assert json.loads(json.dumps(fit.to_dict(), allow_nan=False))["n_x"] == fit.n_x.tolist()
 
 
@@ -591,13 +594,88 @@ def test_analyse_tells_gabors_from_both_nulls():
 
 def test_report_shows_the_fits_side_by_side():
     fits = [as_fit(r2=r2, sigma_x=[0.4, 2, 2]) for r2 in ([0.95, 0.85, 0.1], 0.7, 0.2)]
-    head, *rows = str(Report(*fits, summary=summarise(fits[0]))).splitlines()
+    macaque = MacaqueDistance(1.0, (0.9, 1.1), 1.2, 1.3, 4, 0.26, (0.16, 0.39))
+    report = Report(*fits, summarise(fits[0]), macaque, np.zeros((3, 1, 12, 12)), cut_share=0.25)
+    head, *rows, distance, populations = str(report).splitlines()
     assert head.split() == ["median", "r2", ">=", "0.7", ">=", "0.8", ">=", "0.9", "Gabor-like"]
     assert [row.split() for row in rows] == [
         ["atoms", "0.850", "0.667", "0.667", "0.333", "0.333"],
         ["null_phase", "0.700", "1.000", "0.000", "0.000", "0.000"],
         ["null_noise", "0.200", "0.000", "0.000", "0.000", "0.000"],
     ]
+    assert distance == (
+        "EMD to macaque 1.00 [0.90, 1.10] bins; phase-scrambled 1.20 (4 Gabor-like: 1.30); "
+        "two samples of the macaque table 0.26 [0.16, 0.39]"
+    )
+    assert "cut by the border 25%, blobs 0% (macaque 24%)" in populations
+
+
+def test_peak_frequency_is_that_of_the_largest_bin_of_the_spectrum(rng):
+    cycles, phase = rng.uniform(0.02, 1.2, 40), rng.uniform(-np.pi, np.pi, 40)
+    u, frequencies = np.arange(-8, 8, 0.05), np.linspace(0, 2, 2001)
+    functions = np.exp(-0.5 * u**2) * np.cos(2 * np.pi * cycles[:, None] * u + phase[:, None])
+    spectra = abs(functions @ np.exp(-2j * np.pi * np.outer(u, frequencies)))
+    fit = as_fit(frequency=cycles / 2, sigma_x=2.0, sigma_y=3.0, phase=phase)
+    np.testing.assert_allclose(fit.n_x, frequencies[spectra.argmax(axis=1)], atol=2e-3)
+    np.testing.assert_allclose(fit.peak_frequency, fit.n_x / 2)
+    np.testing.assert_allclose(fit.n_y, 1.5 * fit.n_x)
+
+
+def test_fields_without_flanks_have_shapes_of_their_own():
+    fit = as_fit(frequency=1e-4, sigma_x=2.0, phase=[np.pi / 2, -np.pi / 2, 0, np.pi])
+    np.testing.assert_allclose(fit.n_x, [1 / (2 * np.pi)] * 2 + [0, 0], atol=1e-6)
+    assert fit.blob.all()
+    described = [
+        csc.analysis.describe_filters(
+            render(random_gabors(3, (9, 9), np.random.default_rng(s)), (9, 9)), rng=0, n_bootstrap=5
+        )
+        for s in (0, 1)
+    ]
+    assert len(csc.analysis.compare_filters(*described, rng=0, n_bootstrap=5).distances)
+
+
+def test_pixel_fields_are_the_adjoint_of_the_whitening(rng):
+    atom, image = rng.standard_normal((1, 1, 8, 6)), np.zeros((40, 32))
+    image[12:28, 9:23] = rng.standard_normal((16, 14))
+    field = pixel_fields(atom, csc.images.whiten, margin=4)
+    assert field.shape == (1, 1, 16, 14)
+    response = (csc.images.whiten(image)[16:24, 13:19] * atom[0, 0]).sum()
+    assert (image[12:28, 9:23] * field[0, 0]).sum() == pytest.approx(response, rel=1e-9)
+    zca = csc.images.ZCA().fit(rng.standard_normal((200, 1, 8, 6)))
+    patch = rng.standard_normal((1, 1, 8, 6))
+    expected = (zca.transform(patch + zca.mean_) * atom).sum()
+    assert (patch * pixel_fields(atom, zca)).sum() == pytest.approx(expected)
+
+
+def test_whitening_and_aperture_are_applied_to_atoms_and_nulls():
+    atoms = render(random_gabors(12, (12, 12), np.random.default_rng(0)), (12, 12))
+    aperture = np.exp(-0.5 * ((np.indices((12, 12)) - 5.5) ** 2).sum(axis=0) / 9)
+    report = analyse(atoms, rng=0, whitening=csc.images.whiten, aperture=aperture)
+    np.testing.assert_array_equal(report.fields, pixel_fields(atoms * aperture, csc.images.whiten))
+    assert report.fit.shape == report.null_phase.shape == report.null_noise.shape == (20, 20)
+    assert report.cut_share == summarise(fit_gabor(atoms * aperture)).cut_off
+
+
+def test_macaque_distance_has_its_null_floor_and_confidence():
+    atoms = render(random_gabors(30, (12, 12), np.random.default_rng(0)), (12, 12))
+    report = analyse(atoms, rng=0)
+    found = report.macaque
+    assert found.emd == report.summary.macaque_earth_mover
+    assert found.interval[0] < found.emd < found.interval[1]
+    assert found.floor == pytest.approx(0.26, abs=0.02)  # of two samples of 79 cells
+    assert found.floor_interval[0] < found.floor < found.floor_interval[1]
+    null = report.null_phase
+    assert found.null == earth_mover(shape_histogram(null.n_x, null.n_y)[0], MACAQUE)
+    assert found.n_null_gabor_like == null.gabor_like.sum()
+    assert report.to_dict()["macaque"]["floor"] == found.floor
+
+
+def test_coverage_is_one_for_equal_counts_and_unbiased(rng):
+    assert coverage([5, 0, 0, 0, 0]) == pytest.approx(0.2)
+    assert coverage([1000] * 8) == pytest.approx(1, abs=1e-3)
+    assert np.isnan(coverage([1, 0]))
+    shared = [1 / (4 * coverage(rng.multinomial(10, [0.5, 0.5, 0, 0]))) for _ in range(2000)]
+    assert np.mean(shared) == pytest.approx(0.5, abs=0.02)
 
 
 @pytest.mark.parametrize(("shape", "few"), [((3, 3), True), ((3, 7), True), ((5, 5), False)])

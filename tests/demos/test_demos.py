@@ -37,7 +37,14 @@ def test_v1_filters_writes_its_picture_and_its_numbers(penalty, tmp_path, monkey
     numbers = json.loads((tmp_path / "new" / "v1_filters.json").read_text())
     assert numbers["settings"]["seed"] == 0
     assert numbers["receptive_fields"]["atoms"]["n_atoms"] == 9
-    assert {"atoms", "null_phase", "null_noise"} == set(numbers["receptive_fields"])
+    found = numbers["receptive_fields"]
+    assert {"atoms", "null_phase", "null_noise", "macaque", "cut_share"} == set(found)
+    assert numbers["emd_macaque"] == found["macaque"]["emd"]
+    assert numbers["emd_null"] == found["macaque"]["null"]
+    assert 0.2 < numbers["emd_floor"] < 0.3
+    assert numbers["cut_share"] == found["cut_share"]
+    assert numbers["gabor_share"] == found["atoms"]["n_gabor_like"] / 9
+    assert numbers["blob_share"] == found["atoms"]["blob_corner"]
     assert all(len(image["sha256"]) == 64 for image in numbers["images"])
     assert numbers["versions"]["numpy"] == np.__version__
 

@@ -8,6 +8,7 @@ import numpy as np
 from csc.analysis.comparison._measures import INTERVAL_95, Estimate, estimate
 
 MAX_BANDWIDTH_OCTAVES = 4.0  # larger and infinite bandwidths are clipped to this
+MIN_CYCLES = 0.05  # smaller n_x and n_y, those of even blobs, are clipped to this
 
 
 class Interval(NamedTuple):
@@ -116,7 +117,10 @@ QUANTITIES = {
     "phase, even to odd": Quantity(_of_gabor_like(lambda fit: fit.parity), _line),
     "aspect (octaves)": Quantity(_of_gabor_like(lambda fit: np.log2(fit.aspect)), _line),
     "(n_x, n_y) (octaves)": Quantity(
-        _of_gabor_like(lambda fit: np.log2(fit.n_x), lambda fit: np.log2(fit.n_y)),
+        _of_gabor_like(
+            lambda fit: np.log2(np.maximum(fit.n_x, MIN_CYCLES)),
+            lambda fit: np.log2(np.maximum(fit.n_y, MIN_CYCLES)),
+        ),
         _plane,
     ),
 }

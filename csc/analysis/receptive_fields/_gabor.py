@@ -13,6 +13,7 @@ from csc._repr_html import card
 from csc._typing import Array
 from csc._validation import check_count, check_floats
 from csc.analysis.receptive_fields._json import plain
+from csc.analysis.receptive_fields._spectrum import peak_cycles
 
 # Grid of starting points
 N_ORIENTATIONS = 12
@@ -23,11 +24,12 @@ ATOMS_PER_BLOCK = 32  # searched at once; limits the memory
 MAX_TRIALS = 150  # of one descent: 10 to 20 suffice for Gabor functions, noise takes all
 MIN_SIDE = 3  # pixels; smaller patches have fewer samples than a Gabor function has parameters
 MIN_SIGMA = 0.3  # pixels
+BLOB_CYCLES = 10 ** (-1 + 2 * 1.2 / 5)  # 0.302, the second inner edge of the macaque table
 N_PARAMETERS = 8  # two amplitudes, and the six nonlinear parameters
 # White noise reaches r2 = 0.8 in 82 % of patches of 3 x 3, 13 % of 4 x 4, none of 5 x 5.
 MIN_PIXELS_PER_PARAMETER = 3
-# The n_x at which the spectrum has fallen to half its peak at f = 0
-N_X_HALF_PEAK_AT_ZERO = np.sqrt(2 * np.log(2)) / (2 * np.pi)
+# Half width of the envelope's spectrum at half its height, times sigma_x
+HALF_WIDTH_IN_CYCLES = np.sqrt(2 * np.log(2)) / (2 * np.pi)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,14 +114,24 @@ class GaborFit:
         )
 
     @property
+    def peak_frequency(self) -> Array:
+        """Frequency at which the spectrum of the fitted function peaks, in cycles per pixel.
+
+        It is close to ``frequency`` where the envelope holds several cycles. Of a field without
+        flanks many pairs of ``frequency`` and ``amplitude`` fit alike, while the peak is
+        determined: 1 / (2 pi sigma_x) for an odd edge, 0 for an even blob.
+        """
+        return self.n_x / self.sigma_x
+
+    @property
     def n_x(self) -> Array:
-        """``sigma_x`` in cycles of the wave: width across the bars."""
-        return self.sigma_x * self.frequency
+        """``sigma_x`` in cycles of ``peak_frequency``: width across the bars."""
+        return peak_cycles(self.sigma_x * self.frequency, self.phase)
 
     @property
     def n_y(self) -> Array:
-        """``sigma_y`` in cycles of the wave: length along the bars."""
-        return self.sigma_y * self.frequency
+        """``sigma_y`` in cycles of ``peak_frequency``: length along the bars."""
+        return self.n_x * self.aspect
 
     @property
     def parity(self) -> Array:
@@ -135,19 +147,25 @@ class GaborFit:
     def bandwidth(self) -> Array:
         """Spatial-frequency bandwidth at half the peak amplitude, in octaves.
 
-        log2((n_x + c) / (n_x - c)) with c = sqrt(2 ln 2) / (2 pi) = 0.187, the half width of the
-        envelope's Gaussian spectrum; infinite for n_x <= c, where the spectrum does not fall to
-        half its peak at low frequencies.
+        log2((n + c) / (n - c)) with n = sigma_x frequency and c = sqrt(2 ln 2) / (2 pi) = 0.187,
+        the half width of the envelope's Gaussian spectrum; infinite for n <= c, where the spectrum
+        does not fall to half its peak at low frequencies.
         """
-        above = self.n_x > N_X_HALF_PEAK_AT_ZERO
-        n_x = np.where(above, self.n_x, 2 * N_X_HALF_PEAK_AT_ZERO)
-        octaves = np.log2((n_x + N_X_HALF_PEAK_AT_ZERO) / (n_x - N_X_HALF_PEAK_AT_ZERO))
+        n = self.sigma_x * self.frequency
+        above = n > HALF_WIDTH_IN_CYCLES
+        n = np.where(above, n, 2 * HALF_WIDTH_IN_CYCLES)
+        octaves = np.log2((n + HALF_WIDTH_IN_CYCLES) / (n - HALF_WIDTH_IN_CYCLES))
         return np.where(above, octaves, np.inf)
 
     @property
     def cut_off(self) -> Array:
         """Whether the border cuts the field: less than 0.8 of the energy lies inside."""
         return self.energy_inside < 0.8
+
+    @property
+    def blob(self) -> Array:
+        """Whether n_x and n_y are both below 0.302: a blob or an edge without flanks."""
+        return np.maximum(self.n_x, self.n_y) < BLOB_CYCLES
 
     @property
     def gabor_like(self) -> Array:
@@ -183,7 +201,8 @@ class GaborFit:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all columns, also derived ones, and ``caution`` as JSON types; None for inf."""
-        derived = ("n_x", "n_y", "parity", "aspect", "bandwidth", "cut_off", "gabor_like")
+        derived = ("n_x", "n_y", "peak_frequency", "parity", "aspect", "bandwidth")
+        derived += ("cut_off", "blob", "gabor_like")
         columns = dict(self._columns()) | {name: getattr(self, name) for name in derived}
         return plain({"shape": self.shape, "caution": self.caution} | columns)
 

@@ -57,8 +57,11 @@ class Summary:
         Share with infinite bandwidth: the response to a uniform field is above half the peak.
     orientation_counts : (8,) array
         Counts in bins of 22.5 degrees, anticlockwise, the first centred on horizontal bars.
+    orientation_coverage, frequency_coverage : float
+        Effective share of these bins in use: `coverage` of the counts.
     frequency_counts : (7,) array
-        Counts in octaves with edges 0, 1/64, 1/32, 1/16, 1/8, 1/4, 1/2 and 1 cycle per pixel.
+        Counts of `GaborFit.peak_frequency` in octaves with edges 0, 1/64, 1/32, 1/16, 1/8, 1/4,
+        1/2 and 1 cycle per pixel; fields without flanks lie in the first.
     parity_counts : (4,) array
         Counts in bins of 22.5 degrees of `GaborFit.parity`, from even to odd.
     bandwidth_quantiles : (5,) array
@@ -94,6 +97,8 @@ class Summary:
     low_pass: float
     orientation_counts: np.ndarray
     frequency_counts: np.ndarray
+    orientation_coverage: float
+    frequency_coverage: float
     parity_counts: np.ndarray
     bandwidth_quantiles: np.ndarray
     aspect_quantiles: np.ndarray
@@ -143,6 +148,8 @@ def summarise(fit: GaborFit) -> Summary:
     like = fit[fit.gabor_like]
     counts, clipped = shape_histogram(like.n_x, like.n_y)
     finite = np.isfinite(like.bandwidth)
+    orientations = _cyclic_counts(like.orientation / np.pi)
+    frequencies = np.histogram(like.peak_frequency, FREQUENCY_EDGES)[0]
     return Summary(
         n_atoms=len(fit),
         n_gabor_like=len(like),
@@ -150,14 +157,16 @@ def summarise(fit: GaborFit) -> Summary:
         r2_at_least=np.array([_share(fit.r2 >= level) for level in R2_LEVELS]),
         cut_off=_share(like.cut_off),
         low_pass=_share(~finite),
-        orientation_counts=_cyclic_counts(like.orientation / np.pi),
-        frequency_counts=np.histogram(like.frequency, FREQUENCY_EDGES)[0],
+        orientation_counts=orientations,
+        frequency_counts=frequencies,
+        orientation_coverage=coverage(orientations),
+        frequency_coverage=coverage(frequencies),
         parity_counts=np.histogram(like.parity, PARITY_BINS, (0, np.pi / 2))[0],
         bandwidth_quantiles=_quantiles(like.bandwidth[finite]),
         aspect_quantiles=_quantiles(like.aspect),
         shape_counts=counts,
         shape_clipped=clipped,
-        blob_corner=_share(np.maximum(like.n_x, like.n_y) < MACAQUE_EDGES[2]),
+        blob_corner=_share(like.blob),
         macaque_chi_squared=chi_squared(counts, MACAQUE),
         macaque_earth_mover=earth_mover(counts, MACAQUE),
         caution=fit.caution,
@@ -247,6 +256,35 @@ def earth_mover(p: ArrayLike, q: ArrayLike) -> float:
         return np.nan
     places = np.argwhere(p), np.argwhere(q)
     return float(wasserstein_distance_nd(*places, p[p > 0], q[q > 0]))
+
+
+def coverage(counts: ArrayLike) -> float:
+    """Effective share of bins in use, 1 / (n_bins sum p^2): 1 for equal counts in all bins.
+
+    Sum p^2, the probability that two atoms share a bin, is estimated from pairs of different
+    atoms, without bias.
+
+    Parameters
+    ----------
+    counts : array
+        Atoms in each bin.
+
+    Returns
+    -------
+    coverage : float
+        From 1 / n_bins to 1; NaN for less than two atoms.
+
+    Examples
+    --------
+    >>> coverage([9, 0, 0, 0]), coverage([100, 100, 0, 0]).__round__(2)
+    (0.25, 0.5)
+    """
+    counts = np.asarray(counts, dtype=float)
+    n = counts.sum()
+    if n < 2:
+        return np.nan
+    shared = (counts * (counts - 1)).sum() / (n * (n - 1))
+    return float(1 / max(len(counts) * shared, 1))
 
 
 def _quantiles(values):
