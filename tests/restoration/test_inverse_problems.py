@@ -56,7 +56,7 @@ class TestInpaint:
         clean = np.tile(np.random.default_rng(1).random((5, 7)), (14, 10))[:64, :64]
         mask = np.random.default_rng(0).random(clean.shape) < 0.4
         best, fast = (inpaint(clean * mask, mask, quality=q).image for q in ("best", "fast"))
-        assert psnr(clean, best) > psnr(clean, fast) + 3
+        assert psnr(clean, best) > psnr(clean, fast) + 15
 
     def test_nan_and_masked_pixels_are_missing(self, camera, half, filled):
         nan = np.where(half, camera, np.float32(np.nan))
