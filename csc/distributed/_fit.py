@@ -6,7 +6,12 @@ from csc.distributed import _tasks
 from csc.distributed._client import constant_task, map_tasks, submit
 from csc.distributed._codes import DaskCodes
 from csc.distributed._dask_data import DaskSignals
-from csc.learning import DictionaryLearning, MemoryPlan, MultiLayerDictionaryLearning
+from csc.learning import (
+    DictionaryLearning,
+    LayersModel,
+    MemoryPlan,
+    MultiLayerDictionaryLearning,
+)
 
 
 def fit(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> Any:
@@ -126,7 +131,8 @@ def transform(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> 
     _check(learner)
     D, signals = learner.dictionary_, DaskSignals(X, mask, client)
     if isinstance(learner, MultiLayerDictionaryLearning):
-        model = _tasks.LayersTaskModel(learner._model, (learner.coding_tol, learner.coding_iter))
+        layers = LayersModel(D, learner.penalties_, learner.pursuit)
+        model = _tasks.LayersTaskModel(layers, (learner.coding_tol, learner.coding_iter))
         D = D.effective()
         signals.refuse_missing()
     else:
