@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     SignalsLike: TypeAlias = ArrayLike | Sequence[ArrayLike]
 else:
 
-    class _Word:
+    class ShortName:
         """Stands for a type of many lines, so that ``help`` prints its name."""
 
         def __init__(self, name):
@@ -38,14 +38,14 @@ else:
             return self.name
 
         def __or__(self, other):
-            return _Word(f"{self} | {formatannotation(other)}")
+            return ShortName(f"{self} | {formatannotation(other)}")
 
         def __ror__(self, other):
-            return _Word(f"{formatannotation(other)} | {self}")
+            return ShortName(f"{formatannotation(other)} | {self}")
 
     Axes = Figure = Any  # matplotlib is imported by plots only
-    Array, ArrayLike, DTypeLike = _Word("Array"), _Word("ArrayLike"), _Word("DTypeLike")
-    Rng, SignalsLike = _Word("Rng"), _Word("SignalsLike")
+    Array, ArrayLike, DTypeLike = ShortName("Array"), ShortName("ArrayLike"), ShortName("DTypeLike")
+    Rng, SignalsLike = ShortName("Rng"), ShortName("SignalsLike")
 
 Codes: TypeAlias = Any  # an array; of layers, or of signals of several sizes, a list of arrays
 Extents: TypeAlias = tuple[int, ...]

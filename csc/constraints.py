@@ -31,6 +31,10 @@ class Intersection(Constraint):
 
     This is the projection onto the intersection if ``first`` is a subspace (``ZeroMean``) and
     ``second`` a ball or sphere around zero; the ball or sphere must come last.
+
+    Parameters
+    ----------
+    first, second : Constraint
     """
 
     first: Constraint

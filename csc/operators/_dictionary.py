@@ -113,7 +113,7 @@ class Dictionary(AtomsReprMixin):
         return tuple((own[0], self.atoms[own]) for own in self.part_slices)
 
     @cached_property
-    def part_slices(self):
+    def part_slices(self) -> list[tuple[slice, ...]]:
         """Where in ``atoms`` the samples of each of the `parts` are."""
         sizes = self.sizes or (self.extents,) * self.n_atoms
         return [(which, slice(None), *map(slice, sizes[which.start])) for which in runs(sizes)]

@@ -2,7 +2,7 @@
 
 import warnings
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -81,7 +81,12 @@ class TargetSparsity:
         )
 
 
-Lmbda: TypeAlias = float | Relative | TargetSparsity  # a number, or what a problem resolves to one
+if TYPE_CHECKING:
+    Lmbda: TypeAlias = float | Relative | TargetSparsity  # a number, or what resolves to one
+else:
+    from csc._typing import ShortName
+
+    Lmbda = ShortName("Lmbda")
 
 
 def check_lmbda(lmbda):

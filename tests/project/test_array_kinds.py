@@ -3,6 +3,7 @@
 import inspect
 import sys
 import warnings
+from operator import attrgetter
 
 import numpy as np
 import pytest
@@ -317,8 +318,8 @@ def outcome(call, array):
 
 def names_that_take_arrays():
     """Public functions and classes with an argument that is an array."""
-    for name in csc.__all__:
-        thing = getattr(csc, name)
+    for name in [*csc.__all__, "analysis.receptive_fields", "analysis.comparison"]:
+        thing = attrgetter(name)(csc)
         for home, one in [(name, thing)] if callable(thing) else vars(thing).items():
             if not callable(one) or home.startswith("_"):
                 continue
