@@ -350,6 +350,15 @@ ELSEWHERE = {  # what takes an array, and where its kinds are tested
     "solve": "init",
     "Dictionary": "atoms",
     "Problem": "x",
+    "ProblemStructure": "made by Problem, from checked arrays",
+    "Restored": "a result",
+    "coverage": "a result of analyse",
+    "pixel_fields": "atoms of analyse",
+    **dict.fromkeys(
+        ["deblur", "denoise", "denoise_poisson", "estimate_sigma", "inpaint", "remove_impulses"],
+        "tests/restoration",
+    ),
+    "super_resolve": "tests/restoration",
 }
 
 
