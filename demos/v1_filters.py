@@ -6,6 +6,10 @@ Here the photographs come from scikit-image and scikit-learn. They are whitened 
 patches, atoms are learned, and a Gabor function is fitted to the receptive field of every atom in
 the pixels of the photographs, and to two null models.
 
+``--on-off`` learns, as V1 does, from cells that cannot fire negatively: patches normalised in
+contrast and split into ON and OFF channels, with non-negative atoms and codes. ``--aperture 4``
+fades the patches towards their borders, so that none cuts an atom.
+
 Writes ``v1_filters.png`` and ``v1_filters.json`` (all results, settings and versions).
 """
 
@@ -25,6 +29,7 @@ F0 = 0.4  # cycles per pixel, cut-off of the whitening
 WHITENING = {"filter": "R(f) = f exp(-(f/f0)^4)", "f0_cycles_per_pixel": F0, "variance": 0.1}
 # For patches of variance 0.1; 3 to 11 codes of each patch are then large.
 LMBDA = {"l1": 0.5, "l0": 0.5, "log": 0.3}
+N_CODES = 8  # of a patch of ON and OFF channels
 N_PATCHES = 50_000
 BORDER = 4  # pixels of each photograph that are not used
 MAX_SIDE = 640  # pixels: at full size, patches show the blur and the noise of the camera
@@ -37,24 +42,58 @@ def parse_arguments(argv):
         metavar="FOLDER",
         help=f"your photographs, reduced to {MAX_SIDE} pixels (default: bundled)",
     )
-    parser.add_argument("--atoms", type=integer(1), default=192, help="number of atoms (192)")
     parser.add_argument(
-        "--patch", type=integer(3), default=12, help="side of a patch in pixels (12)"
+        "--on-off", action="store_true", help="ON and OFF channels of contrast-normalised patches"
+    )
+    parser.add_argument(
+        "--aperture",
+        metavar="SIGMA",
+        type=number(0),
+        help="fade contrast-normalised patches by a Gaussian of so many pixels",
+    )
+    parser.add_argument(
+        "--atoms",
+        type=integer(1),
+        help="number of atoms (192; 384 with --on-off, 512 with --aperture)",
+    )
+    parser.add_argument(
+        "--patch", type=integer(3), help="side of a patch in pixels (12; 4 SIGMA with --aperture)"
     )
     parser.add_argument("--penalty", choices=LMBDA, default="l1", help="penalty of the codes (l1)")
-    parser.add_argument("--lmbda", type=number(0), help=f"lambda, weight of the penalty ({LMBDA})")
+    parser.add_argument(
+        "--lmbda",
+        type=number(0),
+        help=f"lambda, weight of the penalty ({LMBDA}; with --on-off {N_CODES} codes of a patch)",
+    )
     parser.add_argument("--epochs", type=integer(1), default=8, help="passes over the patches (8)")
     parser.add_argument("--seed", type=integer(0, 2**32 - 1), default=0, help="random seed (0)")
     parser.add_argument(
         "--out", type=output_folder, default=Path("out"), help="output folder (out)"
     )
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.on_off and args.penalty == "log":
+        parser.error("--on-off needs non-negative codes: choose --penalty l1 or l0")
+    if args.atoms is None:
+        args.atoms = 512 if args.aperture else 384 if args.on_off else 192
+    if args.patch is None:
+        args.patch = max(3, round(4 * args.aperture)) if args.aperture else 12
+    return args
 
 
-def penalty(kind, lmbda):
-    lmbda = LMBDA[kind] if lmbda is None else lmbda
+def penalty(args):
+    if args.on_off:
+        lmbda = csc.TargetSparsity(N_CODES) if args.lmbda is None else args.lmbda
+        return {"l1": csc.L1, "l0": csc.L0}[args.penalty](lmbda, positive=True)
+    lmbda = LMBDA[args.penalty] if args.lmbda is None else args.lmbda
     make = {"l1": csc.L1, "l0": csc.L0, "log": lambda value: csc.LogPenalty(value, scale=0.316)}
-    return make[kind](lmbda)
+    return make[args.penalty](lmbda)
+
+
+def aperture(args):
+    """Return the weights of the pixels of a patch, or None."""
+    if args.aperture is None:
+        return None
+    return csc.images.gaussian_aperture((args.patch, args.patch), args.aperture)
 
 
 def learn(photographs, args):
@@ -65,10 +104,19 @@ def learn(photographs, args):
     patches = csc.images.extract_patches(
         whitened, (args.patch, args.patch), n=N_PATCHES, border=BORDER, rng=args.seed
     )
+    constraint = csc.constraints.UnitBall()
+    if args.aperture:
+        patches = patches * aperture(args).astype(patches.dtype)
+    if args.on_off or args.aperture:
+        patches = csc.images.patch_contrast_normalise(patches, variance=WHITENING["variance"])
+    if args.on_off:
+        patches = csc.images.on_off(patches)
+        constraint = csc.constraints.NonNegative() & constraint
     learner = csc.DictionaryLearning(
         args.atoms,
         (args.patch, args.patch),
-        penalty=penalty(args.penalty, args.lmbda),
+        penalty=penalty(args),
+        constraint=constraint,
         max_iter=args.epochs,
         tol=0,
         random_state=args.seed,
@@ -77,9 +125,9 @@ def learn(photographs, args):
     return learner.fit(patches)
 
 
-def draw(learner, report):
+def draw(learner, atoms, report):
     """Draw all results in one figure."""
-    atoms, fit = learner.atoms_, report.fit
+    fit = report.fit
     figure = new_figure(15, 8.5)
     grid = figure.add_gridspec(2, 4, width_ratios=[1.25, 1.25, 1, 1])
     ax = csc.plot.dictionary(atoms[fit.r2.argsort()[::-1]], figure.add_subplot(grid[0, :2]))
@@ -133,10 +181,14 @@ def main(argv=None):
     except (OSError, ValueError) as error:  # the message says what is wrong and how to fix it
         sys.exit(f"{error}")
     learned = perf_counter()
+    atoms = csc.images.on_minus_off(learner.atoms_) if args.on_off else learner.atoms_
     report = csc.analysis.receptive_fields.analyse(
-        learner.atoms_, rng=args.seed, whitening=partial(csc.images.whiten, f0=F0)
+        atoms,
+        rng=args.seed,
+        whitening=partial(csc.images.whiten, f0=F0),
+        aperture=aperture(args),
     )
-    figure = draw(learner, report)
+    figure = draw(learner, atoms, report)
     done = perf_counter()
     seconds = {"learning": learned - start, "fits_and_figure": done - learned}
     results = record(photographs, learner, report, args, seconds)

@@ -1,6 +1,7 @@
 """Penalties that are not convex: they have a prox, but no duality gap."""
 
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 
@@ -19,6 +20,8 @@ class L0(PenaltyReprMixin):
     ----------
     lmbda : float or Relative
         Regularization parameter, >= 0: the penalty of one non-zero code.
+    positive : bool
+        Ask for ``z >= 0`` (the value is infinite elsewhere).
 
     Examples
     --------
@@ -28,6 +31,7 @@ class L0(PenaltyReprMixin):
     """
 
     lmbda: float | Relative
+    positive: bool = False
 
     convex = False
 
@@ -37,12 +41,15 @@ class L0(PenaltyReprMixin):
     def value(self, z: Array) -> float:
         """Penalty of codes ``z``."""
         z = check_real("z", z)
+        if self.positive and bool((z < 0).any()):
+            return inf
         return float(self.lmbda) * int((z != 0).sum())
 
     def prox(self, z: Array, step: float) -> Array:
         """argmin_u  step lmbda ||u||_0 + 1/2 ||u - z||^2: hard-threshold at sqrt(2 step lmbda)."""
         z = check_real("z", z)
-        return z * (z * z > 2 * step * self.lmbda)
+        kept = z * z > 2 * step * self.lmbda
+        return z * (kept & (z > 0) if self.positive else kept)
 
     def lmbda_max(self, correlations: Array, energies: Array) -> float:
         """Smallest ``lmbda`` at which no single atom lowers the objective: ``max (d^T x)^2 / (2 ||d||^2)``.
@@ -50,7 +57,8 @@ class L0(PenaltyReprMixin):
         ``energies`` are the squared norms of the atoms, shaped to broadcast over the codes.
         """
         used = namespace(energies).where(energies > 0, energies, 1)  # zero atoms correlate to 0
-        return float((correlations**2 / (2 * used)).max())
+        q = correlations.clip(0) if self.positive else correlations
+        return float((q**2 / (2 * used)).max())
 
 
 @dataclass(frozen=True)

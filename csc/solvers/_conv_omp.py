@@ -56,7 +56,9 @@ class ConvOMP:
 
     check_every = 20
     sparse = True
-    requirements = "needs an L0 penalty, mode 'full' or 'circular', no mask, and NumPy arrays"
+    requirements = (
+        "needs an L0 penalty without positive, mode 'full' or 'circular', no mask, and NumPy arrays"
+    )
 
     def __post_init__(self):
         if self.n_nonzero is not None and (
@@ -70,7 +72,11 @@ class ConvOMP:
 
     def supports(self, problem: ProblemLike) -> bool:
         """Whether the penalty is L0 and no atom is cut by a border or a mask."""
-        return type(problem.penalty) is L0 and problem.structure.sees_whole_atoms
+        return (
+            type(problem.penalty) is L0
+            and not problem.penalty.positive
+            and problem.structure.sees_whole_atoms
+        )
 
     def init(self, problem: ProblemLike, z0: Any) -> ConvOMPState:  # noqa: ARG002
         """State at codes ``z0``, from which the pursuit continues."""

@@ -56,7 +56,8 @@ class OMP:
 
     check_every = 1
     requirements = (
-        "needs an L0 penalty, codes with one position (patches), no mask, and NumPy arrays"
+        "needs an L0 penalty without positive, codes with one position (patches), no mask, and "
+        "NumPy arrays"
     )
 
     def __post_init__(self):
@@ -72,6 +73,7 @@ class OMP:
         return (
             problem.structure.is_patch
             and type(problem.penalty) is L0
+            and not problem.penalty.positive
             and hasattr(problem.structure.kernels, "omp_gram")
         )
 

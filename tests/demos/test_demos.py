@@ -49,6 +49,17 @@ def test_v1_filters_writes_its_picture_and_its_numbers(penalty, tmp_path, monkey
     assert numbers["versions"]["numpy"] == np.__version__
 
 
+@pytest.mark.parametrize("options", [["--on-off"], ["--on-off", "--aperture", "1.5"]])
+def test_v1_filters_learns_from_on_and_off_channels(options, tmp_path, monkeypatch):
+    monkeypatch.setattr(v1_filters, "N_PATCHES", 2000)
+    monkeypatch.setattr(v1_filters, "N_CODES", 2)
+    sizes = SMALL if len(options) == 1 else ["--atoms", "9", "--epochs", "1"]
+    numbers = v1_filters.main([*sizes, *options, "--out", str(tmp_path)])
+    assert numbers["settings"]["patch"] == 6
+    assert "positive=True" in numbers["penalty"]
+    assert numbers["receptive_fields"]["atoms"]["n_atoms"] == 9
+
+
 def test_v1_filters_takes_a_folder(tmp_path, monkeypatch, rng):
     monkeypatch.setattr(v1_filters, "N_PATCHES", 500)
     imsave(tmp_path / "noise.png", (255 * rng.random((64, 48))).astype("uint8"))
@@ -97,7 +108,11 @@ BAD = {  # range or rule: what is wrong, and the words of the error
     "features": [("--test 1748", "at most 1747"), ("--radius 0", "above 0, got 0")],
     "ml_pursuit": [("--zeros 3 11", "from 1 to 10, got 11"), ("--snr inf", "got inf")],
     "compressed_sensing": [("--side 65", "from 4 to 64, got 65"), ("--samples 9", "at least 10")],
-    "v1_filters": [("--lmbda -1", "above 0, got -1"), ("--epochs 0", "of at least 1, got 0")],
+    "v1_filters": [
+        ("--lmbda -1", "above 0, got -1"),
+        ("--epochs 0", "of at least 1, got 0"),
+        ("--on-off --penalty log", "needs non-negative codes"),
+    ],
     "bench.patches": [("--lmbda 0.5 -1", "above 0, got -1")],
     "bench.coding": [("--fractions 2", "above 0 and below 1, got 2")],
 }  # fmt: skip

@@ -17,9 +17,13 @@ from sklearn.pipeline import make_pipeline
 from csc.images import (
     ZCA,
     extract_patches,
+    gaussian_aperture,
     load_folder,
     local_contrast_normalise,
     natural,
+    on_minus_off,
+    on_off,
+    patch_contrast_normalise,
     reassemble,
     whiten,
 )
@@ -707,3 +711,42 @@ def test_a_photograph_held_sideways_is_turned_upright(tmp_path):
     [photograph] = load_folder(tmp_path)
     assert photograph.pixels.shape == (16, 8)
     assert photograph.pixels[:4].mean() < 0.1 < 0.9 < photograph.pixels[-4:].mean()
+
+
+# ---- channels of patches -----------------------------------------------------------------------
+
+
+def test_contrast_of_patches_is_normalised(rng, dtype):
+    contrasts = np.array([0.1, 1, 10]).reshape(3, 1, 1, 1)
+    patches = (contrasts * rng.standard_normal((3, 2, 6, 5)) + 4).astype(dtype)
+    found = patch_contrast_normalise(patches, eps=0.1)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found.mean(axis=(2, 3)), 0, atol=1e-5)
+    centred = patches - patches.mean(axis=(2, 3), keepdims=True)
+    c = np.sqrt((centred**2).mean(axis=(1, 2, 3)))
+    expected = c / (c + 0.1 * c.mean())
+    np.testing.assert_allclose(np.sqrt((found**2).mean(axis=(1, 2, 3))), expected, rtol=1e-4)
+    scaled = patch_contrast_normalise(patches, variance=0.1)
+    assert scaled.var() == pytest.approx(0.1, rel=1e-4)
+    np.testing.assert_array_equal(patch_contrast_normalise(np.ones((2, 1, 3))), 0)
+
+
+def test_on_off_channels_have_a_way_back(rng, dtype):
+    patches = rng.standard_normal((4, 2, 3, 5)).astype(dtype)
+    channels = on_off(patches)
+    assert channels.shape == (4, 4, 3, 5)
+    assert channels.dtype == dtype
+    assert channels.min() == 0
+    np.testing.assert_array_equal(on_minus_off(channels), patches)
+    with pytest.raises(ValueError, match="in pairs, got 3"):
+        on_minus_off(channels[:, :3])
+    with pytest.raises(ValueError, match=r"\(N, C, \*s\)"):
+        on_off(patches[0, 0])
+
+
+def test_gaussian_aperture_is_one_in_the_middle():
+    aperture = gaussian_aperture((5, 7), 2.0)
+    assert aperture[2, 3] == 1
+    assert aperture[2, 5] == aperture[2, 1] == aperture[0, 3] == pytest.approx(np.exp(-0.5))
+    with pytest.raises(ValueError, match="sigma"):
+        gaussian_aperture((5, 5), 0)

@@ -15,6 +15,7 @@ PENALTIES = [
     csc.ElasticNet(0.5, positive=True),
     csc.L0(0.5),
     csc.L0(0.0),
+    csc.L0(0.5, positive=True),
     csc.LogPenalty(0.5),
     csc.LogPenalty(3.0, scale=0.3),  # its scalar problem has two minima
     csc.LogPenalty(0.0),
@@ -56,6 +57,8 @@ def test_values_on_hand_computed_codes():
     assert csc.L1(0.5, weights=np.array([[1.0], [1.0], [4.0]])).value(z) == 3.0
     assert csc.L1(0.5, positive=True).value(z) == np.inf
     assert csc.L0(0.5).value(z) == 1.0
+    assert csc.L0(0.5, positive=True).value(abs(z)) == 1.0
+    assert csc.L0(0.5, positive=True).value(-abs(z)) == np.inf
     assert csc.LogPenalty(0.5, scale=2.0).value(z) == pytest.approx(0.5 * np.log(2 * 1.25))
 
 
@@ -125,3 +128,17 @@ def test_groups_are_consecutive_atoms_at_one_position(dtype):
 def test_bad_penalties_are_refused(make, error, words):
     with pytest.raises(error, match=words):
         make()
+
+
+def test_positive_l0_learns_and_codes_without_negative_numbers(rng):
+    X = abs(rng.standard_normal((60, 1, 4, 4)))
+    penalty = csc.L0(0.05, positive=True)
+    learner = csc.DictionaryLearning(6, (4, 4), penalty=penalty, max_iter=2, random_state=0).fit(X)
+    problem = csc.Problem(X, learner.dictionary_, penalty)
+    codes = np.asarray(csc.solve(problem).codes)
+    assert (codes >= 0).all()
+    assert (codes > 0).any()
+    q = np.array([-3.0, 2.0])
+    assert penalty.lmbda_max(q, np.ones(2)) == 2.0
+    for solver in (csc.solvers.OMP(), csc.solvers.ConvOMP()):
+        assert not solver.supports(problem)
