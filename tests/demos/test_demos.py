@@ -222,17 +222,17 @@ def test_bench_crossover_times_both_ways_and_puts_the_rule_back(monkeypatch, cap
     from csc.operators import _fft_conv as fourier
     from demos.bench import crossover
 
-    rule = fourier.is_faster, fourier.TRANSFORM, fourier.PRODUCT
+    rule = fourier.is_faster, fourier.TRANSFORM_COST, fourier.PRODUCT_COST
     monkeypatch.setattr(crossover, "IMAGES", [((3, 3), (16, 16)), ((12, 12), (40, 40))])
     monkeypatch.setattr(crossover, "SERIES", [((9,), (50,))])
     bench.main(["crossover", "--repeats", "1"])
-    assert (fourier.is_faster, fourier.TRANSFORM, fourier.PRODUCT) == rule
+    assert (fourier.is_faster, fourier.TRANSFORM_COST, fourier.PRODUCT_COST) == rule
     said = capsys.readouterr().out.splitlines()
     assert len(said) == 10
     case = json.loads(said[0])
     assert case["direct_ms"] > 0
     assert case["fourier_ms"] > 0
-    assert "best constants here: TRANSFORM, PRODUCT" in said[-1]
+    assert "best constants here: TRANSFORM_COST, PRODUCT_COST" in said[-1]
 
 
 def test_restoration_is_better_than_what_came_in(tmp_path):
