@@ -6,7 +6,12 @@ from typing import NamedTuple
 import numpy as np
 
 from csc._typing import Array, ProblemLike
-from csc.solvers._admm_common import coarse_rho_factor, conjugate_gradients, mean_lmbda
+from csc.solvers._admm_common import (
+    coarse_rho_factor,
+    conjugate_gradients,
+    layer_scales,
+    mean_lmbda,
+)
 
 
 class Sweep(NamedTuple):
@@ -167,6 +172,7 @@ class HolisticPursuit:
 
     def _solve(self, problem, masks, sweep, prox):
         """Sweep until the residuals are small; every tenth sweep balances rho."""
+        masks = _in_units_of_the_codes(problem, masks)
         normal = _normal(problem, masks)
         least_squares, unit = normal(sweep.rho), self._unit(problem)
         for n in range(1, self.max_sweeps + 1):
@@ -200,10 +206,17 @@ MAX_MATRIX_SIZE = 2**24  # entries of all normal matrices, and of their factors:
 MAX_INVERTED_CODES = 2**10  # codes per signal: for more, conjugate gradients are faster
 
 
+def _in_units_of_the_codes(problem, masks):
+    """The zeros of each mid layer over the norm of ``D_{i+1} ... D_L``: no atoms' scale matters."""
+    *scales, deepest = layer_scales(problem.dictionary)
+    number = problem.x.dtype.type
+    return tuple(m * number((a / deepest) ** 0.5) for m, a in zip(masks, scales, strict=True))
+
+
 def _sweep(problem, masks, sweep, prox, least_squares):
     """One sweep, and the squared distance of the codes from their copies and from the zeros."""
     (gamma, s_old, w, rho), number = sweep, sweep.s.dtype.type
-    mid = (-number(ZEROS_RHO_FACTOR * rho) * a for a in w[:-1])
+    mid = (-number(ZEROS_RHO_FACTOR * rho) * a * m for a, m in zip(w, masks, strict=False))
     b = problem.adjoint_sum((problem.x, *mid, number(rho) * (s_old - w[-1])))
     gamma = least_squares(b, gamma)
     _, *codes = problem.synthesize_all(gamma)
@@ -218,7 +231,7 @@ def _sweep(problem, masks, sweep, prox, least_squares):
 def _normal(problem, masks):
     """``rho -> (b, guess) -> gamma`` that solves ``A gamma = b``, exactly for small signals.
 
-    ``A = K_0^T K_0 + rho (I + ZEROS_RHO_FACTOR sum_i K_i^T M_i K_i)``, M_i the zeros.
+    ``A = K_0^T K_0 + rho (I + ZEROS_RHO_FACTOR sum_i K_i^T M_i^2 K_i)``, M_i the zeros.
     """
     n, *shape = problem.code_shape
     size = int(np.prod(shape))
@@ -236,7 +249,7 @@ def _by_inverses(problem, masks):
     fit, constraint = K_0 @ K_0.T, np.tile(np.eye(size), (n, 1, 1))
     for K, M in zip(mids, masks, strict=True):  # rows are what each code adds to the mid layer
         for i, zeros in enumerate(M.reshape(n, -1)):
-            part = K[:, zeros]
+            part = K[:, zeros != 0] * zeros[zeros != 0]
             constraint[i] += ZEROS_RHO_FACTOR * part @ part.T
 
     def at(rho):
@@ -258,7 +271,8 @@ def _by_gradients(problem, masks):
             fit, *codes = problem.synthesize_all(g)
             number = g.dtype.type
             mid = (
-                number(ZEROS_RHO_FACTOR * rho) * a * m for a, m in zip(codes, masks, strict=False)
+                number(ZEROS_RHO_FACTOR * rho) * a * m * m
+                for a, m in zip(codes, masks, strict=False)
             )
             return problem.adjoint_sum((fit, *mid, number(rho) * g))
 
