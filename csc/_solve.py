@@ -19,6 +19,7 @@ from csc.penalties import L1, ElasticNet, GroupL21, Relative, warn_of_zero_codes
 from csc.problems import MultiLayerProblem, Problem
 from csc.solvers import Progress, Status, fastest, is_sparse, iterate, ratio, start
 
+SMALL_LMBDA_FRACTION = 1e-3  # of lmbda_max: below, solvers take long
 N_SOLVER_ARRAYS = 11  # of the size of the codes (sparse solvers: of the signals), held at once
 N_CERTIFICATE_ARRAYS = 6  # the same in float64, for the certificate
 
@@ -210,8 +211,24 @@ def _solve(problem, solver, limits, init=None, callback=None, *, verbose=False):
     z = start(problem, solver) if init is None else _checked_start(problem, init)
     with progress_callback(callback, max_iter, verbose=verbose) as report:
         z, n_iter, history, (status, message) = iterate(problem, solver, z, limits, report)
+    message += _hint_of_small_lmbda(problem, status)
     objective, gap = history[-1][1:3] if history else problem.certificate(z)
     return Solution(z, objective, gap, status, message, n_iter, history, problem)
+
+
+def _hint_of_small_lmbda(problem, status):
+    """What to change if a solver did not end because ``lmbda`` is tiny for these signals."""
+    if status not in (Status.STALLED, Status.MAX_ITER) or not isinstance(problem, Problem):
+        return ""
+    if type(problem.penalty) not in (L1, ElasticNet, GroupL21):
+        return ""
+    lmbda, largest = problem.penalty.lmbda, problem.lmbda_max()
+    if not 0 < lmbda < SMALL_LMBDA_FRACTION * largest:
+        return ""
+    return (
+        f"; lmbda is only {lmbda / largest:.0e} of lmbda_max: bring signals to 0...1 and atoms to "
+        "unit norm, or take a larger lmbda, for example csc.Relative(0.1)"
+    )
 
 
 def _warn_of_zero_codes(solution):

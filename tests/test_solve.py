@@ -174,6 +174,17 @@ def test_codes_without_penalty_end_with_an_honest_status(rng):
     assert solution.gap >= solution.objective * 0.99  # true: the minimum is 0
 
 
+def test_a_solve_that_a_tiny_lmbda_keeps_from_ending_says_so(rng):
+    D = csc.Dictionary(rng.standard_normal((4, 1, 3, 3)))
+    x = 255 * rng.random((1, 1, 12, 12))
+    solver = csc.solvers.FISTA()
+    slow = csc.solve(csc.Problem(x, D, csc.L1(0.01)), solver, max_iter=5)
+    assert "of lmbda_max: bring signals to 0...1" in slow.message
+    usual = csc.solve(csc.Problem(x / 255, D, csc.L1(0.1)), solver, max_iter=5)
+    assert usual.status is slow.status
+    assert "lmbda_max" not in usual.message
+
+
 def test_without_convexity_no_gap_is_claimed(rng):
     solution = csc.solve(image_problem(rng, csc.L0(0.1)), csc.solvers.FISTA(), tol=1e-6)
     assert solution.gap == np.inf
