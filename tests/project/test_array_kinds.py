@@ -137,6 +137,11 @@ CALLS = {
     "ZCA.fit_transform": (
         IMAGES[:, None], lambda x: csc.images.ZCA().fit_transform(x)
     ),
+    "patch_contrast_normalise": (
+        rng.standard_normal((3, 2, 4, 4)), csc.images.patch_contrast_normalise
+    ),
+    "on_off": (rng.standard_normal((3, 2, 4, 4)), csc.images.on_off),
+    "on_minus_off": (rng.standard_normal((3, 2, 4, 4)), csc.images.on_minus_off),
     "fit_gabor": (FILTERS, lambda a: csc.analysis.receptive_fields.fit_gabor(a, n_starts=1).r2),
     "frequency_band": (FILTERS, csc.analysis.receptive_fields.frequency_band),
     "phase_scrambled": (FILTERS, lambda a: csc.analysis.receptive_fields.phase_scrambled(a, rng=0)),
