@@ -1,6 +1,7 @@
 """Numbers on which several kernels, or kernels and their callers, must agree. Imports nothing."""
 
-SIMD_WIDTH = 8  # numbers per vector in coordinate descent: rows of padded atoms are multiples
+# Numbers per vector: rows of padded atoms, and of padded patches in groups, are multiples.
+SIMD_WIDTH = 8
 TILE_POSITIONS_PER_STEP = 16  # loops over a tile run over multiples, so need no remainder
 # Rows of a tile lie this far apart. 64 atoms of 8 x 8 on 256 x 256, one core: 6.6 ms with 384,
 # 7.2 ms with 512, where the eight rows that a product reads compete for the same cache sets.

@@ -147,11 +147,13 @@ def dual_with_free_codes(r, dictionary, z, free, positive, mask=None):  # noqa: 
     positive : bool
     mask : array, optional
     """
-    held = free & (z > 0) if positive else free
+    if not positive:
+        return residual_of_free_codes(r, dictionary, free, False, mask, MAX_CERTIFICATE_STEPS)
+    held = free & (z > 0)
     rounding = RELATIVE_ROUNDING * np.abs(dictionary.adjoint(r)).max()
     while True:
         rest = residual_of_free_codes(r, dictionary, held, False, mask, MAX_CERTIFICATE_STEPS)
         more = free & ~held & (dictionary.adjoint(rest) > rounding)
-        if not positive or not more.any():
+        if not more.any():
             return rest
         held |= more

@@ -282,7 +282,6 @@ class DictionaryLearning(Learner):
                 raise ValueError(
                     f"atom_shape is {self.atom_shape} but atoms of {extents} are learned so far"
                 )
-        if resume:
             self._check_lags()
         signals.check((channels, *self.atom_shape), self._geometry.must_fit)
         return signals

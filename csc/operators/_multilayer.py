@@ -10,6 +10,7 @@ import numpy as np
 
 from csc._backend import namespace
 from csc._repr_html import AtomsReprMixin
+from csc._soft_threshold import soft_threshold
 from csc._typing import Array, Extents
 from csc._validation import check_choice, check_count, check_floats
 from csc.operators._conv_plan import batch_last_pays
@@ -310,9 +311,6 @@ def _as_channels(i, beta, D, rule):
 
 
 def _threshold(v, beta, rule):
-    xp = namespace(v)
-    if rule == "relu":
-        return xp.maximum(v - beta, 0)
     if rule == "hard":
-        return xp.where(abs(v) > beta, v, 0)
-    return xp.sign(v) * xp.maximum(abs(v) - beta, 0)
+        return namespace(v).where(abs(v) > beta, v, 0)
+    return soft_threshold(v, beta, positive=rule == "relu")

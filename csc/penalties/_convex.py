@@ -12,6 +12,7 @@ import numpy as np
 
 from csc._backend import namespace, to_host
 from csc._repr_html import PenaltyReprMixin
+from csc._soft_threshold import soft_threshold
 from csc._typing import Array, Extents
 from csc._validation import check_count, check_number, check_real, check_weights
 from csc.penalties._lmbda import Lmbda, check_lmbda
@@ -86,8 +87,8 @@ class L1(PenaltyReprMixin):
         """argmin_u  step * lmbda * sum(w |u|) + 1/2 ||u - z||^2: soft-threshold at step lmbda w."""
         z = check_real("z", z)
         if self.weights is None:
-            return _soft_threshold(z, step * self.lmbda, self.positive)
-        return _soft_threshold(z, _scaled(step * self.lmbda, self._weights(z)), self.positive)
+            return soft_threshold(z, step * self.lmbda, self.positive)
+        return soft_threshold(z, _scaled(step * self.lmbda, self._weights(z)), self.positive)
 
     def lmbda_max(self, correlations: Array, energies: Array | None = None) -> float:  # noqa: ARG002
         """Smallest ``lmbda`` whose codes are all zero: ``max |D^T x| / w``.
@@ -201,7 +202,7 @@ class ElasticNet(PenaltyReprMixin):
     def prox(self, z: Array, step: float) -> Array:
         """argmin_u  step g(u) + 1/2 ||u - z||^2: soft-threshold, then shrink."""
         z = check_real("z", z)
-        shrunk = _soft_threshold(z, step * self.lmbda, self.positive)
+        shrunk = soft_threshold(z, step * self.lmbda, self.positive)
         return shrunk / namespace(z).asarray(1 + step * self.lmbda * self.ridge, dtype=z.dtype)
 
     def lmbda_max(self, correlations: Array, energies: Array | None = None) -> float:  # noqa: ARG002
@@ -220,7 +221,7 @@ class ElasticNet(PenaltyReprMixin):
         if self.lmbda == 0:
             return namespace(q).zeros(len(q))
         rows = scale[:, None] * q.reshape(len(q), -1)
-        over = _soft_threshold(rows, float(self.lmbda), self.positive)
+        over = soft_threshold(rows, float(self.lmbda), self.positive)
         return (over * over).sum(axis=1) / (2 * float(self.lmbda) * float(self.ridge))
 
     def subdiff_distance(self, z: Array, q: Array) -> Array:
@@ -350,14 +351,6 @@ def _scaled(factor, a):
 def _rows(a):
     """One row per signal, also without any signal."""
     return a.reshape(len(a), prod(a.shape[1:]))
-
-
-def _soft_threshold(z, threshold, positive):
-    xp = namespace(z)
-    threshold = xp.asarray(threshold, dtype=z.dtype)
-    if positive:
-        return xp.maximum(z - threshold, 0)
-    return xp.sign(z) * xp.maximum(abs(z) - threshold, 0)
 
 
 def _from_subdifferential(z, q, lmbda, positive):

@@ -15,7 +15,7 @@ from csc.restoration._colour import from_opponent, to_opponent
 from csc.restoration._dictionary import learned_atoms, shipped_atoms
 from csc.restoration._groups import RULE, group_planes
 from csc.restoration._images import Restored, check_image, check_sigma
-from csc.restoration._sparse_estimate import grid_of, patches_at, sparse_estimate
+from csc.restoration._sparse_estimate import sparse_estimate
 
 COUPLING = 0.23  # weight of the denoised image, relative to sigma^2 / sigma_k^2
 ITERATIONS = 12
@@ -89,10 +89,8 @@ def deblur(  # noqa: PLR0913
     start = perf_counter()
     image, sigma, kernel = check_image(y), check_sigma(sigma), check_kernel(kernel, y)
     check_choice("boundary", boundary, ("reflect", "wrap"))
-    planes, atoms = _restore(image.planes, kernel, 1, sigma, boundary, quality, rng, verbose)
-    restored = image.like_input(planes)
-    message = f"{ITERATIONS} iterations of the denoiser and the data, {GROUPED} of them with groups"
-    return Restored(restored, sigma, Dictionary(atoms), perf_counter() - start, message)
+    found = _restore(image.planes, kernel, 1, sigma, boundary, quality, rng, verbose)
+    return _restored(image, sigma, found, start)
 
 
 def super_resolve(  # noqa: PLR0913
@@ -134,10 +132,8 @@ def super_resolve(  # noqa: PLR0913
     start = perf_counter()
     factor = check_count("factor", factor, low=2)
     image, sigma, kernel = check_image(y), check_sigma(sigma), check_kernel(kernel, y, factor)
-    planes, atoms = _restore(image.planes, kernel, factor, sigma, "reflect", quality, rng, verbose)
-    restored = image.like_input(planes)
-    message = f"{ITERATIONS} iterations of the denoiser and the data, {GROUPED} of them with groups"
-    return Restored(restored, sigma, Dictionary(atoms), perf_counter() - start, message)
+    found = _restore(image.planes, kernel, factor, sigma, "reflect", quality, rng, verbose)
+    return _restored(image, sigma, found, start)
 
 
 def check_kernel(kernel: ArrayLike, y: Array, factor: int = 1) -> Array:
@@ -202,7 +198,8 @@ def _restore(planes, kernel, factor, sigma, boundary, quality, rng, verbose):  #
         x = data.nearest(x, COUPLING * (sigma / levels[0]) ** 2)
     for k in progress_iter(range(ITERATIONS), "iteration", verbose=verbose):
         if quality == "best" and k in RELEARNED:
-            atoms = _learned_from(x, levels[k], atoms, rng)
+            lmbda = max(1.5 * levels[k], 4 / 255)
+            atoms = learned_atoms(x, lmbda, atoms, step=2, max_iter=3, rng=rng)
         offset = tuple(rng.integers(0, 2, 2))
         v = sparse_estimate(x, atoms, levels[k], step=2, offset=offset, factor=FACTOR)
         if k >= ITERATIONS - GROUPED:
@@ -212,9 +209,12 @@ def _restore(planes, kernel, factor, sigma, boundary, quality, rng, verbose):  #
     return from_opponent(v[:, inner, inner]), atoms
 
 
-def _learned_from(x, level, atoms, rng):
-    patches = patches_at(x, grid_of(x.shape, atoms.shape[-1], 2), atoms.shape[-1])
-    return learned_atoms(patches, max(1.5 * level, 4 / 255), atoms, max_iter=3, rng=rng)
+def _restored(image, sigma, found, start):
+    """`Restored` of the planes and atoms that `_restore` found."""
+    planes, atoms = found
+    message = f"{ITERATIONS} iterations of the denoiser and the data, {GROUPED} of them with groups"
+    seconds = perf_counter() - start
+    return Restored(image.like_input(planes), sigma, Dictionary(atoms), seconds, message)
 
 
 def _enlarged(planes, factor):

@@ -14,7 +14,7 @@ from csc.restoration._dictionary import given_atoms, learned_atoms
 from csc.restoration._groups import RULE, group_filter, group_planes
 from csc.restoration._images import Restored, check_image, check_sigma
 from csc.restoration._noise import sigma_of
-from csc.restoration._sparse_estimate import grid_of, patches_at, sparse_estimate
+from csc.restoration._sparse_estimate import sparse_estimate
 
 LEAST_SIGMA = 1e-3  # a quarter of a grey level of 255: less noise is left as it is
 LEARNING_LMBDA = 2.0  # times sigma
@@ -135,9 +135,8 @@ def _group_colours(planes, pilot, sigma, step):
 
 def _learned(plane, sigma, atoms, rng):
     """Atoms learned from a noisy plane ``(1, H, W)``, from atoms to start with."""
-    size = atoms.shape[-1]
-    x = patches_at(plane, grid_of(plane.shape, size, _step(plane.shape)), size)
-    return learned_atoms(x, LEARNING_LMBDA * sigma, atoms, max_iter=LEARNING_PASSES, rng=rng)
+    lmbda, step = LEARNING_LMBDA * sigma, _step(plane.shape)
+    return learned_atoms(plane, lmbda, atoms, step=step, max_iter=LEARNING_PASSES, rng=rng)
 
 
 def _step(shape):

@@ -8,6 +8,7 @@ import numpy as np
 from csc._validation import check_atoms
 from csc.constraints import UnitSphere
 from csc.learning import DictionaryLearning
+from csc.restoration._sparse_estimate import grid_of, patches_at
 
 SIZE = 8  # pixels, the side of an atom
 N_ATOMS = 256
@@ -58,8 +59,10 @@ def given_atoms(dictionary):
     return unit(centred[keep])  # constant atoms code nothing: patches have no mean here
 
 
-def learned_atoms(patches, lmbda, start, *, max_iter, rng):
-    """Atoms learned from patches ``(N, 1, p, p)``, from atoms to start with."""
+def learned_atoms(planes, lmbda, start, *, step, max_iter, rng):  # noqa: PLR0913
+    """Atoms learned from the patches of planes ``(C, H, W)``, from atoms to start with."""
+    size = start.shape[-1]
+    patches = patches_at(planes, grid_of(planes.shape, size, step), size)
     if len(patches) > N_PATCHES:
         patches = patches[rng.choice(len(patches), N_PATCHES, replace=False)]
     learner = DictionaryLearning(

@@ -14,7 +14,7 @@ from csc.restoration._colour import from_opponent, to_opponent
 from csc.restoration._dictionary import given_atoms, learned_atoms
 from csc.restoration._groups import RULE, group_fill
 from csc.restoration._images import Restored, check_image, check_incomplete
-from csc.restoration._sparse_estimate import grid_of, patches_at, sparse_fill
+from csc.restoration._sparse_estimate import sparse_fill
 
 CODED_TO = 5 / 255  # root mean square of the residual at which a patch is coded well enough
 LEARNING_LMBDA = 6 / 255
@@ -158,8 +158,9 @@ def _fill(planes, seen, atoms, quality, rng, verbose):  # noqa: PLR0913
         planes, guess = to_opponent(planes), to_opponent(guess)
     estimate = sparse_fill(planes, seen, atoms, CODED_TO, guess)
     for _ in progress_iter(range(RELEARNED[quality]), "relearning", verbose=verbose):
-        x = patches_at(estimate, grid_of(estimate.shape, atoms.shape[-1], 1), atoms.shape[-1])
-        atoms = learned_atoms(x, LEARNING_LMBDA, atoms, max_iter=LEARNING_PASSES, rng=rng)
+        atoms = learned_atoms(
+            estimate, LEARNING_LMBDA, atoms, step=1, max_iter=LEARNING_PASSES, rng=rng
+        )
         estimate = sparse_fill(planes, seen, atoms, CODED_TO, guess)
     for _ in progress_iter(range(GROUP_PASSES[quality]), "pass", verbose=verbose):
         estimate = np.where(seen != 0, planes, estimate)
@@ -170,15 +171,16 @@ def _fill(planes, seen, atoms, quality, rng, verbose):  # noqa: PLR0913
 
 def rough_fill(planes, seen):
     """Missing pixels from averages of those seen, as near as there are any."""
-    filled, known = planes * seen, seen != 0
+    observed, known = planes * seen, seen != 0
+    filled = observed.copy()
     width = 1.0
     while not known.all() and width < max(planes.shape):
         near = gaussian_filter(seen, (0, width, width), truncate=3)
-        means = gaussian_filter(planes * seen, (0, width, width), truncate=3)
+        means = gaussian_filter(observed, (0, width, width), truncate=3)
         fresh = ~known & (near > 1e-2)
         filled[fresh] = means[fresh] / near[fresh]
         known |= fresh
         width *= 2
     for c in range(len(planes)):  # a channel of which nothing, or very little, was seen
-        filled[c][~known[c]] = (planes * seen).sum() / seen.sum()
+        filled[c][~known[c]] = observed.sum() / seen.sum()
     return filled

@@ -25,11 +25,11 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from csc.kernels._constants import SIMD_WIDTH
 from csc.kernels.cpu.inverse_cholesky import OPTIONS
 from csc.kernels.cpu.threads import in_batches, inputs
 
 BAND = 8  # rows of references that share their sums
-LANES = 8  # vectors are padded to a multiple of this
 
 
 class GroupRule(NamedTuple):
@@ -132,7 +132,7 @@ class _Bands:
 
 
 class _Work(NamedTuple):
-    """What a thread computes with: padded to `LANES`, what is beyond the n pixels stays zero."""
+    """What a thread computes with: padded to `SIMD_WIDTH`, what is beyond the n pixels stays zero."""
 
     window: np.ndarray  # pixels that are searched, in rows of one length
     scores: np.ndarray  # a squared distance for each position in the window
@@ -151,8 +151,8 @@ class _Work(NamedTuple):
 def _work_space(rule, channels, dtype):
     size, members, reach = rule
     n = channels * size * size
-    padded = (n + LANES - 1) // LANES * LANES
-    side = (2 * reach + size + LANES - 1) // LANES * LANES
+    padded = (n + SIMD_WIDTH - 1) // SIMD_WIDTH * SIMD_WIDTH
+    side = (2 * reach + size + SIMD_WIDTH - 1) // SIMD_WIDTH * SIMD_WIDTH
     area = (2 * reach + size) * side
     return _Work(
         np.zeros(area + side, dtype), np.empty(area, dtype), np.empty(members, np.intp),
@@ -187,7 +187,7 @@ def _search(guide, row, column, rule, work):
     wide = min(side, guide.shape[1] - size + 1)
     top = min(max(row - reach, 0), guide.shape[0] - size + 1 - high)
     left = min(max(column - reach, 0), guide.shape[1] - size + 1 - wide)
-    stride = (wide + size - 1 + LANES - 1) // LANES * LANES
+    stride = (wide + size - 1 + SIMD_WIDTH - 1) // SIMD_WIDTH * SIMD_WIDTH
     for a in range(high + size - 1):
         for b in range(wide + size - 1):
             window[a * stride + b] = guide[top + a, left + b]
@@ -307,7 +307,7 @@ def _covariance(n, members, patches, covariance):
     for k in range(0, members, 4):
         for a in range(n):
             q0, q1, q2, q3 = patches[k, a], patches[k + 1, a], patches[k + 2, a], patches[k + 3, a]
-            for b in range((a // LANES + 1) * LANES):
+            for b in range((a // SIMD_WIDTH + 1) * SIMD_WIDTH):
                 covariance[a, b] += (q0 * patches[k, b] + q1 * patches[k + 1, b]) + (
                     q2 * patches[k + 2, b] + q3 * patches[k + 3, b]
                 )
