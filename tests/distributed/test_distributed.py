@@ -2,9 +2,12 @@
 
 import os
 import platform
+import signal
 import subprocess
 import sys
 from functools import reduce
+from threading import Thread, main_thread
+from time import perf_counter, sleep
 from uuid import uuid4
 
 import numpy as np
@@ -63,6 +66,8 @@ def test_what_cannot_be_learned_from_is_refused(client, X):
 
 DEAD = np.zeros((4, 1, 4, 3), "float32")
 DEAD[:2] = np.random.default_rng(1).standard_normal((2, 1, 4, 3))
+ATOM_WEIGHTS = np.array([1, 0.2, 3, 1], "float32").reshape(4, 1, 1)
+POSITION_WEIGHTS = np.random.default_rng(2).uniform(0.1, 3, (1, 4, 11, 11)).astype("float32")
 
 
 @pytest.mark.parametrize(
@@ -78,6 +83,8 @@ DEAD[:2] = np.random.default_rng(1).standard_normal((2, 1, 4, 3))
         {"mode": "circular", "homeostasis": csc.learning.HomeostaticGain()},
         {"init": DEAD, "replace_after": 10},
         {"lmbda": 0.3, "recentre_every": 2, "init": np.roll(DEAD + DEAD[::-1], 2, 2)},
+        {"lmbda": None, "penalty": csc.L1(0.5, weights=ATOM_WEIGHTS)},
+        {"lmbda": None, "penalty": csc.L1(csc.Relative(0.3), weights=POSITION_WEIGHTS)},
     ],
     ids=" ".join,
 )
@@ -87,6 +94,29 @@ def test_atoms_are_those_of_one_machine(client, X, parameters):
     assert same(alone, fit(learner(**parameters), chunked, client=client))
     if "init" in parameters and "replace_after" in parameters:
         assert any(line.n_replaced for line in alone.history_)
+
+
+def test_ctrl_c_ends_a_fit_within_two_seconds(client, X):
+    chunked = da.from_array(X, chunks=(5, 1, 14, 13))
+    endless, pressed = learner(max_iter=10**6), []
+
+    def press():
+        while len(getattr(endless, "history_", ())) < 2:
+            sleep(0.01)
+        pressed.append(perf_counter())
+        signal.pthread_kill(main_thread().ident, signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    keys = Thread(target=press)
+    keys.start()
+    with pytest.warns(UserWarning, match="interrupted after .* steps; the atoms so far are kept"):
+        fit(endless, chunked, client=client)
+    assert perf_counter() - pressed[0] < 2
+    keys.join()
+    signal.signal(signal.SIGINT, before)
+    steps = endless.state_.n_steps
+    again = fit(learner(max_iter=steps), chunked, client=client)  # the cluster is still usable
+    assert same(again, endless)
 
 
 def test_patches_and_double_precision(client, rng):
