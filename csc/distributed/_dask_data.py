@@ -28,14 +28,14 @@ from csc.learning import (
     NO_MISSING_SAMPLES,
     TREE_ARITY,
     MemoryPlan,
-    Signals,
+    SignalSource,
     maps_while_coding,
 )
 
 USABLE_MEMORY_FRACTION = 0.6  # of a worker's memory; above it, Dask spills data or pauses
 
 
-class DaskSignals(Signals):
+class DaskSignals(SignalSource):
     """Signals to learn from, on the workers of a Dask cluster.
 
     Parameters

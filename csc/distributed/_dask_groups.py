@@ -11,7 +11,7 @@ from csc.learning import LayersBatch, largest, product
 
 @dataclass(frozen=True)
 class DaskGroups:
-    """Groups of signals on the workers of a Dask cluster.
+    """Groups of signals on the workers of a Dask cluster: `SignalGroups` of `csc.learning`.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class DaskGroups:
 
 @dataclass(frozen=True)
 class DaskBatch:
-    """Encoded signals on the workers; only sums are transferred to this process."""
+    """Encoded signals on the workers, as `EncodedSignals`: only sums come to this process."""
 
     of: DaskGroups
     model: object

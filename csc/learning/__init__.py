@@ -13,9 +13,7 @@ calls.
 from csc.learning._batch import TREE_ARITY, add_pairs, add_summaries, summarise, tree_sum
 from csc.learning._checkpoints import resume
 from csc.learning._data import (
-    MAX_GROUP_SAMPLES,
     NO_MISSING_SAMPLES,
-    Signals,
     check_observed,
     codes_of_signal,
     group_signals,
@@ -23,6 +21,7 @@ from csc.learning._data import (
 from csc.learning._dead_atoms import worst_windows
 from csc.learning._dictionary_learning import DictionaryLearning
 from csc.learning._encode import Group, encode, resolve_lmbda
+from csc.learning._executor import MAX_GROUP_SAMPLES, SignalSource
 from csc.learning._homeostasis import HomeostaticGain
 from csc.learning._init import window_candidates
 from csc.learning._memory_plan import (

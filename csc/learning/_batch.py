@@ -78,7 +78,7 @@ def tree_sum(parts, join):
 
 @dataclass(frozen=True)
 class Batch:
-    """Encoded signals in the memory of this process.
+    """Encoded signals in the memory of this process: `EncodedSignals`.
 
     Parameters
     ----------

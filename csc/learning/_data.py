@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from csc._backend import as_native, check_same_device, namespace
-from csc._typing import Array, Extents
+from csc._typing import Extents
 from csc._validation import (
     MASK_HINT,
     check_array,
@@ -20,19 +20,18 @@ from csc._validation import (
 )
 from csc.learning._batch import Batch
 from csc.learning._encode import Group, encode, resolve_lmbda
+from csc.learning._executor import MAX_GROUP_SAMPLES, SignalSource
 from csc.learning._init import window_candidates
-from csc.learning._memory_plan import MemoryPlan, memory_plan_of, memory_plan_of_layers
 from csc.learning.multilayer._encode import encode_layers, largest, resolve_lmbdas
 from csc.learning.multilayer._step import LayersBatch
 from csc.operators import SparseCodes
 
-MAX_GROUP_SAMPLES = 2**20  # of a group of signals, which are encoded together
 NO_MISSING_SAMPLES = "{}: multi-layer learning does not support missing samples"
 
 
 @dataclass(frozen=True)
 class Groups:
-    """Groups of signals in the memory of this process; an iterable for one pass.
+    """Groups of signals in the memory of this process: `SignalGroups`; an iterable for one pass.
 
     Parameters
     ----------
@@ -68,8 +67,8 @@ class Groups:
         ]
 
 
-class Signals:
-    """Signals to learn from.
+class Signals(SignalSource):
+    """Signals in the memory of this process.
 
     Parameters
     ----------
@@ -78,8 +77,6 @@ class Signals:
     mask : array or sequence of arrays, optional
         1 = observed; broadcastable to the signals.
     """
-
-    codes: Any = None  # of each group, if they stay with the signals (on Dask workers)
 
     def __init__(self, X: Any, mask: Any = None) -> None:
         if hasattr(X, "__dask_graph__"):
@@ -93,9 +90,6 @@ class Signals:
             self.mask = None if mask is None else check_mask(mask, self.x, like="X")
         else:
             self.x, self.mask = _lists([as_native(x) for x in X], mask)
-
-    def __len__(self) -> int:
-        return len(self.x)
 
     def check(self, atom_shape: tuple[int | None, ...], must_fit: bool = True) -> None:
         """Refuse signals that do not fit atoms ``(C, *s)``; C = None accepts any number."""
@@ -121,11 +115,6 @@ class Signals:
         return [(f"X[{i}]", x[None]) for i, x in enumerate(self.x)]
 
     @property
-    def first(self) -> Array:
-        """The first array of signals."""
-        return self.x if self.is_array else self.x[0]
-
-    @property
     def dtype(self) -> np.dtype[Any]:
         """Precision of the signals."""
         return self.first.dtype
@@ -142,14 +131,6 @@ class Signals:
             return [self.x.shape[1:]] * len(self.x)
         return [x.shape for x in self.x]
 
-    def memory_plan(self, learner: Any, lags: Any, dense: bool) -> MemoryPlan:
-        """Memory that a learner needs on these signals: `MemoryPlan`; see `memory_plan_of`."""
-        return memory_plan_of(learner, lags, self, dense)
-
-    def memory_plan_of_layers(self, layers: Any, joint: Any, most_codes: int) -> MemoryPlan:
-        """Memory that a multi-layer learner needs: `MemoryPlan`."""
-        return memory_plan_of_layers(layers, self, joint, most_codes=most_codes)
-
     def refuse_missing(self) -> None:
         """Refuse a mask and NaN."""
         if self.mask is not None:
@@ -164,14 +145,7 @@ class Signals:
         return CodesAsSignals([batch.z for (batch,) in coded])
 
     def take(self, which: Any, window: Any = None) -> Any:
-        """`Groups` of the signals with indices ``which``, in order.
-
-        Parameters
-        ----------
-        which : array of int
-        window : (extents, Generator), optional
-            Use a random window of these extents of each signal.
-        """
+        """`Groups` of some signals, or of windows of them; see `SignalSource.take`."""
         if self.is_array and window is None and len(which) == len(self.x):
             return Groups(_split(self.x, self.mask))
         if self.is_array and window is None:
@@ -179,27 +153,6 @@ class Signals:
             return Groups(_split(self.x[which], None if self.mask is None else self.mask[which]))
         places, runs = self.runs(which, window)
         return Groups(self._joined(places, runs))
-
-    def runs(self, which: Any, window: Any = None) -> tuple[list[Any], list[range]]:
-        """Split signals into runs that form one group each.
-
-        Returns
-        -------
-        places : list of (int, tuple of slices)
-            Index of each signal and the window of it.
-        runs : list of range
-            Consecutive places of one shape with at most `MAX_GROUP_SAMPLES` samples together.
-        """
-        shapes = self.shapes
-        places = [(int(i), _part(shapes[i], window)) for i in which]
-        sizes = [tuple(s.stop - s.start for s in part) for _, part in places]
-        runs, first = [], 0
-        for i, size in enumerate(sizes):
-            full = (i - first + 1) * self.n_channels * prod(size) > MAX_GROUP_SAMPLES
-            if i > first and (full or size != sizes[first]):
-                runs.append(range(first, i))
-                first = i
-        return places, [*runs, range(first, len(sizes))]
 
     def _joined(self, places, runs):
         for run in runs:
@@ -285,16 +238,6 @@ def group_signals(signals, masks, parts):
         masks = xp.stack([mask[cut] for mask, cut in zip(masks, cuts, strict=True)])
     x = xp.stack([x[cut] for x, cut in zip(signals, cuts, strict=True)])
     return _split(x, masks)
-
-
-def _part(shape, window):
-    """Slices of a whole signal, or of a random window of it."""
-    if window is None:
-        return tuple(slice(0, n) for n in shape[1:])
-    extents, rng = window
-    size = [min(a, b) for a, b in zip(extents, shape[1:], strict=True)]
-    low = [int(rng.integers(n - a + 1)) for n, a in zip(shape[1:], size, strict=True)]
-    return tuple(slice(a, a + n) for a, n in zip(low, size, strict=True))
 
 
 def _split(x, mask):

@@ -19,6 +19,7 @@ from csc.learning import _statistics as stats
 from csc.learning._base import Learner, check_crop, seed_of
 from csc.learning._data import Signals
 from csc.learning._diagnostics import Diagnostics, examine
+from csc.learning._executor import SignalSource
 from csc.learning._homeostasis import HomeostaticGain
 from csc.learning._memory_plan import MemoryPlan
 from csc.learning._step import StepConfig, init_state, update_state
@@ -270,7 +271,7 @@ class DictionaryLearning(Learner):
     def _validate_input(self, X, mask, resume):
         """Check all parameters and the signals."""
         self._check()
-        signals, channels = X if isinstance(X, Signals) else Signals(X, mask), None
+        signals, channels = X if isinstance(X, SignalSource) else Signals(X, mask), None
         if resume:
             n_atoms, channels = self.state_.atoms.shape[:2]
             check_same_device(X=signals.first, atoms_=self.state_.atoms)

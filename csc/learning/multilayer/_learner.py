@@ -16,6 +16,7 @@ from csc.learning._base import Learner, check_crop, seed_of
 from csc.learning._data import Signals
 from csc.learning._diagnostics import Diagnostics, examine
 from csc.learning._dictionary_learning import DictionaryLearning
+from csc.learning._executor import SignalSource
 from csc.learning._init import windows_of
 from csc.learning._memory_plan import MemoryPlan
 from csc.learning.multilayer._encode import (
@@ -268,7 +269,7 @@ class MultiLayerDictionaryLearning(Learner):
                     f"layers ask for atoms of shapes {asked.shapes(present[0][1])}, but atoms of "
                     f"shapes {present} are learned so far"
                 )
-        signals = X if isinstance(X, Signals) else Signals(X, mask)
+        signals = X if isinstance(X, SignalSource) else Signals(X, mask)
         return self._validate_signals(signals, self.state_.atoms[0].shape[1] if resume else None)
 
     def _validate_signals(self, signals, n_channels=0):
