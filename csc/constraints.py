@@ -1,7 +1,7 @@
 """Constraints on atoms, as projections; combine them with ``&``."""
 
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache, reduce
 
 import numpy as np
 
@@ -9,7 +9,11 @@ from csc._backend import namespace
 from csc._typing import Array
 from csc._validation import check_count, check_number, check_real
 
-N_BISECTIONS = 60  # of the Lagrange multiplier: enough for the precision of float64
+MAX_NEWTON_STEPS = 60  # for the Lagrange multiplier; three to eight are enough in practice
+LAST_EXCESS = (
+    1e-7  # of the norm over 1 before the last step: its square, left after it, is rounding
+)
+TINY = 1e-300  # against division by 0 for atoms of zeros
 
 
 def _norms(atoms):
@@ -204,29 +208,69 @@ class TaperedBall(Constraint):
             raise ValueError(f"edge must be <= 1, got {self.edge}")
 
     def project(self, atoms: Array) -> Array:
-        """Project onto the ellipsoid: ``v w^2 / (w^2 + m)``, with m found by bisection."""
+        """Project onto the ellipsoid: ``v w^2 / (w^2 + m)``, with m found by Newton's method."""
         atoms = check_real("atoms", atoms)
         xp = namespace(atoms)
-        squares = xp.asarray(self._window(atoms.shape[2:]) ** 2).ravel()
-        v = atoms.reshape(*atoms.shape[:2], -1)
-        v = xp.where(squares > 0, v, 0)
-        squares = xp.where(squares > 0, squares, 1)
+        squares, order, levels, factors = map(xp.asarray, _window(self.edge, atoms.shape[2:]))
+        energies = _folded((atoms * atoms).sum(axis=1)).reshape(len(atoms), -1)
+        m = _multiplier(energies[:, order] * factors, levels)
+        m = m.reshape(-1, *(1,) * (atoms.ndim - 1))
+        scales = squares / (squares + (squares == 0) + m)
+        return (atoms * scales).astype(atoms.dtype, copy=False)
 
-        def length(m):
-            return (v * v * squares / (squares + m) ** 2).sum(axis=(1, 2), keepdims=True)
 
-        low, high = xp.zeros((len(v), 1, 1)), xp.sqrt((v * v).sum(axis=(1, 2), keepdims=True))
-        for _ in range(N_BISECTIONS):
-            middle = (low + high) / 2
-            inside = length(middle) <= 1
-            low, high = xp.where(inside, low, middle), xp.where(inside, middle, high)
-        m = xp.where(length(xp.zeros_like(low)) <= 1, 0, high)
-        return (v * squares / (squares + m)).astype(atoms.dtype).reshape(atoms.shape)
+def _multiplier(energies, levels):
+    """Root ``m >= 0`` of ``phi(m) = sum(e / (w^2 + m)^2) = 1`` of each row e; 0 if phi(0) <= 1.
 
-    def _window(self, extents):
-        window = np.ones(())
-        for s in extents:
-            place = np.minimum(np.arange(s), np.arange(s)[::-1]) / max(s - 1, 1)
-            rise = np.minimum(2 * place / self.edge, 1) if s > 1 else np.ones(1)
-            window = np.multiply.outer(window, 0.5 - 0.5 * np.cos(np.pi * rise))
-        return window
+    This is the equation of a trust region. ``phi^(-1/2)`` is concave and nearly linear, so Newton's
+    method for ``phi^(-1/2) = 1`` rises to the root from every point below it [1]_. Such a point is
+    ``sqrt(sum(e)) - max(w^2)`` over any part of the samples, here over those of the smallest w.
+
+    Parameters
+    ----------
+    energies : array (K, L)
+        ``v^2 w^2``, or sums of it over samples with the same w.
+    levels : array (L,)
+        ``w^2 > 0``, ascending.
+
+    References
+    ----------
+    .. [1] J. J. More, D. C. Sorensen, "Computing a trust region step", SIAM J. Sci. Stat. Comput.
+       4(3), 1983, sec. 3.
+    """
+    xp, ones = namespace(energies), levels / levels
+    m = (xp.sqrt(energies.cumsum(axis=1)) - levels).max(axis=1, keepdims=True, initial=0)
+    for _ in range(MAX_NEWTON_STEPS):
+        inverse = 1 / (levels + m)
+        terms = energies * inverse
+        terms *= inverse
+        phi = (terms @ ones)[:, None]
+        terms *= inverse
+        excess = xp.maximum(xp.sqrt(phi) - 1, 0)
+        m += phi * excess / ((terms @ ones)[:, None] + TINY)
+        if bool(excess.max() <= LAST_EXCESS):
+            break
+    return m
+
+
+def _folded(energies):
+    """Sums over mirror images along every axis but the first; the middle one counts twice."""
+    for axis in range(1, energies.ndim):
+        half = (slice(None),) * axis + (slice(-(-energies.shape[axis] // 2)),)
+        energies = energies[half] + namespace(energies).flip(energies, axis)[half]
+    return energies
+
+
+@cache
+def _window(edge, extents):
+    """``w^2``; of the samples that `_folded` leaves, those with w > 0 by ascending w, and factors."""
+    window, once = np.ones(()), np.ones(())
+    for s in extents:
+        place = np.minimum(np.arange(s), np.arange(s)[::-1]) / max(s - 1, 1)
+        rise = np.minimum(2 * place / edge, 1) if s > 1 else np.ones(1)
+        window = np.multiply.outer(window, 0.5 - 0.5 * np.cos(np.pi * rise))
+        once = np.multiply.outer(once, np.where(2 * np.arange(-(-s // 2)) == s - 1, 0.5, 1))
+    squares = window**2
+    folded = squares[tuple(slice(n) for n in once.shape)].ravel()
+    order = np.argsort(folded, kind="stable")[int((folded == 0).sum()) :]
+    return squares, order, folded[order], folded[order] * once.ravel()[order]

@@ -39,15 +39,24 @@ def test_projections_are_the_nearest_points(constraint, shape, rng):
             assert ((v[k] - p[k]) ** 2).sum() <= ((v[k] - other[k]) ** 2).sum() + 1e-9
 
 
-def test_a_tapered_atom_is_a_window_times_an_atom_of_norm_one(rng):
-    ball = csc.constraints.TaperedBall(0.6)
-    p = ball.project(5 * rng.standard_normal((4, 2, 7, 9)))
-    w = ball._window((7, 9))
+@pytest.mark.parametrize(("extents", "edge"), [((7, 9), 0.6), ((1,), 0.5), ((4, 2), 1.0)])
+@pytest.mark.parametrize("size", [0.0, 0.3, 5.0, 1e6])
+def test_a_tapered_atom_is_a_window_times_an_atom_of_norm_one(extents, edge, size, rng):
+    atoms = size * rng.standard_normal((4, 2, *extents))
+    p = csc.constraints.TaperedBall(edge).project(atoms)
+    w = np.ones(())
+    for s in extents:
+        share = np.minimum(np.arange(s), np.arange(s)[::-1]) * 2 / max(s - 1, 1) / edge
+        w = np.multiply.outer(w, np.sin(np.pi / 2 * share.clip(0, 1)) ** 2 if s > 1 else [1.0])
     inside = w > 0
     assert (p[..., ~inside] == 0).all()
-    np.testing.assert_allclose(((p[..., inside] / w[inside]) ** 2).sum(axis=(1, 2)), 1, rtol=1e-6)
-    small = 1e-3 * w * np.ones((1, 2, 1, 1))
-    np.testing.assert_allclose(ball.project(small), small)
+    for atom, near in zip(atoms[..., inside], p[..., inside], strict=True):
+        moved = (atom - near) * w[inside] ** 2  # = m near, with the multiplier m >= 0
+        m = (moved * near).sum() / max((near**2).sum(), 1e-300)
+        np.testing.assert_allclose(moved, m * near, atol=1e-12 * max(size, 1))
+        norm2 = ((near / w[inside]) ** 2).sum()
+        assert m >= -1e-15
+        assert norm2 == pytest.approx(1, rel=1e-12) or (norm2 < 1 and abs(m) < 1e-12)
 
 
 @pytest.mark.parametrize("constraint", CONSTRAINTS, ids=repr)
