@@ -210,7 +210,7 @@ def silent(conv):
 
 LAYERS = {
     "groups": (lambda: nn.Conv1d(2, 2, 3, groups=2), "groups 2 has no equivalent dictionary"),
-    "dilation": (lambda: nn.Conv1d(1, 2, 3, dilation=2), r"dilation \(2,\) is no"),
+    "dilation": (lambda: nn.Conv1d(1, 2, 3, dilation=2), r"dilation \(2,\) has no equivalent"),
     "odd padding": (lambda: nn.Conv1d(1, 2, 5, padding=1), r"\[\(1, 1\)\].*are no mode; supported"),
     "too wide": (lambda: nn.Conv1d(1, 2, 3, padding=3), "are no mode"),
     "even sizes": (lambda: nn.Conv1d(1, 2, 4, padding=1), r"nn.ZeroPad of \(s - 1\) // 2 before"),
