@@ -3,7 +3,7 @@
 Here: `Dictionary` (D and its adjoints), `MultiLayerDictionary` (D_1 ... D_L), `MeasuredDictionary`
 (A D), the arithmetic of modes and strides, bounds of the norm, convolution by direct sums, by the
 FFT and batch-last in memory, the plan that picks one of these (`ConvPlan`), D restricted to a
-support, sparse codes. Files in `_name.py` are
+support or as one matrix, sparse codes. Files in `_name.py` are
 private; other packages import from here.
 
 May import: the modules of `csc` whose names begin with ``_``, and `csc.kernels`.
@@ -22,5 +22,6 @@ from csc.operators._multilayer import COMPOSABLE, MultiLayerDictionary
 from csc.operators._sparse_codes import SparseCodes
 from csc.operators._sparse_residual import SparseResidual
 from csc.operators._support_operator import PaddedSignals, RestrictedDictionary
+from csc.operators._synthesis_matrix import synthesis_matrix
 
 __all__ = ["Dictionary", "MeasuredDictionary", "MultiLayerDictionary"]

@@ -17,6 +17,7 @@ from csc.operators._conv_geometry import ConvGeometry
 from csc.operators._conv_plan import ConvPlan
 from csc.operators._norm_bound import norm_bound, polyphase
 from csc.operators._patch_matrix import PatchMatrix
+from csc.operators._synthesis_matrix import synthesis_matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -312,6 +313,10 @@ class Dictionary(AtomsReprMixin):
     def patch_matrix(self) -> PatchMatrix:
         """`matrix` and its products."""
         return PatchMatrix(self.matrix)
+
+    def synthesis_matrix(self, signal_extents: Extents) -> Any:
+        """D as a matrix, one row for each code; see `csc.operators._synthesis_matrix`."""
+        return synthesis_matrix(self, signal_extents)
 
     def check_signals(self, name: str, x: Array, *, values: bool = True) -> Array:
         """Return signals ``(N, C, *S)`` that fit this dictionary, or raise an error."""

@@ -118,6 +118,11 @@ class MeasuredDictionary(AtomsReprMixin):
         rows = self._as_rows(self.operator.rmatmat(y.T))
         return self.dictionary.adjoint(rows.reshape(len(y), -1, *self.extents))
 
+    def synthesis_matrix(self, signal_extents: Extents = ()) -> Array:  # noqa: ARG002
+        """``A D`` as a dense matrix in float64, one row for each code."""
+        signals = self.dictionary.synthesis_matrix(self.extents).toarray()
+        return np.ascontiguousarray(np.asarray(self.operator.matmat(signals.T)).T, "float64")
+
     def lipschitz(self, signal_extents: Extents | None = None) -> float:  # noqa: ARG002
         """``||A D||^2`` by the Lanczos method to 1e-3, plus two percent."""
         return self._norm_squared

@@ -11,6 +11,7 @@ from csc._backend import kernels, namespace
 from csc._typing import Array, Extents, Penalty
 from csc.operators import CirculantGram, Dictionary, MeasuredDictionary
 from csc.penalties import L1, ElasticNet, atom_weights, finite_lmbda
+from csc.problems._small_form import SmallForm, is_small, small_form
 
 
 class GramForm(NamedTuple):
@@ -70,6 +71,16 @@ class ProblemStructure:
         self.kernels.inner_products(rows, rows, energies)
         correlations = namespace(x).ascontiguousarray(D.adjoint(x).reshape(len(x), -1))
         return GramForm(D.patch_gram, correlations, energies)
+
+    @cached_property
+    def is_small(self) -> bool:
+        """Whether signals have so few codes that they are coded as patches; see `SmallForm`."""
+        return not self.is_patch and is_small(self)
+
+    @cached_property
+    def small_form(self) -> SmallForm:
+        """All columns of the dictionary and their Gram matrix, if `is_small`."""
+        return small_form(self)
 
     @cached_property
     def atom_lmbda(self) -> Array | None:

@@ -167,7 +167,9 @@ def start(problem, solver):
 
 def is_sparse(problem, solver):
     """Whether the solver keeps codes sparse, as dense ones may not fit in memory."""
-    return getattr(solver, "sparse", False) and not problem.structure.is_patch
+    if not getattr(solver, "sparse", False) or problem.structure.is_patch:
+        return False
+    return problem.structure.has_local_dual or not problem.penalty.convex  # its certificate
 
 
 def ratio(a, b):

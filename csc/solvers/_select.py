@@ -13,11 +13,11 @@ def fastest(problem, tol=1e-4):
     """Return the first of the solvers, fastest first, that supports the problem.
 
     The working set gets a smaller tolerance than ``tol``: it computes its gap in the precision of
-    the signals, the certificate in float64. On patches a smaller one costs little.
+    the signals, the certificate in float64. Where solves are exact, a smaller one costs little.
     """
     if hasattr(problem, "layers"):
         return MLADMM() if problem.is_convex else MLISTA()
-    margin = 0.1 if problem.structure.is_patch else 0.8
+    margin = 0.1 if problem.structure.is_patch or problem.structure.is_small else 0.8
     candidates = (
         WorkingSet(margin * tol),
         OMP(),

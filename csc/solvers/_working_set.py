@@ -9,6 +9,7 @@ from csc._typing import ProblemLike
 from csc.operators import SparseCodes
 from csc.penalties import L1
 from csc.solvers._active_set import ActiveSet
+from csc.solvers._small_signals import code_small_signals
 
 MAX_PATCH_ROUNDS = 1000  # growing the active set of one patch: far above what was ever needed
 MAX_PATCH_ROUNDS_FLOAT32 = 30  # rounding may select the same atoms again and again
@@ -45,6 +46,9 @@ class WorkingSet:
     it and all active codes (codes that reach zero leave the set) [1]_, and repeat until the duality
     gap of the signal is small enough.
 
+    Signals of at most 1024 codes with the same mask and weights: the same, with the Gram matrix of
+    all codes, in float64. The penalty may be an elastic net, the weights may depend on the position.
+
     Larger signals: in each round, one correlation selects the codes that violate optimality most.
     Coordinate descent sweeps over these and the non-zero codes. It keeps the residual, so that one
     update costs as many operations as the atom has samples [2]_. Once few codes are new, conjugate
@@ -52,7 +56,7 @@ class WorkingSet:
     are swept in parallel. Memory grows with the signal and its non-zero codes only.
 
     On patches, the second step computes in float64, and each step has a tolerance a hundred times
-    smaller than the one before. On signals a step is ten rounds.
+    smaller than the one before. On larger signals a step is ten rounds.
 
     Parameters
     ----------
@@ -81,14 +85,14 @@ class WorkingSet:
     check_every = 1
     sparse = True  # codes of larger signals
     requirements = (
-        "needs an L1 penalty with one lambda per atom, > 0 unless on patches (CuPy: patches only)"
+        "needs an L1 penalty with one lambda per atom, > 0 unless on patches (CuPy: patches only); "
+        "signals with few codes may have any L1 or ElasticNet penalty"
     )
 
     def supports(self, problem: ProblemLike) -> bool:
-        """Whether the problem is a lasso with one lambda per atom."""
-        if type(problem.penalty) is not L1 or problem.structure.atom_lmbda is None:
-            return False
-        return problem.structure.is_patch or problem.structure.has_local_dual
+        """Whether the problem is a lasso with one lambda per atom, or `SmallForm` suits it."""
+        structure = problem.structure
+        return _is_patch_lasso(problem) or structure.has_local_dual or structure.is_small
 
     def init(self, problem: ProblemLike, z0: Any) -> WorkingSetState:  # noqa: ARG002
         """State at codes ``z0``."""
@@ -96,7 +100,15 @@ class WorkingSet:
 
     def step(self, problem: ProblemLike, state: WorkingSetState) -> WorkingSetState:
         """Patches: solve to ``tol``, which then falls. Signals: ten rounds, or fewer to ``tol``."""
-        return (_code_patches if problem.structure.is_patch else _code_signals)(problem, state)
+        if _is_patch_lasso(problem):
+            return _code_patches(problem, state)
+        return (_code_small if problem.structure.is_small else _code_signals)(problem, state)
+
+
+def _is_patch_lasso(problem):
+    structure = problem.structure
+    is_lasso = type(problem.penalty) is L1 and structure.atom_lmbda is not None
+    return is_lasso and structure.is_patch
 
 
 def _code_patches(problem, state):
@@ -115,6 +127,13 @@ def _code_patches(problem, state):
     z = z.reshape(state.z.shape).astype(state.z.dtype, copy=False)
     gap = gap if form.gram.dtype == "float64" else inf
     return WorkingSetState(z, state.tol / 100, gap=gap, exact=True)
+
+
+def _code_small(problem, state):
+    z, gap = code_small_signals(problem, state.z, state.tol)
+    if gap > MAX_GAP_RATIO * state.gap:
+        return state  # only rounding is left: unchanged codes end the loop
+    return WorkingSetState(z, state.tol / 100, gap=gap)
 
 
 def _code_signals(problem, state):

@@ -105,6 +105,6 @@ def test_errors_name_what_is_wrong(rng):
         csc.Problem(np.ones((1, 7), "float32"), AD, csc.L1(0.1))
     with pytest.raises(ValueError, match="must be a number where signals are measured"):
         csc.Problem(np.ones((1, 7)), AD, csc.L0(csc.Relative(0.1)))
-    for solver in (csc.solvers.WorkingSet(), csc.solvers.ADMM()):
+    for solver in (csc.solvers.OMP(), csc.solvers.ADMM()):
         with pytest.raises(ValueError, match="cannot solve this problem"):
             csc.solve(csc.Problem(np.ones((1, 7)), AD, csc.L1(0.1)), solver)

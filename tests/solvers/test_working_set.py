@@ -17,9 +17,18 @@ from csc.kernels.cpu import (
 )
 from csc.operators._sparse_codes import SparseCodes
 from csc.operators._support_operator import PaddedSignals
+from csc.problems import _small_form
 from csc.solvers._active_set import ActiveSet
 from reference import lasso as naive
 from reference import patches as naive_patch
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_signals_are_small():
+    """All of them take the path of large ones; `test_small_signals` tests the other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_small_form, "MAX_SMALL_CODES", 0)
+        yield
 
 
 @st.composite

@@ -1,0 +1,129 @@
+"""Signals with few codes: all penalties of the fast path, against the dense lasso."""
+
+import numpy as np
+import pytest
+
+import csc
+from csc.operators import synthesis_matrix
+from csc.problems import _small_form
+from csc.solvers import _small_signals
+from reference import lasso as naive
+from reference import patches as naive_patch
+
+MODES = ["full", "valid", "same", "circular"]
+
+
+def dense(problem):
+    """Matrix of a problem whose codes come atom by atom, with the ridge of its penalty below."""
+    D, extents = problem.dictionary, problem.x.shape[2:]
+    A = np.eye(problem.x[0].size)
+    if not D.is_convolution:
+        A, D, extents = D.operator.matmat(np.eye(D.operator.shape[1])), D.dictionary, D.extents
+    M = A @ naive.synthesis_matrix(D.atoms.astype("f8"), extents, D.mode, D.geometry.stride)
+    if problem.mask is not None:
+        M = M * (problem.mask[0].ravel() != 0)[:, None]
+    ridge = problem.penalty.lmbda * problem.penalty.ridge
+    return np.vstack([M, np.sqrt(ridge) * np.eye(M.shape[1])])
+
+
+def check_optimality(problem, tol=1e-10):
+    """Solve, and test the optimality conditions of every signal with the dense matrix."""
+    solution = csc.solve(problem, tol=tol)
+    assert solution.converged, solution
+    assert solution.n_iter <= 2  # not FISTA
+    M, penalty, value = dense(problem), problem.penalty, 0.0
+    weights = 1.0 if penalty.weights is None else penalty.weights
+    prices = np.broadcast_to(penalty.lmbda * weights, (1, *problem.code_shape[1:])).ravel()
+    for signal, codes in zip(problem.x, solution.codes, strict=True):
+        x, z = np.zeros(len(M)), codes.ravel()
+        x[: signal.size] = signal.ravel()
+        q = M.T @ (x - M @ z)
+        np.testing.assert_allclose(q[z != 0], (prices * np.sign(z))[z != 0], atol=1e-6)
+        assert ((q if penalty.positive else abs(q)) <= prices + 1e-6).all()
+        assert not penalty.positive or (z >= 0).all()
+        assert z.any()
+        value += naive_patch.lasso_value(M, x, z, prices)
+    if problem.mask is None:  # the dense signals hold unseen samples
+        assert solution.objective == pytest.approx(value, rel=1e-9)
+
+
+PENALTIES = {
+    "l1": (csc.L1, {}),
+    "positive": (csc.L1, {"positive": True}),
+    "weights": (csc.L1, {"weights": True}),
+    "elastic net": (csc.ElasticNet, {"ridge": 0.5}),
+    "positive elastic net": (csc.ElasticNet, {"ridge": 0.5, "positive": True}),
+}
+
+
+def penalty_of(name, shape, lmbda=0.7):
+    kind, options = PENALTIES[name]
+    if "weights" in options:
+        options = {"weights": np.linspace(0.5, 2, np.prod(shape)).reshape(shape)}
+    return kind(lmbda, **options)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("mode", MODES)
+def test_codes_are_those_of_the_dense_problem(penalty, mode, rng):
+    D = csc.Dictionary(rng.standard_normal((3, 2, 4)), mode, 2)
+    mask = None if penalty == "weights" else np.arange(12) % 5 > 0
+    penalty = penalty_of(penalty, (3, *D.code_extents((12,))))
+    check_optimality(csc.Problem(rng.standard_normal((2, 2, 12)), D, penalty, mask))
+
+
+def test_volumes_and_one_atom(rng):
+    D = csc.Dictionary(rng.standard_normal((1, 1, 2, 2, 1)), "same")
+    check_optimality(csc.Problem(rng.standard_normal((1, 1, 3, 4, 2)), D, csc.L1(0.1)))
+
+
+@pytest.mark.parametrize("penalty", ["weights", "elastic net"])
+def test_measured_signals(penalty, rng):
+    D = csc.Dictionary(rng.standard_normal((3, 1, 3)))
+    A = csc.operators.MeasuredDictionary(D, rng.standard_normal((8, 12)), (12,))
+    check_optimality(csc.Problem(rng.standard_normal((2, 8)), A, penalty_of(penalty, (3, 10))))
+
+
+def test_single_precision_and_weights_of_inf(rng):
+    weights = np.ones((3, 10), "f4")
+    weights[1, 4:] = np.inf
+    D = csc.Dictionary(rng.standard_normal((3, 1, 3)).astype("f4"))
+    x = rng.standard_normal((1, 1, 12)).astype("f4")
+    solution = csc.solve(csc.Problem(x, D, csc.L1(0.2, weights)), tol=1e-5)
+    assert solution.converged
+    assert (solution.codes[0, 1, 4:] == 0).all()
+    kept = solution.problem.dictionary.adjoint(solution.problem.residual(solution.codes))
+    allowed = abs(kept[0]) <= 0.2 * weights + 1e-4
+    assert allowed.all()
+
+
+def test_starts_and_blocks_of_signals_do_not_change_the_answer(rng, monkeypatch):
+    D, x = csc.Dictionary(rng.standard_normal((3, 1, 3))), rng.standard_normal((5, 1, 12))
+    problem = csc.Problem(x, D, csc.L1(0.1))
+    whole = csc.solve(problem, tol=1e-9)
+    monkeypatch.setattr(_small_signals, "NUMBERS_PER_BLOCK", 60)
+    for start in (None, whole.z, rng.standard_normal(whole.codes.shape)):
+        again = csc.solve(problem, tol=1e-9, init=start)
+        np.testing.assert_allclose(again.codes, whole.codes, atol=1e-7)
+
+
+def test_problems_that_are_too_large_or_whose_matrix_differs_are_not_small(rng, monkeypatch):
+    D, x = csc.Dictionary(rng.standard_normal((3, 1, 3))), rng.standard_normal((2, 1, 12))
+    weights, mask = rng.uniform(1, 2, (2, 3, 10)), np.ones((2, 1, 12))
+    assert csc.Problem(x, D, csc.L1(0.1), mask).structure.is_small
+    mask[1, 0, 3] = 0
+    for penalty, seen in [(csc.L1(0.1), mask), (csc.L1(0.1, weights), None), (csc.L1(0.0), None)]:
+        assert not csc.Problem(x, D, penalty, seen).structure.is_small
+    monkeypatch.setattr(_small_form, "MAX_SMALL_CODES", 29)
+    assert not csc.Problem(x, D, csc.L1(0.1)).structure.is_small
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_matrix_synthesises_codes(mode, rng):
+    D = csc.Dictionary(
+        [rng.standard_normal((2, 2, 3, 2)), rng.standard_normal((1, 2, 1, 4))], mode, (1, 2)
+    )
+    z = rng.standard_normal((2, 3, *D.code_extents((5, 6))))
+    rows = np.moveaxis(z, 1, -1).reshape(2, -1)
+    found = rows @ synthesis_matrix(D, (5, 6))
+    np.testing.assert_allclose(found.reshape(2, 2, 5, 6), D(z, (5, 6)), atol=1e-12)
