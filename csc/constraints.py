@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache, reduce
+from math import lcm
 
 import numpy as np
 
@@ -23,7 +24,12 @@ def _norms(atoms):
 
 
 class Constraint:
-    """A closed set of atoms; ``project`` maps atoms ``(K, C, *s)`` to the nearest in it."""
+    """A closed set of atoms; ``project`` maps atoms ``(K, C, *s)`` to the nearest in it.
+
+    ``group_size`` consecutive atoms are constrained together, by default each on its own.
+    """
+
+    group_size = 1
 
     def __and__(self, other: "Constraint") -> "Intersection":
         return Intersection(self, other)
@@ -34,7 +40,7 @@ class Intersection(Constraint):
     """``first & second``: projects onto the first, then onto the second.
 
     This is the projection onto the intersection if ``first`` is a subspace (``ZeroMean``) and
-    ``second`` a ball or sphere around zero; the ball or sphere must come last.
+    ``second`` a ball or sphere around zero, or `OrthonormalGroups`; these must come last.
 
     Parameters
     ----------
@@ -43,6 +49,11 @@ class Intersection(Constraint):
 
     first: Constraint
     second: Constraint
+
+    @property
+    def group_size(self) -> int:
+        """Number of consecutive atoms that are constrained together."""
+        return lcm(*(getattr(c, "group_size", 1) for c in (self.first, self.second)))
 
     def project(self, atoms: Array) -> Array:
         """Project onto ``first``, then onto ``second``."""
@@ -180,6 +191,57 @@ class Separable(Constraint):
             raise ValueError("Separable takes atoms with 1 or 2 spatial axes, got 3")
         u, s, v = namespace(atoms).linalg.svd(atoms, full_matrices=False)
         return u[..., :1] * s[..., None, :1] @ v[..., :1, :]
+
+
+@dataclass(frozen=True)
+class OrthonormalGroups(Constraint):
+    """The atoms of each group are orthonormal: ``<d_j, d_k> = 1`` if j = k, else 0.
+
+    A group are ``group_size`` consecutive atoms, as in `csc.GroupL21`, whose penalty does not change
+    if the atoms of a group are rotated into each other. Without this constraint, atoms of a group can
+    become equal. Not convex. The projection is the polar factor ``U V^T`` of the group's atoms
+    ``U S V^T``, one per row [1]_.
+
+    Parameters
+    ----------
+    group_size : int
+        Atoms in a group, a divisor of their number K, at most the number of samples of an atom.
+
+    References
+    ----------
+    .. [1] N. J. Higham, "Matrix nearness problems and applications", in Applications of Matrix
+       Theory, Oxford University Press, 1989, sec. 4.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> csc.constraints.OrthonormalGroups(2).project(np.array([[[2.0, 0.0]], [[1.0, 1.0]]])).round(3)
+    array([[[ 0.949, -0.316]],
+           [[ 0.316,  0.949]]])
+    """
+
+    group_size: int = 2
+
+    def __post_init__(self):
+        check_count("group_size", self.group_size)
+
+    def project(self, atoms: Array) -> Array:
+        """Replace the singular values of every group by 1."""
+        atoms, size = check_real("atoms", atoms), self.group_size
+        n_samples = atoms[0].size if len(atoms) else size
+        if len(atoms) % size:
+            raise ValueError(
+                f"group_size must divide the number of atoms, got group_size = {size} for "
+                f"{len(atoms)} atoms"
+            )
+        if size > n_samples:
+            raise ValueError(
+                f"group_size must be at most the number of samples of an atom, got {size} for "
+                f"{n_samples} samples"
+            )
+        groups = atoms.astype("float64").reshape(-1, size, n_samples)
+        u, _, v = namespace(atoms).linalg.svd(groups, full_matrices=False)
+        return (u @ v).astype(atoms.dtype).reshape(atoms.shape)
 
 
 @dataclass(frozen=True)

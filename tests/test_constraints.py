@@ -11,6 +11,7 @@ CONSTRAINTS = [
     csc.constraints.ZeroMean(),
     csc.constraints.ZeroMean() & csc.constraints.UnitBall(),
     csc.constraints.ZeroMean() & csc.constraints.UnitSphere(),
+    csc.constraints.OrthonormalGroups(1),
 ]
 
 
@@ -39,3 +40,64 @@ def test_sets_are_what_they_say(rng):
     np.testing.assert_allclose((flat**2).sum(axis=(1, 2, 3)), 1)
     inside = 0.1 * atoms / 30
     np.testing.assert_array_equal(csc.constraints.UnitBall().project(inside), inside)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_groups_become_orthonormal_and_no_orthonormal_ones_are_nearer(size, dtype, rng):
+    atoms = rng.standard_normal((2 * size, 2, 3)).astype(dtype)
+    constraint = csc.constraints.ZeroMean() & csc.constraints.OrthonormalGroups(size)
+    near = constraint.project(atoms)
+    assert near.dtype == dtype
+    np.testing.assert_allclose(near.sum(axis=2), 0, atol=1e-6)
+    for own, given in zip(near.reshape(2, size, 6), atoms.reshape(2, size, 6), strict=True):
+        np.testing.assert_allclose(own @ own.T, np.eye(size), atol=1e-6)
+        for _ in range(100):
+            flat = own.reshape(size, 2, 3) + rng.normal(size=(size, 2, 3)) * 10 ** rng.uniform(
+                -3, 1
+            )
+            flat = (flat - flat.mean(axis=2, keepdims=True)).reshape(size, 6)
+            other = np.linalg.qr(flat.T)[0].T
+            for signs in ([1, 1, 1], [-1, 1, 1], [-1, -1, 1]):
+                other = other * np.array(signs[:size])[:, None]
+                assert ((own - given) ** 2).sum() <= ((other - given) ** 2).sum() + 1e-6
+
+
+def test_groups_that_cannot_be_are_refused():
+    groups = csc.constraints.OrthonormalGroups(3)
+    with pytest.raises(ValueError, match="group_size must divide the number of atoms, got"):
+        groups.project(np.ones((4, 1, 5)))
+    with pytest.raises(ValueError, match="group_size must be at most the number of samples"):
+        groups.project(np.ones((3, 1, 2)))
+
+
+@pytest.mark.parametrize("batch_size", [None, 40])
+def test_groups_are_learned_together_also_across_blocks_and_dead_atoms(batch_size, rng):
+    X = rng.laplace(size=(200, 1, 6))
+    constraint, penalty = csc.constraints.OrthonormalGroups(3), csc.GroupL21(0.8, 3)
+    learner = csc.DictionaryLearning(
+        18, (6,), penalty=penalty, constraint=constraint, batch_size=batch_size, tol=0,
+        max_iter=8, replace_after=100 if batch_size else None, random_state=0,
+    )  # fmt: skip
+    atoms = learner.fit(X).atoms_.reshape(6, 3, 6)
+    np.testing.assert_allclose(
+        atoms @ atoms.swapaxes(1, 2), np.tile(np.eye(3), (6, 1, 1)), atol=1e-9
+    )
+    objectives = np.array([line.objective for line in learner.history_])
+    if batch_size is None:
+        assert (np.diff(objectives) <= 1e-9 * objectives[0]).all()
+    assert objectives[-1] < 0.95 * objectives[0]
+
+
+def test_one_dead_atom_is_replaced_and_its_group_stays_orthonormal(rng):
+    from csc.learning._dead_atoms import fill_places
+
+    constraint = csc.constraints.OrthonormalGroups(2)
+    atoms = constraint.project(rng.standard_normal((6, 1, 5)))
+    found = [(1.0, rng.standard_normal((1, 5)))]
+    new, replaced = fill_places(atoms, np.arange(6) == 3, found, constraint)
+    assert replaced.nonzero()[0].tolist() == [3]
+    pairs = new.reshape(3, 2, 5)
+    np.testing.assert_allclose(
+        pairs @ pairs.swapaxes(1, 2), np.tile(np.eye(2), (3, 1, 1)), atol=1e-12
+    )
+    np.testing.assert_array_equal(new[[0, 1, 4, 5]], atoms[[0, 1, 4, 5]])

@@ -40,6 +40,7 @@ HOMES = {
     "MultiLayerDictionary": "csc.operators",
     "MultiLayerDictionaryLearning": "csc.learning",
     "NonNegative": "csc.constraints",
+    "OrthonormalGroups": "csc.constraints",
     "ProjectionPursuit": "csc.solvers",
     "Relative": "csc.penalties",
     "Separable": "csc.constraints",

@@ -43,7 +43,10 @@ def fill_places(atoms, dead, found, constraint):
     if fresh:
         windows = np.stack(fresh)
         norms = np.sqrt((windows * windows).sum(axis=tuple(range(1, atoms.ndim)), keepdims=True))
-        atoms[replaced] = constraint.project(windows / norms)
+        atoms[replaced] = windows / norms
+        size = getattr(constraint, "group_size", 1)
+        together = np.flatnonzero(np.isin(np.arange(len(atoms)) // size, replaced // size))
+        atoms[together] = constraint.project(atoms[together])
     return atoms, np.isin(np.arange(len(atoms)), replaced)
 
 

@@ -13,7 +13,8 @@ def descend(atoms, statistics, constraint, n_passes=1, stride=()):
 
     A block ``b`` of atoms takes a projected gradient step. The step lengths come from a Gershgorin
     bound, ``Phi_bb <= diag(sum_j ||Phi_bj||)``, so that no step raises the objective, for any
-    closed constraint set. ``||Phi_bj||`` is the norm of the operator that correlates with the
+    closed constraint set; atoms that are constrained together have one step length, as the projection
+    is that of their Euclidean distance. ``||Phi_bj||`` is the norm of the operator that correlates with the
     lags, at most the largest modulus of its spectrum. For patches and blocks of one atom this is
     the block coordinate descent of [1]_, Algorithm 2.
 
@@ -40,8 +41,10 @@ def descend(atoms, statistics, constraint, n_passes=1, stride=()):
     """
     phi, psi, _ = statistics
     d, psi = atoms.astype("float64"), psi.reshape(atoms.shape)
-    blocks = [slice(start, start + ATOMS_PER_BLOCK) for start in range(0, len(d), ATOMS_PER_BLOCK)]
-    steps = [_steps(phi[b, b]).reshape(-1, *(1,) * (d.ndim - 1)) for b in blocks]
+    group_size = getattr(constraint, "group_size", 1)
+    size = max(ATOMS_PER_BLOCK // group_size, 1) * group_size
+    blocks = [slice(start, start + size) for start in range(0, len(d), size)]
+    steps = [_steps(phi[b, b], group_size).reshape(-1, *(1,) * (d.ndim - 1)) for b in blocks]
     for _ in range(n_passes):
         for b, step in zip(blocks, steps, strict=True):
             d[b] = constraint.project(d[b] - step * (correlate(phi[b], d, stride) - psi[b]))
@@ -80,10 +83,11 @@ def relax(old, new, statistics, constraint, stride=()):
     return further if after <= (before + nearest) / 2 else new
 
 
-def _steps(phi):
-    """Step lengths of a block of atoms ``(B,)``; 0 for unused ones."""
+def _steps(phi, group_size):
+    """Step lengths of a block of atoms ``(B,)``, equal within a group; 0 for unused ones."""
     axes = tuple(range(2, phi.ndim))
     norms = abs(namespace(phi).fft.rfftn(phi, axes=axes)).max(axis=axes) if axes else abs(phi)
     curvature = norms.sum(axis=1)
+    curvature = curvature.reshape(-1, group_size).max(axis=1).repeat(group_size)
     used = curvature > 0
     return used / (curvature + ~used)

@@ -20,6 +20,7 @@ from csc.solvers._coordinate_descent import CoordinateDescent
 from csc.solvers._fista import FISTA
 from csc.solvers._greedy import GreedyState
 from csc.solvers._greedy_fista import GreedyFISTA
+from csc.solvers._group_descent import GroupDescent
 from csc.solvers._holistic_pursuit import HolisticPursuit
 from csc.solvers._ista import ISTA
 from csc.solvers._layered_basis_pursuit import LayeredBasisPursuit
@@ -45,6 +46,6 @@ from csc.solvers._working_set import WorkingSet
 
 __all__ = [
     "ADMM", "FISTA", "ISTA", "MLADMM", "MLFISTA", "MLISTA", "OMP", "ConvOMP", "CoordinateDescent",
-    "GreedyFISTA", "HolisticPursuit", "LayeredBasisPursuit", "LayeredThresholding",
+    "GreedyFISTA", "GroupDescent", "HolisticPursuit", "LayeredBasisPursuit", "LayeredThresholding",
     "ProjectionPursuit", "Status", "WorkingSet",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from csc.solvers._conv_omp import ConvOMP
 from csc.solvers._coordinate_descent import CoordinateDescent
 from csc.solvers._fista import FISTA
+from csc.solvers._group_descent import GroupDescent
 from csc.solvers._ml_admm import MLADMM
 from csc.solvers._ml_ista import MLISTA
 from csc.solvers._omp import OMP
@@ -23,6 +24,7 @@ def fastest(problem, tol=1e-4):
         OMP(),
         ConvOMP(weak_factor=0.5),
         CoordinateDescent(tol),
+        GroupDescent(margin * tol),
         FISTA(),
     )
     return next(solver for solver in candidates if solver.supports(problem))

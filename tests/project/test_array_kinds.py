@@ -30,7 +30,8 @@ PENALTIES = L1, csc.ElasticNet(0.5), csc.GroupL21(0.5, 2), csc.L0(0.5), csc.LogP
 CONSTRAINTS = (
     csc.constraints.UnitBall(), csc.constraints.UnitSphere(), csc.constraints.ZeroMean(), csc.constraints.NonNegative(),
         csc.constraints.SparseAtoms(2),
-    csc.constraints.Separable(), csc.constraints.TaperedBall(), csc.constraints.ZeroMean() & csc.constraints.UnitBall(),
+    csc.constraints.Separable(), csc.constraints.TaperedBall(), csc.constraints.OrthonormalGroups(),
+    csc.constraints.ZeroMean() & csc.constraints.UnitBall(),
 )  # fmt: skip
 
 

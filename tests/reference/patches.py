@@ -15,6 +15,18 @@ def lasso_gap(D, x, z, weights, positive):
     return lasso_value(D, x, z, weights) - 0.5 * x @ x + 0.5 * (x - theta) @ (x - theta)
 
 
+def group_lasso_value(D, x, z, lmbda, groups):
+    return 0.5 * np.sum((x - D @ z) ** 2) + lmbda * sum(np.linalg.norm(z[g]) for g in groups)
+
+
+def group_lasso_gap(D, x, z, lmbda, groups):
+    """Primal minus dual value at the residual scaled to ||D_g^T theta|| <= lmbda; no overlaps."""
+    r = x - D @ z
+    theta = r / max(1.0, max(np.linalg.norm(D[:, g].T @ r) for g in groups) / lmbda)
+    primal = group_lasso_value(D, x, z, lmbda, groups)
+    return primal - 0.5 * x @ x + 0.5 * (x - theta) @ (x - theta)
+
+
 def shooting(D, x, weights, positive, n_sweeps):
     """Fu 1998: minimise over one code after the other, until a sweep changes no bit."""
     z, r, squares = np.zeros(D.shape[1]), x.copy(), (D**2).sum(axis=0)

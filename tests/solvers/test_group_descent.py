@@ -1,0 +1,86 @@
+"""The group lasso on patches: certified by dense matrices, and equal to the lasso for groups of one."""
+
+import numpy as np
+import pytest
+
+import csc
+from csc.kernels.cpu import group_lasso_gram, lasso_gram
+from csc.solvers import FISTA, GroupDescent, fastest
+from reference import patches as naive
+
+
+def problem(seed, size, n_groups, n_samples, n_signals=20, dtype="float64"):
+    rng = np.random.default_rng(seed)
+    D = rng.standard_normal((n_samples, n_groups * size)) * rng.uniform(0.3, 2, n_groups * size)
+    return D.astype(dtype), rng.standard_normal((n_signals, n_samples)).astype(dtype)
+
+
+def solve(D, X, lmbda, size, tol=1e-11, rounds=1000, start=None):
+    z = np.zeros((len(X), D.shape[1]), X.dtype) if start is None else start.copy()
+    gap, gram = np.empty(len(X)), D.T @ D
+    groups = np.arange(D.shape[1]).reshape(-1, size)
+    curvatures = np.array([np.linalg.norm(D[:, g].astype(float), 2) ** 2 for g in groups])
+    energies = (X * X).sum(axis=1, dtype="float64")
+    options = tol, rounds, 2000
+    group_lasso_gram(gram, X @ D, energies, curvatures * (1 + 1e-6), lmbda, options, z, z, gap)
+    return z, gap, groups
+
+
+@pytest.mark.parametrize(
+    ("size", "n_groups", "n_samples"), [(1, 9, 6), (2, 7, 5), (3, 1, 4), (4, 8, 20), (5, 3, 3)]
+)
+@pytest.mark.parametrize("lmbda", [0.05, 1.0, 3.0])
+def test_codes_are_minimal_by_the_gap_of_dense_matrices(size, n_groups, n_samples, lmbda):
+    D, X = problem(size, size, n_groups, n_samples)
+    z, gap, groups = solve(D, X, lmbda, size)
+    for x, code, ours in zip(X, z, gap, strict=True):
+        dense = naive.group_lasso_gap(D, x, code, lmbda, groups)
+        assert dense <= 1e-10 * naive.group_lasso_value(D, x, code, lmbda, groups)
+        assert ours == pytest.approx(dense, abs=1e-11)
+        assert all(code[g].all() or not code[g].any() for g in groups)
+    early, gap, _ = solve(D, X, lmbda, size, rounds=1)
+    dense = [naive.group_lasso_gap(D, x, c, lmbda, groups) for x, c in zip(X, early, strict=True)]
+    np.testing.assert_allclose(gap, dense, atol=1e-11)
+
+
+def test_groups_of_one_are_the_lasso():
+    D, X = problem(0, 1, 12, 8)
+    z, gap, _ = solve(D, X, 0.5, 1)
+    lasso, weights = np.zeros_like(z), np.full(12, 0.5)
+    lasso_gram(D.T @ D, X @ D, (X**2).sum(axis=1), weights, False, 1e-12, 1000, lasso, lasso, gap)
+    np.testing.assert_allclose(z, lasso, atol=1e-6)
+
+
+def test_zero_and_equal_atoms_and_any_start(dtype):
+    D, X = problem(1, 2, 5, 6, dtype=dtype)
+    D[:, 2:4], D[:, 4] = 0, D[:, 5]
+    tol = 1e-5 if dtype == "float32" else 1e-11
+    z, gap, groups = solve(D, X, 0.4, 2, tol)
+    assert z.dtype == dtype
+    assert not z[:, 2:4].any()
+    start = np.random.default_rng(0).standard_normal(z.shape).astype(dtype)
+    start[:, 2:4] = 0
+    again, gap, _ = solve(D, X, 0.4, 2, tol, start=start)
+    ours, others = (
+        [naive.group_lasso_value(D, x, c, 0.4, groups) for x, c in zip(X, a, strict=True)]
+        for a in (z, again)
+    )
+    np.testing.assert_allclose(ours, others, rtol=2 * tol)
+    same, _, _ = solve(D, X, 0.4, 2, tol * 1.01, start=z)
+    np.testing.assert_array_equal(same, z)
+
+
+def test_it_is_the_default_on_patches_and_equals_fista(dtype, rng):
+    atoms = rng.standard_normal((6, 2, 3, 3)).astype(dtype)
+    x = rng.standard_normal((5, 2, 3, 3)).astype(dtype)
+    penalty, D = csc.GroupL21(csc.Relative(0.2), 3), csc.Dictionary(atoms)
+    ours = csc.Problem(x, D, penalty)
+    assert isinstance(fastest(ours), GroupDescent)
+    solution = csc.solve(ours, tol=1e-5)
+    assert solution.status.converged
+    assert solution.codes.dtype == dtype
+    theirs = csc.solve(ours, FISTA(), tol=1e-5, max_iter=5000)
+    assert solution.objective == pytest.approx(theirs.objective, rel=2e-5)
+    for other in (csc.Problem(x, D, penalty, x > 0), csc.Problem(np.tile(x, 2), D, penalty)):
+        assert isinstance(fastest(other), FISTA)
+    assert isinstance(fastest(csc.Problem(x, D, csc.GroupL21(0.0, 3))), FISTA)
