@@ -38,6 +38,7 @@ _MODULES = [
     "interop",
     "io",
     "learning",
+    "nn",
     "operators",
     "penalties",
     "plot",

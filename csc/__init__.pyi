@@ -9,6 +9,7 @@ from csc import images as images
 from csc import interop as interop
 from csc import io as io
 from csc import learning as learning
+from csc import nn as nn
 from csc import operators as operators
 from csc import penalties as penalties
 from csc import plot as plot

@@ -26,7 +26,7 @@ class MLFISTA(MLISTA):
 
     Parameters
     ----------
-    fraction : float
+    fraction, step_sizes
         As in `MLISTA`.
     restart : bool
         Reset the momentum when ``<y - g_L, g_L - g_L_old> > 0``. The paper does not.
@@ -54,8 +54,8 @@ class MLFISTA(MLISTA):
 
     def init(self, problem: ProblemLike, z0: tuple[Array, ...]) -> MLFISTAState:
         """State at codes ``z0``, of all layers, without momentum."""
-        chain, (first, *others) = problem.synthesize_all(z0[-1]), problem.step_sizes
-        return MLFISTAState(z0, chain, chain, 1.0, 0.0, (self.fraction * first, *others))
+        chain = problem.synthesize_all(z0[-1])
+        return MLFISTAState(z0, chain, chain, 1.0, 0.0, self.steps_of(problem))
 
     def step(self, problem: ProblemLike, state: MLFISTAState) -> MLFISTAState:
         """One pass over the layers from the extrapolated point."""

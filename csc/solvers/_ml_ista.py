@@ -1,6 +1,7 @@
 """Multi-layer iterative soft thresholding."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from csc._typing import Array, ProblemLike
@@ -30,6 +31,8 @@ class MLISTA:
     fraction : float
         ``mu_1 = fraction / L_1``, ``mu_i = 1 / L_i`` with the certified bounds L_i of
         ``||D_i||^2``.
+    step_sizes : sequence of L floats, optional
+        mu_1, ..., mu_L themselves, for example those that a network has learned.
 
     References
     ----------
@@ -49,6 +52,7 @@ class MLISTA:
     """
 
     fraction: float = 1.0
+    step_sizes: Sequence[float] | None = field(default=None, kw_only=True)
 
     check_every = 10
     layered = True
@@ -58,6 +62,8 @@ class MLISTA:
     def __post_init__(self):
         if not self.fraction > 0:
             raise ValueError(f"fraction must be > 0, got {self.fraction}")
+        if self.step_sizes is not None and not all(mu > 0 for mu in self.step_sizes):
+            raise ValueError(f"step_sizes must be > 0, got {self.step_sizes}")
 
     def supports(self, problem: ProblemLike) -> bool:
         """Whether the problem has layers."""
@@ -65,8 +71,19 @@ class MLISTA:
 
     def init(self, problem: ProblemLike, z0: tuple[Array, ...]) -> MLISTAState:
         """State at codes ``z0``, of all layers."""
-        first, *others = problem.step_sizes
-        return MLISTAState(z0, (self.fraction * first, *others))
+        return MLISTAState(z0, self.steps_of(problem))
+
+    def steps_of(self, problem: ProblemLike) -> tuple[float, ...]:
+        """mu_1, ..., mu_L for a problem."""
+        if self.step_sizes is None:
+            first, *others = problem.step_sizes
+            return (self.fraction * first, *others)
+        if len(self.step_sizes) != len(problem.step_sizes):
+            raise ValueError(
+                f"step_sizes must be one for each of the {len(problem.step_sizes)} layers, got "
+                f"{len(self.step_sizes)}"
+            )
+        return tuple(self.step_sizes)
 
     def step(self, problem: ProblemLike, state: MLISTAState) -> MLISTAState:
         """One pass over the layers."""

@@ -39,6 +39,7 @@ MAY_IMPORT = {
         "operators", "penalties", "certificates", "problems", "solvers", "front", "learning",
         "images",
     },
+    "nn": {"operators", "penalties", "problems", "solvers", "front"},
     "analysis": {"operators"},
     "plot": {"analysis"},
     "interop": {"operators", "io"},

@@ -365,6 +365,10 @@ ELSEWHERE = {  # what takes an array, and where its kinds are tested
         "tests/restoration",
     ),
     "super_resolve": "tests/restoration",
+    **dict.fromkeys(
+        ["ImplicitSparseCode", "LCA", "MultiLayerPursuit", "SparseCode", "from_dictionary"],
+        "lmbda: tests/nn",
+    ),
 }
 
 

@@ -1,0 +1,209 @@
+"""Synthesis and correlation of tensors, differentiable in signals, codes and atoms.
+
+Synthesis, correlation and the correlation of signals with codes are the three derivatives of one
+form, ``<x, sum_k d_k * z_k>``, which is linear in the signals x, the atoms d and the codes z: each
+is the gradient of the other two. PyTorch is fast in all but the synthesis of signals of few
+channels (``conv_transpose``): on the CPU, the kernels of `csc` compute that one.
+"""
+
+import torch
+from numba import get_num_threads
+from torch.autograd import Function
+from torch.nn import functional as F
+from torch.nn import grad as gradients
+
+from csc.operators import ConvGeometry, Dictionary
+
+MAX_KERNEL_CHANNELS = 8  # more: conv_transpose is faster (python -m demos.bench nn)
+CORRELATE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+SYNTHESIZE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
+CORRELATE_CODES = {
+    1: gradients.conv1d_weight,
+    2: gradients.conv2d_weight,
+    3: gradients.conv3d_weight,
+}
+
+
+def _start_threads_of_numba():
+    """Let Numba start its threads without a change to the number of threads of PyTorch.
+
+    On its first call it sets the number of OpenMP's threads, which PyTorch uses too.
+    """
+    chosen = torch.get_num_threads()
+    get_num_threads()
+    torch.set_num_threads(chosen)
+
+
+_start_threads_of_numba()
+
+
+class Convolution:
+    """D, of atoms that may need gradients, for signals of given extents.
+
+    Parameters
+    ----------
+    atoms : tensor (K, C, *s)
+    geometry : ConvGeometry
+    extents : tuple
+        Extents *S* of the signals.
+    """
+
+    def __init__(self, atoms: torch.Tensor, geometry: ConvGeometry, extents: tuple[int, ...]):
+        self.atoms, self.geometry, self.extents = atoms, geometry, tuple(extents)
+        self.code_extents = geometry.code_extents(self.extents)
+        self.dictionary = None  # of NumPy, for the kernels
+        if suits_kernels(atoms):
+            values = atoms.detach().numpy()
+            self.dictionary = Dictionary(values, mode=geometry.mode, stride=geometry.stride)
+
+    def synthesize(self, z: torch.Tensor) -> torch.Tensor:
+        """``D z``: signals ``(N, C, *S)`` of codes ``(N, K, *V)``."""
+        if self.dictionary is not None:
+            return _Synthesize.apply(self.atoms, z, self)
+        return synthesize(z, self.atoms, self.geometry, self.extents)
+
+    def correlate(self, x: torch.Tensor) -> torch.Tensor:
+        """``D^T x``: codes ``(N, K, *V)`` of signals ``(N, C, *S)``."""
+        if self.dictionary is not None and x.requires_grad:
+            return _Correlate.apply(self.atoms, x, self)
+        return correlate(x, self.atoms, self.geometry)
+
+
+def suits_kernels(atoms: torch.Tensor) -> bool:
+    """Whether the kernels of `csc` take these atoms, and are faster in synthesis."""
+    return (
+        atoms.device.type == "cpu"
+        and atoms.dtype in (torch.float32, torch.float64)
+        and atoms.shape[1] <= MAX_KERNEL_CHANNELS
+        and not torch.compiler.is_compiling()
+    )
+
+
+class _Synthesize(Function):
+    """``D z`` by kernels; its gradients by PyTorch."""
+
+    @staticmethod
+    def forward(atoms, z, D):  # noqa: ARG004  the atoms are those of D
+        """The result."""
+        return torch.from_numpy(D.dictionary(z.detach().numpy(), D.extents))
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):  # noqa: ARG004  the signature of PyTorch
+        """Keep what the backward pass needs."""
+        atoms, z, ctx.D = inputs
+        ctx.save_for_backward(atoms, z)
+
+    @staticmethod
+    def backward(ctx, grad):
+        """Gradients in all inputs."""
+        atoms, z = ctx.saved_tensors
+        geometry, wanted = ctx.D.geometry, ctx.needs_input_grad
+        of_atoms = correlate_codes(grad, z, geometry) if wanted[0] else None
+        of_codes = correlate(grad, atoms, geometry) if wanted[1] else None
+        return of_atoms, of_codes, None
+
+
+class _Correlate(Function):
+    """``D^T x`` by PyTorch; its gradient in the signals by kernels."""
+
+    @staticmethod
+    def forward(atoms, x, D):
+        """The result."""
+        return correlate(x, atoms, D.geometry)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):  # noqa: ARG004
+        """Keep what the backward pass needs."""
+        atoms, x, ctx.D = inputs
+        ctx.save_for_backward(atoms, x)
+
+    @staticmethod
+    def backward(ctx, grad):
+        """Gradients in all inputs."""
+        atoms, x = ctx.saved_tensors
+        wanted = ctx.needs_input_grad
+        of_atoms = correlate_codes(x, grad, ctx.D.geometry) if wanted[0] else None
+        of_signals = _Synthesize.apply(atoms, grad, ctx.D) if wanted[1] else None
+        return of_atoms, of_signals, None
+
+
+def correlate(x: torch.Tensor, atoms: torch.Tensor, geometry: ConvGeometry) -> torch.Tensor:
+    """``D^T x`` by PyTorch: codes ``(N, K, *V)`` of signals ``(N, C, *S)``.
+
+    Parameters
+    ----------
+    x : tensor (N, C, *S)
+    atoms : tensor (K, C, *s)
+    geometry : ConvGeometry
+    """
+    x, padding = _with_border(x, geometry)
+    return CORRELATE[x.ndim - 2](x, atoms, stride=geometry.stride, padding=padding)
+
+
+def correlate_codes(x: torch.Tensor, z: torch.Tensor, geometry: ConvGeometry) -> torch.Tensor:
+    """Gradient ``(K, C, *s)`` of ``<x, D z>`` in the atoms, by PyTorch.
+
+    Parameters
+    ----------
+    x : tensor (N, C, *S)
+    z : tensor (N, K, *V)
+    geometry : ConvGeometry
+    """
+    shape = (z.shape[1], x.shape[1], *geometry.extents)
+    x, padding = _with_border(x, geometry)
+    return CORRELATE_CODES[x.ndim - 2](x, shape, z, stride=geometry.stride, padding=padding)
+
+
+def synthesize(
+    z: torch.Tensor, atoms: torch.Tensor, geometry: ConvGeometry, extents: tuple[int, ...]
+) -> torch.Tensor:
+    """``D z`` by PyTorch: signals ``(N, C, *S)`` of codes ``(N, K, *V)``.
+
+    Parameters
+    ----------
+    z : tensor (N, K, *V)
+    atoms : tensor (K, C, *s)
+    geometry : ConvGeometry
+    extents : tuple
+        *S*.
+    """
+    conv, low, stride = SYNTHESIZE[len(extents)], geometry.low, geometry.stride
+    axes = zip(extents, z.shape[2:], geometry.extents, stride, low, strict=True)
+    rest = tuple(n - (v - 1) * t - s + 2 * a for n, v, s, t, a in axes)
+    same_border = all(0 <= r < t for r, t in zip(rest, stride, strict=True))
+    if geometry.mode != "circular" and same_border:
+        return conv(z, atoms, stride=stride, padding=low, output_padding=rest)
+    padded = conv(z, atoms, stride=stride)
+    goal, high = geometry.padded_extents(extents), geometry.high(extents)
+    missing = [p - n for p, n in zip(goal, padded.shape[2:], strict=True)]
+    padded = F.pad(padded, _last_axis_first((0, m) for m in missing))
+    for axis, (n, before, behind) in enumerate(zip(extents, low, high, strict=True), start=2):
+        if geometry.mode == "circular":
+            padded = _folded(padded, axis, n, behind)
+        else:
+            padded = padded.narrow(axis, before, n)
+    return padded
+
+
+def _with_border(x, geometry):
+    """Signals to convolve, and the padding of that convolution: together E x of the geometry."""
+    extents, low = tuple(x.shape[2:]), geometry.low
+    axes = zip(extents, low, geometry.extents, geometry.stride, strict=True)
+    reached = tuple((n + 2 * a - s) // t + 1 for n, a, s, t in axes)
+    if geometry.mode != "circular" and reached == geometry.code_extents(extents):
+        return x, low  # the same border before and behind
+    border = _last_axis_first(zip(low, geometry.high(extents), strict=True))
+    return F.pad(x, border, mode="circular" if geometry.mode == "circular" else "constant"), 0
+
+
+def _folded(p, axis, n, high):
+    """The first n samples of an axis, with the others added to those at its start."""
+    if high == 0:
+        return p
+    tail = p.narrow(axis, n, high).movedim(axis, -1)
+    return p.narrow(axis, 0, n) + F.pad(tail, (0, n - high)).movedim(-1, axis)
+
+
+def _last_axis_first(pairs):
+    """Borders before and behind each axis, in the order of `torch.nn.functional.pad`."""
+    return [width for pair in list(pairs)[::-1] for width in pair]

@@ -1,0 +1,67 @@
+"""ISTA and FISTA unrolled: a fixed number of proximal-gradient steps from zero codes."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+
+from csc.nn._convolution import Convolution
+from csc.nn._soft_threshold import soft_threshold
+
+
+class Steps(NamedTuple):
+    """Lengths and thresholds of all steps."""
+
+    step_sizes: Sequence[torch.Tensor]  # numbers, one for each step
+    thresholds: Sequence[torch.Tensor]  # (K, 1, ...), one for each step
+    accelerated: bool
+    positive: bool
+
+
+def momenta(n_steps: int, *, accelerated: bool) -> Iterator[float]:
+    """``(t_k - 1) / t_{k+1}`` before each step; 0 without acceleration [1]_.
+
+    References
+    ----------
+    .. [1] A. Beck, M. Teboulle, "A fast iterative shrinkage-thresholding algorithm", SIAM J.
+       Imaging Sci. 2(1), 2009, eqs. (4.2), (4.3).
+    """
+    t, momentum = 1.0, 0.0
+    for _ in range(n_steps):
+        yield momentum
+        if accelerated:
+            t_next = (1 + (1 + 4 * t * t) ** 0.5) / 2
+            t, momentum = t_next, (t - 1) / t_next
+
+
+def proximal_gradient(
+    x: torch.Tensor, D: Convolution, steps: Steps, analysis: Convolution | None = None
+) -> torch.Tensor:
+    """Codes after all steps ``z <- prox(y + mu W^T (x - D y))`` from zero.
+
+    Parameters
+    ----------
+    x : tensor (N, C, *S)
+    D : Convolution
+    steps : Steps
+    analysis : Convolution, optional
+        W; D by default.
+    """
+    analysis = D if analysis is None else analysis
+    z = z_old = Dz = Dz_old = None
+    n = len(steps.step_sizes)
+    for momentum, mu, threshold in zip(
+        momenta(n, accelerated=steps.accelerated), steps.step_sizes, steps.thresholds, strict=True
+    ):
+        if z is not None:
+            Dz_old, Dz = Dz, D.synthesize(z)
+        # the residual is scaled, not its correlations: K times fewer numbers to keep
+        move = analysis.correlate(mu * (x if z is None else x - extrapolated(Dz, Dz_old, momentum)))
+        v = move if z is None else extrapolated(z, z_old, momentum) + move
+        z_old, z = z, soft_threshold(v, threshold, positive=steps.positive)
+    return z
+
+
+def extrapolated(a: torch.Tensor, a_old: torch.Tensor | None, momentum: float) -> torch.Tensor:
+    """``a + momentum (a - a_old)``."""
+    return a if momentum == 0 else a + momentum * (a - a_old)
