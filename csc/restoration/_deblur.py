@@ -12,7 +12,7 @@ from csc._typing import Array, ArrayLike, Rng
 from csc._validation import check_choice, check_count, check_floats
 from csc.operators import Dictionary
 from csc.restoration._colour import from_opponent, to_opponent
-from csc.restoration._dictionary import learned_atoms, shipped_atoms
+from csc.restoration._dictionary import Effort, learned_atoms, shipped_atoms
 from csc.restoration._groups import RULE, group_planes
 from csc.restoration._images import Restored, check_image, check_sigma
 from csc.restoration._sparse_estimate import sparse_estimate
@@ -199,7 +199,7 @@ def _restore(planes, kernel, factor, sigma, boundary, quality, rng, verbose):  #
     for k in progress_iter(range(ITERATIONS), "iteration", verbose=verbose):
         if quality == "best" and k in RELEARNED:
             lmbda = max(1.5 * levels[k], 4 / 255)
-            atoms = learned_atoms(x, lmbda, atoms, step=2, max_iter=3, rng=rng)
+            atoms = learned_atoms(x, lmbda, atoms, Effort(step=2, passes=3), rng)
         offset = tuple(rng.integers(0, 2, 2))
         v = sparse_estimate(x, atoms, levels[k], step=2, offset=offset, factor=FACTOR)
         if k >= ITERATIONS - GROUPED:

@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,7 +13,6 @@ from csc.restoration._sparse_estimate import grid_of, patches_at
 
 SIZE = 8  # pixels, the side of an atom
 N_ATOMS = 256
-N_PATCHES = 20_000  # that are learned from, at most
 FILE = Path(__file__).parent / "atoms_8x8.npz"
 
 
@@ -59,14 +59,32 @@ def given_atoms(dictionary):
     return unit(centred[keep])  # constant atoms code nothing: patches have no mean here
 
 
-def learned_atoms(planes, lmbda, start, *, step, max_iter, rng):  # noqa: PLR0913
+class Effort(NamedTuple):
+    """How many patches are learned from, and how often.
+
+    Attributes
+    ----------
+    step : int
+        Pixels between patches.
+    n_patches : int
+        At most; drawn at random where there are more.
+    passes : int
+        Over all these patches.
+    """
+
+    step: int = 1
+    n_patches: int = 20_000
+    passes: int = 4
+
+
+def learned_atoms(planes, lmbda, start, effort, rng):
     """Atoms learned from the patches of planes ``(C, H, W)``, from atoms to start with."""
     size = start.shape[-1]
-    patches = patches_at(planes, grid_of(planes.shape, size, step), size)
-    if len(patches) > N_PATCHES:
-        patches = patches[rng.choice(len(patches), N_PATCHES, replace=False)]
+    patches = patches_at(planes, grid_of(planes.shape, size, effort.step), size)
+    if len(patches) > effort.n_patches:
+        patches = patches[rng.choice(len(patches), effort.n_patches, replace=False)]
     learner = DictionaryLearning(
-        len(start), start.shape[2:], lmbda, max_iter=max_iter,
+        len(start), start.shape[2:], lmbda, max_iter=effort.passes,
         random_state=int(rng.integers(2**31)), init=start, constraint=UnitSphere(),
     )  # fmt: skip
     return learner.fit(patches).atoms_

@@ -8,6 +8,7 @@ from csc.kernels import cpu
 from csc.restoration._sparse_estimate import grid_of
 
 RULE = cpu.GroupRule(size=8, members=64, reach=15)
+COLOUR_RULE = RULE._replace(size=6)  # for patches of all channels, that they may not be too long
 
 
 def group_filter(noisy, pilot, sigma, guide, *, rule=RULE, step=3):
@@ -27,6 +28,11 @@ def group_planes(noisy, pilot, sigma, *, rule=RULE, step=3):
         for c in range(len(noisy))
     ]
     return np.concatenate(filtered)
+
+
+def group_colours(noisy, pilot, sigma, *, step=3):
+    """Filter patches of all channels together."""
+    return group_filter(noisy, pilot, sigma, pilot[0], rule=COLOUR_RULE, step=step)
 
 
 def group_fill(observed, pilot, guide, sigma, *, rule=RULE, step=3, n_filled=4):  # noqa: PLR0913

@@ -11,14 +11,13 @@ from csc._typing import ArrayLike, Rng
 from csc._validation import check_choice
 from csc.operators import Dictionary
 from csc.restoration._colour import from_opponent, to_opponent
-from csc.restoration._dictionary import given_atoms, learned_atoms
+from csc.restoration._dictionary import Effort, given_atoms, learned_atoms
 from csc.restoration._groups import RULE, group_fill
 from csc.restoration._images import Restored, check_image, check_incomplete
 from csc.restoration._sparse_estimate import sparse_fill
 
 CODED_TO = 5 / 255  # root mean square of the residual at which a patch is coded well enough
 LEARNING_LMBDA = 6 / 255
-LEARNING_PASSES = 4
 FILLING_SIGMA = 2 / 255  # noise that groups assume, and what is added to their deviations
 FILLING_RULE = RULE._replace(members=48, reach=12)
 GROUP_PASSES = {"best": 6, "fast": 2}
@@ -158,9 +157,7 @@ def _fill(planes, seen, atoms, quality, rng, verbose):  # noqa: PLR0913
         planes, guess = to_opponent(planes), to_opponent(guess)
     estimate = sparse_fill(planes, seen, atoms, CODED_TO, guess)
     for _ in progress_iter(range(RELEARNED[quality]), "relearning", verbose=verbose):
-        atoms = learned_atoms(
-            estimate, LEARNING_LMBDA, atoms, step=1, max_iter=LEARNING_PASSES, rng=rng
-        )
+        atoms = learned_atoms(estimate, LEARNING_LMBDA, atoms, Effort(), rng)
         estimate = sparse_fill(planes, seen, atoms, CODED_TO, guess)
     for _ in progress_iter(range(GROUP_PASSES[quality]), "pass", verbose=verbose):
         estimate = np.where(seen != 0, planes, estimate)
