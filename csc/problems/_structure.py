@@ -54,6 +54,11 @@ class ProblemStructure:
         """Whether the atoms have one position and every signal is seen whole."""
         return self.mask is None and self.dictionary.is_patch(self.x.shape[2:])
 
+    @property
+    def is_masked_patch(self) -> bool:
+        """Whether the atoms have one position, and a mask says what was seen of the signals."""
+        return self.mask is not None and self.dictionary.is_patch(self.x.shape[2:])
+
     @cached_property
     def gram_form(self) -> GramForm:
         """Gram matrix, correlations and energies of a patch problem."""

@@ -30,6 +30,9 @@ class OMP:
     signal stopped earlier, because the next atom depends linearly on the selected ones. Signals
     in float32 that stop by rounding are solved again in float64.
 
+    With a mask, x and the atoms are those values that were seen of a signal: ``||M r||^2`` takes the
+    place of ``||r||^2``, and the norms of the atoms are those of their seen part.
+
     Parameters
     ----------
     n_nonzero : int, optional
@@ -56,8 +59,7 @@ class OMP:
 
     check_every = 1
     requirements = (
-        "needs an L0 penalty without positive, codes with one position (patches), no mask, and "
-        "NumPy arrays"
+        "needs an L0 penalty without positive, codes with one position (patches) and NumPy arrays"
     )
 
     def __post_init__(self):
@@ -70,11 +72,12 @@ class OMP:
 
     def supports(self, problem: ProblemLike) -> bool:
         """Whether the problem is an L0-penalised patch problem."""
+        structure = problem.structure
         return (
-            problem.structure.is_patch
+            (structure.is_patch or structure.is_masked_patch)
             and type(problem.penalty) is L0
             and not problem.penalty.positive
-            and hasattr(problem.structure.kernels, "omp_gram")
+            and hasattr(structure.kernels, "omp_gram")
         )
 
     def init(self, problem: ProblemLike, z0: Array) -> OMPState:  # noqa: ARG002
@@ -85,6 +88,8 @@ class OMP:
         """The whole pursuit."""
         z = problem.zeros()
         rows = z.reshape(len(z), -1)
+        if problem.structure.is_masked_patch:
+            return OMPState(z, done=True, outcome=_outcome(self._pursue_seen(problem, rows)))
         ends = self._pursue(problem, problem.structure.gram_form, rows)
         unsure = np.flatnonzero(ends)
         if len(unsure) and z.dtype != "float64":  # is it rounding? float64 decides
@@ -95,21 +100,33 @@ class OMP:
             again = np.empty((len(unsure), z.shape[1]))
             ends[unsure] = self._pursue(problem, form, again)
             rows[unsure] = again
-        stalled = int((ends == DEPENDENT).sum())
-        return OMPState(z, done=True, outcome=_dependent(stalled, len(z)) if stalled else GREEDY)
+        return OMPState(z, done=True, outcome=_outcome(ends))
 
     def _pursue(self, problem, form, z):
         """Write codes into ``z``; returns the kernel's reason to stop for each signal."""
+        return problem.structure.kernels.omp_gram(*form, *self._rules(problem, z), z)
+
+    def _pursue_seen(self, problem, z):
+        """As `_pursue`, where each signal has a mask of its own and so no Gram matrix is shared."""
+        x = problem.x.reshape(len(z), -1)
+        seen = np.broadcast_to(problem.mask, problem.x.shape).reshape(x.shape)
+        atoms = problem.dictionary.atoms.reshape(z.shape[1], -1).astype("float64")
+        omp_seen = problem.structure.kernels.omp_seen
+        return omp_seen(x, seen.astype(x.dtype), atoms, *self._rules(problem, z), z)
+
+    def _rules(self, problem, z):
+        """The rules by which a pursuit stops, in the order of the kernels' arguments."""
         max_nonzero = z.shape[1] if self.n_nonzero is None else int(self.n_nonzero)
-        lmbda = float(problem.penalty.lmbda)
-        return problem.structure.kernels.omp_gram(
-            *form, lmbda, max_nonzero, float(self.max_squared_residual), z
-        )
+        return float(problem.penalty.lmbda), max_nonzero, float(self.max_squared_residual)
 
 
-def _dependent(stalled, n):
+def _outcome(ends):
+    """Why the pursuits of all signals ended."""
+    stalled = int((ends == DEPENDENT).sum())
+    if not stalled:
+        return GREEDY
     return Outcome(
         Status.STALLED,
-        f"stalled in {stalled} of {n} signals: the best atom depends linearly on the selected "
+        f"stalled in {stalled} of {len(ends)} signals: the best atom depends linearly on the selected "
         "ones; the atoms are too coherent for more",
     )

@@ -25,7 +25,7 @@ with usable_cache():
     from csc.kernels.cpu.log_cd import log_gram
     from csc.kernels.cpu.moments import moments
     from csc.kernels.cpu.omp_gram import omp_gram
-    from csc.kernels.cpu.omp_masked import add_patches, omp_masked
+    from csc.kernels.cpu.omp_masked import add_patches, omp_masked, omp_seen
     from csc.kernels.cpu.patch_certificate import certify_patches
     from csc.kernels.cpu.patch_groups import (
         GroupRule,
@@ -39,6 +39,7 @@ __all__ = [
     "correlate_atoms", "correlate_patches", "descend_active", "dual_infeasibility", "fill_groups", "filter_groups", "fit_gabors",
     "group_lasso_gram",
     "inner_products", "largest_products", "lasso_gram", "lay_out", "log_gram", "moments",
-    "omp_gram", "omp_masked", "proximal_step", "shrink_products", "similar_patches", "statistics", "sum_products", "synthesize",
+    "omp_gram", "omp_masked",
+    "omp_seen", "proximal_step", "shrink_products", "similar_patches", "statistics", "sum_products", "synthesize",
     "violating_indices",
 ]  # fmt: skip

@@ -4,15 +4,106 @@ Each patch has its own mask, so there is no common Gram matrix: only the seen pi
 count, and correlations are computed from the residual at every step.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
 from csc.kernels.cpu.inverse_cholesky import OPTIONS, largest
 from csc.kernels.cpu.threads import in_batches, inputs
 
-FAINT = 0.15**2  # minimum squared norm of the seen part of an atom to be selected
-DEPENDENT = 1e-3  # minimum distance of that part from the span of the selected atoms
+FAINT = 0.15**2  # minimum squared norm of the seen part of an atom of a reconstructed patch
+DEPENDENT = 1e-6  # minimum squared distance of that part from the span of the selected, of its own
+ROUNDING = 1e-28  # of the energy of a signal in float64: a residual below it is none
 SCORES, FOLD, INVERSE_NORMS = range(3)  # rows of ``lists``: vectors over all atoms
+STOPPING_RULE, LINEARLY_DEPENDENT = range(2)
+
+
+class _Rule(NamedTuple):
+    """When a pursuit stops.
+
+    Attributes
+    ----------
+    lmbda : float
+        The next atom would decrease 1/2 ||r||^2 by at most this.
+    energy : float
+        ||r||^2 is at most this.
+    most : int
+        So many atoms were selected.
+    dependent : float
+        The next atom, without its part in the span of the selected, has at most this share of its
+        squared norm.
+    """
+
+    lmbda: float
+    energy: float
+    most: int
+    dependent: float
+
+
+def omp_seen(x, seen, atoms, lmbda, n_nonzero, energy, z):  # noqa: PLR0913
+    """Code each signal from the values seen; as `omp_gram`, with a mask for each signal.
+
+    Parameters
+    ----------
+    x, seen : arrays (N, n)
+        Signals, and 1 where a value was seen.
+    atoms : array (K, n)
+        In float64 the pursuit computes in float64, whatever the precision of the signals.
+    lmbda, n_nonzero, energy
+        Stopping rules, as in `omp_gram`.
+    z : array (N, K)
+        Codes, the answer.
+
+    Returns
+    -------
+    ends : array (N,) of int8
+        Why each signal stopped: 0, one of the rules; 1, the best atom is linearly dependent on the
+        selected ones.
+    """
+    ends = np.empty(len(z), np.int8)
+    eps = np.finfo(atoms.dtype).eps
+    rule = _Rule(
+        float(lmbda), max(float(energy), 0.0), min(int(n_nonzero), len(atoms)), 64 * float(eps)
+    )
+    in_batches(_code_all, len(x), *inputs(x, seen, atoms.T), rule, z, ends, min_batch=32)
+    return ends
+
+
+@njit(**OPTIONS)
+def _code_all(start, stop, x, seen, by_pixel, rule, z, ends):  # noqa: PLR0913
+    n, n_atoms = by_pixel.shape
+    most = min(rule.most, n)
+    lists = np.empty((3, n_atoms), by_pixel.dtype)
+    at, residual = np.empty(n, np.intp), np.empty(n, by_pixel.dtype)
+    directions, triangle = np.empty((most + 1, n)), np.empty((most + 1, most + 1))
+    taken, codes = np.empty(most, np.intp), np.empty(most)
+    for i in range(start, stop):
+        m, squares = _take_seen(x, seen, i, at, residual)
+        _weigh(by_pixel, at, m, 0.0, lists)
+        stopping = _Rule(
+            rule.lmbda, max(rule.energy, ROUNDING * squares), min(most, m), rule.dependent
+        )
+        count, ends[i] = _pursue(
+            by_pixel, at, m, stopping, residual, lists, directions, triangle, taken, codes
+        )
+        for k in range(n_atoms):
+            z[i, k] = 0
+        for a in range(count):
+            z[i, taken[a]] = codes[a]
+
+
+@njit(**OPTIONS)
+def _take_seen(x, seen, i, at, residual):
+    """List the values seen of signal ``i``; returns how many, and the sum of their squares."""
+    m, squares = 0, 0.0
+    for j in range(x.shape[1]):
+        if seen[i, j] != 0:
+            at[m] = j
+            residual[m] = x[i, j]
+            squares += np.float64(x[i, j]) * np.float64(x[i, j])
+            m += 1
+    return m, squares
 
 
 def omp_masked(x, seen, atoms, energy, n_nonzero, out, counts):  # noqa: PLR0913
@@ -46,17 +137,12 @@ def _pursue_all(start, stop, x, seen, by_pixel, energy, most, out, counts):  # n
     directions, triangle = np.empty((most + 1, n)), np.empty((most + 1, most + 1))
     taken, codes = np.empty(most, np.intp), np.empty(most)
     for i in range(start, stop):
-        m = 0
-        for j in range(n):
-            if seen[i, j] != 0:
-                at[m] = j
-                residual[m] = x[i, j]
-                m += 1
-        _weigh(by_pixel, at, m, lists)
-        count = _pursue(
-            by_pixel, at, m, energy * m, min(most, max(1, m // 2)), residual, lists, directions,
-            triangle, taken, codes,
-        )  # fmt: skip
+        m, _ = _take_seen(x, seen, i, at, residual)
+        _weigh(by_pixel, at, m, FAINT, lists)
+        rule = _Rule(0.0, energy * m, min(most, max(1, m // 2)), DEPENDENT)
+        count, _ = _pursue(
+            by_pixel, at, m, rule, residual, lists, directions, triangle, taken, codes
+        )
         counts[i] = count
         for j in range(n):
             total = 0.0
@@ -66,8 +152,8 @@ def _pursue_all(start, stop, x, seen, by_pixel, energy, most, out, counts):  # n
 
 
 @njit(**OPTIONS)
-def _weigh(by_pixel, at, m, lists):
-    """Compute the inverse squared norms of the seen parts of the atoms; 0 below FAINT."""
+def _weigh(by_pixel, at, m, faint, lists):
+    """Compute the inverse squared norms of the seen parts of the atoms; 0 up to ``faint``."""
     inverse_norms = lists[INVERSE_NORMS]
     for k in range(len(inverse_norms)):
         inverse_norms[k] = 0
@@ -76,12 +162,12 @@ def _weigh(by_pixel, at, m, lists):
         for k in range(len(inverse_norms)):
             inverse_norms[k] += row[k] * row[k]
     for k in range(len(inverse_norms)):
-        inverse_norms[k] = 1 / inverse_norms[k] if inverse_norms[k] > FAINT else 0
+        inverse_norms[k] = 1 / inverse_norms[k] if inverse_norms[k] > faint else 0
 
 
 @njit(**OPTIONS)
-def _best(by_pixel, at, m, residual, lists):
-    """Return the atom that reduces the squared residual most, or -1 if none does."""
+def _best(by_pixel, at, m, residual, noise, lists):  # noqa: PLR0913
+    """Return the atom that reduces the squared residual most, or -1 if that is rounding."""
     scores, inverse_norms = lists[SCORES], lists[INVERSE_NORMS]
     for k in range(len(scores)):
         scores[k] = 0
@@ -93,7 +179,7 @@ def _best(by_pixel, at, m, residual, lists):
         scores[k] = scores[k] * scores[k] * inverse_norms[k]
         lists[FOLD, k] = scores[k]
     top = largest(len(scores), lists, FOLD)
-    if top > 0:
+    if top > noise:
         for k in range(len(scores)):
             if scores[k] == top:
                 return k
@@ -102,25 +188,25 @@ def _best(by_pixel, at, m, residual, lists):
 
 @njit(**OPTIONS)
 def _pursue(  # noqa: PLR0913
-    by_pixel, at, m, enough, most, residual, lists, directions, triangle, taken, codes
+    by_pixel, at, m, rule, residual, lists, directions, triangle, taken, codes
 ):
-    """Select atoms, orthonormalised on the seen pixels, until a stopping rule; return the count."""
-    energy = 0.0
-    for j in range(m):
-        energy += residual[j] * residual[j]
-    count = 0
-    while count < most and energy > enough:
-        k = _best(by_pixel, at, m, residual, lists)
+    """Select atoms, orthonormalised on the seen pixels, until a rule; return count and reason."""
+    energy = _product(residual, residual, m)
+    noise = (16 * np.finfo(by_pixel.dtype).eps) ** 2 * energy
+    count, end = 0, STOPPING_RULE
+    while count < rule.most and energy > rule.energy:
+        k = _best(by_pixel, at, m, residual, noise, lists)
         if k < 0:
             break
         for j in range(m):
             directions[count, j] = by_pixel[at[j], k]
         norm = _make_orthonormal(count, m, directions, triangle)
-        if norm < DEPENDENT:
+        fit = _product(directions[count], residual, m)
+        if 0.5 * fit * fit <= rule.lmbda:
             break
-        fit = 0.0
-        for j in range(m):
-            fit += directions[count, j] * residual[j]
+        if norm * norm * lists[INVERSE_NORMS, k] <= rule.dependent:
+            end = LINEARLY_DEPENDENT
+            break
         for j in range(m):
             residual[j] -= fit * directions[count, j]
         energy -= fit * fit
@@ -131,7 +217,16 @@ def _pursue(  # noqa: PLR0913
         for b in range(a + 1, count):
             codes[a] -= triangle[a, b] * codes[b]
         codes[a] /= triangle[a, a]
-    return count
+    return count, end
+
+
+@njit(**OPTIONS)
+def _product(a, b, m):
+    """Inner product of the first ``m`` values."""
+    total = 0.0
+    for j in range(m):
+        total += a[j] * b[j]
+    return total
 
 
 @njit(**OPTIONS)

@@ -5,6 +5,7 @@ import pytest
 
 import csc
 from reference import lasso as naive
+from reference import patches
 
 
 def toy(rng, S=(9, 7), s=(3, 2), k=4, n=2, lmbda=0.7, xp=np):
@@ -179,6 +180,48 @@ def test_omp_obeys_each_of_its_stopping_rules(rng):
     energies = (problem.residual(close) ** 2).sum(axis=(1, 2, 3))
     assert (energies <= 0.5).all()
     assert ((close != 0).sum(axis=1) < 12).any()
+
+
+@pytest.mark.parametrize("rules", [(0.0, 3, 0.0), (0.0, 40, 0.5), (0.2, 40, 0.0)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(2, 4, 3), (1, 9)])
+def test_omp_with_a_mask_is_dense_omp_on_what_was_seen(rng, shape, dtype, rules):
+    lmbda, n_nonzero, energy = rules
+    atoms = rng.standard_normal((40, *shape)).astype(dtype)  # of several norms
+    atoms[1] = 0
+    x = rng.standard_normal((7, *shape)).astype(dtype)
+    mask = rng.random(x.shape) < 0.7
+    mask[2] = False
+    mask[2].flat[[1, 4]] = True
+    problem = csc.Problem(
+        np.where(mask, x, np.nan).astype(dtype), csc.Dictionary(atoms), csc.L0(lmbda), mask
+    )
+    solution = csc.solve(problem, csc.solvers.OMP(n_nonzero, max_squared_residual=energy))
+    codes = solution.codes.reshape(7, 40)
+    assert codes.dtype == dtype
+    assert solution.converged
+    for z, signal, seen in zip(codes, x, mask, strict=True):
+        D, y = (a.astype("float64") for a in (atoms[:, seen].T, signal[seen]))
+        theirs = patches.omp(D, y, lmbda, min(n_nonzero, len(y)), energy)
+        np.testing.assert_allclose(z, theirs, atol=1e-4 if dtype == "float32" else 1e-9)
+
+
+def test_one_mask_for_all_signals_may_be_given_once(rng):
+    x, D = rng.standard_normal((3, 1, 8)), csc.Dictionary(rng.standard_normal((12, 1, 8)))
+    mask = np.arange(8) != 5
+    once, each = (
+        csc.solve(csc.Problem(x, D, csc.L0(0.1), m)).codes
+        for m in (mask[None, None], np.broadcast_to(mask, x.shape))
+    )
+    np.testing.assert_array_equal(once, each)
+
+
+def test_omp_with_a_mask_takes_one_of_two_atoms_that_differ_where_nothing_was_seen():
+    D = csc.Dictionary(np.array([[[1, 1, 0.5]], [[1, 1, 0.8]]]))
+    problem = csc.Problem(np.array([[[1.0, 2, 0]]]), D, csc.L0(0.0), np.array([1, 1, 0]))
+    solution = csc.solve(problem, csc.solvers.OMP())
+    assert (solution.codes != 0).sum() == 1
+    assert solution.converged
 
 
 def test_omp_pays_for_each_atom_what_it_saves(rng):
