@@ -10,6 +10,7 @@ from csc.kernels.cpu import (
     fill_groups,
     filter_groups,
     omp_masked,
+    omp_seen,
     similar_patches,
 )
 
@@ -147,6 +148,18 @@ def test_what_has_no_pixel_seen_takes_no_atom():
     omp_masked(x, x, atoms, 0.0, 4, out, counts)
     assert_array_equal(counts, 0)
     assert_array_equal(out, 0)
+
+
+def test_codes_from_what_was_seen_are_those_of_the_seen_part(rng):
+    atoms, x = rng.standard_normal((9, 6)), rng.standard_normal((4, 6)).astype("float32")
+    seen = np.array([1, 0, 1, 1, 1, 0], "float32")
+    whole, part = np.empty((2, 4, 9), "float32")
+    ends = omp_seen(x, np.tile(seen, (4, 1)), atoms, 0.1, 3, 0.0, whole)
+    on = seen > 0
+    omp_seen(x[:, on], np.ones((4, 4), "float32"), atoms[:, on], 0.1, 3, 0.0, part)
+    assert_array_equal(whole, part)
+    assert_array_equal(ends, 0)
+    assert (whole != 0).any()
 
 
 def test_patches_add_up(rng):
