@@ -73,10 +73,7 @@ class Penalty(Protocol):
 
 
 class ProblemLike(Protocol):
-    """What every solver needs of a problem, of one layer or several.
-
-    Solvers of one kind need more, such as `csc.Problem.structure`.
-    """
+    """What every solver needs of a problem, of one layer or several."""
 
     @property
     def x(self) -> Any:
@@ -95,6 +92,79 @@ class ProblemLike(Protocol):
 
     def certificate(self, z: Any, /) -> tuple[float, float]:
         """Objective and duality gap at codes ``z``."""
+
+
+class LayerProblem(ProblemLike, Protocol):
+    """What solvers of one layer need: a smooth data term and a penalty; see `csc.Problem`."""
+
+    @property
+    def penalty(self) -> Any:
+        """Penalty with a resolved ``lmbda``."""
+
+    @property
+    def mask(self) -> Array | None:
+        """1 = observed; None if all samples are."""
+
+    @property
+    def structure(self) -> Any:
+        """What lets a solver take a faster path: patches, lambda of each atom, Gram matrices."""
+
+    def synthesize(self, z: Any, /) -> Array:
+        """``D z``."""
+
+    def residual(self, z: Any, /) -> Array:
+        """``M (x - D z)``."""
+
+    def lipschitz(self) -> float:
+        """Upper bound of the Lipschitz constant of the gradient of the data term."""
+
+    def prox_grad(self, z: Array, step: float) -> Array:
+        """One proximal-gradient step from ``z``."""
+
+    def proximal_step(self, codes: Any, fits: Any, momentum: Any, step: float) -> tuple[Array, Any]:
+        """One proximal-gradient step from ``z + momentum (z - z_old)``."""
+
+
+class LayersProblem(ProblemLike, Protocol):
+    """What solvers of several layers need; see `csc.MultiLayerProblem`."""
+
+    @property
+    def penalties(self) -> Any:
+        """One penalty per layer."""
+
+    @property
+    def layers(self) -> Any:
+        """Each layer as a problem of its own."""
+
+    @property
+    def code_shapes(self) -> list[Extents]:
+        """Shapes of the codes of every layer."""
+
+    @property
+    def step_sizes(self) -> tuple[float, ...]:
+        """One step length per layer."""
+
+    @property
+    def is_convex(self) -> bool:
+        """Whether all penalties are convex."""
+
+    @property
+    def on_host(self) -> bool:
+        """Whether arrays are NumPy's."""
+
+    def layer(self, i: int, below: Array, /) -> Any:
+        """Layer i alone, with the codes ``below`` of the last layer as its signals."""
+
+    def synthesize_all(self, z: Array, /) -> tuple[Array, ...]:
+        """Signals, codes of each intermediate layer, and ``z``."""
+
+    def adjoint_sum(self, arrays: Any, /) -> Array:
+        """Adjoint of `synthesize_all`."""
+
+    def layerwise_prox_step(
+        self, chain: Any, chain_old: Any, momentum: Any, step_sizes: Sequence[float]
+    ) -> tuple[tuple[Array, ...], Any]:
+        """Proximal-gradient steps from the first layer to the last."""
 
 
 class Solver(Protocol):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from csc._typing import Array, ProblemLike
+from csc._typing import Array, LayerProblem, ProblemLike
 from csc.solvers._admm_common import rho_factor, squared_norm
 
 N_BALANCED_STEPS = 100  # rho is constant afterwards, so that the method converges
@@ -74,12 +74,12 @@ class ADMM:
         """Whether the linear system is diagonal in the Fourier domain."""
         return problem.structure.has_spectra and hasattr(problem.penalty, "prox")
 
-    def init(self, problem: ProblemLike, z0: Array) -> ADMMState:
+    def init(self, problem: LayerProblem, z0: Array) -> ADMMState:
         """State at codes ``z0``, with dual variables of zero."""
         rho = self.rho or problem.lipschitz() / z0.shape[1]
         return ADMMState(z0, 0 * z0, float(rho), 0)
 
-    def step(self, problem: ProblemLike, state: ADMMState) -> ADMMState:
+    def step(self, problem: LayerProblem, state: ADMMState) -> ADMMState:
         """(3.5)-(3.7) of [1]_ with relaxation, then the balance of residuals [3]_."""
         y_old, u, rho, n = state
         x = problem.structure.solve_ridge(y_old - u, rho)  # (3.5)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from csc._typing import ProblemLike
+from csc._typing import LayerProblem, ProblemLike
 from csc.operators import SparseCodes
 from csc.penalties import L0
 from csc.solvers._greedy import GreedyState
@@ -78,11 +78,11 @@ class ConvOMP:
             and problem.structure.sees_whole_atoms
         )
 
-    def init(self, problem: ProblemLike, z0: Any) -> ConvOMPState:  # noqa: ARG002
+    def init(self, problem: LayerProblem, z0: Any) -> ConvOMPState:  # noqa: ARG002
         """State at codes ``z0``, from which the pursuit continues."""
         return ConvOMPState(z0, done=False)
 
-    def step(self, problem: ProblemLike, state: ConvOMPState) -> ConvOMPState:
+    def step(self, problem: LayerProblem, state: ConvOMPState) -> ConvOMPState:
         """One round."""
         if state.done:
             return state

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from csc._typing import Array, ProblemLike
+from csc._typing import Array, LayerProblem, ProblemLike
 from csc.penalties import LogPenalty
 
 
@@ -57,11 +57,11 @@ class CoordinateDescent:
             and hasattr(problem.structure.kernels, "log_gram")
         )
 
-    def init(self, problem: ProblemLike, z0: Array) -> CoordinateDescentState:  # noqa: ARG002
+    def init(self, problem: LayerProblem, z0: Array) -> CoordinateDescentState:  # noqa: ARG002
         """State at codes ``z0``."""
         return CoordinateDescentState(z0)
 
-    def step(self, problem: ProblemLike, state: CoordinateDescentState) -> CoordinateDescentState:
+    def step(self, problem: LayerProblem, state: CoordinateDescentState) -> CoordinateDescentState:
         """Sweep until the codes are stationary."""
         z, penalty = state.z.copy(), problem.penalty
         rules = (float(penalty.lmbda), float(penalty.scale), self.sweep_tol, self.max_sweeps)

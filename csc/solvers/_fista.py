@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from csc._typing import Array, ProblemLike
+from csc._typing import Array, LayerProblem, ProblemLike
 
 
 class FISTAState(NamedTuple):
@@ -59,12 +59,12 @@ class FISTA:
         """Whether the penalty has a prox."""
         return hasattr(problem.penalty, "prox")
 
-    def init(self, problem: ProblemLike, z0: Array) -> FISTAState:
+    def init(self, problem: LayerProblem, z0: Array) -> FISTAState:
         """State at codes ``z0``, without momentum."""
         Dz, step_size = problem.synthesize(z0), self.step_size or 1 / problem.lipschitz()
         return FISTAState(z0, z0, Dz, Dz, 1.0, 0.0, step_size)
 
-    def step(self, problem: ProblemLike, state: FISTAState) -> FISTAState:
+    def step(self, problem: LayerProblem, state: FISTAState) -> FISTAState:
         """One proximal-gradient step from the extrapolated point."""
         z_old, z_older, Dz_old, Dz_older, t, momentum, step_size = state
         codes, fits = (z_old, z_older), (Dz_old, Dz_older)

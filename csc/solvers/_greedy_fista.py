@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from csc._typing import Array, ProblemLike
+from csc._typing import Array, LayerProblem, ProblemLike
 
 
 class GreedyFISTAState(NamedTuple):
@@ -66,12 +66,12 @@ class GreedyFISTA:
         """Whether the penalty has a prox."""
         return hasattr(problem.penalty, "prox")
 
-    def init(self, problem: ProblemLike, z0: Array) -> GreedyFISTAState:
+    def init(self, problem: LayerProblem, z0: Array) -> GreedyFISTAState:
         """State at codes ``z0``, without momentum."""
         min_step = 1 / problem.lipschitz()
         return GreedyFISTAState(z0, z0, self.step_factor * min_step, min_step, None)
 
-    def step(self, problem: ProblemLike, state: GreedyFISTAState) -> GreedyFISTAState:
+    def step(self, problem: LayerProblem, state: GreedyFISTAState) -> GreedyFISTAState:
         """One long proximal-gradient step from the extrapolated point."""
         z_old, y, gamma, min_step, first = state
         z = problem.prox_grad(y, gamma)

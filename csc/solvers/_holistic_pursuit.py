@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from csc._typing import Array, ProblemLike
+from csc._typing import Array, LayersProblem, ProblemLike
 from csc.solvers._admm_common import (
     coarse_rho_factor,
     conjugate_gradients,
@@ -120,7 +120,7 @@ class HolisticPursuit:
         mids = problem.penalties[:-1]
         return problem.on_host and not any(getattr(p, "positive", False) for p in mids)
 
-    def init(self, problem: ProblemLike, z0: tuple[Array, ...]) -> HolisticPursuitState:
+    def init(self, problem: LayersProblem, z0: tuple[Array, ...]) -> HolisticPursuitState:
         """State at codes ``z0``, of all layers, with empty cosupports."""
         self._counts(problem)
         masks = tuple(g != g for g in z0[:-1])
@@ -128,7 +128,7 @@ class HolisticPursuit:
         sweep = Sweep(z0[-1], z0[-1], w, self._unit(problem))
         return HolisticPursuitState(z0, masks, sweep, done=False)
 
-    def step(self, problem: ProblemLike, state: HolisticPursuitState) -> HolisticPursuitState:
+    def step(self, problem: LayersProblem, state: HolisticPursuitState) -> HolisticPursuitState:
         """One round: the codes for the present cosupports, then larger cosupports."""
         if state.done:
             return state

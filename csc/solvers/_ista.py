@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from csc._typing import Array, ProblemLike
+from csc._typing import Array, LayerProblem, ProblemLike
 
 
 class ISTAState(NamedTuple):
@@ -49,10 +49,10 @@ class ISTA:
         """Whether the penalty has a prox."""
         return hasattr(problem.penalty, "prox")
 
-    def init(self, problem: ProblemLike, z0: Array) -> ISTAState:
+    def init(self, problem: LayerProblem, z0: Array) -> ISTAState:
         """State at codes ``z0``."""
         return ISTAState(z0, self.step_size or 1 / problem.lipschitz())
 
-    def step(self, problem: ProblemLike, state: ISTAState) -> ISTAState:
+    def step(self, problem: LayerProblem, state: ISTAState) -> ISTAState:
         """One proximal-gradient step."""
         return state._replace(z=problem.prox_grad(state.z, state.step_size))

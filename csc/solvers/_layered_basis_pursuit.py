@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from csc._typing import Array, ProblemLike
+from csc._typing import Array, LayersProblem, ProblemLike
 from csc._validation import check_instance
 from csc.solvers._run import Outcome, Status, iterate, start
 from csc.solvers._select import fastest
@@ -85,12 +85,12 @@ class LayeredBasisPursuit:
             return False
         return self.solver is None or all(map(self.solver.supports, problem.layers))
 
-    def init(self, problem: ProblemLike, z0: tuple[Array, ...]) -> LayeredBasisPursuitState:  # noqa: ARG002
+    def init(self, problem: LayersProblem, z0: tuple[Array, ...]) -> LayeredBasisPursuitState:  # noqa: ARG002
         """State before the first layer is coded."""
         return LayeredBasisPursuitState(problem.zeros(), 0, done=False, outcome=DONE)
 
     def step(
-        self, problem: ProblemLike, state: LayeredBasisPursuitState
+        self, problem: LayersProblem, state: LayeredBasisPursuitState
     ) -> LayeredBasisPursuitState:
         """Code the next layer."""
         z, i, _, outcome = state

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from csc._typing import Array, ProblemLike
+from csc._typing import Array, LayersProblem, ProblemLike
 from csc.solvers._run import Outcome, Status
 
 
@@ -54,7 +54,7 @@ class LayeredThresholding:
 
     def init(
         self,
-        problem: ProblemLike,  # noqa: ARG002  one signature for all solvers
+        problem: LayersProblem,  # noqa: ARG002  one signature for all solvers
         z0: tuple[Array, ...],
     ) -> LayeredThresholdingState:
         """State before the pass; ``z0`` has no effect."""
@@ -62,7 +62,7 @@ class LayeredThresholding:
 
     def step(
         self,
-        problem: ProblemLike,
+        problem: LayersProblem,
         state: LayeredThresholdingState,  # noqa: ARG002
     ) -> LayeredThresholdingState:
         """The whole pass."""

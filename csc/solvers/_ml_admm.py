@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from csc._typing import Array, ProblemLike
+from csc._typing import Array, LayersProblem, ProblemLike
 from csc.solvers._admm_common import (
     conjugate_gradients,
     layer_scales,
@@ -93,14 +93,14 @@ class MLADMM:
         """Whether the problem has layers, and a gap."""
         return hasattr(problem, "layers") and problem.is_convex
 
-    def init(self, problem: ProblemLike, z0: tuple[Array, ...]) -> MLADMMState:
+    def init(self, problem: LayersProblem, z0: tuple[Array, ...]) -> MLADMMState:
         """State at codes ``z0``, of all layers, with duals of zero."""
         scales = layer_scales(problem.dictionary)
         s = problem.synthesize_all(z0[-1])[1:]
         rho = self.rho or _first_rho(problem, scales)
         return MLADMMState(s, tuple(0 * a for a in s), s[-1], rho, 0, scales)
 
-    def step(self, problem: ProblemLike, state: MLADMMState) -> MLADMMState:
+    def step(self, problem: LayersProblem, state: MLADMMState) -> MLADMMState:
         """One sweep; at first, every tenth one balances rho."""
         s_old, w, gamma, rho, count, scales = state
         rhos = [rho * scale for scale in scales]
@@ -117,7 +117,7 @@ class MLADMM:
             rho, w = rho * factor, tuple(a / number(factor) for a in w)
         return MLADMMState(s, w, gamma, rho, count + 1, scales)
 
-    def certificate(self, problem: ProblemLike, state: MLADMMState) -> tuple[float, float]:
+    def certificate(self, problem: LayersProblem, state: MLADMMState) -> tuple[float, float]:
         """Objective and gap, with the dual variables of the sweeps."""
         return problem.certificate(state.z, state.duals)
 

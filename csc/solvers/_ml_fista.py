@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from csc._typing import Array, ProblemLike
+from csc._typing import Array, LayersProblem
 from csc.solvers._ml_ista import MLISTA
 
 
@@ -52,12 +52,12 @@ class MLFISTA(MLISTA):
 
     restart: bool = True
 
-    def init(self, problem: ProblemLike, z0: tuple[Array, ...]) -> MLFISTAState:
+    def init(self, problem: LayersProblem, z0: tuple[Array, ...]) -> MLFISTAState:
         """State at codes ``z0``, of all layers, without momentum."""
         chain = problem.synthesize_all(z0[-1])
         return MLFISTAState(z0, chain, chain, 1.0, 0.0, self.steps_of(problem))
 
-    def step(self, problem: ProblemLike, state: MLFISTAState) -> MLFISTAState:
+    def step(self, problem: LayersProblem, state: MLFISTAState) -> MLFISTAState:
         """One pass over the layers from the extrapolated point."""
         _, chain, chain_old, t, momentum, step_sizes = state
         z, restart_score = problem.layerwise_prox_step(chain, chain_old, momentum, step_sizes)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from csc._typing import Array, ProblemLike
+from csc._typing import Array, LayersProblem, ProblemLike
 
 
 class MLISTAState(NamedTuple):
@@ -69,7 +69,7 @@ class MLISTA:
         """Whether the problem has layers."""
         return hasattr(problem, "layers")
 
-    def init(self, problem: ProblemLike, z0: tuple[Array, ...]) -> MLISTAState:
+    def init(self, problem: LayersProblem, z0: tuple[Array, ...]) -> MLISTAState:
         """State at codes ``z0``, of all layers."""
         return MLISTAState(z0, self.steps_of(problem))
 
@@ -85,11 +85,11 @@ class MLISTA:
             )
         return tuple(self.step_sizes)
 
-    def step(self, problem: ProblemLike, state: MLISTAState) -> MLISTAState:
+    def step(self, problem: LayersProblem, state: MLISTAState) -> MLISTAState:
         """One pass over the layers."""
         chain = problem.synthesize_all(state.z[-1])
         return state._replace(z=problem.layerwise_prox_step(chain, chain, 0.0, state.step_sizes)[0])
 
-    def certificate(self, problem: ProblemLike, state: MLISTAState) -> tuple[float, float]:
+    def certificate(self, problem: LayersProblem, state: MLISTAState) -> tuple[float, float]:
         """Objective and gap, with the subgradients that its own steps meet."""
         return problem.certificate(state.z, step_sizes=state.step_sizes)

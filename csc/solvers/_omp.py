@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from csc._typing import Array, ProblemLike
+from csc._typing import Array, LayerProblem, ProblemLike
 from csc.penalties import L0
 from csc.solvers._run import GREEDY, Outcome, Status
 
@@ -80,11 +80,11 @@ class OMP:
             and hasattr(structure.kernels, "omp_gram")
         )
 
-    def init(self, problem: ProblemLike, z0: Array) -> OMPState:  # noqa: ARG002
+    def init(self, problem: LayerProblem, z0: Array) -> OMPState:  # noqa: ARG002
         """State before the pursuit, which ignores ``z0`` and starts from zero."""
         return OMPState(z0, done=False)
 
-    def step(self, problem: ProblemLike, state: OMPState) -> OMPState:  # noqa: ARG002
+    def step(self, problem: LayerProblem, state: OMPState) -> OMPState:  # noqa: ARG002
         """The whole pursuit."""
         z = problem.zeros()
         rows = z.reshape(len(z), -1)

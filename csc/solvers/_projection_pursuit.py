@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from csc._typing import Array, ProblemLike
+from csc._typing import Array, LayersProblem, ProblemLike
 from csc.operators import SparseCodes
 from csc.solvers._greedy import GreedyState
 from csc.solvers._multilayer_common import back_substitute, effective_problem, stripe_norms
@@ -91,14 +91,14 @@ class ProjectionPursuit:
         positive = any(getattr(p, "positive", False) for p in problem.penalties)
         return modes in ({"full"}, {"circular"}) and problem.on_host and not positive
 
-    def init(self, problem: ProblemLike, z0: tuple[Array, ...]) -> ProjectionPursuitState:
+    def init(self, problem: LayersProblem, z0: tuple[Array, ...]) -> ProjectionPursuitState:
         """State at codes ``z0``, of all layers; the pursuit goes on from the deepest."""
         problem.dictionary.check_one_each("limits", self.limits)
         growing = np.ones(len(problem.x), bool)
         z = back_substitute(problem, z0[-1])
         return ProjectionPursuitState(z, effective_problem(problem), growing, done=False)
 
-    def step(self, problem: ProblemLike, state: ProjectionPursuitState) -> ProjectionPursuitState:
+    def step(self, problem: LayersProblem, state: ProjectionPursuitState) -> ProjectionPursuitState:
         """One code more in every signal that may grow."""
         if state.done:
             return state

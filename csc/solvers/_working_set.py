@@ -5,7 +5,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 from csc._backend import namespace
-from csc._typing import ProblemLike
+from csc._typing import LayerProblem, ProblemLike
 from csc.operators import SparseCodes
 from csc.penalties import L1
 from csc.solvers._active_set import ActiveSet
@@ -94,11 +94,11 @@ class WorkingSet:
         structure = problem.structure
         return _is_patch_lasso(problem) or structure.has_local_dual or structure.is_small
 
-    def init(self, problem: ProblemLike, z0: Any) -> WorkingSetState:  # noqa: ARG002
+    def init(self, problem: LayerProblem, z0: Any) -> WorkingSetState:  # noqa: ARG002
         """State at codes ``z0``."""
         return WorkingSetState(z0, self.tol)
 
-    def step(self, problem: ProblemLike, state: WorkingSetState) -> WorkingSetState:
+    def step(self, problem: LayerProblem, state: WorkingSetState) -> WorkingSetState:
         """Patches: solve to ``tol``, which then falls. Signals: ten rounds, or fewer to ``tol``."""
         if _is_patch_lasso(problem):
             return _code_patches(problem, state)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import csc
+from csc._typing import LayerProblem, LayersProblem, ProblemLike
 
 FUNCTION = {
     property: attrgetter("fget"),
@@ -130,3 +131,25 @@ def test_type_checkers_see_the_lazy_names():
         for alias in node.names
     }
     assert seen == csc._HOME | dict.fromkeys(csc._MODULES, "csc")
+
+
+PROTOCOLS = [
+    (LayerProblem, csc.Problem),
+    (LayersProblem, csc.MultiLayerProblem),
+    (ProblemLike, csc.Problem),
+    (ProblemLike, csc.MultiLayerProblem),
+]
+
+
+@pytest.mark.parametrize(("protocol", "problem"), PROTOCOLS)
+def test_problems_have_what_the_protocols_of_solvers_name(protocol, problem):
+    members = {n: m for kind in protocol.__mro__ for n, m in vars(kind).items() if n[0] != "_"}
+    for name, member in members.items():
+        assert hasattr(problem, name) or name in problem.__dataclass_fields__, name
+        if inspect.isfunction(member):
+            own, asked = (inspect.signature(f).parameters for f in (getattr(problem, name), member))
+            assert len(own) >= len(asked), name
+            assert {n for n, p in asked.items() if p.kind is not p.POSITIONAL_ONLY} <= {
+                *own,
+                "self",
+            }
