@@ -65,17 +65,13 @@ def check_prox(penalty: Penalty, step: float = 0.7, points: Array | None = None)
     """
     points = np.linspace(-3, 3, 41) if points is None else points
     grid = np.append(np.linspace(-4, 4, 1601), 0.0)
+    values = np.array([penalty.value(np.array([u])) for u in grid])
     for v in points:
-
-        def cost(u, v=v):
-            return step * penalty.value(np.array([u])) + 0.5 * (u - v) ** 2
-
+        best = (step * values + 0.5 * (grid - v) ** 2).min()
         answer = penalty.prox(np.array([v]), step)
-        best = min(map(cost, grid))
-        if cost(answer[0]) > best + 1e-12:
-            raise AssertionError(
-                f"prox({v}) = {answer[0]} has objective {cost(answer[0])}, the grid has {best}"
-            )
+        found = step * penalty.value(answer) + 0.5 * float(answer[0] - v) ** 2
+        if not found <= best + 1e-12:
+            raise AssertionError(f"prox({v}) = {answer[0]} has objective {found}, the grid {best}")
 
 
 def _inner(a, b):

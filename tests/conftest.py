@@ -1,9 +1,11 @@
 """Shared fixtures, and the markers that come with a folder or a fixture."""
 
+import os
 import sys
 from functools import cache
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
@@ -13,6 +15,21 @@ from doubles import fake_cupy, host_cuda
 RTOL = {"float32": 2e-5, "float64": 1e-12}  # of results whose sums are short
 TESTS = Path(__file__).parent
 MARKERS = {"demos": "demo", "distributed": "dask", "gpu": "gpu"}  # of all tests in a folder
+
+
+def pytest_configure():
+    """Where pytest-xdist runs a worker per core, let each use one thread: two would be slower."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        numba.set_num_threads(1)
+
+
+@pytest.fixture
+def all_threads():
+    """All threads of Numba, for tests of threads."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    yield
+    numba.set_num_threads(before)
 
 
 def pytest_collection_modifyitems(items):

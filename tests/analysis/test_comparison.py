@@ -20,7 +20,7 @@ SQUEEZENET = Path(__file__).resolve().parents[3] / "shared" / "data" / "conv1_sq
 @pytest.fixture(scope="module")
 def gabors():
     rng = np.random.default_rng(1)
-    return render(random_gabors(40, (12, 12), rng), (12, 12))
+    return render(random_gabors(24, (12, 12), rng), (12, 12))
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def planted(gabors):
     rng = np.random.default_rng(2)
     framed = np.pad(gabors, ((0, 0), (0, 0), (2, 2), (2, 2)))
     order = rng.permutation(len(framed))
-    gains = (rng.uniform(0.5, 2, 40) * rng.choice([-1, 1], 40))[:, None, None, None]
+    gains = (rng.uniform(0.5, 2, 24) * rng.choice([-1, 1], 24))[:, None, None, None]
     moved = [np.roll(f, rng.integers(-2, 3, 2), (1, 2)) for f in framed[order]]
 
     def noisy(a):
@@ -75,7 +75,7 @@ def test_planted_copies_are_alike_in_all_distributions(comparison):
 
 
 def test_gabors_and_noise_are_told_apart(gabors):
-    noise = np.random.default_rng(0).standard_normal((30, 1, 7, 7))
+    noise = np.random.default_rng(0).standard_normal((24, 1, 7, 7))
     found = csc.analysis.compare_filters(gabors, noise, rng=0)
     value, chance = found.distances["R2"]
     assert value.low > 0.9 > chance[1]
@@ -88,8 +88,8 @@ def test_gabors_and_noise_are_told_apart(gabors):
 def test_dead_filters_are_left_out_and_norms_do_not_matter(gabors):
     scaled = np.concatenate([1e-9 * gabors[:2], gabors[2:] * 0.01, 3 * gabors[2:3]])
     found = csc.analysis.describe_filters(scaled, rng=0, n_bootstrap=50)
-    assert (len(found), found.n_dead) == (39, 2)
-    assert "39 filters 12x12, 1 channel, 2 dead ones left out" in repr(found)
+    assert (len(found), found.n_dead) == (23, 2)
+    assert "23 filters 12x12, 1 channel, 2 dead ones left out" in repr(found)
     np.testing.assert_allclose(found.fit.r2[0], found.fit.r2[-1], atol=1e-9)
 
 
@@ -133,7 +133,7 @@ def test_what_cannot_be_paired_is_refused_before_anything_is_fitted(gabors, monk
 def test_it_reads_well_and_can_be_written_and_drawn(comparison, tmp_path):
     said = repr(comparison)
     for words in (
-        "a  a: 40 filters 16x16",
+        "a  a: 24 filters 16x16",
         "orientation coverage",
         "energy distance",
         "overlap of",
@@ -144,7 +144,7 @@ def test_it_reads_well_and_can_be_written_and_drawn(comparison, tmp_path):
     written = json.loads(json.dumps(comparison.to_dict(), allow_nan=False))
     assert written["matching"]["atoms"]["value"] == comparison.matching.atoms.value
     assert written["overlap"]["dimensions"][2] == 256
-    assert len(written["a"]["fit"]["r2"]) == 40
+    assert len(written["a"]["fit"]["r2"]) == 24
     csc.plot.filter_sets([comparison.a, comparison.b]).savefig(tmp_path / "sets.png", dpi=40)
     assert (tmp_path / "sets.png").stat().st_size > 5000
 

@@ -152,6 +152,7 @@ def test_fit_gabors_takes_the_steps_of_its_transcription(n_trials, rng):
         np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.usefixtures("all_threads")
 def test_any_number_of_threads_gives_the_same_bits(rng):
     import numba
 

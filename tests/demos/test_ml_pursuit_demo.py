@@ -9,7 +9,7 @@ import pytest
 from demos import ml_pursuit
 from demos.bench import holistic
 
-SMALL = ["--trials", "6", "--snr", "5", "30", "--zeros", "2", "--steps", "1500"]
+SMALL = ["--trials", "4", "--snr", "5", "30", "--zeros", "2", "--steps", "800"]
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +66,12 @@ def test_true_zeros_reduce_the_error_and_some_are_found(numbers):
 def test_holistic_pursuit_gains_as_the_mid_layer_gets_sparser_where_noise_allows():
     """At 45 dB most picked zeros are true; at 25 dB about half of them."""
     few, many = (
-        holistic.summary([holistic.trial(z, 11, 45, n) for n in range(8)]) for z in (2, 10)
+        holistic.summary([holistic.trial(z, 11, 45, n) for n in range(5)]) for z in (2, 10)
     )
     assert many["gain_dB"] > few["gain_dB"] + 0.5
     assert many["gain_dB"] > 1
     assert many["true"] > 0.8
-    noisy = holistic.summary([holistic.trial(10, 11, 25, n) for n in range(8)])
+    noisy = holistic.summary([holistic.trial(10, 11, 25, n) for n in range(5)])
     assert abs(noisy["gain_dB"]) < 1
     assert 0.3 < noisy["true"] < 0.85
     assert noisy["gain_of_true_zeros_dB"] > 1

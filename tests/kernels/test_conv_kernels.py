@@ -92,6 +92,7 @@ def test_maps_are_adjoint(name):
     assert products[0] == products[1] == products[2] != 0
 
 
+@pytest.mark.usefixtures("all_threads")
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS == 1, reason="Numba has one thread only")
 @pytest.mark.parametrize("name", ["1-D", "2-D", "3-D", "many samples", "float64"])
 def test_number_of_threads_changes_no_bit(name):

@@ -139,6 +139,7 @@ def test_any_start_ends_at_the_same_codes(dtype):
     np.testing.assert_allclose(lasso(X, D, 0.7, tol=1e-6, start=best)[0], best, atol=atol)
 
 
+@pytest.mark.usefixtures("all_threads")
 @pytest.mark.parametrize("kernel", ["lasso", "omp", "log"])
 def test_the_number_of_threads_changes_no_bit(kernel, dtype):
     X, D = random_problem(8, n_signals=700, n=20, k=40, dtype=dtype)

@@ -244,6 +244,7 @@ def test_omp_leaves_zero_signals_zero_atoms_and_copies_alone(dtype):
     assert not omp(D, X, n_nonzero=0).any()
 
 
+@pytest.mark.usefixtures("all_threads")
 def test_batches_cover_all_signals_and_pass_errors_on():
     seen = np.zeros(5 * MIN_SIGNALS_PER_BATCH + 3, int)
     most = numba.get_num_threads()
@@ -264,6 +265,7 @@ def test_batches_cover_all_signals_and_pass_errors_on():
     np.testing.assert_array_equal(seen, 1 + most + (np.arange(len(seen)) < 7))
 
 
+@pytest.mark.usefixtures("all_threads")
 def test_the_number_of_threads_changes_neither_codes_nor_gaps(dtype):
     D, X = problem(10, 20, 40, n_signals=3 * MIN_SIGNALS_PER_BATCH + 5, dtype=dtype)
     most, answers = numba.get_num_threads(), []

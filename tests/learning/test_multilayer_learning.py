@@ -154,7 +154,7 @@ PURSUITS = {
 
 
 @pytest.mark.parametrize(("pursuit", "lmbda"), PURSUITS.values(), ids=PURSUITS)
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", ["float64"])
 def test_batch_learning_never_raises_the_objective(pursuit, lmbda, dtype, rng):
     X = rng.laplace(size=(3, 1, 40)).astype(dtype)
     model = learner((3, (5,)), (4, (4,)), pursuit=pursuit, lmbda=lmbda).fit(X)
@@ -223,9 +223,12 @@ SIGNALS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("shape", "layers", "options"), SIGNALS.values(), ids=SIGNALS)
-@pytest.mark.parametrize("deep", [True, False])
-def test_signals_of_every_kind(shape, layers, options, deep, rng):
+@pytest.mark.parametrize(
+    ("kind", "deep"),
+    [*((kind, True) for kind in SIGNALS), ("3-D", False), ("strides", False), ("one atom", False)],
+)
+def test_signals_of_every_kind(kind, deep, rng):
+    shape, layers, options = SIGNALS[kind]
     lmbda = (0.0,) * (len(layers) - 1) + (0.2,) if deep else None
     X = rng.laplace(size=shape)
     model = learner(*layers, **options, lmbda=lmbda, max_iter=4, batch_size=None).fit(X)
@@ -242,16 +245,16 @@ def test_signals_of_every_kind(shape, layers, options, deep, rng):
 
 
 def test_lists_streams_and_seeds(rng):
-    X = rng.laplace(size=(4, 1, 20, 18))
+    X = rng.laplace(size=(4, 1, 16, 15))
     layers, deep = ((3, (4, 4)), (4, (3, 3))), {"lmbda": (0.0, 0.2), "max_iter": 2}
     gather_lists, whole = learner(*layers, **deep).fit(list(X)), learner(*layers, **deep).fit(X)
     for a, b in zip(gather_lists.atoms_, whole.atoms_, strict=True):
         np.testing.assert_array_equal(a, b)
     unlike = [X[0], X[1][:, :12], X[2]]
-    codes = learner(*layers, **deep, crop=(14, 14), batch_size=1).fit(unlike).transform(unlike)
-    assert [z.shape for z in codes] == [(4, 15, 13), (4, 7, 13), (4, 15, 13)]
+    codes = learner(*layers, **deep, crop=(13, 13), batch_size=1).fit(unlike).transform(unlike)
+    assert [z.shape for z in codes] == [(4, 11, 10), (4, 7, 10), (4, 11, 10)]
     first = whole.transform(list(X[:2]), layer=1)
-    assert [x.shape for x in whole.inverse_transform(first, layer=1)] == [(1, 20, 18)] * 2
+    assert [x.shape for x in whole.inverse_transform(first, layer=1)] == [(1, 16, 15)] * 2
     np.testing.assert_allclose(
         whole.inverse_transform(whole.transform(X)), whole.dictionary_(whole.transform(X))
     )
@@ -300,8 +303,7 @@ def test_windows_to_begin_with_are_drawn_by_their_energy(rng):
     assert windows_of(Signals(x.astype("float32")), (3,), 2, rng).dtype == "f4"
 
 
-@pytest.mark.parametrize("stop", [2, 7, 15])
-@pytest.mark.parametrize("batch", [None, 1])
+@pytest.mark.parametrize(("batch", "stop"), [(None, 2), (None, 7), (1, 15)])
 def test_resumed_from_a_file_is_bit_identical(stop, batch, rng, tmp_path, monkeypatch):
     X = rng.laplace(size=(2, 1, 30))
     layers = (3, (5,), {"batch_size": batch}), (4, (4,), {"batch_size": batch})
@@ -318,9 +320,6 @@ def test_resumed_from_a_file_is_bit_identical(stop, batch, rng, tmp_path, monkey
             return take_step(self, *args)
 
         monkeypatch.setattr(cls, "_step", interrupted)
-    total = 9 if batch is None else 18
-    if stop >= total:
-        pytest.skip("it has ended by then")
     with pytest.warns(UserWarning, match="interrupted after"):
         part.set_params(checkpoint=tmp_path / "layers.npz").fit(X)
     monkeypatch.undo()

@@ -174,6 +174,7 @@ def test_a_fused_step_is_the_prox_of_the_gradient_step(order, density):
         np.testing.assert_allclose(found, np.maximum(v - prices, 0), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.usefixtures("all_threads")
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS == 1, reason="Numba has one thread only")
 def test_number_of_threads_changes_no_bit():
     rng, default = np.random.default_rng(3), numba.get_num_threads()

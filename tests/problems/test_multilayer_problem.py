@@ -35,7 +35,7 @@ def problem(rng, n_layers=2, n=2, extent=12, **kinds):
 # The dictionary.
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     mode=st.sampled_from(["full", "valid", "same", "circular"]), stride=st.integers(1, 2),
     n_layers=st.integers(1, 3), dims=st.integers(1, 2), seed=st.integers(0, 99),
@@ -175,20 +175,20 @@ def test_the_floor_of_ml_ista_falls_with_the_step_and_the_gap_sees_it(rng):
     p = problem(rng, 2, n=1)
     best = csc.solve(p, tol=1e-8).objective
     dual_infeasibility = []
-    for fraction in (0.4, 0.2, 0.1):
-        solution = csc.solve(p, csc.solvers.MLFISTA(fraction), tol=1e-9, max_iter=5000)
+    for fraction in (0.4, 0.2):
+        solution = csc.solve(p, csc.solvers.MLFISTA(fraction), tol=1e-9, max_iter=2500)
         dual_infeasibility.append(solution.objective - best)
         assert dual_infeasibility[-1] <= solution.gap <= 2 * dual_infeasibility[-1]
         assert "lower fraction" in solution.message
     ratios = np.array(dual_infeasibility[:-1]) / dual_infeasibility[1:]
     assert ((ratios > 1.7) & (ratios < 2.3)).all()
-    slow = csc.solve(p, csc.solvers.MLISTA(0.4), tol=1e-12, max_iter=3000)
+    slow = csc.solve(p, csc.solvers.MLISTA(0.4), tol=1e-12, max_iter=1500)
     assert (
         0.5 < (slow.objective - best) / dual_infeasibility[0] < 2
     )  # it is slow, and not there yet
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(n_layers=st.integers(1, 3), scale=st.floats(0, 2), seed=st.integers(0, 999))
 def test_the_gap_bounds_the_excess_anywhere(n_layers, scale, seed):
     rng = np.random.default_rng(seed)
@@ -214,7 +214,7 @@ def assert_closes_at_the_minimum(certificate, p, solution, duals):
 
 def test_the_certificate_hands_the_duals_down_and_a_wrong_hand_is_caught(rng):
     p, solver = problem(rng, 3, n=1), csc.solvers.MLADMM()
-    solution = csc.solve(p, solver, tol=1e-11)
+    solution = csc.solve(p, solver, tol=3e-9)
     state = solver.init(p, p.zeros())
     for _ in range(solution.n_iter):
         state = solver.step(p, state)

@@ -75,6 +75,7 @@ def test_the_result_is_like_the_input(camera, dtype):
     assert_array_equal(denoise(y[None], SIGMA, quality="fast").image[0], restored.image)
 
 
+@pytest.mark.usefixtures("all_threads")
 def test_the_result_is_the_same_for_any_number_of_threads(camera):
     numba = pytest.importorskip("numba")
     y = noisy(camera)

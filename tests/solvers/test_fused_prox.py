@@ -2,6 +2,7 @@
 
 import numba
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -42,6 +43,7 @@ def test_one_pass_is_the_step_in_its_parts(  # noqa: PLR0913
     assert abs(restart_score - terms.sum()) <= close["rtol"] * abs(terms).sum()
 
 
+@pytest.mark.usefixtures("all_threads")
 def test_one_pass_is_the_same_for_any_number_of_threads(rng):
     r, atoms = rng.standard_normal((2, 1, 1, 300, 300)), rng.standard_normal((8, 1, 1, 8, 8))
     z, z_old = rng.standard_normal((2, 2, 8, 1, 293, 293))

@@ -87,10 +87,10 @@ def test_a_real_ctrl_c_amid_the_kernels_leaves_usable_codes():
 def test_codes_scale_with_the_signals(solver, scale, rng):
     p = problem(rng, dtype="float32")
     q = csc.Problem(p.x * np.float32(scale), p.dictionary, csc.L1(csc.Relative(0.1)))
-    a, b = (csc.solve(each, solver, tol=1e-4, max_iter=20_000) for each in (p, q))
+    a, b = (csc.solve(each, solver, tol=1e-3, max_iter=20_000) for each in (p, q))
     assert a.converged
     assert b.converged
-    assert b.objective == pytest.approx(scale**2 * a.objective, rel=2e-4)
+    assert b.objective == pytest.approx(scale**2 * a.objective, rel=2e-3)
     assert np.isfinite(b.codes).all()
 
 
@@ -141,7 +141,7 @@ def test_what_lies_under_the_mask_means_nothing(solver, rng):
     for value in (0.0, np.nan, np.inf, 1e300):
         x = np.where(mask, p.x, value)
         q = csc.Problem(x, p.dictionary, csc.L1(0.3), mask)
-        answers.append(csc.solve(q, solver, tol=1e-6, max_iter=20_000).codes)
+        answers.append(csc.solve(q, solver, tol=1e-3, max_iter=500).codes)
     for other in answers[1:]:
         np.testing.assert_array_equal(answers[0], other)
     with pytest.raises(ValueError, match="x holds inf"):

@@ -138,6 +138,7 @@ def test_the_local_dual_is_sharper_and_feasible():
     assert dual >= best - 2 * local
 
 
+@pytest.mark.usefixtures("all_threads")
 def test_the_answer_does_not_depend_on_threads():
     import numba
 
