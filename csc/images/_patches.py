@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -19,6 +20,7 @@ def extract_patches(
     *,
     stride: Stride = 1,
     border: int = 0,
+    to_edge: bool = False,
     rng: Rng = None,
 ) -> Array:
     """Return all patches of the images, or ``n`` random ones.
@@ -42,6 +44,9 @@ def extract_patches(
         Distance between neighbouring positions in pixels.
     border : int
         Width in pixels of the margin at every edge that no patch touches.
+    to_edge : bool
+        Whether the last position of every axis is taken as well where ``stride`` misses it, so that
+        patches reach the far edges.
     rng : numpy.random.Generator or int, optional
         Generator or seed.
 
@@ -78,8 +83,9 @@ def extract_patches(
     check_count("border", border, low=0)
     if n is not None:
         check_count("n", n)
+    grid = _Grid(stride, border, to_edge)
     cut = [
-        (_windows(image, shape, stride, border), _whole(seen, shape, stride, border))
+        (_windows(image, shape, grid), _whole(seen, shape, grid))
         for image, seen in _check_images(images, shape, border)
     ]
     if not sum(_count(view, at) for view, at in cut):
@@ -87,12 +93,19 @@ def extract_patches(
     return _all_of(cut, len(shape)) if n is None else _draw(cut, len(shape), n, rng)
 
 
-def reassemble(patches: Array, image_shape: Extents, *, stride: Stride = 1) -> Array:
+def reassemble(
+    patches: Array,
+    image_shape: Extents,
+    *,
+    stride: Stride = 1,
+    to_edge: bool = False,
+    weights: ArrayLike | None = None,
+) -> Array:
     """Reassemble all patches of one image, averaging where they overlap.
 
-    The inverse of ``extract_patches(image, shape, stride=stride)``. For modified patches (for
-    example denoised ones) the result is the least-squares image: its patches are the closest to
-    those given.
+    The inverse of ``extract_patches(image, shape, stride=stride, to_edge=to_edge)``. For modified
+    patches (for example denoised ones) the result is the least-squares image: its patches are the
+    closest to those given, with ``weights`` w_i the minimiser of sum_i w_i ||R_i image - patch_i||^2.
 
     Parameters
     ----------
@@ -101,8 +114,12 @@ def reassemble(patches: Array, image_shape: Extents, *, stride: Stride = 1) -> A
     image_shape : tuple of int
         ``(*S)``, for patches with one channel, or ``(C, *S)``.
     stride : int
-        As in `extract_patches`. The patches must cover the image: ``stride`` at most *s* and
-        a divisor of *S - s* along every axis.
+        As in `extract_patches`. The patches must cover the image: ``stride`` at most *s* and,
+        without ``to_edge``, a divisor of *S - s* along every axis.
+    to_edge : bool
+        As in `extract_patches`; then any stride up to *s* covers the image.
+    weights : (N,) array, optional
+        How much each patch counts in the average, at least 0; by default all count the same.
 
     Returns
     -------
@@ -114,7 +131,8 @@ def reassemble(patches: Array, image_shape: Extents, *, stride: Stride = 1) -> A
     TypeError
         If the patches are not a float array, or ``image_shape`` or ``stride`` are not integers.
     ValueError
-        If the patches hold NaN or do not cover the image, or if their number is wrong.
+        If the patches hold NaN or do not cover the image, if their number is wrong, or if weights
+        are negative or leave a pixel without any.
 
     Examples
     --------
@@ -133,35 +151,81 @@ def reassemble(patches: Array, image_shape: Extents, *, stride: Stride = 1) -> A
     check_count("stride", stride)
     channels, *extents = patches.shape[1:]
     space = _check_image_shape(image_shape, channels, len(extents))
-    grid = [_positions_on_axis(S, s, stride) for S, s in zip(space, extents, strict=True)]
+    at = [_positions_on_axis(S, s, stride, to_edge) for S, s in zip(space, extents, strict=True)]
+    grid = [len(positions) for positions in at]
     if len(patches) != prod(grid):
         raise ValueError(
             f"patches are {len(patches)}, but an image of extents {space} has {prod(grid)} of "
             f"extents {tuple(extents)} at stride {stride}; pass all of them and no others"
         )
-    sums = _overlap_add(patches.reshape(*grid, channels, *extents), space, stride)
-    for axis, (V, S, s) in enumerate(zip(grid, space, extents, strict=True), start=1):
-        cover = _overlap_add(np.ones((V, 1, s)), (S,), stride)  # counts are products over the axes
+    laid_out = patches.reshape(*grid, channels, *extents)
+    if weights is not None:
+        weights = _check_weights(weights, len(patches)).reshape(*grid, 1, *(1,) * len(extents))
+        sums = _overlap_add(laid_out, space, at, weights)
+        one = np.broadcast_to(weights, (*grid, 1, *extents))
+        cover = _overlap_add(one, space, at)
+        if not cover.all():
+            raise ValueError(
+                "weights leave pixels without any; give each pixel a patch with weight > 0"
+            )
+        return (sums / cover).reshape(image_shape).astype(patches.dtype)
+    sums = _overlap_add(laid_out, space, at)
+    for axis, (V, S, s) in enumerate(zip(at, space, extents, strict=True), start=1):
+        cover = _overlap_add(
+            np.ones((len(V), 1, s)), (S,), [V]
+        )  # counts are products over the axes
         sums /= cover.reshape(-1, *(1,) * (len(space) - axis))
     return sums.reshape(image_shape).astype(patches.dtype)
 
 
-def _windows(image, shape, stride, border):
-    """Return the view ``(*V, C, *shape)`` of all patches of an image ``(C, *S)``."""
+def _check_weights(weights, n):
+    weights = check_floats("weights", np.asarray(weights, "float64"))
+    if weights.shape != (n,):
+        raise ValueError(f"weights must be ({n},), one for each patch, got shape {weights.shape}")
+    if weights.min() < 0:
+        raise ValueError(f"weights must be >= 0, got {weights.min():.3g}")
+    return weights
+
+
+class _Grid(NamedTuple):
+    """Which positions patches are taken from."""
+
+    stride: int
+    border: int
+    to_edge: bool
+
+    def positions(self, extent, patch_extent):
+        """Slice of the positions along an axis, or their indices if they are not regular."""
+        last = extent - 2 * self.border - patch_extent
+        if not self.to_edge or last % self.stride == 0:
+            return slice(0, last + 1, self.stride)
+        return np.r_[0 : last + 1 : self.stride, last]
+
+
+def _windows(image, shape, grid):
+    """Return all patches ``(*V, C, *shape)`` of an image ``(C, *S)``: a view if they are regular."""
     axes = tuple(range(1, 1 + len(shape)))
-    inner = tuple(slice(border, extent - border) for extent in image.shape[1:])
+    inner = tuple(slice(grid.border, extent - grid.border) for extent in image.shape[1:])
     view = sliding_window_view(image[:, *inner], shape, axis=axes)
-    return np.moveaxis(view[:, *(slice(None, None, stride),) * len(shape)], 0, len(shape))
+    return np.moveaxis(_at(view, image.shape[1:], shape, grid, first=1), 0, len(shape))
 
 
-def _whole(seen, shape, stride, border):
+def _at(view, extents, shape, grid, first=0):
+    """Take the positions of the grid along the axes from ``first`` on."""
+    for axis, (extent, s) in enumerate(zip(extents, shape, strict=True), start=first):
+        view = view[*(slice(None),) * axis, grid.positions(extent, s)]
+    return view
+
+
+def _whole(seen, shape, grid):
     """Return the indices of positions whose patches touch no masked pixel, or None for all."""
     if seen is None:
         return None
-    whole = seen.all(axis=0)[*(slice(border, extent - border) for extent in seen.shape[1:])]
+    inner = tuple(slice(grid.border, extent - grid.border) for extent in seen.shape[1:])
+    whole = seen.all(axis=0)[inner]
     for axis, s in enumerate(shape):
         whole = sliding_window_view(whole, s, axis=axis).all(axis=-1)
-    return np.flatnonzero(whole[*(slice(None, None, stride),) * len(shape)])
+    return np.flatnonzero(_at(whole, seen.shape[1:], shape, grid))
 
 
 def _count(view, at):
@@ -196,32 +260,47 @@ def _draw(cut, d, n, rng):
     return patches
 
 
-def _overlap_add(patches, space, stride):
-    """Return the float64 sum ``(C, *S)`` of patches ``(*V, C, *s)`` at their positions."""
+def _overlap_add(patches, space, at, weights=None):
+    """Return the float64 sum ``(C, *S)`` of patches ``(*V, C, *s)`` at positions of each axis."""
     d = len(space)
     sums = np.zeros((patches.shape[d], *space))
     rows = 16  # positions along the first axis at a time, so that their patches stay in cache
     for start in range(0, len(patches), rows):
-        block = np.moveaxis(patches[start : start + rows], d, 0)
+        block = patches[start : start + rows]
+        if weights is not None:
+            block = block * weights[start : start + rows]
+        block = np.moveaxis(block, d, 0)
+        corners = [at[0][start : start + rows], *at[1:]]
         for offset in np.ndindex(*patches.shape[d + 1 :]):
-            first = (start * stride + offset[0], *offset[1:])
-            target = tuple(
-                slice(o, o + V * stride, stride)
-                for o, V in zip(first, block.shape[1 : d + 1], strict=True)
-            )
-            sums[:, *target] += block[..., *offset]
+            target = [_shifted(V, o) for V, o in zip(corners, offset, strict=True)]
+            if all(isinstance(t, slice) for t in target):
+                sums[:, *target] += block[..., *offset]
+            else:  # no position occurs twice on an axis, so nothing is added to one pixel twice
+                arrays = [np.r_[t] if isinstance(t, slice) else t for t in target]
+                sums[:, *np.ix_(*arrays)] += block[..., *offset]
     return sums
 
 
-def _positions_on_axis(S, s, stride):
+def _shifted(positions, offset):
+    """Positions moved by an offset: as a slice, which is faster, if they are regular."""
+    if isinstance(positions, range):
+        start = positions.start + offset
+        return slice(start, start + len(positions) * positions.step, positions.step)
+    return positions + offset
+
+
+def _positions_on_axis(S, s, stride, to_edge):
+    """A range, or an array where the last position is not regular."""
     if s > S:
         raise ValueError(f"patches of extent {s} are larger than the image of extent {S}")
-    if stride > s or (S - s) % stride:
+    if stride > s or ((S - s) % stride and not to_edge):
         raise ValueError(
             f"stride {stride} leaves pixels that no patch covers (image extent {S}, patch extent "
-            f"{s}); it must be at most {s} and divide {S - s}: crop or pad the image first"
+            f"{s}); it must be at most {s} and divide {S - s}: crop or pad the image first, or use "
+            "to_edge=True here and in extract_patches"
         )
-    return (S - s) // stride + 1
+    regular = range(0, S - s + 1, stride)
+    return regular if (S - s) % stride == 0 else np.r_[regular, S - s]
 
 
 def _check_shape(name, shape):

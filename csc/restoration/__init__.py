@@ -9,7 +9,8 @@ Images are ``(H, W)`` or ``(C, H, W)`` with pixels in [0, 1]. All functions retu
 (128, 128)
 
 Here: what comes in and goes out (``_images.py``), the two estimates that all functions are made of
-(``_sparse_estimate.py``, ``_groups.py``), the atoms (``_dictionary.py``; ``_make_dictionary.py``
+(``_sparse_estimate.py``, ``_groups.py``), parts for methods of one's own
+(``_similar_patches.py``), the atoms (``_dictionary.py``; ``_make_dictionary.py``
 learns those that ship), and a file for each kind of damage.
 
 May import: `csc.operators`, `csc.learning`, `csc.images`, `csc.constraints`, the modules of `csc`
@@ -24,14 +25,18 @@ from csc.restoration._denoise import denoise, denoise_poisson
 from csc.restoration._images import Restored
 from csc.restoration._inpaint import inpaint, remove_impulses
 from csc.restoration._noise import estimate_sigma
+from csc.restoration._similar_patches import SimilarPatches, group_estimate, similar_patches
 
 __all__ = [
     "Restored",
+    "SimilarPatches",
     "deblur",
     "denoise",
     "denoise_poisson",
     "estimate_sigma",
+    "group_estimate",
     "inpaint",
     "remove_impulses",
+    "similar_patches",
     "super_resolve",
 ]

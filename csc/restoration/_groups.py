@@ -16,7 +16,7 @@ def group_filter(noisy, pilot, sigma, guide, *, rule=RULE, step=3):
 
     Patches are alike that are so in the ``guide`` (H, W); all channels of a patch are one vector.
     """
-    rule, grid = _fitting(rule, pilot.shape), grid_of(pilot.shape, rule.size, step)
+    rule, grid = fitting(rule, pilot.shape), grid_of(pilot.shape, rule.size, step)
     sums, weights = cpu.filter_groups(noisy, pilot, guide, grid, rule, sigma**2)
     return (sums / weights).astype(noisy.dtype)
 
@@ -41,7 +41,7 @@ def group_fill(observed, pilot, guide, sigma, *, rule=RULE, step=3, n_filled=4):
     ``observed`` are planes and masks (C, H, W). The ``n_filled`` nearest patches of each group are
     estimated; sigma^2 is the variance of the noise and added to the diagonals of covariances.
     """
-    rule, grid = _fitting(rule, pilot.shape), grid_of(pilot.shape, rule.size, step)
+    rule, grid = fitting(rule, pilot.shape), grid_of(pilot.shape, rule.size, step)
     variances = float(sigma) ** 2, float(sigma) ** 2
     filled = pilot.copy()
     for c in range(len(pilot)):
@@ -54,7 +54,7 @@ def group_fill(observed, pilot, guide, sigma, *, rule=RULE, step=3, n_filled=4):
     return filled
 
 
-def _fitting(rule, shape):
+def fitting(rule, shape):
     """The rule, with groups no larger than the positions that the search covers."""
     extents = (min(2 * rule.reach + 1, extent - rule.size + 1) for extent in shape[-2:])
     return rule._replace(members=min(rule.members, prod(extents)))

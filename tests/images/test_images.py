@@ -1,5 +1,6 @@
 """csc.images: photographs, whitening, contrast normalisation, patches."""
 
+import itertools
 import pickle
 import subprocess
 import sys
@@ -641,6 +642,49 @@ def test_reassemble_averages_what_overlaps(stride):
         sums[i : i + 3, j : j + 5] += patch[0]
         counts[i : i + 3, j : j + 5] += 1
     np.testing.assert_allclose(reassemble(patches, image_shape, stride=stride), sums / counts)
+
+
+@pytest.mark.parametrize(
+    ("space", "shape", "stride"),
+    [((11,), (4,), 3), ((66, 9), (4, 5), 3), ((7, 9, 5), (3, 2, 4), 2)],
+)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_any_stride_reaches_the_edges(space, shape, stride, weighted):
+    axes = [
+        sorted({*range(0, S - s + 1, stride), S - s}) for S, s in zip(space, shape, strict=True)
+    ]
+    image = noise(2, *space)
+    patches = extract_patches(image, shape, stride=stride, to_edge=True)
+    weights = abs(noise(len(patches))) if weighted else None
+    sums, counts = np.zeros(image.shape), np.zeros(space)
+    changed = patches + noise(*patches.shape)
+    for i, at in enumerate(itertools.product(*axes)):
+        where = tuple(slice(a, a + s) for a, s in zip(at, shape, strict=True))
+        np.testing.assert_array_equal(patches[i], image[:, *where])
+        weight = 1 if weights is None else weights[i]
+        sums[:, *where] += weight * changed[i]
+        counts[where] += weight
+    back = reassemble(changed, image.shape, stride=stride, to_edge=True, weights=weights)
+    np.testing.assert_allclose(back, sums / counts)
+
+
+def test_patches_to_the_edge_of_a_masked_image_leave_out_masked_pixels():
+    image = np.ma.masked_equal(np.arange(7.0), 1)
+    assert extract_patches(image, (2,), stride=3, to_edge=True)[:, 0].tolist() == [[3, 4], [5, 6]]
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.ones(3), r"\(4,\), one for each patch"),
+        (np.array([1, 1, 1, -1.0]), "weights must be >= 0, got -1"),
+        (np.array([1, 1, 1, 0.0]), "leave pixels without any"),
+        (np.array([1, 1, 1, np.nan]), "weights holds NaN"),
+    ],
+)
+def test_bad_weights_of_patches_are_refused(weights, message):
+    with pytest.raises(ValueError, match=message):
+        reassemble(np.ones((4, 1, 2, 2)), (4, 4), stride=2, weights=weights)
 
 
 @pytest.mark.parametrize(
