@@ -82,7 +82,11 @@ def _prox_curve(penalty):
         penalty = replace(penalty, weights=None)
     reach = 3 * max(lmbda, (2 * lmbda) ** 0.5) or 1.0
     z = np.linspace(-reach, reach, 161)
-    groups = np.repeat(z[:, None, None], getattr(penalty, "group_size", 1), axis=1)
+    overlapping = getattr(penalty, "groups", None)
+    n_atoms = (
+        getattr(penalty, "group_size", 1) if overlapping is None else 1 + max(map(max, overlapping))
+    )
+    groups = np.repeat(z[:, None, None], n_atoms, axis=1)
     shrunk = penalty.prox(groups, 1.0)[:, 0, 0]
     points = " ".join(
         f"{side * (a / reach + 1) / 2:.1f},{side * (1 - b / reach) / 2:.1f}"

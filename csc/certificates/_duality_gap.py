@@ -95,7 +95,9 @@ def _certify(x, dictionary, z, penalty, mask):
     q = D.adjoint(theta)
     if free is not None:
         q = _without_rounding(q, free, D.adjoint(_masked(x, mask)))
-    s = 1 / namespace(z).maximum(penalty.dual_norm(q), 1)
+    has_overlaps = getattr(penalty, "groups", None) is not None
+    top = penalty.dual_norm(q, near=z) if has_overlaps else penalty.dual_norm(q)
+    s = 1 / namespace(z).maximum(top, 1)
     half_energy, cost = 0.5 * _inner(r, r), penalty.values(z)
     # <M x, theta> = <r, theta> + <z, D^T theta> turns the gap into a sum without cancellation
     apart = half_energy * (1 - s) ** 2 if theta is r else _half_distance(r, theta, s)

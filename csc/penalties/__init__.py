@@ -1,8 +1,8 @@
 """Penalties on codes: their values, proximal operators and conjugates.
 
 Here: `L1`, `ElasticNet`, `GroupL21` (convex), `L0`, `LogPenalty` (not convex), the regularization
-parameter as a fraction of lambda_max (`Relative`) or by a number of codes (`TargetSparsity`), and
-the weights of codes.
+parameter as a fraction of lambda_max (`Relative`) or by a number of codes (`TargetSparsity`), the
+weights of codes, and groups of neighbouring atoms (`neighbourhoods`).
 
 May import: the modules of `csc` whose names begin with ``_``.
 
@@ -13,6 +13,16 @@ A new penalty: a frozen dataclass with the methods of `L1`; docs/extending.md sh
 from csc.penalties._convex import L1, ElasticNet, GroupL21
 from csc.penalties._lmbda import Lmbda, Relative, TargetSparsity, resolved, warn_of_zero_codes
 from csc.penalties._nonconvex import L0, LogPenalty
+from csc.penalties._overlapping_groups import neighbourhoods
 from csc.penalties._weights import atom_weights, finite_lmbda
 
-__all__ = ["ElasticNet", "GroupL21", "L0", "L1", "LogPenalty", "Relative", "TargetSparsity"]
+__all__ = [
+    "ElasticNet",
+    "GroupL21",
+    "L0",
+    "L1",
+    "LogPenalty",
+    "Relative",
+    "TargetSparsity",
+    "neighbourhoods",
+]

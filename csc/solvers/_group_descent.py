@@ -60,7 +60,7 @@ class GroupDescent:
 
     check_every = 1
     requirements = (
-        "needs a GroupL21 penalty with groups that do not overlap and lmbda > 0, codes with one "
+        "needs a GroupL21 penalty with a group_size and lmbda > 0, codes with one "
         "position (patches), no mask, and NumPy arrays"
     )
 
@@ -68,6 +68,7 @@ class GroupDescent:
         """Whether the problem is a group lasso on patches."""
         return (
             type(problem.penalty) is GroupL21
+            and problem.penalty.groups is None
             and problem.penalty.lmbda > 0
             and problem.structure.is_patch
             and problem.structure.on_host

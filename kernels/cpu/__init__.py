@@ -40,6 +40,7 @@ __all__ = [
     "group_lasso_gram",
     "inner_products", "largest_products", "lasso_gram", "lay_out", "log_gram", "moments",
     "omp_gram", "omp_masked",
-    "omp_seen", "proximal_step", "shrink_products", "similar_patches", "statistics", "sum_products", "synthesize",
+    "omp_seen", "proximal_step", "shrink_overlapping",
+    "shrink_products", "similar_patches", "statistics", "sum_products", "synthesize",
     "violating_indices",
 ]  # fmt: skip
