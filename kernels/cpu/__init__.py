@@ -26,6 +26,7 @@ with usable_cache():
     from csc.kernels.cpu.moments import moments
     from csc.kernels.cpu.omp_gram import omp_gram
     from csc.kernels.cpu.omp_masked import add_patches, omp_masked, omp_seen
+    from csc.kernels.cpu.overlapping_groups import shrink_overlapping
     from csc.kernels.cpu.patch_certificate import certify_patches
     from csc.kernels.cpu.patch_groups import (
         GroupRule,
