@@ -82,6 +82,11 @@ class PaddedSignals:
         self.boxes, self.padded_atoms = _boxes(self.parts, self.strides[:3])
 
     @property
+    def is_series(self):
+        """Whether codes lie along one axis."""
+        return sum(n > 1 for n in self.positions) <= 1
+
+    @property
     def _operator(self):
         """The dictionary in the precision of these arrays."""
         return self.dictionary if self.dictionary.dtype == self.dtype else self.dictionary.as_double
@@ -294,6 +299,27 @@ class RestrictedDictionary:
             first = np.append(0, np.cumsum(numbers[kept]))
             part.copies = first, places[np.repeat(kept, numbers)]
         return part
+
+    def at(self, numbers):
+        """Some of the columns, by their numbers, as one piece."""
+        some = object.__new__(RestrictedDictionary)
+        some.layout = self.layout
+        some.where, some.atom = self.where[numbers], self.atom[numbers]
+        some.pieces = np.array([0, len(numbers)])
+        first, places = some.copies = self.copies
+        if len(first):
+            counts = first[numbers + 1] - first[numbers]
+            start = np.append(0, np.cumsum(counts))
+            within = np.arange(start[-1]) - np.repeat(start[:-1], counts)
+            some.copies = start, places[np.repeat(first[numbers], counts) + within]
+        return some
+
+    def gram(self, mask, atoms, scratch):
+        """Gram matrix of these columns in float64; ``mask``, ``atoms``, ``scratch`` in float64."""
+        out, layout = np.empty((len(self.where), len(self.where))), self.layout
+        parts = self.where, self.atom, *self.copies
+        kernels(out).gram_active(scratch, mask, atoms, layout.boxes, parts, out)
+        return out
 
     def add(self, values, target):
         """Add ``D z`` of codes with these values to a padded residual."""

@@ -19,6 +19,7 @@ with usable_cache():
     from csc.kernels.cpu.conv import correlate, correlate_atoms, dual_infeasibility, synthesize
     from csc.kernels.cpu.fused_prox import proximal_step
     from csc.kernels.cpu.gabor_fit import fit_gabors
+    from csc.kernels.cpu.gram_active import gram_active
     from csc.kernels.cpu.gram_products import correlate_patches, inner_products, statistics
     from csc.kernels.cpu.group_lasso_gram import group_lasso_gram
     from csc.kernels.cpu.lasso_gram import lasso_gram
@@ -38,7 +39,7 @@ with usable_cache():
 __all__ = [
     "GroupRule", "add_active", "add_patches", "certify_patches", "correlate", "correlate_active", "correlate_at",
     "correlate_atoms", "correlate_patches", "descend_active", "dual_infeasibility", "fill_groups", "filter_groups", "fit_gabors",
-    "group_lasso_gram",
+    "gram_active", "group_lasso_gram",
     "inner_products", "largest_products", "lasso_gram", "lay_out", "log_gram", "moments",
     "omp_gram", "omp_masked",
     "omp_seen", "proximal_step", "shrink_overlapping",

@@ -1,0 +1,76 @@
+"""Exact minimisation over blocks of neighbouring active codes."""
+
+import numpy as np
+
+from csc._backend import kernels
+
+BLOCK_SIZE = 150  # codes, also those at zero; measured: 100 to 300 are equally fast
+SIGNAL_DISTANCE = 1e9  # of two signals, in atoms: they are split first
+MAX_ROUNDS = 100  # growing the active set of one block
+UNEVEN_SHARE = 0.34  # of the codes, in the first part of each split: blocks with other borders
+
+
+def minimise_in_blocks(active, tol, *, uneven):
+    """Minimise the lasso over one block of active codes after another, each exactly.
+
+    Block coordinate descent [1]_. Atoms that are shifted by one sample are nearly parallel. Descent
+    on one code at a time, and conjugate gradients, then take thousands of steps to exchange
+    neighbouring codes, which an exact solve exchanges at once.
+
+    Parameters
+    ----------
+    active : ActiveSet
+    tol : float
+        Sum of the duality gaps of the blocks, relative to the objective.
+    uneven : bool
+        Whether to split codes unevenly. Blocks of two calls then have different borders.
+
+    References
+    ----------
+    .. [1] P. Tseng, "Convergence of a block coordinate descent method for nondifferentiable
+       minimization", J. Optim. Theory Appl. 109, 2001.
+    """
+    codes, layout = active.codes, active.layout
+    n, *v = np.unravel_index(
+        codes.index // layout.code_shape[1], (len(active.x), *layout.positions)
+    )
+    steps = np.divide(layout.stride, layout.atom_shape)
+    points = np.stack([n * SIGNAL_DISTANCE, *(a * t for a, t in zip(v, steps, strict=True))])
+    atoms, scratch = layout.padded_atoms.astype("float64"), np.zeros(active.r.size)
+    seen = np.ones(active.r.shape) if active.mask is None else active.mask
+    workspace = seen.reshape(-1).astype("float64"), atoms, scratch
+    residual_energy = float(active.energies(active.observed(active.r)).sum())
+    share = UNEVEN_SHARE if uneven else 0.5
+    blocks = _split(points, np.arange(len(codes.index)), share)
+    for block in map(np.sort, blocks):
+        residual_energy = _minimise(active, block, workspace, residual_energy, tol / len(blocks))
+    active.refresh()
+
+
+def _split(points, numbers, share):
+    """Cut along the widest axis until no block has more than BLOCK_SIZE codes."""
+    if len(numbers) <= BLOCK_SIZE:
+        return [numbers]
+    own = points[:, numbers]
+    axis = int(np.argmax(own.max(axis=1) - own.min(axis=1)))
+    order = numbers[np.argsort(own[axis], kind="stable")]
+    cut = int(share * len(order))
+    return _split(points, order[:cut], share) + _split(points, order[cut:], share)
+
+
+def _minimise(active, block, workspace, residual_energy, tol):
+    z = active.codes.values[block].astype("float64")
+    columns = active.columns.at(block)
+    gram = columns.gram(*workspace)
+    r = columns.adjoint(active.observed(active.r)).astype("float64")
+    q = r + gram @ z
+    energy = np.array([residual_energy + z @ (r + q)])
+    lmbda = active.atom_lmbda[columns.atom].astype("float64")
+    out, gap = np.empty((1, len(z))), np.empty(1)
+    kernels(out).lasso_gram(
+        gram, q[None], energy, lmbda, active.positive, tol, MAX_ROUNDS, z[None], out, gap
+    )
+    move = out[0] - z
+    columns.add(-move.astype(active.layout.dtype), active.r)
+    active.codes.values[block] = out[0]
+    return max(residual_energy - 2 * (move @ r) + move @ gram @ move, 0.0)
