@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import csc
+from csc.kernels.cpu import gram_active
 from csc.operators import SparseCodes
 from csc.solvers import _blocks
 from csc.solvers._active_set import ActiveSet
@@ -43,7 +44,9 @@ def test_the_gram_matrix_of_columns_is_that_of_the_dense_ones(case, masked, rng)
     layout, shape = active.layout, active.r.shape
     mask = np.ones(shape) if active.mask is None else active.mask
     scratch, some = np.zeros(active.r.size), np.arange(1, M.shape[1], 2)
-    gram = active.columns.at(some).gram(mask.reshape(-1), layout.padded_atoms, scratch)
+    columns, gram = active.columns.at(some), np.empty((len(some), len(some)))
+    codes = columns.where, columns.atom, *columns.copies
+    gram_active(scratch, mask.reshape(-1), layout.padded_atoms, layout.boxes, codes, gram)
     np.testing.assert_allclose(gram, M[:, some].T @ M[:, some], atol=1e-12)
     assert abs(scratch).max() < 1e-14
 
