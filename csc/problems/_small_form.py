@@ -7,7 +7,7 @@ import numpy as np
 from scipy.sparse import diags_array
 
 from csc._backend import namespace
-from csc.penalties import L1, ElasticNet, finite_lmbda
+from csc.penalties import L1, ElasticNet, GroupL21, finite_lmbda
 
 MAX_SMALL_CODES = 1024  # of one signal: their Gram matrix has 8 MB
 
@@ -38,11 +38,13 @@ def is_small(structure):
     structure : ProblemStructure
     """
     penalty, n = structure.penalty, len(structure.x)
-    if namespace(structure.x) is not np or type(penalty) not in (L1, ElasticNet):
+    if namespace(structure.x) is not np or type(penalty) not in (L1, ElasticNet, GroupL21):
+        return False
+    if getattr(penalty, "groups", None) is not None:
         return False
     if prod(structure.code_shape[1:]) > MAX_SMALL_CODES or penalty.lmbda <= 0:
         return False
-    weights, mask = penalty.weights, structure.mask
+    weights, mask = getattr(penalty, "weights", None), structure.mask
     if weights is not None and (not (weights > 0).all() or _differs(weights, structure)):
         return False
     return mask is None or n == 1 or bool((mask == mask[:1]).all())
@@ -61,9 +63,9 @@ def small_form(structure):
         matrix = matrix @ diags_array((mask[0].ravel() != 0).astype("float64"))
     gram = matrix @ matrix.T
     gram = np.ascontiguousarray(gram if isinstance(gram, np.ndarray) else gram.toarray())
-    ridge = float(penalty.lmbda) * float(penalty.ridge)
-    gram[np.diag_indices(len(gram))] += ridge
-    weights = np.ones(()) if penalty.weights is None else penalty.weights.astype("float64")
+    gram[np.diag_indices(len(gram))] += float(penalty.lmbda) * getattr(penalty, "ridge", 0.0)
+    weights = getattr(penalty, "weights", None)
+    weights = np.ones(()) if weights is None else weights.astype("float64")
     weights = np.broadcast_to(weights, (1, *structure.code_shape[1:]))
     atoms = D.atoms if D.is_convolution else matrix
     lmbda = finite_lmbda(penalty.lmbda, weights, atoms, x)

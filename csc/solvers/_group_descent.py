@@ -1,4 +1,4 @@
-"""Block coordinate descent for the group lasso on patches."""
+"""Block coordinate descent for the group lasso on patches, and on signals with few codes."""
 
 from dataclasses import dataclass
 from math import inf
@@ -8,6 +8,7 @@ import numpy as np
 
 from csc._typing import Array, ProblemLike
 from csc.penalties import GroupL21
+from csc.solvers._small_signals import code_small_signals
 
 MAX_ROUNDS = 100  # of selecting groups for one patch
 MAX_ROUNDS_FLOAT32 = 20
@@ -28,6 +29,9 @@ class GroupDescentState(NamedTuple):
 @dataclass(frozen=True)
 class GroupDescent:
     """The group lasso on patches: block coordinate descent over active groups [1]_.
+
+    Signals of at most 1024 codes are solved as patches whose atoms are all columns of the
+    dictionary, in float64.
 
     For each patch, the groups that violate optimality most become active, sweeps minimise over one
     active group at a time, and this is repeated until the duality gap is small enough. A group's
@@ -61,16 +65,16 @@ class GroupDescent:
     check_every = 1
     requirements = (
         "needs a GroupL21 penalty with a group_size and lmbda > 0, codes with one "
-        "position (patches), no mask, and NumPy arrays"
+        "position (patches) or at most 1024 of a signal, one mask for all signals, and NumPy arrays"
     )
 
     def supports(self, problem: ProblemLike) -> bool:
-        """Whether the problem is a group lasso on patches."""
+        """Whether the problem is a group lasso on patches or on signals with few codes."""
         return (
             type(problem.penalty) is GroupL21
             and problem.penalty.groups is None
             and problem.penalty.lmbda > 0
-            and problem.structure.is_patch
+            and (problem.structure.is_patch or problem.structure.is_small)
             and problem.structure.on_host
         )
 
@@ -80,6 +84,8 @@ class GroupDescent:
 
     def step(self, problem: ProblemLike, state: GroupDescentState) -> GroupDescentState:
         """Solve to ``tol``, which then falls."""
+        if not problem.structure.is_patch:
+            return _code_small(problem, state)
         structure, exact = problem.structure, state.exact
         form = structure.gram_form_double if exact else structure.gram_form
         start = state.z.reshape(len(state.z), -1).astype(form.gram.dtype)
@@ -95,6 +101,20 @@ class GroupDescent:
         z = z.reshape(state.z.shape).astype(state.z.dtype, copy=False)
         gap = gap if form.gram.dtype == "float64" else inf
         return GroupDescentState(z, state.tol * LESS_TOL_PER_STEP, gap, exact=True)
+
+
+def _code_small(problem, state):
+    def kernel(form, products, start, out, gaps):
+        curvatures = _curvatures(form.gram, problem.penalty.group_size)
+        options = state.tol, MAX_ROUNDS, MAX_SWEEPS
+        problem.structure.kernels.group_lasso_gram(
+            form.gram, *products, curvatures, problem.penalty.lmbda, options, start, out, gaps
+        )
+
+    z, gap = code_small_signals(problem, state.z, kernel)
+    if gap > MAX_GAP_RATIO * state.gap:
+        return state  # only rounding is left: unchanged codes end the loop
+    return GroupDescentState(z, state.tol * LESS_TOL_PER_STEP, gap, exact=True)
 
 
 def _curvatures(gram, size):

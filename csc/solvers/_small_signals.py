@@ -1,4 +1,4 @@
-"""The lasso on signals with few codes, solved as patches are: by the Gram matrix of all codes."""
+"""Signals with few codes, solved as patches are: by the Gram matrix of all codes."""
 
 from math import prod
 
@@ -6,12 +6,11 @@ import numpy as np
 
 from csc.operators import SparseCodes
 
-MAX_ROUNDS = 1000  # growing the active set of one signal: far above what was ever needed
 NUMBERS_PER_BLOCK = 2**22  # of correlations computed at a time: 32 MB
 
 
-def code_small_signals(problem, z, tol):
-    """Codes whose relative duality gap is at most ``tol`` for each signal.
+def code_small_signals(problem, z, kernel):
+    """Codes of a kernel for patches, with all columns of the dictionary as its atoms.
 
     Parameters
     ----------
@@ -19,7 +18,8 @@ def code_small_signals(problem, z, tol):
         Its structure has a `SmallForm`.
     z : array (N, K, *V) or SparseCodes
         Codes to start from.
-    tol : float
+    kernel : callable
+        ``kernel(form, products, start, out, gaps)`` fills codes and duality gaps of some signals.
 
     Returns
     -------
@@ -34,7 +34,10 @@ def code_small_signals(problem, z, tol):
     index, values, gap = [np.empty(0, np.int64)], [np.empty(0)], 0.0
     for first, stop in zip(bounds[:-1], bounds[1:], strict=True):
         rows = _dense_rows(start, first, stop, n_codes)
-        out, gaps = _solve(problem, structure.small_form, slice(first, stop), rows, tol)
+        mask = None if problem.mask is None else problem.mask[first:stop]
+        products = structure.small_form.products(problem.x[first:stop], mask)
+        out, gaps = np.empty_like(rows), products[1].copy()
+        kernel(structure.small_form, products, rows, out, gaps)
         gap += float(gaps.sum())
         flat = np.flatnonzero(out)
         index.append(flat + first * n_codes)
@@ -50,14 +53,3 @@ def _dense_rows(codes, first, stop, n_codes):
     low, high = np.searchsorted(codes.index, (first * n_codes, stop * n_codes))
     rows.ravel()[codes.index[low:high] - first * n_codes] = codes.values[low:high]
     return rows
-
-
-def _solve(problem, form, signals, start, tol):
-    mask = None if problem.mask is None else problem.mask[signals]
-    correlations, energies = form.products(problem.x[signals], mask)
-    out, gaps = np.empty_like(start), energies.copy()
-    problem.structure.kernels.lasso_gram(
-        form.gram, correlations, energies, form.lmbda, problem.penalty.positive, tol, MAX_ROUNDS,
-        start, out, gaps,
-    )  # fmt: skip
-    return out, gaps

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from csc._backend import namespace
 from csc._typing import LayerProblem, ProblemLike
 from csc.operators import SparseCodes
-from csc.penalties import L1
+from csc.penalties import L1, GroupL21
 from csc.solvers._active_set import ActiveSet
 from csc.solvers._blocks import minimise_in_blocks
 from csc.solvers._small_signals import code_small_signals
@@ -96,8 +96,9 @@ class WorkingSet:
 
     def supports(self, problem: ProblemLike) -> bool:
         """Whether the problem is a lasso with one lambda per atom, or `SmallForm` suits it."""
-        structure = problem.structure
-        return _is_patch_lasso(problem) or structure.has_local_dual or structure.is_small
+        structure, is_group = problem.structure, type(problem.penalty) is GroupL21
+        is_small = structure.is_small and not is_group
+        return _is_patch_lasso(problem) or structure.has_local_dual or is_small
 
     def init(self, problem: LayerProblem, z0: Any) -> WorkingSetState:  # noqa: ARG002
         """State at codes ``z0``."""
@@ -135,7 +136,13 @@ def _code_patches(problem, state):
 
 
 def _code_small(problem, state):
-    z, gap = code_small_signals(problem, state.z, state.tol)
+    solve, positive = problem.structure.kernels.lasso_gram, problem.penalty.positive
+
+    def kernel(form, products, start, out, gaps):
+        options = positive, state.tol, MAX_PATCH_ROUNDS
+        solve(form.gram, *products, form.lmbda, *options, start, out, gaps)
+
+    z, gap = code_small_signals(problem, state.z, kernel)
     if gap > MAX_GAP_RATIO * state.gap:
         return state  # only rounding is left: unchanged codes end the loop
     return WorkingSetState(z, state.tol / 100, gap=gap)

@@ -84,6 +84,19 @@ def test_measured_signals(penalty, rng):
     check_optimality(csc.Problem(rng.standard_normal((2, 8)), A, penalty_of(penalty, (3, 10))))
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_groups(mode, rng):
+    D = csc.Dictionary(rng.standard_normal((4, 2, 3)), mode, 2)
+    x, penalty = rng.standard_normal((2, 2, 12)), csc.GroupL21(0.7, group_size=2)
+    problem = csc.Problem(x, D, penalty, np.arange(12) % 5 > 0)
+    solution = csc.solve(problem, tol=1e-10)
+    assert solution.converged
+    assert solution.n_iter <= 2
+    assert (solution.codes != 0).any()
+    violation = csc.certificates.kkt_violation(x, D, solution.codes, penalty, problem.mask)
+    assert violation.max() < 1e-4
+
+
 def test_single_precision_and_weights_of_inf(rng):
     weights = np.ones((3, 10), "f4")
     weights[1, 4:] = np.inf
