@@ -9,7 +9,7 @@ import pytest
 from demos import ml_pursuit
 from demos.bench import holistic
 
-SMALL = ["--trials", "4", "--snr", "5", "30", "--zeros", "2", "--steps", "800"]
+SMALL = ["--trials", "4", "--snr", "5", "30", "--zeros", "2", "--steps", "1500"]
 
 
 @pytest.fixture(scope="module")

@@ -505,19 +505,11 @@ def fit_planted(X, seed):
     return csc.MultiLayerDictionaryLearning(layers, 3, **options).fit(X)
 
 
-# Seeds 2 and 3 pass too; 1 ends with one atom of six wrong from each of eight starts.
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0])
-def test_planted_layers_are_learned(seed):
-    true = csc.datasets.make_multilayer_dictionary([(3, 1, 5, 5), (6, 3, 6, 6)], 3, rng=100 + seed)
-    X = csc.datasets.make_sparse_signals(true, 5, (40, 40), 32, rng=200 + seed).x
-    planted = csc.solve(csc.Problem(X, true.effective(), csc.L1(0.2)), tol=1e-2).objective / 32
-    starts = []
-    for start in range(4):  # local minima are known by their objective
-        starts.append(fit_planted(X, start))
-        if starts[-1].history_[-1].objective <= 1.01 * planted:
-            break
-    model = min(starts, key=lambda model: model.history_[-1].objective)
+def test_planted_layers_are_learned():
+    true = csc.datasets.make_multilayer_dictionary([(3, 1, 5, 5), (6, 3, 6, 6)], 3, rng=100)
+    X = csc.datasets.make_sparse_signals(true, 5, (40, 40), 32, rng=200).x
+    model = fit_planted(X, 0)
     first = csc.analysis.match_dictionaries(true.layers[0], model.dictionary_.layers[0])
     whole = csc.analysis.match_dictionaries(true.effective(), model.dictionary_.effective())
     assert first.score >= 0.95, first
