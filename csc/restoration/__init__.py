@@ -23,7 +23,8 @@ joins the two estimates with a step for its data, and returns a `Restored`.
 from csc.restoration._deblur import deblur, super_resolve
 from csc.restoration._denoise import denoise, denoise_poisson
 from csc.restoration._images import Restored
-from csc.restoration._inpaint import inpaint, remove_impulses
+from csc.restoration._impulses import remove_impulses, remove_random_impulses
+from csc.restoration._inpaint import inpaint
 from csc.restoration._noise import estimate_sigma
 from csc.restoration._similar_patches import SimilarPatches, group_estimate, similar_patches
 
@@ -37,6 +38,7 @@ __all__ = [
     "group_estimate",
     "inpaint",
     "remove_impulses",
+    "remove_random_impulses",
     "similar_patches",
     "super_resolve",
 ]

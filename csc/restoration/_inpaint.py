@@ -4,7 +4,7 @@ from time import perf_counter
 from typing import Literal
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, uniform_filter
+from scipy.ndimage import gaussian_filter
 
 from csc._progress import progress_iter
 from csc._typing import ArrayLike, Rng
@@ -13,7 +13,7 @@ from csc.operators import Dictionary
 from csc.restoration._colour import from_opponent, to_opponent
 from csc.restoration._dictionary import Effort, given_atoms, learned_atoms
 from csc.restoration._groups import RULE, group_fill
-from csc.restoration._images import Restored, check_image, check_incomplete
+from csc.restoration._images import Restored, check_incomplete
 from csc.restoration._sparse_estimate import sparse_fill
 
 CODED_TO = 5 / 255  # root mean square of the residual at which a patch is coded well enough
@@ -22,7 +22,6 @@ FILLING_SIGMA = 2 / 255  # noise that groups assume, and what is added to their 
 FILLING_RULE = RULE._replace(members=48, reach=12)
 GROUP_PASSES = {"best": 6, "fast": 2}
 RELEARNED = {"best": 2, "fast": 0}  # times
-SATURATED_SHARE = 0.6  # of a neighbourhood with the same extreme value: not impulses
 
 
 def inpaint(  # noqa: PLR0913
@@ -97,50 +96,6 @@ def inpaint(  # noqa: PLR0913
         f"{GROUP_PASSES[quality]} passes over groups of similar patches"
     )
     return Restored(restored, 0.0, Dictionary(atoms), perf_counter() - start, message)
-
-
-def remove_impulses(
-    y: ArrayLike,
-    *,
-    quality: Literal["best", "fast"] = "best",
-    rng: Rng = 0,
-    verbose: bool = False,
-) -> Restored:
-    """Remove salt-and-pepper noise: pixels that are 0 or 1 for no reason in the image.
-
-    A pixel at 0 or below, or at 1 or above, is taken for an impulse, unless more than 60 % of the 5 x 5
-    pixels around it are at the same end: that is a black or white area. Impulses are filled by
-    `inpaint`. Impulses of other values are not found.
-
-    Parameters
-    ----------
-    y : (H, W) or (C, H, W) float32 or float64 array
-        Image with pixels in [0, 1].
-    quality, rng, verbose
-        As in `inpaint`.
-
-    Returns
-    -------
-    Restored
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> clean = np.add.outer(np.arange(1, 33), np.arange(32.0)) / 70
-    >>> u = np.random.default_rng(0).random(clean.shape)
-    >>> restored = remove_impulses(np.where(u < 0.1, 0, np.where(u > 0.9, 1, clean)), quality="fast")
-    >>> bool(abs(restored.image - clean).max() < 0.05)
-    True
-    """
-    image = check_image(y)
-    impulse = np.zeros(image.planes.shape, bool)
-    for extreme in (image.planes <= 0, image.planes >= 1):
-        share = uniform_filter(extreme.astype("float32"), (0, 5, 5))
-        impulse |= extreme & (share <= SATURATED_SHARE)
-    restored = inpaint(y, ~impulse.reshape(image.shape), quality=quality, rng=rng, verbose=verbose)
-    return restored._replace(
-        message=f"{impulse.mean():.1%} of the pixels were impulses; {restored.message}"
-    )
 
 
 def _observed(y):

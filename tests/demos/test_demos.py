@@ -93,7 +93,11 @@ BAD = {  # range or rule: what is wrong, and the words of the error
         ("--side 23", "--atom: must be at most 11, half the side of the crop, got 12"),
         ("--out /dev/null", "--out: must be a writable folder"),
     ],
-    "restoration": [("--side 600", "--side: must be at most 512"), ("--missing 1", "below 0.95")],
+    "restoration": [
+        ("--side 600", "--side: must be a whole number from 32 to 300, got 600"),
+        ("--missing 1", "below 0.95"), ("--colour", "camera, grass, brick, gravel are grey"),
+        ("--photographs lena", "invalid choice: 'lena'"),
+    ],
     "inpainting": [("--missing 1.5", "must be a number above 0 and below 0.95, got 1.5")],
     "boundaries": [("--side 253", "--side: must be at most 252"), ("--fraction 1", "below 1")],
     "coding_image": [("--side 600", "--side: must be at most 512"), ("--atom 129", "at most 128")],
@@ -235,10 +239,17 @@ def test_bench_crossover_times_both_ways_and_puts_the_rule_back(monkeypatch, cap
     assert "best constants here: TRANSFORM_COST, PRODUCT_COST" in said[-1]
 
 
+def test_a_grid_goes_on_until_its_best_is_inside():
+    from demos._restoration_rivals import best_strength
+
+    best = best_strength(np.zeros((2, 2)), lambda s: np.full((2, 2), abs(s - 9) / 100), 1.0, 1.5)
+    assert best.strength == min((1.5**k for k in range(12)), key=lambda s: abs(s - 9))
+
+
 def test_restoration_is_better_than_what_came_in(tmp_path):
     from demos import restoration
 
     small = ["--side", "40", "--tasks", "enlarge", "--out", str(tmp_path)]
-    scores = restoration.main(small)["enlarge"]
+    scores = restoration.main(small)["camera"]["x 2"]
     assert scores["csc fast"]["psnr_dB"] > scores["cubic spline"]["psnr_dB"]
     assert (tmp_path / "restoration.png").stat().st_size > 1000

@@ -6,7 +6,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import ndimage
 
 import csc
-from csc.restoration import deblur, denoise_poisson, inpaint, remove_impulses, super_resolve
+from csc.restoration import (
+    deblur,
+    denoise_poisson,
+    inpaint,
+    remove_impulses,
+    remove_random_impulses,
+    super_resolve,
+)
 from csc.restoration._deblur import _Data
 from csc.restoration._inpaint import rough_fill
 
@@ -110,6 +117,32 @@ class TestImpulses:
         assert_array_equal(restored[10:14, 10:22], 1)
         assert abs(restored[3, 3] - 0.5) < 0.05
         assert abs(restored[15, 15] - 1) < 0.05
+
+
+class TestRandomImpulses:
+    def test_are_removed_better_than_by_medians(self, camera):
+        rng = np.random.default_rng(0)
+        bad = rng.random(camera.shape) < 0.2
+        y = np.where(bad, rng.random(camera.shape), camera).astype("float32")
+        restored = remove_random_impulses(y, quality="fast").image
+        medians = [
+            np.where(abs(y - middle) > threshold, middle, y)
+            for middle in (ndimage.median_filter(y, 3), ndimage.median_filter(y, 5))
+            for threshold in (0, 0.05, 0.1, 0.15, 0.2)
+        ]
+        assert psnr(camera, restored) > max(psnr(camera, m) for m in medians) + 1.5
+        assert restored.dtype == "float32"
+        kept = restored == y  # pixels that are no impulses stay, bit for bit
+        assert kept[~bad].mean() > 0.9
+        assert kept[bad].mean() < 0.3
+
+    def test_missing_pixels_are_refused(self, camera):
+        with pytest.raises(ValueError, match="inpaint"):
+            remove_random_impulses(np.where(camera > camera.mean(), np.nan, camera))
+
+    def test_a_choice_that_there_is_not(self, camera):
+        with pytest.raises(ValueError, match="'best', 'fast'"):
+            remove_random_impulses(camera, quality="good")
 
 
 class TestBlur:
