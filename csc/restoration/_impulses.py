@@ -112,7 +112,7 @@ def remove_random_impulses(
     Notes
     -----
     Fine detail that differs by more than 0.08 from what surrounds it is lost. For impulses at 0 and 1
-    only, `remove_impulses` is better: it knows them by their value.
+    only, `remove_impulses` is better: it finds them by their value.
 
     Examples
     --------
