@@ -1,4 +1,4 @@
-"""Restoration: noise, missing pixels, impulses, blur and few pixels, next to the best rivals.
+"""Restoration: noise, missing pixels, impulses, blur and few pixels, next to the best baselines.
 
 `csc.restoration` is given the noise level only. The other methods have the strength with the
 highest PSNR for the picture at hand, which requires the clean picture. BM3D joins the denoising
@@ -17,7 +17,7 @@ import numpy as np
 from scipy import ndimage
 
 import csc
-from demos import _restoration_rivals as rivals
+from demos import _restoration_baselines as baselines
 from demos._arguments import integer, number, output_folder
 from demos._figures import new_figure, save_results
 
@@ -80,7 +80,7 @@ def photograph(name, side, *, colour=False):
 
 
 class Case:
-    """A damaged picture, and methods that restore it: each returns an estimate or a `rivals.Best`."""
+    """A damaged picture, and methods that restore it: each returns an estimate or a `baselines.Best`."""
 
     def __init__(self, title, truth, y, methods):
         self.title, self.truth, self.y, self.methods = title, truth, y, methods
@@ -100,7 +100,7 @@ def theirs(truth, y, methods, *arguments):
 
 def denoise(name, args):
     truth = photograph(name, args.side, colour=args.colour)
-    found, _ = rivals.denoisers()
+    found, _ = baselines.denoisers()
     for level in args.sigma:
         sigma = level / 255
         y = _noisy(truth, sigma)
@@ -134,7 +134,7 @@ def _with_mask(title, truth, seen):
     y = truth * seen
     methods = ours(lambda **options: csc.restoration.inpaint(y, seen, **options))
     return Case(
-        title, truth, y, methods | theirs(truth, y, {"biharmonic": rivals.biharmonic}, seen)
+        title, truth, y, methods | theirs(truth, y, {"biharmonic": baselines.biharmonic}, seen)
     )
 
 
@@ -142,10 +142,10 @@ def impulses(name, args):
     truth = photograph(name, args.side)
     u = np.random.default_rng(0).random(truth.shape)
     y = np.where(u < 0.15, 0, np.where(u > 0.85, 1, truth)).astype("float32")
-    medians = {"median": rivals.median, "switching median": rivals.switching_median}
+    medians = {"median": baselines.median, "switching median": baselines.switching_median}
     methods = ours(lambda **options: csc.restoration.remove_impulses(y, **options))
     methods |= theirs(truth, y, medians)
-    methods |= theirs(truth, y, {"biharmonic": rivals.biharmonic}, (y > 0) & (y < 1))
+    methods |= theirs(truth, y, {"biharmonic": baselines.biharmonic}, (y > 0) & (y < 1))
     yield Case("30 % salt and pepper", truth, y, methods)
 
 
@@ -153,7 +153,7 @@ def random_impulses(name, args):
     truth, rng = photograph(name, args.side), np.random.default_rng(0)
     y = np.where(rng.random(truth.shape) < 0.2, rng.random(truth.shape), truth).astype("float32")
     methods = ours(lambda **options: csc.restoration.remove_random_impulses(y, **options))
-    medians = {"median": rivals.median, "switching median": rivals.switching_median}
+    medians = {"median": baselines.median, "switching median": baselines.switching_median}
     yield Case("20 % random values", truth, y, methods | theirs(truth, y, medians))
 
 
@@ -174,11 +174,11 @@ def deblur(name, args):
             )
         )
         filters = {
-            "unsupervised Wiener": rivals.unsupervised, "Wiener": rivals.wiener_filter,
-            "Richardson-Lucy": rivals.lucy,
+            "unsupervised Wiener": baselines.unsupervised, "Wiener": baselines.wiener_filter,
+            "Richardson-Lucy": baselines.lucy,
         }  # fmt: skip
         methods |= theirs(truth, y, filters, kernel)
-        methods |= theirs(truth, y, {"total variation": rivals.tv_deblurred}, blur, adjoint)
+        methods |= theirs(truth, y, {"total variation": baselines.tv_deblurred}, blur, adjoint)
         yield Case(title, truth, y, methods)
 
 
@@ -191,7 +191,7 @@ def enlarge(name, args):
         return large._replace(image=large.image[: truth.shape[0], : truth.shape[1]])
 
     yield Case(
-        "x 2", truth, y, ours(restore) | theirs(truth, y, {"cubic spline": rivals.cubic_spline})
+        "x 2", truth, y, ours(restore) | theirs(truth, y, {"cubic spline": baselines.cubic_spline})
     )
 
 
@@ -228,8 +228,8 @@ def measure(case, only=None):
         start = perf_counter()
         found = method()
         seconds = perf_counter() - start
-        if not isinstance(found, rivals.Best):
-            found = rivals.Best(found, rivals.clipped_psnr(case.truth, found), None)
+        if not isinstance(found, baselines.Best):
+            found = baselines.Best(found, baselines.clipped_psnr(case.truth, found), None)
         results[name] = found, seconds
         print(f"  {name:22} {found.score:6.2f} dB  {seconds:6.2f} s", flush=True)
     return results
@@ -288,7 +288,7 @@ def main(argv=None):
         for title, scores in cases.items():
             print(f"{group}, {title}: " + ", ".join(f"{m} {s:.2f}" for m, s in scores.items()))
     if "denoise" in args.tasks:
-        print(*rivals.denoisers()[1], sep="\n")
+        print(*baselines.denoisers()[1], sep="\n")
     save_results(draw(pictures), numbers, args.out, "restoration")
     return numbers
 

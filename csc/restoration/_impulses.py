@@ -135,7 +135,7 @@ def remove_random_impulses(
 
 
 def _robust(planes, x, search):
-    """Lower sum |y - x| plus the price of the sparse codes of x, from a first estimate ``x``."""
+    """Lower sum |y - x| plus the penalty of the sparse codes of x, from a first estimate ``x``."""
     for level in search.levels:
         drawn = x + np.clip(planes - x, -search.pull * level, search.pull * level)
         x = sparse_estimate(drawn, shipped_atoms(), level, step=2)

@@ -240,7 +240,7 @@ def test_bench_crossover_times_both_ways_and_puts_the_rule_back(monkeypatch, cap
 
 
 def test_a_grid_goes_on_until_its_best_is_inside():
-    from demos._restoration_rivals import best_strength
+    from demos._restoration_baselines import best_strength
 
     best = best_strength(np.zeros((2, 2)), lambda s: np.full((2, 2), abs(s - 9) / 100), 1.0, 1.5)
     assert best.strength == min((1.5**k for k in range(12)), key=lambda s: abs(s - 9))
