@@ -1,0 +1,157 @@
+"""Lassos that are hard for their size: small lmbda, coherent atoms, many small signals, other penalties.
+
+Compared with SPAMS (``lasso``, its LARS) where it can hold the dictionary as a matrix: the times of SPAMS leave
+out the making of the matrix, those of csc are whole calls with a certificate. Both run on one
+thread; a time is the processor time of the best of some runs. Objectives are computed by the same
+NumPy lines in float64. Other penalties are compared with the time of the lasso at the same lmbda.
+"""
+
+import argparse
+from functools import partial
+from time import process_time
+
+import numba
+import numpy as np
+
+import csc
+from demos._arguments import integer, number
+from demos.bench.report import print_json
+from demos.bench.signals import series
+
+MAX_CODES_OF_SPAMS = 5000  # a matrix of 200 MB
+REPEATS = 3
+RICKER_FREQUENCY, RICKER_SAMPLES = 0.08, 61  # cycles per sample
+
+
+def short_signal():
+    """Return 100 samples of noise, and 6 random atoms of 9."""
+    rng = np.random.default_rng(0)
+    atoms = csc.constraints.UnitSphere().project(rng.standard_normal((6, 1, 9)))
+    return rng.standard_normal((1, 1, 100)), csc.Dictionary(atoms)
+
+
+def reflections(n):
+    """Return a series of spikes convolved with a Ricker wavelet, and one per cent of noise."""
+    rng, t = np.random.default_rng(0), np.arange(RICKER_SAMPLES) - RICKER_SAMPLES // 2
+    square = (np.pi * RICKER_FREQUENCY * t) ** 2
+    wavelet = (1 - 2 * square) * np.exp(-square)
+    D = csc.Dictionary((wavelet / np.linalg.norm(wavelet))[None, None], "same")
+    z = np.zeros((1, 1, n))
+    z[0, 0, rng.choice(n, n // 25, replace=False)] = rng.standard_normal(n // 25)
+    clean = D(z)
+    return clean + 0.01 * abs(clean).max() * rng.standard_normal(clean.shape), D
+
+
+def digits():
+    """Return 397 digits of 8x8, and 16 random atoms of 3x3."""
+    from sklearn.datasets import load_digits
+
+    rng = np.random.default_rng(0)
+    atoms = csc.constraints.UnitSphere().project(rng.standard_normal((16, 1, 3, 3)))
+    return load_digits().images[:397, None] / 16, csc.Dictionary(atoms)
+
+
+def long_series():
+    x, atoms = series(20_000)
+    return x, csc.Dictionary(atoms)
+
+
+CASES = {
+    "100 samples, 6 atoms of 9": short_signal,
+    "deconvolution, 500 samples": partial(reflections, 500),
+    "deconvolution, 3000 samples": partial(reflections, 3000),
+    "deconvolution, 20000 samples": partial(reflections, 20_000),
+    "397 digits 8x8, 16 atoms 3x3": digits,
+    "20000 samples, 10 atoms of 64": long_series,
+}
+
+
+def best_cpu_time(function, repeats):
+    """Return the shortest processor seconds of some calls, and the last return value."""
+    seconds = float("inf")
+    for _ in range(repeats):
+        start = process_time()
+        result = function()
+        seconds = min(seconds, process_time() - start)
+    return seconds, result
+
+
+def code_spams(x, matrix, lmbda):
+    import spams
+
+    columns = np.asfortranarray(x.reshape(len(x), -1).T)
+    codes = spams.lasso(columns, D=matrix, lambda1=lmbda, mode=spams.PENALTY, numThreads=1)
+    return codes.T.toarray()
+
+
+def compare_lasso(name, fraction, tol):
+    """Print seconds of csc and SPAMS."""
+    x, D = CASES[name]()
+    lmbda = fraction * csc.lmbda_max(x, D)
+    csc.sparse_code(x[:1], D, lmbda, tol=tol)  # compiles
+    seconds, solution = best_cpu_time(partial(csc.sparse_code, x, D, lmbda, tol=tol), REPEATS)
+    case = {"bench": "corners", "case": name, "fraction": fraction}
+    print_json(
+        **case, solver="csc", seconds=seconds, objective=solution.objective,
+        relative_gap=solution.relative_gap, nonzero=int((solution.codes != 0).sum()),
+    )  # fmt: skip
+    if solution.codes[0].size > MAX_CODES_OF_SPAMS:
+        return
+    matrix = np.asfortranarray(D.synthesis_matrix(x.shape[2:]).toarray().T)
+    seconds_spams, codes = best_cpu_time(partial(code_spams, x, matrix, lmbda), REPEATS)
+    residual = x.reshape(len(x), -1) - codes @ matrix.T
+    objective = 0.5 * float((residual**2).sum()) + lmbda * float(abs(codes).sum())
+    print_json(
+        **case, solver="spams", seconds=seconds_spams, ratio=seconds_spams / seconds,
+        relative_excess=objective / solution.objective - 1,
+    )  # fmt: skip
+
+
+def penalties(D, shape, lmbda):
+    """Yield name and penalty, those to compare with the lasso."""
+    extents = D.code_extents(shape)
+    weights = np.linspace(0.5, 1.5, int(np.prod(extents))).reshape(1, *extents)
+    yield "lasso", csc.L1(lmbda)
+    yield "non-negative", csc.L1(lmbda, positive=True)
+    yield "weights by position", csc.L1(lmbda, weights)
+    yield "elastic net", csc.ElasticNet(lmbda, 0.1)
+    if D.n_atoms % 2 == 0:
+        yield "groups of two", csc.GroupL21(lmbda, 2)
+
+
+def compare_penalties(name, fraction, tol):
+    """Print seconds of each penalty, and how many times longer than the lasso it took."""
+    (x, D), lasso = CASES[name](), None
+    lmbda = fraction * csc.lmbda_max(x, D)
+    for penalty_name, penalty in penalties(D, x.shape[2:], lmbda):
+        csc.solve(csc.Problem(x, D, penalty), max_iter=1)
+
+        def solve(penalty=penalty):
+            return csc.solve(csc.Problem(x, D, penalty), tol=tol)
+
+        seconds, solution = best_cpu_time(solve, REPEATS)
+        lasso = lasso or seconds
+        print_json(
+            bench="corners", case=name, fraction=fraction, penalty=penalty_name, seconds=seconds,
+            times_lasso=seconds / lasso, relative_gap=solution.relative_gap,
+        )  # fmt: skip
+
+
+def main(argv):
+    parser = argparse.ArgumentParser(prog="python -m demos.bench corners", description=__doc__)
+    parser.add_argument(
+        "--fractions", type=number(0, 1), nargs="+", default=[0.1, 0.01, 0.001],
+        help="lmbda as fractions of lmbda_max (0.1, 0.01, 0.001)",
+    )  # fmt: skip
+    parser.add_argument("--tol", type=number(0, 1), default=1e-4)
+    parser.add_argument(
+        "--cases", type=integer(0), nargs="+", default=[0, 1, 2, 3, 4], help="of the table (0-4)"
+    )
+    parser.add_argument("--penalties", action="store_true", help="compare penalties, not solvers")
+    args = parser.parse_args(argv)
+    numba.set_num_threads(1)
+    names = list(CASES)
+    for name in (names[i] for i in args.cases):
+        for fraction in args.fractions:
+            compare = compare_penalties if args.penalties else compare_lasso
+            compare(name, fraction, args.tol)
