@@ -25,8 +25,8 @@ def best_dual(layout, x, r, inverse_lmbda, positive, dual_infeasibility=None):  
     layout : PaddedSignals or AtomCoverage
     x, r : arrays (N, C, *P)
         Signals and residuals, padded as ``layout`` asks, 0 where nothing was observed.
-    inverse_lmbda : array (K,)
-        ``1 / (lmbda w)`` of each atom.
+    inverse_lmbda : array (K,), or for `PaddedSignals` one that broadcasts to the codes
+        ``1 / (lmbda w)``.
     positive : bool
         Whether codes must not be negative.
     dual_infeasibility : array (N, *V), optional
@@ -54,14 +54,14 @@ def best_dual(layout, x, r, inverse_lmbda, positive, dual_infeasibility=None):  
     return best
 
 
-def sparse_certificate(residual, atom_lmbda, positive, infeasibility=None, *, local=True):
+def sparse_certificate(residual, lmbda, positive, infeasibility=None, *, local=True):
     """Objective and duality gap of each signal ``(N,)`` at sparse codes, in float64 sums.
 
     Parameters
     ----------
     residual : SparseResidual
-    atom_lmbda : array (K,)
-        ``lmbda w`` of each atom, > 0.
+    lmbda : array (K,), or one that broadcasts to the codes
+        ``lmbda w``, > 0.
     positive : bool
         Whether codes must not be negative.
     infeasibility : array (N, *V), optional
@@ -72,10 +72,10 @@ def sparse_certificate(residual, atom_lmbda, positive, infeasibility=None, *, lo
     """
     layout, codes = residual.layout, residual.codes
     r = residual.observed(residual.r)
-    penalty = codes.sums(abs(codes.values) * atom_lmbda[residual.columns.atom])
+    penalty = codes.sums(abs(codes.values) * codes.pick(lmbda))
     objective = 0.5 * residual.energies(r) + penalty
     if local:
-        dual = best_dual(layout, residual.x, r, 1 / atom_lmbda, positive, infeasibility)
+        dual = best_dual(layout, residual.x, r, 1 / lmbda, positive, infeasibility)
     else:
         dual = scaled_dual(layout.samples(residual.x), layout.samples(r), infeasibility)
     return objective, np.maximum(objective - dual, 0)

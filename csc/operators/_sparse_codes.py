@@ -74,6 +74,12 @@ class SparseCodes:
         z[self.coordinates] = self.values
         return z
 
+    def pick(self, a):
+        """Entries of ``a`` at the codes: one for each atom ``(K,)``, or of any shape like the codes."""
+        if a.ndim == 1:
+            return a[self.index % self.shape[1]]
+        return np.broadcast_to(a, self.shape)[self.coordinates]
+
     def sums(self, a):
         """Sum ``a``, one number per code, over the codes of each signal: ``(N,)`` in float64."""
         signal = self.index // prod(self.shape[1:])

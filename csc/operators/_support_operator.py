@@ -191,19 +191,30 @@ class PaddedSignals:
         return np.searchsorted(index, bounds)
 
     def dual_infeasibility(self, r, inverse_lmbda, positive):
-        """``max_k |D^T r|_k / lmbda_k`` at every position ``(N, *V)``, of a padded residual."""
+        """``max_k |D^T r|_k / lmbda_k`` at every position ``(N, *V)``, of a padded residual.
+
+        ``inverse_lmbda`` has one number for each atom, ``(K,)``, or broadcasts to the codes.
+        """
         samples = self.samples(r).reshape(self.shape)
         plan = ConvPlan.of(self._operator, samples, self.shape[2:])
-        return plan.dual_infeasibility(samples, r[self.inside], inverse_lmbda, positive)
+        if inverse_lmbda.ndim > 1 and inverse_lmbda.shape[1] > 1:
+            q = plan.correlate(samples)
+            q *= inverse_lmbda
+            return np.maximum(q.max(axis=1), 0 if positive else -q.min(axis=1))
+        per_atom = (
+            inverse_lmbda if inverse_lmbda.ndim == 1 else np.ones(self.code_shape[1], r.dtype)
+        )
+        largest = plan.dual_infeasibility(samples, r[self.inside], per_atom, positive)
+        return largest if inverse_lmbda.ndim == 1 else largest * inverse_lmbda[:, 0]
 
-    def violating_indices(self, r, atom_lmbda, positions, thresholds, positive):  # noqa: PLR0913
+    def violating_indices(self, r, lmbda, positions, thresholds, positive):  # noqa: PLR0913
         """Indices of codes at ``positions`` whose correlations exceed ``thresholds`` times lmbda.
 
         Parameters
         ----------
         r : array
             A padded residual.
-        atom_lmbda : array (K,)
+        lmbda : array (K,), or one that broadcasts to the codes
         positions : array (P,), int64
             Flat positions.
         thresholds : array (P,)
@@ -215,18 +226,26 @@ class PaddedSignals:
         index : array (A,), int64
             Sorted if the positions are.
         """
-        where, _ = self.places(positions * len(atom_lmbda))
-        exceeds = np.empty((len(where), len(atom_lmbda)), bool)
+        n_atoms = self.code_shape[1]
+        where, _ = self.places(positions * n_atoms)
+        if lmbda.ndim > 1:
+            n, *v = np.unravel_index(positions, (self.code_shape[0], *self.code_shape[2:]))
+            lmbda = np.broadcast_to(lmbda, self.code_shape)[(n, slice(None), *v)]
+            q = np.empty(lmbda.shape, self.dtype)
+            kernels(r).correlate_at(r.reshape(-1), self.padded_atoms, self.boxes, where, q)
+            i, k = np.nonzero((q if positive else abs(q)) > thresholds[:, None] * lmbda)
+            return positions[i] * n_atoms + k
+        exceeds = np.empty((len(where), n_atoms), bool)
         for k, atoms in self.parts:
             offsets = self.strides @ np.indices(atoms.shape[1:]).reshape(4, -1)
-            matrix = atoms.reshape(len(atoms), -1) / atom_lmbda[k][:, None]
+            matrix = atoms.reshape(len(atoms), -1) / lmbda[k][:, None]
             found = np.empty((len(where), len(atoms)), bool)
             kernels(r).violating_indices(
                 r.reshape(-1), matrix, offsets, where, thresholds, positive, found
             )
             exceeds[:, k] = found
         i, k = np.nonzero(exceeds)
-        return positions[i] * len(atom_lmbda) + k
+        return positions[i] * n_atoms + k
 
     def local_max(self, a):
         """Maximum of ``a``, at each position, over the positions whose atoms overlap."""

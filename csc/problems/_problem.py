@@ -155,10 +155,8 @@ class Problem:
         if type(penalty) is not L1 or penalty.weights is None:
             separable = type(penalty) in (L1, ElasticNet, L0, LogPenalty)
             return penalty.value(z.values if separable else z.dense())
-        weights = atom_weights(penalty.weights, self.code_shape, self.x)
-        if weights is None:
-            return penalty.value(z.dense())
-        own = weights[z.index % len(weights)]
+        weights, n_axes = penalty.weights, len(self.code_shape)
+        own = z.pick(weights.reshape((1,) * (n_axes - weights.ndim) + weights.shape))
         return replace(penalty, weights=own).value(z.values) if len(own) else 0.0
 
     def grad(self, z: Array | SparseCodes) -> Array:
@@ -258,7 +256,7 @@ class Problem:
         if self.penalty.positive:
             z = SparseCodes(z.shape, z.index, np.maximum(z.values, 0))
         residual = SparseResidual(self.x, self.dictionary, z, "float64", self.mask)
-        lmbda = self.structure.atom_lmbda.astype("float64")
+        lmbda = self.structure.code_lmbda.astype("float64")
         objective, gap = sparse_certificate(residual, lmbda, self.penalty.positive)
         return inf if negative else float(objective.sum()), float(gap.sum())
 

@@ -102,6 +102,18 @@ class ProblemStructure:
             return weights.dtype.type(self.penalty.lmbda) * weights
         return finite_lmbda(self.penalty.lmbda, weights, self.dictionary.atoms, self.x)
 
+    @cached_property
+    def code_lmbda(self) -> Array | None:
+        """`atom_lmbda`, or ``lmbda w`` as an array that broadcasts to the codes of signals.
+
+        None for other penalties than L1, and for patches whose weights differ between signals.
+        """
+        if type(self.penalty) is not L1 or self.atom_lmbda is not None or self.is_patch:
+            return self.atom_lmbda
+        weights = self.penalty.weights.astype(self.x.dtype)
+        weights = weights.reshape((1,) * (len(self.code_shape) - weights.ndim) + weights.shape)
+        return finite_lmbda(self.penalty.lmbda, weights, self.dictionary.atoms, self.x)
+
     @property
     def kernels(self) -> ModuleType:
         """Kernels of the device that holds the signals; not all devices have all."""
@@ -144,10 +156,12 @@ class ProblemStructure:
         whole = self.dictionary.mode in {"full", "circular"}
         return whole and self.mask is None and self.on_host
 
-    @property
+    @cached_property
     def has_local_dual(self) -> bool:
         """Whether dual points may be rescaled sample by sample: a lasso with lambdas > 0."""
-        return self.has_positive_lmbda and self.on_host
+        if type(self.penalty) is not L1 or not self.dictionary.is_convolution or not self.on_host:
+            return False
+        return self.code_lmbda is not None and bool((self.code_lmbda > 0).all())
 
     @cached_property
     def has_positive_lmbda(self) -> bool:

@@ -30,17 +30,22 @@ class ActiveSet(SparseResidual):
         if self.positive:
             codes = SparseCodes(codes.shape, codes.index, np.maximum(codes.values, 0))
         super().__init__(problem.x, problem.dictionary, codes, dtype, problem.mask)
-        self.atom_lmbda = problem.structure.atom_lmbda.astype(self.layout.dtype)
+        self.all_lmbda = problem.structure.code_lmbda.astype(self.layout.dtype)
+
+    @cached_property
+    def lmbda(self):
+        """``lmbda w`` of each active code."""
+        return self.codes.pick(self.all_lmbda)
 
     def dual_infeasibility(self):
         """Largest ``|D^T r| / lmbda`` over the atoms at each position, ``(N, *V)``."""
         return self.layout.dual_infeasibility(
-            self.observed(self.r), 1 / self.atom_lmbda, self.positive
+            self.observed(self.r), 1 / self.all_lmbda, self.positive
         )
 
     def certificate(self, infeasibility=None, *, local=True):
         """`csc.certificates.sparse_certificate` at the present codes."""
-        return sparse_certificate(self, self.atom_lmbda, self.positive, infeasibility, local=local)
+        return sparse_certificate(self, self.all_lmbda, self.positive, infeasibility, local=local)
 
     def grow(self, dual_infeasibility, weak_factor):
         """Add the codes that violate optimality most in their neighbourhood; drop zeros.
@@ -61,9 +66,7 @@ class ActiveSet(SparseResidual):
         r, selected = self.observed(self.r), []
         for block in (positions[i : i + BLOCK_POSITIONS] for i in blocks):
             selected.append(
-                layout.violating_indices(
-                    r, self.atom_lmbda, block, thresholds[block], self.positive
-                )
+                layout.violating_indices(r, self.all_lmbda, block, thresholds[block], self.positive)
             )
         selected = np.concatenate([np.empty(0, np.int64), *selected])
         kept = codes.values != 0
@@ -78,8 +81,8 @@ class ActiveSet(SparseResidual):
     def descend(self, n_sweeps):
         """Sweep over the active codes; returns by how much the last sweep lowered the objective."""
         layout, columns = self.layout, self.columns
-        lmbda, inverse = self.atom_lmbda[columns.atom], 1 / self._curvatures
-        parts = columns.where, columns.atom, *columns.copies, lmbda, inverse, self.codes.values
+        settings = self.lmbda, 1 / self._curvatures, self.codes.values
+        parts = columns.where, columns.atom, *columns.copies, *settings
         mask = np.empty(0, layout.dtype) if self.mask is None else self.mask.reshape(-1)
         lowered = kernels(mask).descend_active(
             self.r.reshape(-1), mask, layout.padded_atoms, layout.boxes, parts,
@@ -101,7 +104,7 @@ class ActiveSet(SparseResidual):
         """
         kept = self.codes.values != 0
         support = self.columns.part(kept)
-        z, lmbda = self.codes.values[kept], self.atom_lmbda[support.atom]
+        z, lmbda = self.codes.values[kept], self.lmbda[kept]
         r = support.adjoint(self.observed(self.r)) - lmbda * np.sign(z)
         move, p, rr = np.zeros_like(z), r.copy(), np.vdot(r, r)
         for _ in range(n_steps):
@@ -142,4 +145,5 @@ class ActiveSet(SparseResidual):
     def put(self, codes, columns=None):
         """Set the codes; what depends on their positions is then computed once, not per sweep."""
         super().put(codes, columns)
-        self.__dict__.pop("_curvatures", None)
+        for name in ("_curvatures", "lmbda"):
+            self.__dict__.pop(name, None)

@@ -65,7 +65,7 @@ def _minimise(active, block, workspace, residual_energy, tol):
     r = columns.adjoint(active.observed(active.r)).astype("float64")
     q = r + gram @ z
     energy = np.array([residual_energy + z @ (r + q)])
-    lmbda = active.atom_lmbda[columns.atom].astype("float64")
+    lmbda = active.lmbda[block].astype("float64")
     out, gap = np.empty((1, len(z))), np.empty(1)
     kernels(out).lasso_gram(
         gram, q[None], energy, lmbda, active.positive, tol, MAX_ROUNDS, z[None], out, gap

@@ -90,12 +90,12 @@ class WorkingSet:
     check_every = 1
     sparse = True  # codes of larger signals
     requirements = (
-        "needs an L1 penalty with one lambda per atom, > 0 unless on patches (CuPy: patches only); "
-        "signals with few codes may have any L1 or ElasticNet penalty"
+        "needs an L1 penalty with weights > 0 (patches: one for each atom, also 0; CuPy: patches "
+        "only), or an ElasticNet and signals of at most 1024 codes"
     )
 
     def supports(self, problem: ProblemLike) -> bool:
-        """Whether the problem is a lasso with one lambda per atom, or `SmallForm` suits it."""
+        """Whether the problem is a lasso with all lambdas > 0, or `SmallForm` suits it."""
         structure, is_group = problem.structure, type(problem.penalty) is GroupL21
         is_small = structure.is_small and not is_group
         return _is_patch_lasso(problem) or structure.has_local_dual or is_small

@@ -48,9 +48,10 @@ def problems(draw, dtype="float64"):
     mask = (rng.random(x.shape) < 0.6).astype(dtype) if draw(st.booleans()) else None
     if mask is not None:
         mask.flat[0] = 1
-    weights = None
-    if draw(st.booleans()):
-        weights = rng.uniform(0.5, 2, (k, *(1,) * axes)).astype(dtype)
+    V, weights = D.code_extents(S), None
+    shapes = {"atoms": (k, *(1,) * axes), "places": V, "codes": (k, *V), "all": (n, k, *V)}
+    if which := draw(st.sampled_from([None, *shapes])):
+        weights = rng.uniform(0.5, 2, shapes[which]).astype(dtype)
     share = draw(st.floats(0.05, 0.9))
     penalty = csc.L1(csc.Relative(share), weights, draw(st.booleans()))
     return csc.Problem(x, D, penalty, mask)
@@ -66,8 +67,8 @@ def dense_parts(problem, i):
     if problem.mask is not None:
         seen = np.broadcast_to(problem.mask, problem.x.shape)[i].ravel() != 0
         M, x = M[seen], x[seen]
-    places = M.shape[1] // D.n_atoms
-    return M, x, np.repeat(problem.structure.atom_lmbda.astype("float64"), places)
+    weights = 1.0 if problem.penalty.weights is None else problem.penalty.weights
+    return M, x, np.broadcast_to(problem.penalty.lmbda * weights, problem.code_shape)[i].ravel()
 
 
 @settings(max_examples=30, deadline=None)
@@ -133,7 +134,7 @@ def test_the_local_dual_is_sharper_and_feasible():
     )
     assert local < 0.5 * scaled
     best = csc.solve(problem, tol=1e-6).objective
-    dual = best_dual(active.layout, active.x, active.r, 1 / active.atom_lmbda, positive=False)
+    dual = best_dual(active.layout, active.x, active.r, 1 / active.all_lmbda, positive=False)
     assert dual <= best
     assert dual >= best - 2 * local
 
