@@ -1,7 +1,7 @@
 """Certificates of optimality: duality gaps in float64, apart from any solver.
 
-Here: the duality gap of a convex penalty, dual points rescaled sample by sample, and codes without
-a penalty. A certificate is a function of arrays, a dictionary and a penalty.
+Here: the duality gap of a convex penalty, that of an elastic net at sparse codes, dual points
+rescaled sample by sample, and codes without a penalty. A certificate is a function of arrays, a dictionary and a penalty.
 
 May import: `csc.operators`, `csc.penalties`, and the modules of `csc` whose names begin with ``_``.
 
@@ -10,6 +10,7 @@ the minimum found by another method.
 """
 
 from csc.certificates._duality_gap import certificate, duality_gap, kkt_violation
+from csc.certificates._elastic_net import elastic_net_certificate, largest_with_ridge
 from csc.certificates._free_codes import lmbda_max_with_free_codes
 from csc.certificates._local_dual import (
     N_RESCALINGS,

@@ -14,7 +14,7 @@ from csc.penalties._convex import L1, ElasticNet, GroupL21
 from csc.penalties._lmbda import Lmbda, Relative, TargetSparsity, resolved, warn_of_zero_codes
 from csc.penalties._nonconvex import L0, LogPenalty
 from csc.penalties._overlapping_groups import neighbourhoods
-from csc.penalties._weights import atom_weights, finite_lmbda
+from csc.penalties._weights import atom_weights, finite_lmbda, ridge_of
 
 __all__ = [
     "ElasticNet",

@@ -1,8 +1,13 @@
-"""Weights of an `L1` or `ElasticNet` penalty as one lambda per atom, where there is one."""
+"""Weights of an `L1` or `ElasticNet` penalty: one lambda per atom, where there is one; the ridge."""
 
 from csc._backend import namespace
 
 FORBIDDEN_LMBDA_FACTOR = 1e3  # times the largest possible correlation, for weights of inf
+
+
+def ridge_of(penalty):
+    """Weight of ``z^2 / 2`` in a penalty: 0 except for `ElasticNet`."""
+    return float(penalty.lmbda) * float(getattr(penalty, "ridge", 0.0))
 
 
 def atom_weights(weights, code_shape, like):

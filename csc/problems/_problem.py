@@ -19,7 +19,12 @@ from csc._validation import (
     fill_missing,
     split_missing,
 )
-from csc.certificates import lmbda_max_with_free_codes, local_certificate, sparse_certificate
+from csc.certificates import (
+    elastic_net_certificate,
+    lmbda_max_with_free_codes,
+    local_certificate,
+    sparse_certificate,
+)
 from csc.operators import (
     Dictionary,
     MeasuredDictionary,
@@ -28,7 +33,7 @@ from csc.operators import (
     SparseCodes,
     SparseResidual,
 )
-from csc.penalties import L0, L1, ElasticNet, LogPenalty, atom_weights, resolved
+from csc.penalties import L0, L1, ElasticNet, LogPenalty, atom_weights, resolved, ridge_of
 from csc.problems._proximal_step import descend, masked
 from csc.problems._structure import ProblemStructure
 
@@ -229,7 +234,7 @@ class Problem:
             return self.value(z), inf
         if self.structure.is_patch and self.structure.has_positive_lmbda:
             return self._patch_certificate(z)
-        if self.structure.has_local_dual:
+        if self.structure.has_local_dual or self._is_sparse_elastic_net(z):
             return self._local_certificate(z)
         of = self.x, self.dictionary, z, self.penalty, self.mask
         if self.structure.has_positive_lmbda:
@@ -256,9 +261,17 @@ class Problem:
         if self.penalty.positive:
             z = SparseCodes(z.shape, z.index, np.maximum(z.values, 0))
         residual = SparseResidual(self.x, self.dictionary, z, "float64", self.mask)
-        lmbda = self.structure.code_lmbda.astype("float64")
-        objective, gap = sparse_certificate(residual, lmbda, self.penalty.positive)
+        lmbda, ridge = self.structure.code_lmbda.astype("float64"), ridge_of(self.penalty)
+        positive = self.penalty.positive
+        if ridge:
+            objective, gap = elastic_net_certificate(residual, lmbda, (ridge, positive))
+        else:
+            objective, gap = sparse_certificate(residual, lmbda, positive)
         return inf if negative else float(objective.sum()), float(gap.sum())
+
+    def _is_sparse_elastic_net(self, z):
+        sparse = isinstance(z, SparseCodes) and self.structure.certifies_sparse_codes
+        return sparse and type(self.penalty) is ElasticNet
 
     def _checked(self, z):
         """Codes of this problem, or an error."""

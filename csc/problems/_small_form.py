@@ -7,7 +7,7 @@ import numpy as np
 from scipy.sparse import diags_array
 
 from csc._backend import namespace
-from csc.penalties import L1, ElasticNet, GroupL21, finite_lmbda
+from csc.penalties import L1, ElasticNet, GroupL21, finite_lmbda, ridge_of
 
 MAX_SMALL_CODES = 1024  # of one signal: their Gram matrix has 8 MB
 
@@ -63,7 +63,7 @@ def small_form(structure):
         matrix = matrix @ diags_array((mask[0].ravel() != 0).astype("float64"))
     gram = matrix @ matrix.T
     gram = np.ascontiguousarray(gram if isinstance(gram, np.ndarray) else gram.toarray())
-    gram[np.diag_indices(len(gram))] += float(penalty.lmbda) * getattr(penalty, "ridge", 0.0)
+    gram[np.diag_indices(len(gram))] += ridge_of(penalty)
     weights = getattr(penalty, "weights", None)
     weights = np.ones(()) if weights is None else weights.astype("float64")
     weights = np.broadcast_to(weights, (1, *structure.code_shape[1:]))

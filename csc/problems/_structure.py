@@ -108,7 +108,7 @@ class ProblemStructure:
 
         None for other penalties than L1, and for patches whose weights differ between signals.
         """
-        if type(self.penalty) is not L1 or self.atom_lmbda is not None or self.is_patch:
+        if self.atom_lmbda is not None or type(self.penalty) is not L1 or self.is_patch:
             return self.atom_lmbda
         weights = self.penalty.weights.astype(self.x.dtype)
         weights = weights.reshape((1,) * (len(self.code_shape) - weights.ndim) + weights.shape)
@@ -162,6 +162,15 @@ class ProblemStructure:
         if type(self.penalty) is not L1 or not self.dictionary.is_convolution or not self.on_host:
             return False
         return self.code_lmbda is not None and bool((self.code_lmbda > 0).all())
+
+    @property
+    def certifies_sparse_codes(self) -> bool:
+        """Whether the objective and the gap of sparse codes are computed without dense ones."""
+        if self.is_patch or not self.on_host or not self.dictionary.is_convolution:
+            return False
+        if type(self.penalty) is ElasticNet:
+            return self.penalty.lmbda > 0
+        return self.has_local_dual or not self.penalty.convex
 
     @cached_property
     def has_positive_lmbda(self) -> bool:

@@ -5,8 +5,9 @@ from functools import cached_property
 import numpy as np
 
 from csc._backend import kernels
-from csc.certificates import sparse_certificate
+from csc.certificates import elastic_net_certificate, largest_with_ridge, sparse_certificate
 from csc.operators import SparseCodes, SparseResidual
+from csc.penalties import ridge_of
 
 OBJECTIVE_ROUNDING = 1e-15  # relative increase of the objective that is rounding
 BLOCK_POSITIONS = 2**16  # positions whose correlations are computed at a time
@@ -26,7 +27,7 @@ class ActiveSet(SparseResidual):
     """
 
     def __init__(self, problem, codes, dtype):
-        self.positive = problem.penalty.positive
+        self.positive, self.ridge = problem.penalty.positive, ridge_of(problem.penalty)
         if self.positive:
             codes = SparseCodes(codes.shape, codes.index, np.maximum(codes.values, 0))
         super().__init__(problem.x, problem.dictionary, codes, dtype, problem.mask)
@@ -38,13 +39,17 @@ class ActiveSet(SparseResidual):
         return self.codes.pick(self.all_lmbda)
 
     def dual_infeasibility(self):
-        """Largest ``|D^T r| / lmbda`` over the atoms at each position, ``(N, *V)``."""
-        return self.layout.dual_infeasibility(
-            self.observed(self.r), 1 / self.all_lmbda, self.positive
-        )
+        """Largest ``|D^T r - ridge z| / lmbda`` over the atoms at each position, ``(N, *V)``."""
+        r = self.observed(self.r)
+        out = self.layout.dual_infeasibility(r, 1 / self.all_lmbda, self.positive)
+        if self.ridge:
+            largest_with_ridge(self, self.all_lmbda, (self.ridge, self.positive), out)
+        return out
 
     def certificate(self, infeasibility=None, *, local=True):
-        """`csc.certificates.sparse_certificate` at the present codes."""
+        """Objective and duality gap of each signal ``(N,)`` at the present codes."""
+        if self.ridge:
+            return elastic_net_certificate(self, self.all_lmbda, (self.ridge, self.positive))
         return sparse_certificate(self, self.all_lmbda, self.positive, infeasibility, local=local)
 
     def grow(self, dual_infeasibility, weak_factor):
@@ -81,12 +86,12 @@ class ActiveSet(SparseResidual):
     def descend(self, n_sweeps):
         """Sweep over the active codes; returns by how much the last sweep lowered the objective."""
         layout, columns = self.layout, self.columns
-        settings = self.lmbda, 1 / self._curvatures, self.codes.values
+        settings = self.lmbda, 1 / (self._curvatures + self.ridge), self.codes.values
         parts = columns.where, columns.atom, *columns.copies, *settings
         mask = np.empty(0, layout.dtype) if self.mask is None else self.mask.reshape(-1)
         lowered = kernels(mask).descend_active(
             self.r.reshape(-1), mask, layout.padded_atoms, layout.boxes, parts,
-            columns.pieces, (self.positive, n_sweeps),
+            columns.pieces, (self.positive, n_sweeps, self.ridge),
         )  # fmt: skip
         self.refresh()
         return lowered
@@ -105,10 +110,11 @@ class ActiveSet(SparseResidual):
         kept = self.codes.values != 0
         support = self.columns.part(kept)
         z, lmbda = self.codes.values[kept], self.lmbda[kept]
-        r = support.adjoint(self.observed(self.r)) - lmbda * np.sign(z)
+        ridge = z.dtype.type(self.ridge)
+        r = support.adjoint(self.observed(self.r)) - lmbda * np.sign(z) - ridge * z
         move, p, rr = np.zeros_like(z), r.copy(), np.vdot(r, r)
         for _ in range(n_steps):
-            Ap = support.adjoint(self.observed(support.add(p, self.layout.buffer())))
+            Ap = support.adjoint(self.observed(support.add(p, self.layout.buffer()))) + ridge * p
             curvature = np.vdot(p, Ap)
             if curvature <= 0 or rr <= 0:
                 break
@@ -130,7 +136,8 @@ class ActiveSet(SparseResidual):
 
     def _objective(self, residual, z, lmbda):
         half = 0.5 * float(self.energies(self.observed(residual)).sum())
-        return half + float((lmbda * abs(z)).sum(dtype="float64"))
+        squares = self.ridge * float((z * z).sum(dtype="float64"))
+        return half + float((lmbda * abs(z)).sum(dtype="float64")) + 0.5 * squares
 
     @cached_property
     def _curvatures(self):

@@ -40,6 +40,7 @@ def minimise_in_blocks(active, tol, *, uneven):
     seen = np.ones(active.r.shape) if active.mask is None else active.mask
     workspace = seen.reshape(-1).astype("float64"), atoms, scratch
     residual_energy = float(active.energies(active.observed(active.r)).sum())
+    residual_energy += active.ridge * float((codes.values**2).sum())
     share = UNEVEN_SHARE if uneven else 0.5
     blocks = _split(points, np.arange(len(codes.index)), share)
     for block in map(np.sort, blocks):
@@ -62,7 +63,8 @@ def _minimise(active, block, workspace, residual_energy, tol):
     z = active.codes.values[block].astype("float64")
     columns = active.columns.at(block)
     gram = columns.gram(*workspace)
-    r = columns.adjoint(active.observed(active.r)).astype("float64")
+    gram[np.diag_indices(len(gram))] += active.ridge
+    r = columns.adjoint(active.observed(active.r)).astype("float64") - active.ridge * z
     q = r + gram @ z
     energy = np.array([residual_energy + z @ (r + q)])
     lmbda = active.lmbda[block].astype("float64")

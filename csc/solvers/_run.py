@@ -167,9 +167,7 @@ def start(problem, solver):
 
 def is_sparse(problem, solver):
     """Whether the solver keeps codes sparse, as dense ones may not fit in memory."""
-    if not getattr(solver, "sparse", False) or problem.structure.is_patch:
-        return False
-    return problem.structure.has_local_dual or not problem.penalty.convex  # its certificate
+    return getattr(solver, "sparse", False) and problem.structure.certifies_sparse_codes
 
 
 def ratio(a, b):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from csc._backend import namespace
 from csc._typing import LayerProblem, ProblemLike
 from csc.operators import SparseCodes
-from csc.penalties import L1, GroupL21
+from csc.penalties import L1, ElasticNet
 from csc.solvers._active_set import ActiveSet
 from csc.solvers._blocks import minimise_in_blocks
 from csc.solvers._small_signals import code_small_signals
@@ -42,14 +42,14 @@ class WorkingSetState(NamedTuple):
 
 @dataclass(frozen=True)
 class WorkingSet:
-    """The lasso by a working set, for patches and for signals of any size.
+    """The lasso and the elastic net by a working set, for patches and for signals of any size.
 
     Patches: for each signal, select the code that violates optimality most, minimise exactly over
     it and all active codes (codes that reach zero leave the set) [1]_, and repeat until the duality
     gap of the signal is small enough.
 
     Signals of at most 1024 codes with the same mask and weights: the same, with the Gram matrix of
-    all codes, in float64. The penalty may be an elastic net, the weights may depend on the position.
+    all codes, in float64.
 
     Larger signals: in each round, one correlation selects the codes that violate optimality most.
     Coordinate descent sweeps over these and the non-zero codes. It keeps the residual, so that one
@@ -91,14 +91,16 @@ class WorkingSet:
     sparse = True  # codes of larger signals
     requirements = (
         "needs an L1 penalty with weights > 0 (patches: one for each atom, also 0; CuPy: patches "
-        "only), or an ElasticNet and signals of at most 1024 codes"
+        "only), or an ElasticNet; measured signals must have at most 1024 codes"
     )
 
     def supports(self, problem: ProblemLike) -> bool:
-        """Whether the problem is a lasso with all lambdas > 0, or `SmallForm` suits it."""
-        structure, is_group = problem.structure, type(problem.penalty) is GroupL21
-        is_small = structure.is_small and not is_group
-        return _is_patch_lasso(problem) or structure.has_local_dual or is_small
+        """Whether it is a lasso or an elastic net with all lambdas > 0, or `SmallForm` suits it."""
+        structure = problem.structure
+        if type(problem.penalty) not in (L1, ElasticNet):
+            return False
+        is_sparse = structure.has_local_dual or structure.certifies_sparse_codes
+        return _is_patch_lasso(problem) or is_sparse or structure.is_small
 
     def init(self, problem: LayerProblem, z0: Any) -> WorkingSetState:  # noqa: ARG002
         """State at codes ``z0``."""

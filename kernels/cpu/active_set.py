@@ -2,7 +2,7 @@
 
 An update of code z_a sets it to the minimum of
 
-    1/2 ||r - (z - z_a) d_a||^2 + lmbda |z|
+    1/2 ||r - (z - z_a) d_a||^2 + lmbda |z| + ridge / 2 z^2
 
 and updates the residual r, only at the samples of that atom. ``where[a]`` is the flat index of
 its first sample in r, ``atom[a]`` the number of the atom. Codes are sorted into pieces. Pieces two
@@ -38,11 +38,11 @@ def descend_active(residual, mask, atoms, boxes, codes, pieces, options):
     codes : tuple of arrays
         where, atom (A,), int64; first (A + 1,) or (0,), copies (E,), int64: in signals that wrap
         around, code a has copies at the flat indices ``copies[first[a]]`` to
-        ``copies[first[a + 1]]``, too; lmbda, inverse curvature, z (A,).
+        ``copies[first[a + 1]]``, too; lmbda, 1 / (||d||^2 + ridge), z (A,).
     pieces : array (P + 1,), int64
         Piece p holds the codes ``pieces[p]`` to ``pieces[p + 1]``.
-    options : (positive, n_sweeps)
-        Whether codes must not be negative, and how many sweeps.
+    options : (positive, n_sweeps, ridge)
+        Whether codes must not be negative, how many sweeps, and the weight of ``z^2 / 2``.
 
     Returns
     -------
@@ -51,12 +51,21 @@ def descend_active(residual, mask, atoms, boxes, codes, pieces, options):
     """
     decreases = np.zeros(len(pieces) - 1)
     data = residual, mask, atoms, boxes, *codes, pieces
-    positive, n_sweeps = options
+    positive, n_sweeps, ridge = options
+    ridge = residual.dtype.type(ridge)
     for parity in (0, 1):  # pieces 0, 2, 4, ... have no sample in common
         n = (len(pieces) - parity) // 2
         min_batch = _min_batch(atoms, codes[0], pieces, n_sweeps)
         in_batches(
-            _descend, n, *data, parity, not positive, n_sweeps, decreases, min_batch=min_batch
+            _descend,
+            n,
+            *data,
+            parity,
+            not positive,
+            n_sweeps,
+            ridge,
+            decreases,
+            min_batch=min_batch,
         )
     return float(decreases.sum())
 
@@ -78,7 +87,7 @@ def _box(boxes, k):
 @njit(**OPTIONS)
 def _descend(  # noqa: PLR0913
     start, stop, residual, mask, atoms, boxes, where, atom, first, copies, lmbda, inverse_curvature,
-    z, pieces, parity, both_signs, n_sweeps, decreases,
+    z, pieces, parity, both_signs, n_sweeps, ridge, decreases,
 ):  # fmt: skip
     zero, several = residual.dtype.type(0), len(boxes.heights) > 1
     rows, width = _box(boxes, 0)
@@ -94,7 +103,7 @@ def _descend(  # noqa: PLR0913
                     correlation = dot_rows_masked(d, residual, where[a], rows, width, mask)
                 else:
                     correlation = dot_rows(d, residual, where[a], rows, width)
-                target = z[a] + inverse_curvature[a] * correlation
+                target = z[a] + inverse_curvature[a] * (correlation - ridge * z[a])
                 threshold = inverse_curvature[a] * lmbda[a]
                 new = max(target - threshold, zero)
                 if both_signs:

@@ -104,6 +104,36 @@ def test_the_bound_holds_at_any_codes(problem, seed):
     assert gap >= objective - best - 1e-9 * objective
 
 
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize(
+    ("mode", "extents", "size"),
+    [("full", (40,), (5,)), ("circular", (9, 8), (3, 2)), ("same", (3, 4, 5), (2, 2, 2))],
+)
+def test_elastic_nets_keep_sparse_codes_and_meet_their_conditions(
+    mode, extents, size, positive, rng
+):
+    D = csc.Dictionary(rng.standard_normal((3, 2, *size)), mode)
+    x, penalty = rng.standard_normal((2, 2, *extents)), csc.ElasticNet(2.0, 0.3, positive)
+    mask = rng.random(x.shape) < 0.8
+    problem = csc.Problem(x, D, penalty, mask)
+    assert not problem.structure.is_small
+    z = rng.standard_normal(problem.code_shape) * (rng.random(problem.code_shape) < 0.3)
+    z = abs(z) if positive else z
+    found = problem.certificate(SparseCodes.of(z))
+    dense = csc.certificates.certificate(x, D, z, penalty, mask)
+    np.testing.assert_allclose(found, [a.sum() for a in dense], rtol=1e-10)
+    for dtype, tol in ((np.float64, 1e-9), (np.float32, 1e-5)):
+        D = csc.Dictionary(D.atoms.astype(dtype), mode)
+        problem = csc.Problem(x.astype(dtype), D, penalty, mask)
+        solution = csc.solve(problem, csc.solvers.WorkingSet(tol / 10), tol=tol)
+        assert solution.converged
+        assert isinstance(solution.z, SparseCodes)
+        assert solution.codes.dtype == dtype
+        assert 0 < len(solution.z.values) < solution.codes.size / 2
+        violation = csc.certificates.kkt_violation(problem.x, D, solution.codes, penalty, mask)
+        assert violation.max() < tol**0.5 * 10
+
+
 def photograph(shape=(64, 60), n_atoms=12, size=6, dtype="float32", seed=0):
     rng = np.random.default_rng(seed)
     atoms = csc.constraints.UnitSphere().project(rng.standard_normal((n_atoms, 1, size, size)))

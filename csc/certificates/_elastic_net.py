@@ -1,0 +1,77 @@
+"""The elastic net at sparse codes: its duality gap, from few correlations.
+
+With ``g(z) = lmbda |z| + ridge / 2 z^2`` for each code, the dual point is the residual r itself,
+as the conjugate of g is finite everywhere. With ``c = D^T r``, the gap is a sum over the codes,
+
+    gap = sum g(z) + g*(c) - c z,    g*(c) = (|c| - lmbda)_+^2 / (2 ridge),
+
+in which codes that are zero count only where ``|c| > lmbda``. A bound ``|c| <= lmbda`` at every
+other position comes from the largest correlation there, so the sum needs no array of codes.
+"""
+
+import numpy as np
+
+from csc._backend import kernels
+
+POSITIONS_PER_BLOCK = 2**14  # whose correlations with all atoms are held at once
+
+
+def elastic_net_certificate(residual, lmbda, options):
+    """Objective and duality gap of each signal ``(N,)``.
+
+    Parameters
+    ----------
+    residual : SparseResidual
+    lmbda : array (K,)
+    options : (ridge, positive)
+        Weight of ``z^2 / 2``, > 0, and whether codes must not be negative.
+    """
+    (ridge, positive), layout, codes = options, residual.layout, residual.codes
+    r = residual.observed(residual.r)
+    largest = layout.dual_infeasibility(r, 1 / lmbda, positive)
+    exceeds = np.flatnonzero(largest.ravel() > 1)
+    positions = np.union1d(exceeds, codes.index // layout.code_shape[1])
+    per_signal = largest[0].size
+    penalty = lmbda[codes.index % len(lmbda)] * abs(codes.values) + 0.5 * ridge * codes.values**2
+    objective, gap = 0.5 * residual.energies(r) + codes.sums(penalty), np.zeros(len(largest))
+    for own, c, z in _correlations(residual, r, positions):
+        inside = np.clip(c, -np.inf if positive else -lmbda, lmbda)
+        terms = (c - inside - ridge * z) ** 2 / (2 * ridge) + lmbda * abs(z) - z * inside
+        terms = terms.sum(axis=1, dtype="float64")
+        gap += np.bincount(own // per_signal, weights=terms, minlength=len(gap))
+    return objective, gap
+
+
+def largest_with_ridge(residual, lmbda, options, out):
+    """Set ``out`` to ``max |D^T r - ridge z| / lmbda`` where there are codes.
+
+    Parameters
+    ----------
+    residual, lmbda, options
+        As `elastic_net_certificate`.
+    out : array (N, *V)
+        `PaddedSignals.dual_infeasibility` of the residual.
+    """
+    ridge, positive = options
+    positions = np.unique(residual.codes.index // len(lmbda))
+    for own, c, z in _correlations(residual, residual.observed(residual.r), positions):
+        q = (c - c.dtype.type(ridge) * z) / lmbda
+        out.reshape(-1)[own] = (np.maximum(q, 0) if positive else abs(q)).max(axis=1)
+
+
+def _correlations(residual, r, positions):
+    """Blocks of positions, their correlations with all atoms ``(P, K)``, and their codes ``(P, K)``."""
+    layout, codes = residual.layout, residual.codes
+    n_atoms = layout.code_shape[1]
+    for i in range(0, len(positions), POSITIONS_PER_BLOCK):
+        own = positions[i : i + POSITIONS_PER_BLOCK]
+        where, _ = layout.places(own * n_atoms)
+        c, z = (
+            np.empty((len(own), n_atoms), layout.dtype),
+            np.zeros((len(own), n_atoms), layout.dtype),
+        )
+        kernels(r).correlate_at(r.reshape(-1), layout.padded_atoms, layout.boxes, where, c)
+        low, high = np.searchsorted(codes.index, (own[0] * n_atoms, (own[-1] + 1) * n_atoms))
+        place, atom = np.divmod(codes.index[low:high], n_atoms)
+        z[np.searchsorted(own, place), atom] = codes.values[low:high]
+        yield own, c, z
