@@ -45,6 +45,23 @@ def test_codes_are_those_of_the_solver(kind, accelerated, positive, dtype, rng):
     np.testing.assert_allclose(back, problem.reconstruct(expected), atol=10 * ATOL[dtype])
 
 
+@pytest.mark.parametrize("kind", ["patch", "same, even", "series"])
+@pytest.mark.parametrize("accelerated", [False, True])
+def test_codes_without_gradients_are_the_same(kind, accelerated, dtype, rng, monkeypatch):
+    D, x = make(kind, rng, dtype)
+    module, x = csc.nn.SparseCode(D, 0.1, 6, accelerated=accelerated), torch.from_numpy(x)
+    expected, calls = module(x).detach(), []
+    by_solver = module._codes_of_solver
+    monkeypatch.setattr(module, "_codes_of_solver", lambda x: calls.append(1) or by_solver(x))
+    with torch.no_grad():
+        codes = module(x)
+    assert len(calls) == (0 if kind == "series" else 1)  # strides: not by the solver
+    torch.testing.assert_close(codes, expected, rtol=0, atol=ATOL[dtype.name])
+    x[0, 0, 0] = torch.nan  # no missing sample, as csc.Problem would take it
+    with torch.no_grad(), pytest.raises(ValueError, match="holds NaN"):
+        module(x)
+
+
 @pytest.mark.parametrize("positive", [False, True])
 @pytest.mark.parametrize("kind", ["series", "full, channels, odd"])
 def test_gradients_are_those_of_finite_differences(kind, positive, rng):
