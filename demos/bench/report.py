@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
 
-PACKAGES = ("mlcsc", "numpy", "scipy", "numba", "scikit-learn", "spams-bin", "sporco")
+PACKAGES = ("mlcsc", "numpy", "scipy", "numba", "scikit-learn", "spams-bin", "sporco", "torch")
 
 
 def best_time(function, repeats=3):

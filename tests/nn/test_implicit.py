@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 import csc
-from csc.nn import _implicit
 from reference.dictionary_kinds import make
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'mlcsc[torch]'")
+
+from csc.nn import _device_solve  # noqa: E402
 
 
 @pytest.mark.parametrize("positive", [False, True])
@@ -59,13 +60,25 @@ def test_a_device_takes_steps_to_the_same_minimum(rng):
         tensor = torch.from_numpy(x)
         step_size = 1 / D.lipschitz(x.shape[2:])
         with torch.no_grad():
-            codes = _implicit.solve_on_device(
+            codes = _device_solve.solve_on_device(
                 tensor, module.dictionary.convolution(tensor.shape[2:]),
                 torch.full((3, 1, 1), 0.2).double(), step_size, 1e-6, 10_000, positive=positive,
             )  # fmt: skip
         gap = csc.nn.certify(module, tensor, codes).relative_gap
         assert 0 < gap < 1e-5
         torch.testing.assert_close(codes, module(tensor), atol=1e-2, rtol=0)
+
+
+@pytest.mark.parametrize("positive", [False, True])
+def test_the_gap_on_a_device_is_that_of_the_certificate(positive, rng):
+    D, x = make("series", rng)
+    lmbda, z = rng.uniform(0.2, 0.4, (3, 1)), abs(rng.standard_normal((2, 3, 3)))
+    penalty = csc.L1(1.0, lmbda, positive=positive)
+    expected = [a.sum() for a in csc.certificates.certificate(x, D, z, penalty)]
+    x, z, lmbda = (torch.from_numpy(a) for a in (x, z, lmbda))
+    own = csc.nn.TrainableDictionary(D).requires_grad_(False).convolution(x.shape[2:])
+    found = _device_solve._certificate(x, own, z, x - own.synthesize(z), lmbda, positive)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_zero_codes_have_zero_gradients(rng):
