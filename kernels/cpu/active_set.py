@@ -11,15 +11,15 @@ not depend on the number of threads.
 """
 
 import numpy as np
-from numba import njit
 
 from csc.kernels._constants import TILE_POSITIONS, TILE_POSITIONS_PER_STEP
+from csc.kernels.cpu.compilation import entry, inner
 from csc.kernels.cpu.conv import _fours, _multiply
 from csc.kernels.cpu.simd_intrinsics import add_rows, dot_rows, dot_rows_masked
 from csc.kernels.cpu.threads import in_batches
 
 MULTIPLICATIONS_PER_BATCH = 2**18  # fewer do not repay another thread
-OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
+OPTIONS = {"error_model": "numpy"}
 
 
 def descend_active(residual, mask, atoms, boxes, codes, pieces, options):
@@ -77,14 +77,14 @@ def _min_batch(atoms, where, pieces, times=1):
     )
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _box(boxes, k):
     """Offsets of the rows of atom k, and their padded length."""
     g = boxes.shape[k]
     return boxes.rows[g, : boxes.heights[g]], boxes.widths[g]
 
 
-@njit(**OPTIONS)
+@entry(**OPTIONS)
 def _descend(  # noqa: PLR0913
     start, stop, residual, mask, atoms, boxes, where, atom, first, copies, lmbda, inverse_curvature,
     z, pieces, parity, both_signs, n_sweeps, ridge, decreases,
@@ -127,7 +127,7 @@ def correlate_active(signal, atoms, boxes, where, atom, out):
     )
 
 
-@njit(**OPTIONS)
+@entry(**OPTIONS)
 def _correlate_active(start, stop, signal, atoms, boxes, where, atom, out):  # noqa: PLR0913
     for a in range(start, stop):
         rows, width = _box(boxes, atom[a])
@@ -142,7 +142,7 @@ def add_active(target, atoms, boxes, codes, pieces):
         in_batches(_add, n, target, atoms, boxes, *codes, pieces, parity, min_batch=min_batch)
 
 
-@njit(**OPTIONS)
+@entry(**OPTIONS)
 def _add(  # noqa: PLR0913
     start, stop, target, atoms, boxes, where, atom, first, copies, z, pieces, parity
 ):
@@ -160,7 +160,7 @@ def correlate_at(residual, atoms, boxes, places, out):
     in_batches(_correlate_at, len(places), residual, atoms, boxes, places, out)
 
 
-@njit(**OPTIONS)
+@entry(**OPTIONS)
 def _correlate_at(start, stop, residual, atoms, boxes, places, out):
     for i in range(start, stop):
         for k in range(len(atoms)):
@@ -194,7 +194,7 @@ def violating_indices(residual, matrix, offsets, places, thresholds, positive, o
     )  # fmt: skip
 
 
-@njit(**OPTIONS)
+@entry(**OPTIONS)
 def _violating_indices(  # noqa: PLR0913
     start, stop, residual, matrix, offsets, places, thresholds, both_signs, out
 ):

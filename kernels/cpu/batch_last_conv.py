@@ -13,9 +13,9 @@ sample.
 """
 
 import numpy as np
-from numba import njit
 
 from csc.kernels._constants import ROWS_PER_GROUP, SUMS_PER_BLOCK
+from csc.kernels.cpu.compilation import entry, inner
 from csc.kernels.cpu.fused_prox import _threshold
 from csc.kernels.cpu.simd_intrinsics import add_products, add_products_of_four
 from csc.kernels.cpu.threads import in_batches
@@ -130,12 +130,12 @@ def _min_batch(terms, parts):
     return 1 + MULTIPLICATIONS_PER_BATCH * parts // (len(terms.values) * SUMS_PER_BLOCK)
 
 
-@njit(cache=True)
+@entry()
 def _parts(grid):
     return -(-len(grid.rows) // ROWS_PER_PART)
 
 
-@njit(cache=True, nogil=True)
+@entry()
 def _sum_products(start, stop, buffer, terms, grid, out):
     sums, tile = (
         np.empty(ROWS_PER_PART * SUMS_PER_BLOCK, buffer.dtype),
@@ -165,7 +165,7 @@ def _sum_products(start, stop, buffer, terms, grid, out):
                         out[to + j * step] = own[j]
 
 
-@njit(cache=True, nogil=True)
+@entry()
 def _shrink_products(start, stop, buffer, terms, grid, z, z_old, prox_point, out, restart_score):  # noqa: PLR0913
     sums, tile = (
         np.empty(ROWS_PER_PART * SUMS_PER_BLOCK, buffer.dtype),
@@ -192,7 +192,7 @@ def _shrink_products(start, stop, buffer, terms, grid, z, z_old, prox_point, out
         restart_score[piece] = total
 
 
-@njit(cache=True, nogil=True)
+@entry()
 def _largest_products(start, stop, buffer, terms, grid, scales, negative_sign, out):  # noqa: PLR0913
     sums, tile = (
         np.empty(ROWS_PER_PART * SUMS_PER_BLOCK, buffer.dtype),
@@ -212,7 +212,7 @@ def _largest_products(start, stop, buffer, terms, grid, scales, negative_sign, o
                     top[j] = max(top[j], scale * own[j], negative_sign * scale * own[j])
 
 
-@njit(cache=True)
+@inner()
 def _where(piece, grid):
     """Group of signals, position on two axes, block on the third, part of the rows."""
     blocks = -(-grid.positions[2] * grid.batch[0] // SUMS_PER_BLOCK)
@@ -223,7 +223,7 @@ def _where(piece, grid):
     return group, q0, q1, block, part
 
 
-@njit(cache=True)
+@inner()
 def _add_up(buffer, terms, grid, where, tile, sums):  # noqa: PLR0913
     """Compute the rows of a part in ``sums``; returns their number."""
     group, q0, q1, block, part = where
@@ -251,7 +251,7 @@ def _add_up(buffer, terms, grid, where, tile, sums):  # noqa: PLR0913
     return rows
 
 
-@njit(cache=True)
+@inner()
 def _add_whole(buffer, base, terms, spans, tile, sums):  # noqa: PLR0913
     """Add a chunk to rows that share its offsets.
 
@@ -269,7 +269,7 @@ def _add_whole(buffer, base, terms, spans, tile, sums):  # noqa: PLR0913
         add_products_of_four(source, base, offsets, begin, end, terms.values, value, own)
 
 
-@njit(cache=True, nogil=True)
+@entry()
 def _lay_out(start, stop, x, fit, fit_old, momentum, layout, out):  # noqa: PLR0913
     b, n = layout.batch
     channels, p0, p1, phases, p2 = layout.shape
@@ -293,7 +293,7 @@ def _lay_out(start, stop, x, fit, fit_old, momentum, layout, out):  # noqa: PLR0
                     _lay_row(x, fit, fit_old, momentum, (first, n_signals), layout, target)
 
 
-@njit(cache=True)
+@inner()
 def _inside(i, extent, wraps):
     """Index of the sample that a sample of the border repeats, or -1 if it is 0."""
     if wraps:
@@ -301,7 +301,7 @@ def _inside(i, extent, wraps):
     return i if 0 <= i < extent else -1
 
 
-@njit(cache=True)
+@inner()
 def _lay_row(x, fit, fit_old, momentum, source, layout, target):  # noqa: PLR0913
     first, n_signals = source
     b, step = layout.batch[0], layout.steps[4]
@@ -328,7 +328,7 @@ def _lay_row(x, fit, fit_old, momentum, source, layout, target):  # noqa: PLR091
                 _residual(x[f:], fit[f:], fit_old[f:], momentum, 1, target[to : to + 1])
 
 
-@njit(cache=True)
+@inner()
 def _residual(x, fit, fit_old, momentum, step, out):  # noqa: PLR0913
     if not fit.size:
         if step == 1:
@@ -345,7 +345,7 @@ def _residual(x, fit, fit_old, momentum, step, out):  # noqa: PLR0913
             out[i] = x[j] - (fit[j] + momentum * (fit[j] - fit_old[j]))
 
 
-@njit(cache=True)
+@inner()
 def _copy(source, target):
     for i in range(source.size):
         target[i] = source[i]

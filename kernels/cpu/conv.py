@@ -14,9 +14,9 @@ from math import prod
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from csc.kernels._constants import TILE_POSITIONS, TILE_POSITIONS_PER_STEP
+from csc.kernels.cpu.compilation import entry, inner
 from csc.kernels.cpu.threads import in_batches
 
 SAMPLES_PER_GROUP = 256  # samples of an atom per thread where the work is shared by samples
@@ -248,7 +248,7 @@ def _disjoint_block(grid, extents, stride):
     return _round_up(-(-extents[axis] // stride[axis]) * prod(grid[axis + 1 :]), TILE_POSITIONS)
 
 
-@njit(cache=True, nogil=True)
+@entry()
 def _correlate(start, stop, x, signal, matrix, codes, out):
     patches = np.empty(matrix.shape[1] * TILE_POSITIONS, x.dtype)
     four = np.empty(4 * TILE_POSITIONS, x.dtype)
@@ -259,7 +259,7 @@ def _correlate(start, stop, x, signal, matrix, codes, out):
             _store(four, codes, codes.samples[k : k + 4], i * TILE_POSITIONS, out)
 
 
-@njit(cache=True, nogil=True)
+@entry()
 def _dual_infeasibility(start, stop, x, signal, matrix, codes, both_signs, out):  # noqa: PLR0913
     patches = np.empty(matrix.shape[1] * TILE_POSITIONS, x.dtype)
     four = np.empty(4 * TILE_POSITIONS, x.dtype)
@@ -281,7 +281,7 @@ def _dual_infeasibility(start, stop, x, signal, matrix, codes, both_signs, out):
                     top[v] = max(top[v], q[v], negative_sign * q[v])
 
 
-@njit(cache=True, nogil=True)
+@entry()
 def _synthesize(start, stop, z, codes, matrix, signal, block_and_group, first, out):  # noqa: PLR0913
     block, samples = block_and_group
     positions = len(codes.rows) * codes.length
@@ -297,7 +297,7 @@ def _synthesize(start, stop, z, codes, matrix, signal, block_and_group, first, o
                 _fold(four, signal, signal.samples[p : p + 4], j, out)
 
 
-@njit(cache=True, nogil=True)
+@entry()
 def _correlate_atoms(start, stop, x, signal, z, codes, part, sums):  # noqa: PLR0913
     positions = len(codes.rows) * codes.length
     groups = -(-len(signal.samples) // SAMPLES_PER_GROUP)
@@ -315,7 +315,7 @@ def _correlate_atoms(start, stop, x, signal, z, codes, part, sums):  # noqa: PLR
                 _multiply_transposed(four, patches, vectors, total[k : k + 4])
 
 
-@njit(cache=True, fastmath={"contract"})
+@inner(fastmath={"contract"})
 def _multiply(a, b, vectors, c):
     """``c = a b`` for 4 rows of a; b and c are flat, their rows TILE_POSITIONS long."""
     for j in range(4 * TILE_POSITIONS):
@@ -346,7 +346,7 @@ def _multiply(a, b, vectors, c):
             )
 
 
-@njit(cache=True, fastmath={"contract", "nsz", "reassoc"})
+@inner(fastmath={"contract", "nsz", "reassoc"})
 def _multiply_transposed(a, b, vectors, c):
     """``c += a b^T`` for 4 rows of a; a and b are flat, their rows TILE_POSITIONS long."""
     for p in range(0, c.shape[1], 4):
@@ -377,7 +377,7 @@ def _multiply_transposed(a, b, vectors, c):
                 c[i, p + q] += value
 
 
-@njit(cache=True)
+@inner()
 def _unfold(source, places, samples, first, tile):
     """Fill a tile: a row per sample, a column per position from ``first`` on, zeros elsewhere.
 
@@ -405,7 +405,7 @@ def _unfold(source, places, samples, first, tile):
     return vectors
 
 
-@njit(cache=True)
+@inner()
 def _fold(four, places, samples, first, target):
     """Add up to 4 rows to the samples that `_unfold` would read them from."""
     j, end = first, min(first + TILE_POSITIONS, len(places.rows) * places.length)
@@ -422,7 +422,7 @@ def _fold(four, places, samples, first, target):
         j += run
 
 
-@njit(cache=True)
+@inner()
 def _store(four, codes, atoms, first, target):
     """Copy up to 4 rows to the codes that `_unfold` would read them from."""
     j, end = first, min(first + TILE_POSITIONS, len(codes.rows) * codes.length)
@@ -435,7 +435,7 @@ def _store(four, codes, atoms, first, target):
         j += run
 
 
-@njit(cache=True)
+@inner()
 def _run(places, position, end):
     """Flat index of a position, and how many positions up to ``end`` follow in its row."""
     row, v = divmod(position, places.length)

@@ -6,9 +6,9 @@ codes are written once.
 """
 
 import numpy as np
-from numba import njit
 
 from csc.kernels._constants import TILE_POSITIONS
+from csc.kernels.cpu.compilation import entry, inner
 from csc.kernels.cpu.conv import (
     MULTIPLICATIONS_PER_BATCH,
     _code_places,
@@ -78,7 +78,7 @@ def proximal_step(r, atoms, stride, point, prox, out):  # noqa: PLR0913
     return float(restart_score.sum())
 
 
-@njit(cache=True, nogil=True)
+@entry()
 def _proximal_step(start, stop, r, signal, matrix, codes, z, z_old, prox_point, out, restart_score):  # noqa: PLR0913
     thresholds, momentum, factor, negative_sign = prox_point
     patches = np.empty(matrix.shape[1] * TILE_POSITIONS, r.dtype)
@@ -105,7 +105,7 @@ def _proximal_step(start, stop, r, signal, matrix, codes, z, z_old, prox_point, 
         restart_score[i] = total
 
 
-@njit(cache=True, fastmath={"contract", "reassoc", "nsz"})
+@inner(fastmath={"contract", "reassoc", "nsz"})
 def _threshold(step, z, z_old, prox_point, out):
     """Threshold codes of one atom along a row; returns their part of ``<y - out, out - z>``."""
     threshold, momentum, factor, negative_sign = prox_point

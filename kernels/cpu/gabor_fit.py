@@ -8,8 +8,8 @@ linearly: they are solved for at every p, so the search runs over these six numb
 from math import cos, exp, pi, sin, sqrt
 
 import numpy as np
-from numba import njit
 
+from csc.kernels.cpu.compilation import entry, inner
 from csc.kernels.cpu.threads import in_batches
 
 NYQUIST_FREQUENCY = 0.5  # cycles per pixel along either axis
@@ -18,7 +18,7 @@ GRAM_REGULARIZATION = 1e-10
 MIN_ENERGY_DECREASE = 1e-9  # relative to an atom's energy of 1: a smaller decrease stops the search
 
 
-@njit(cache=True, fastmath={"contract", "reassoc", "nsz"})
+@inner(fastmath={"contract", "reassoc", "nsz"})
 def dot(a, b):
     """Inner product."""
     total = 0.0
@@ -27,7 +27,7 @@ def dot(a, b):
     return total
 
 
-@njit(cache=True, error_model="numpy")
+@inner(error_model="numpy")
 def quadrature_pair(p, width, out):
     """out[0], out[1] = the envelope times the cosine and the sine wave of point ``p``."""
     height = out.shape[1] // width
@@ -43,7 +43,7 @@ def quadrature_pair(p, width, out):
             out[1, i * width + j] = envelope * sin(omega * u)
 
 
-@njit(cache=True, error_model="numpy")
+@inner(error_model="numpy")
 def solve_amplitudes(pair, atom, inverse_gram, amplitude, residual):
     """Compute the least-squares amplitudes and the residual; returns its squared norm."""
     even, odd = pair[0], pair[1]
@@ -63,7 +63,7 @@ def solve_amplitudes(pair, atom, inverse_gram, amplitude, residual):
     return dot(residual, residual)
 
 
-@njit(cache=True, error_model="numpy")
+@inner(error_model="numpy")
 def derivatives(p, width, pair, amplitude, out):
     """out[k] = derivative of the Gabor by p[k], its amplitudes held."""
     height = pair.shape[1] // width
@@ -82,7 +82,7 @@ def derivatives(p, width, pair, amplitude, out):
             out[4, n], out[5, n] = a * u * u * g, b * v * v * g
 
 
-@njit(cache=True, error_model="numpy")
+@inner(error_model="numpy")
 def normal_equations(derivative, pair, inverse_gram, residual, hessian, gradient):
     """Gauss-Newton matrix and J^T r of the projected residual, in Kaufman's approximation.
 
@@ -100,13 +100,13 @@ def normal_equations(derivative, pair, inverse_gram, residual, hessian, gradient
                     hessian[k, m] -= on_pair[k, s] * inverse_gram[s, t] * on_pair[m, t]
 
 
-@njit(cache=True, error_model="numpy")
+@inner(error_model="numpy")
 def highest_frequency(orientation):
     """The frequency at which a wave of this orientation reaches Nyquist along x or y."""
     return NYQUIST_FREQUENCY / max(abs(sin(orientation)), abs(cos(orientation)))
 
 
-@njit(cache=True, error_model="numpy")
+@inner(error_model="numpy")
 def solve_positive(matrix, x):
     """Solve matrix x' = x in place by Cholesky factors; overwrites both arguments."""
     n = x.size
@@ -129,7 +129,7 @@ def solve_positive(matrix, x):
         x[k] /= matrix[k, k]
 
 
-@njit(cache=True, error_model="numpy")
+@inner(error_model="numpy")
 def damped_step(p, box, hessian, gradient, damping, matrix, out):
     """out = p + (hessian + damping diag(hessian))^-1 gradient, clipped to the box.
 
@@ -150,14 +150,14 @@ def damped_step(p, box, hessian, gradient, damping, matrix, out):
     out[3] = min(out[3], highest_frequency(out[2]))
 
 
-@njit(cache=True, error_model="numpy")
+@inner(error_model="numpy")
 def copy(a, out):
     """out = a, of one axis."""
     for k in range(a.size):
         out[k] = a[k]
 
 
-@njit(cache=True, error_model="numpy")
+@inner(error_model="numpy")
 def descend(p, atom, width, box, n_trials, best_amplitude):
     """Levenberg-Marquardt from ``p``, which moves to a minimum; returns ||atom - Gabor||^2."""
     pair, derivative, residual = np.empty((2, atom.size)), np.empty((6, atom.size)), atom.copy()
@@ -192,7 +192,7 @@ def fit_gabors(atoms, width, box, n_trials, points, amplitudes, misfits):
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@entry(error_model="numpy")
 def _fit(start, stop, atoms, width, box, n_trials, points, amplitudes, misfits):  # noqa: PLR0913
     n_starts = points.shape[1]
     for t in range(start, stop):

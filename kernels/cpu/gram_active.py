@@ -1,12 +1,11 @@
 """The Gram matrix of some active codes, see `csc.kernels.cpu.active_set`."""
 
-from numba import njit
-
 from csc.kernels.cpu.active_set import OPTIONS, _box
+from csc.kernels.cpu.compilation import entry
 from csc.kernels.cpu.simd_intrinsics import add_rows, dot_rows_masked
 
 
-@njit(**OPTIONS)
+@entry(**OPTIONS)
 def gram_active(scratch, mask, atoms, boxes, codes, out):
     """``out[a, b] = <d_a, M d_b>`` of the columns of some codes.
 

@@ -5,9 +5,9 @@ from the solver that follows: coding 20,000 patches on two cores took 90 ms inst
 """
 
 import numpy as np
-from numba import njit
 
 from csc.kernels._constants import TILE_POSITIONS, TILE_POSITIONS_PER_STEP
+from csc.kernels.cpu.compilation import entry
 from csc.kernels.cpu.conv import _multiply
 from csc.kernels.cpu.inverse_cholesky import list_active
 from csc.kernels.cpu.threads import in_batches, inputs
@@ -41,7 +41,7 @@ def correlate_patches(x, atoms, out):
     in_batches(_correlate, len(x), *inputs(x, columns.reshape(len(columns), -1)), out)
 
 
-@njit(cache=True, nogil=True)
+@entry()
 def _correlate(start, stop, x, columns, out):
     n, n_atoms = x.shape[1], out.shape[1]
     rows = np.zeros((4, columns.shape[1] // TILE_POSITIONS), x.dtype)
@@ -64,7 +64,7 @@ def inner_products(a, b, out):
     in_batches(_inner_products, len(a), *inputs(a, b), out)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+@entry(fastmath={"contract", "reassoc"})
 def _inner_products(start, stop, a, b, out):
     for i in range(start, stop):
         total = 0.0
@@ -101,7 +101,7 @@ def statistics(x, z, phi, psi):
     _statistics(*inputs(x, z), phi, psi)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@entry(fastmath={"contract"})
 def _statistics(x, z, phi, psi):
     active = np.empty(z.shape[1], np.intp)
     for i in range(len(z)):

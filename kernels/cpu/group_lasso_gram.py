@@ -14,9 +14,9 @@ References
 """
 
 import numpy as np
-from numba import njit
 
 from csc.kernels._constants import SELECT_FRACTION
+from csc.kernels.cpu.compilation import entry, inner
 from csc.kernels.cpu.inverse_cholesky import OPTIONS, padded, spaced
 from csc.kernels.cpu.threads import in_batches
 
@@ -56,7 +56,7 @@ def group_lasso_gram(  # noqa: PLR0913  a kernel has no objects to group its arr
     in_batches(_solve, len(z), gram, correlations, energies, curvatures, limits, start, z, gap)
 
 
-@njit(**OPTIONS)
+@entry(**OPTIONS)
 def _solve(  # noqa: PLR0913
     first, stop, gram, correlations, energies, curvatures, limits, start, z, gap
 ):
@@ -77,7 +77,7 @@ def _solve(  # noqa: PLR0913
             index[IS_ACTIVE, index[GROUP, a]] = 0
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _descend(data, limits, size, m, lists, work, squares, block, index):  # noqa: PLR0913
     """Minimise for one signal; returns how many groups are active, and the duality gap."""
     (gram, energy, curvatures), (lmbda, tol, max_rounds, max_sweeps) = data, limits
@@ -105,7 +105,7 @@ def _descend(data, limits, size, m, lists, work, squares, block, index):  # noqa
     return m, gap
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _read(i, size, correlations, start, lists, work, index):  # noqa: PLR0913
     """List the correlations of signal ``i``, and its groups with non-zero codes; returns how many."""
     m = 0
@@ -123,7 +123,7 @@ def _read(i, size, correlations, start, lists, work, index):  # noqa: PLR0913
     return m
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _append(g, size, m, work, index):
     """Make group ``g`` the active group number ``m``, with codes of zero."""
     index[GROUP, m], index[IS_ACTIVE, g] = g, 1
@@ -131,7 +131,7 @@ def _append(g, size, m, work, index):
         index[ATOM, m * size + j], work[Z, m * size + j] = g * size + j, 0.0
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _correlate(gram, n, work, lists, index):
     """c = D^T r = q - G_:A z_A, four atoms at a time."""
     scalar, n_atoms = gram.dtype.type, len(gram)
@@ -154,7 +154,7 @@ def _correlate(gram, n, work, lists, index):
             lists[C, k] -= z0 * gram[k0, k]
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _group_squares(size, lists, squares):
     """List ||c_g||^2 of all groups; returns the largest ||c_g||."""
     top = 0.0
@@ -167,7 +167,7 @@ def _group_squares(size, lists, squares):
     return np.sqrt(top)
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _certify(energy, top, size, lmbda, m, work, lists, index):  # noqa: PLR0913
     """Objective and duality gap, as in the lasso on patches; ``top`` is max ||c_g|| / lmbda."""
     residual, penalty_value, fit = energy, 0.0, 0.0
@@ -184,7 +184,7 @@ def _certify(energy, top, size, lmbda, m, work, lists, index):  # noqa: PLR0913
     return half + penalty_value, max(gap, 0.0)
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _add_violating(size, lmbda, top, m, work, squares, index):  # noqa: PLR0913
     """Append the unused groups that violate optimality most; returns how many are active."""
     if top <= lmbda:
@@ -197,7 +197,7 @@ def _add_violating(size, lmbda, top, m, work, squares, index):  # noqa: PLR0913
     return m
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _load(gram, n, work, lists, block, index):  # noqa: PLR0913
     """Copy correlations and the Gram matrix of the active atoms next to each other."""
     for i in range(n):
@@ -209,7 +209,7 @@ def _load(gram, n, work, lists, block, index):  # noqa: PLR0913
             block[i, j] = 0.0
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _sweep(size, m, lmbda, curvatures, work, block, index):  # noqa: PLR0913
     """Minimise over every active group in turn; returns a bound of the decrease of the objective."""
     decrease, n = 0.0, padded(m * size)
@@ -234,7 +234,7 @@ def _sweep(size, m, lmbda, curvatures, work, block, index):  # noqa: PLR0913
     return decrease
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _subtract(first, stop, n, work, block):
     """Update the correlations after a step of the active atoms from first to stop, by twos."""
     pairs = first + (stop - first) // 2 * 2
@@ -248,7 +248,7 @@ def _subtract(first, stop, n, work, block):
             work[R, j] -= step0 * block[i, j]
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _drop_unused(size, m, work, index):
     """Remove active groups with codes of zero; returns how many are left."""
     left = 0

@@ -8,24 +8,23 @@ beyond the last atom are zero, as in all vectors over the active atoms.
 """
 
 import numpy as np
-from numba import njit
+
+from csc.kernels.cpu.compilation import inner
 
 OPTIONS = {
-    "cache": True,
-    "nogil": True,
     "error_model": "numpy",  # no test before a division, which would prevent vectorisation
     "fastmath": {"reassoc", "contract", "nsz", "arcp", "nnan"},  # infinity keeps its meaning
 }
 G, U, CARRY = range(3)  # rows of ``work``: right-hand side, solution, scratch
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def padded(m):
     """Least multiple of eight above ``m``."""
     return (m | 7) + 1
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def spaced(length, itemsize):
     """Row length above ``length`` that is an odd number of cache lines.
 
@@ -35,7 +34,7 @@ def spaced(length, itemsize):
     return (length // per_line + 1 | 1) * per_line
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def largest(n, lists, row):
     """Maximum of ``lists[row, :n]``, which it overwrites: folded in halves, to use vectors."""
     while n > 1:
@@ -46,7 +45,7 @@ def largest(n, lists, row):
     return lists[row, 0]
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def list_active(z, active):
     """List where ``z`` is not zero; returns how often."""
     m = 0
@@ -56,7 +55,7 @@ def list_active(z, active):
     return m
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def solve(m, factor, work):
     """u = G_AA^-1 g for ``m`` active atoms; returns g . u."""
     for b in range(padded(m)):
@@ -79,7 +78,7 @@ def solve(m, factor, work):
     return energy
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def append(schur, m, factor, work):
     """Add atom number ``m``, given u = G_AA^-1 g and its Schur complement."""
     root = 1 / np.sqrt(schur)
@@ -92,7 +91,7 @@ def append(schur, m, factor, work):
                 factor[a, b] = 0.0
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def remove(j, m, factor, work):
     """Remove atom number ``j`` of ``m``: rotate its column into one row, and delete both."""
     for b in range(padded(m)):

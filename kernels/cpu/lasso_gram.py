@@ -15,9 +15,9 @@ References
 """
 
 import numpy as np
-from numba import njit
 
 from csc.kernels._constants import ENTER_FRACTION, SELECT_FRACTION
+from csc.kernels.cpu.compilation import entry, inner
 from csc.kernels.cpu.inverse_cholesky import (
     CARRY,
     OPTIONS,
@@ -69,7 +69,7 @@ def lasso_gram(  # noqa: PLR0913  a kernel has no objects to group its arrays in
     in_batches(_lasso, len(z), *problem, options, start, z, gap)
 
 
-@njit(**OPTIONS)
+@entry(**OPTIONS)
 def _lasso(  # noqa: PLR0913
     first, stop, norm2, gram, correlations, energies, weights, options, start, z, gap
 ):
@@ -85,7 +85,7 @@ def _lasso(  # noqa: PLR0913
         _write(m, i, z, work, index)
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _descend(gram, options, m, factor, work, lists, index):
     """Minimise for one signal; returns how many atoms are active, and the duality gap."""
     energy, both_signs, tol, max_rounds = options
@@ -119,7 +119,7 @@ def _descend(gram, options, m, factor, work, lists, index):
     return m, gap
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _load(i, energy, correlations, weights, lists):
     """List the correlations of signal ``i`` and ``lmbda w``; ``energy`` bounds q_k^2."""
     limits = np.finfo(weights.dtype)
@@ -130,7 +130,7 @@ def _load(i, energy, correlations, weights, lists):
         lists[INVERSE_LMBDA, k] = 1 / lists[LMBDA, k]
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _read(i, z, both_signs, work, index):
     """Make the atoms with nonzero codes of signal ``i`` active; returns how many."""
     used = 0
@@ -144,7 +144,7 @@ def _read(i, z, both_signs, work, index):
     return m
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _write(m, i, z, work, index):
     """Write the codes of signal ``i`` to ``z``, and clear the working arrays."""
     for k in range(z.shape[1]):
@@ -154,7 +154,7 @@ def _write(m, i, z, work, index):
         work[CODES, a] = work[SIGNS, a] = work[G, a] = 0.0
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _correlate(gram, m, work, lists, index):
     """c = D^T r = q - G_:A z_A, four atoms at a time."""
     scalar, n = gram.dtype.type, len(gram)
@@ -176,7 +176,7 @@ def _correlate(gram, m, work, lists, index):
             lists[C, k] -= z0 * gram[k0, k]
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _dual_infeasibility(n, both_signs, lists):
     """List |c_k| / w_k, or c_k / w_k if codes must be positive; returns the largest."""
     negative_sign = lists.dtype.type(-1 if both_signs else 0)
@@ -187,7 +187,7 @@ def _dual_infeasibility(n, both_signs, lists):
     return np.float64(largest(n, lists, SCRATCH))
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _certify(energy, top, m, work, lists, index):
     """Objective and duality gap; gives active atoms priority 0. ``top`` is max |c| / w.
 
@@ -206,7 +206,7 @@ def _certify(energy, top, m, work, lists, index):
     return half + penalty_value, max(half * (1 - shrink) ** 2 + penalty_value - shrink * fit, 0.0)
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _warm_start(n, m, work, lists, index):
     """Empty the active set and set priorities, so its atoms enter again by decreasing codes."""
     for k in range(n):
@@ -218,7 +218,7 @@ def _warm_start(n, m, work, lists, index):
     return 0
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _select(n, threshold, lists, index):
     """List atoms with priority above ``threshold``, the largest first; returns how many."""
     selected, threshold = 0, lists.dtype.type(threshold)
@@ -233,7 +233,7 @@ def _select(n, threshold, lists, index):
     return selected
 
 
-@njit(forceinline=True, **OPTIONS)
+@inner(forceinline=True, **OPTIONS)
 def _slope(gram, k, threshold, m, work, lists, index):
     """Minus the derivative of the objective along z_k; 0 if now |c_k| <= threshold w_k.
 
@@ -248,7 +248,7 @@ def _slope(gram, k, threshold, m, work, lists, index):
     return c - sign * lists[LMBDA, k] if sign * c > threshold * lists[LMBDA, k] else 0.0
 
 
-@njit(forceinline=True, **OPTIONS)
+@inner(forceinline=True, **OPTIONS)
 def _enter(gram, k, slope, cost, m, factor, work, index):  # noqa: PLR0913
     """Minimise over the active codes and z_k; codes that reach zero on the way leave.
 
@@ -274,7 +274,7 @@ def _enter(gram, k, slope, cost, m, factor, work, index):  # noqa: PLR0913
     return m + 1
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _refine(m, factor, work, lists, index):
     """Newton step to the minimum for the current signs; codes that reach zero leave."""
     for a in range(m):
@@ -291,7 +291,7 @@ def _refine(m, factor, work, lists, index):
         m -= 1
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _advance(scale, m, work):
     """Move the codes by ``scale * u``, but not past the first that reaches zero.
 
@@ -311,7 +311,7 @@ def _advance(scale, m, work):
     return step, hit
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _leave(j, m, factor, work, index):
     """Remove atom number ``j`` of ``m`` from the active set and the right-hand side."""
     remove(j, m, factor, work)

@@ -2,15 +2,14 @@
 
 from math import log1p
 
-from numba import njit
-
+from csc.kernels.cpu.compilation import entry, inner
 from csc.kernels.cpu.threads import in_batches
 
 MAX_NEWTON_STEPS = 50  # three to six are enough in practice
 MIN_SIGNALS_PER_BATCH = 8  # signals: fewer do not repay the call
 
 
-@njit(cache=True)
+@inner()
 def _stationary_point(u, a, weight, s2):
     """Root of u^3 - a u^2 + (s2 + 2 weight) u - a s2 in [0, a], by Newton from ``u``."""
     for _ in range(MAX_NEWTON_STEPS):
@@ -24,7 +23,7 @@ def _stationary_point(u, a, weight, s2):
     return u
 
 
-@njit(cache=True)
+@inner()
 def _log_prox(v, weight, s2):
     """argmin_u  weight log(1 + u^2 / s2) + 1/2 (u - v)^2."""
     a = abs(v)
@@ -37,14 +36,14 @@ def _log_prox(v, weight, s2):
     return u if v >= 0 else -u
 
 
-@njit(cache=True, fastmath={"contract", "reassoc", "nsz"})
+@inner(fastmath={"contract", "reassoc", "nsz"})
 def _add_scaled(row, factor, q):
     """q += factor * row."""
     for k in range(q.size):
         q[k] += factor * row[k]
 
 
-@njit(cache=True)
+@inner()
 def _descend(gram, q, options, z):
     """Sweep over the codes ``z`` of one signal until they move by less than ``tol``."""
     weight, scale, tol, max_sweeps = options
@@ -80,7 +79,7 @@ def log_gram(gram, correlations, options, z):
     in_batches(_log, len(z), gram, correlations, options, z, min_batch=MIN_SIGNALS_PER_BATCH)
 
 
-@njit(cache=True, nogil=True)
+@entry()
 def _log(start, stop, gram, correlations, options, z):
     for i in range(start, stop):
         _descend(gram, correlations[i].copy(), options, z[i])

@@ -8,8 +8,8 @@ atom's rows: sums are the same for any number of threads.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from csc.kernels.cpu.compilation import entry, inner
 from csc.kernels.cpu.threads import in_batches
 
 
@@ -73,7 +73,7 @@ def moments(x, codes, grid, phi, psi):
     phi += mirror
 
 
-@njit(cache=True, nogil=True)
+@entry()
 def _moments(start, stop, x, codes, grid, phi, psi):
     (v0, v1, v2), stride, wraps = grid
     q0, q1 = (phi.shape[2] + 1) // 2, (phi.shape[3] + 1) // 2
@@ -96,7 +96,7 @@ def _moments(start, stop, x, codes, grid, phi, psi):
                     _add_row(i, a2, codes, (begin, v2), (d0 == d1 == 0, wraps), lags)
 
 
-@njit(cache=True)
+@inner()
 def _add_samples(code, x, place, psi):
     """Add the samples under an atom to its row of psi."""
     p0, p1, p2 = place
@@ -108,7 +108,7 @@ def _add_samples(code, x, place, psi):
                     target[l2] += code * source[p2 + l2]
 
 
-@njit(cache=True)
+@inner()
 def _add_row(i, at, codes, row, kind, lags):
     """Add the products of code i, at ``at`` in its row, with the codes of another row."""
     (begin, length), (same_row, wraps) = row, kind

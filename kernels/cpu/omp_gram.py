@@ -11,8 +11,8 @@ References
 """
 
 import numpy as np
-from numba import njit
 
+from csc.kernels.cpu.compilation import entry, inner
 from csc.kernels.cpu.inverse_cholesky import OPTIONS, largest
 from csc.kernels.cpu.threads import in_batches
 
@@ -53,7 +53,7 @@ def omp_gram(gram, correlations, energies, lmbda, n_nonzero, energy, z):
     return ends
 
 
-@njit(**OPTIONS)
+@entry(**OPTIONS)
 def _omp(start, stop, gram, correlations, energies, stopping, z, ends):  # noqa: PLR0913
     n_atoms, max_atoms = len(gram), stopping[2]
     lists = np.empty((4, n_atoms), gram.dtype)
@@ -66,7 +66,7 @@ def _omp(start, stop, gram, correlations, energies, stopping, z, ends):  # noqa:
         _refit(m, i, z, triangle, selected)
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _start(gram, correlations, i, lists):
     """List the correlations of signal ``i`` and 1 / ||d_k||^2."""
     for k in range(len(gram)):
@@ -74,7 +74,7 @@ def _start(gram, correlations, i, lists):
         lists[INVERSE_NORMS2, k] = 1 / gram[k, k] if gram[k, k] > 0 else 0
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _pursue(gram, residual, stopping, lists, directions, triangle, selected):
     """Select atoms until a rule is met; returns how many, and why it stopped."""
     lmbda, target_energy, max_atoms = stopping
@@ -104,7 +104,7 @@ def _pursue(gram, residual, stopping, lists, directions, triangle, selected):
     return m, STOPPING_RULE
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _best(n, noise, lists):
     """The atom with the largest c_k^2 / ||d_k||^2, or -1 if that is a rounding error."""
     for k in range(n):
@@ -118,7 +118,7 @@ def _best(n, noise, lists):
     return -1
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _add_direction(gram, k, m, lists, directions, triangle):
     """Orthogonalise atom k against the first ``m`` directions; subtract it from the residual."""
     scalar, n = gram.dtype.type, len(gram)
@@ -142,7 +142,7 @@ def _add_direction(gram, k, m, lists, directions, triangle):
         lists[C, j] -= fit * directions[m, j]
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _refit(m, i, z, triangle, selected):
     """Solve L^T z = y for the codes of the selected atoms."""
     for k in range(z.shape[1]):

@@ -7,8 +7,8 @@ count, and correlations are computed from the residual at every step.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from csc.kernels.cpu.compilation import entry, inner
 from csc.kernels.cpu.inverse_cholesky import OPTIONS, largest
 from csc.kernels.cpu.threads import in_batches, inputs
 
@@ -70,7 +70,7 @@ def omp_seen(x, seen, atoms, lmbda, n_nonzero, energy, z):  # noqa: PLR0913
     return ends
 
 
-@njit(**OPTIONS)
+@entry(**OPTIONS)
 def _code_all(start, stop, x, seen, by_pixel, rule, z, ends):  # noqa: PLR0913
     n, n_atoms = by_pixel.shape
     most = min(rule.most, n)
@@ -93,7 +93,7 @@ def _code_all(start, stop, x, seen, by_pixel, rule, z, ends):  # noqa: PLR0913
             z[i, taken[a]] = codes[a]
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _take_seen(x, seen, i, at, residual):
     """List the values seen of signal ``i``; returns how many, and the sum of their squares."""
     m, squares = 0, 0.0
@@ -129,7 +129,7 @@ def omp_masked(x, seen, atoms, energy, n_nonzero, out, counts):  # noqa: PLR0913
     in_batches(_pursue_all, len(x), *inputs(x, seen, by_pixel), energy, most, out, counts)
 
 
-@njit(**OPTIONS)
+@entry(**OPTIONS)
 def _pursue_all(start, stop, x, seen, by_pixel, energy, most, out, counts):  # noqa: PLR0913
     n, n_atoms = by_pixel.shape
     lists = np.empty((3, n_atoms), x.dtype)
@@ -151,7 +151,7 @@ def _pursue_all(start, stop, x, seen, by_pixel, energy, most, out, counts):  # n
             out[i, j] = total
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _weigh(by_pixel, at, m, faint, lists):
     """Compute the inverse squared norms of the seen parts of the atoms; 0 up to ``faint``."""
     inverse_norms = lists[INVERSE_NORMS]
@@ -165,7 +165,7 @@ def _weigh(by_pixel, at, m, faint, lists):
         inverse_norms[k] = 1 / inverse_norms[k] if inverse_norms[k] > faint else 0
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _best(by_pixel, at, m, residual, noise, lists):  # noqa: PLR0913
     """Return the atom that reduces the squared residual most, or -1 if that is rounding."""
     scores, inverse_norms = lists[SCORES], lists[INVERSE_NORMS]
@@ -186,7 +186,7 @@ def _best(by_pixel, at, m, residual, noise, lists):  # noqa: PLR0913
     return -1
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _pursue(  # noqa: PLR0913
     by_pixel, at, m, rule, residual, lists, directions, triangle, taken, codes
 ):
@@ -220,7 +220,7 @@ def _pursue(  # noqa: PLR0913
     return count, end
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _product(a, b, m):
     """Inner product of the first ``m`` values."""
     total = 0.0
@@ -229,7 +229,7 @@ def _product(a, b, m):
     return total
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _make_orthonormal(count, m, directions, triangle):
     """Gram-Schmidt step for direction ``count``; return the norm of its orthogonal part."""
     q = directions[count]
@@ -259,7 +259,7 @@ def add_patches(patches, weights, rows, columns, sums, totals):  # noqa: PLR0913
     _add_patches(*inputs(patches, weights, rows, columns), sums, totals)
 
 
-@njit(**OPTIONS)
+@entry(**OPTIONS)
 def _add_patches(patches, weights, rows, columns, sums, totals):  # noqa: PLR0913
     n_rows, n_columns, channels, size, wide = patches.shape
     for r in range(n_rows):

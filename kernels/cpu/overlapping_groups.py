@@ -13,8 +13,8 @@ References
 """
 
 import numpy as np
-from numba import njit
 
+from csc.kernels.cpu.compilation import entry, inner
 from csc.kernels.cpu.inverse_cholesky import OPTIONS
 from csc.kernels.cpu.threads import in_batches
 
@@ -48,7 +48,7 @@ def shrink_overlapping(v, groups, radii, limits, near, u, bound):  # noqa: PLR09
     in_batches(_rows, len(v), *arguments, min_batch=MIN_ROWS_PER_BATCH)
 
 
-@njit(**OPTIONS)
+@entry(**OPTIONS)
 def _rows(  # noqa: PLR0913
     first, stop, v, members, starts, counts, radii, tol, max_sweeps, near, u, bound
 ):
@@ -75,7 +75,7 @@ def _rows(  # noqa: PLR0913
                 u[i, members[a]] = 0.0  # exactly: what is left there tends to zero
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _start(members, starts, radii, near, rest, xi):  # noqa: PLR0913
     """``xi_g = r_g near_g / ||near_g||``, which is the answer if ``near`` is."""
     for g in range(len(starts) - 1):
@@ -88,7 +88,7 @@ def _start(members, starts, radii, near, rest, xi):  # noqa: PLR0913
             rest[members[a]] -= xi[a]
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _sweep(is_first, members, starts, radii, rest, xi, inside):  # noqa: PLR0913
     """Replace each xi_g by the projection of ``rest_g + xi_g``; where rest_g is 0, it is that."""
     for g in range(len(starts) - 1):
@@ -109,7 +109,7 @@ def _sweep(is_first, members, starts, radii, rest, xi, inside):  # noqa: PLR0913
             rest[k] = 0.0 if inside[g] else both - xi[a]
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _gap(members, starts, radii, rest, xi):
     """``sum_g r_g ||u_g|| - <xi_g, u_g>``."""
     gap = 0.0
@@ -124,7 +124,7 @@ def _gap(members, starts, radii, rest, xi):
     return gap
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _bound(members, starts, counts, rest, xi):
     """Largest ``||xi_g + u_g / counts||``: these sum to v."""
     largest = 0.0

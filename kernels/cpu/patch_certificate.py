@@ -9,8 +9,8 @@ atoms can attain it; only their correlations are computed from the residual in f
 """
 
 import numpy as np
-from numba import njit
 
+from csc.kernels.cpu.compilation import entry, inner
 from csc.kernels.cpu.inverse_cholesky import OPTIONS, largest, list_active
 from csc.kernels.cpu.threads import in_batches, inputs
 
@@ -41,7 +41,7 @@ def certify_patches(x, atoms, gram, correlations, weights, positive, z, objectiv
     in_batches(_certify, len(z), *problem, norm, not positive, z, objective, gap)
 
 
-@njit(**OPTIONS)
+@entry(**OPTIONS)
 def _certify(  # noqa: PLR0913
     start, stop, x, atoms, gram, correlations, weights, norm, both_signs, z, objective, gap
 ):
@@ -75,7 +75,7 @@ def _certify(  # noqa: PLR0913
         gap[i] = max(0.5 * residual * (1 - shrink) ** 2 + penalty_value - shrink * fit, 0.0)
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _subtract(x, atoms, z, active, work):
     """D z and r = x - D z in float64; returns ||x||^2, ||r||^2 and <D z, r>."""
     n = x.size
@@ -94,7 +94,7 @@ def _subtract(x, atoms, z, active, work):
     return energy, residual, fit
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _correlate(gram, correlations, z, active, lists):
     """D^T r as D^T x - G z, rounded."""
     n = len(gram)
@@ -106,7 +106,7 @@ def _correlate(gram, correlations, z, active, lists):
             lists[Q, k] -= code * gram[a, k]
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _dual_norm(atoms, weights, inverse_lmbda, both_signs, rounding_error, lists, work):
     """max_k |d_k^T r| / w_k in float64, or any number below 1 if it is below 1.
 
@@ -133,7 +133,7 @@ def _dual_norm(atoms, weights, inverse_lmbda, both_signs, rounding_error, lists,
     return dual_norm
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _dot(a, b):
     total = 0.0
     for j in range(b.size):

@@ -23,9 +23,9 @@ References
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from csc.kernels._constants import SIMD_WIDTH
+from csc.kernels.cpu.compilation import entry, inner
 from csc.kernels.cpu.inverse_cholesky import OPTIONS
 from csc.kernels.cpu.threads import in_batches, inputs
 
@@ -147,7 +147,7 @@ class _Work(NamedTuple):
     answer: np.ndarray
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _work_space(rule, channels, dtype):
     size, members, reach = rule
     n = channels * size * size
@@ -162,7 +162,7 @@ def _work_space(rule, channels, dtype):
     )  # fmt: skip
 
 
-@njit(**OPTIONS)
+@entry(**OPTIONS)
 def _search_all(start, stop, guide, at, rule, rows, columns, distances):  # noqa: PLR0913
     work = _work_space(rule, 1, guide.dtype)
     for g in range(start, stop):
@@ -172,7 +172,7 @@ def _search_all(start, stop, guide, at, rule, rows, columns, distances):  # noqa
             distances[g, k] = work.distances[k]
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _search(guide, row, column, rule, work):
     """List the patches nearest to the one at (row, column), nearest first.
 
@@ -209,7 +209,7 @@ def _search(guide, row, column, rule, work):
     distances[0] = 0
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _score(patch, stride, count, work):
     """Squared distances of a patch to those at the first ``count`` pixels of the window."""
     window, scores = work.window, work.scores
@@ -223,7 +223,7 @@ def _score(patch, stride, count, work):
                 scores[k] += change * change
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _climb(at, distance, row, column, rows, columns, distances):  # noqa: PLR0913
     """Append to the heap."""
     while at > 0:
@@ -235,7 +235,7 @@ def _climb(at, distance, row, column, rows, columns, distances):  # noqa: PLR091
     distances[at], rows[at], columns[at] = distance, row, column
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _sink(n, distance, row, column, rows, columns, distances):  # noqa: PLR0913
     """Replace the first of the heap's ``n``."""
     at = 0
@@ -252,7 +252,7 @@ def _sink(n, distance, row, column, rows, columns, distances):  # noqa: PLR0913
     distances[at], rows[at], columns[at] = distance, row, column
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _gather(image, row, column, size, patch):
     """Copy the patch at (row, column) of all planes into a vector."""
     k = 0
@@ -263,7 +263,7 @@ def _gather(image, row, column, size, patch):
                 k += 1
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _scatter(patch, weight, row, column, size, sums, weights):  # noqa: PLR0913
     """Add a weighted patch to the sums, whose first row is row 0."""
     k = 0
@@ -277,7 +277,7 @@ def _scatter(patch, weight, row, column, size, sums, weights):  # noqa: PLR0913
             weights[row + i, column + j] += weight
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _gaussian(pilot, rule, work):
     """Mean and covariance of the pilot's patches at the positions found."""
     size, members, _ = rule
@@ -297,7 +297,7 @@ def _gaussian(pilot, rule, work):
     _covariance(n, members, patches, work.covariance)
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _covariance(n, members, patches, covariance):
     """Covariance of patches without their mean, which are followed by zeros."""
     padded = len(covariance)
@@ -319,7 +319,7 @@ def _covariance(n, members, patches, covariance):
             covariance[b, a] = covariance[a, b]
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _invert(matrix, strip):
     """Replace a symmetric positive definite matrix by its inverse: Gauss-Jordan by fours.
 
@@ -345,7 +345,7 @@ def _invert(matrix, strip):
                 matrix[k + p, b] = strip[p, b]
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _eliminate(k, strip):
     """Gauss-Jordan elimination of columns k to k + 3 among the four rows."""
     one, n = strip.dtype.type(1), strip.shape[1]
@@ -362,7 +362,7 @@ def _eliminate(k, strip):
                     strip[a, b] -= factor * strip[p, b]
 
 
-@njit(**OPTIONS)
+@entry(**OPTIONS)
 def _filter_bands(  # noqa: PLR0913
     start, stop, noisy, pilot, guide, grid_rows, grid_columns, tops, rule, variance, sums, weights
 ):
@@ -375,7 +375,7 @@ def _filter_bands(  # noqa: PLR0913
                 _filter(noisy, variance, tops[band], rule, work, sums[band], weights[band])
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _filter(noisy, variance, top, rule, work, sums, weights):
     """Estimate the noisy patches of a group under its Gaussian, and add them to the sums."""
     size, members, _ = rule
@@ -395,7 +395,7 @@ def _filter(noisy, variance, top, rule, work, sums, weights):
         _scatter(answer, 1 / (1 + rank), work.rows[k] - top, work.columns[k], size, sums, weights)
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _subtract_product(matrix, vector, n, out):
     """out -= vector matrix."""
     for a in range(0, n, 4):  # the vector is zero after ``n``
@@ -406,7 +406,7 @@ def _subtract_product(matrix, vector, n, out):
             )
 
 
-@njit(**OPTIONS)
+@entry(**OPTIONS)
 def _fill_bands(  # noqa: PLR0913
     start, stop, image, seen, pilot, guide, grid_rows, grid_columns, tops, rule, variances, n_filled,
     sums, weights,
@@ -436,7 +436,7 @@ def _fill_bands(  # noqa: PLR0913
                     )  # fmt: skip
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _list_seen(known, n, at):
     """List the pixels of a patch that were seen; returns how many."""
     m = 0
@@ -447,7 +447,7 @@ def _list_seen(known, n, at):
     return m
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _fill(m, at, noise, work, factor, right):  # noqa: PLR0913
     """Replace the patch in ``answer`` by its estimate from the ``m`` pixels ``at``."""
     mean, covariance, answer = work.mean, work.covariance, work.answer
@@ -474,7 +474,7 @@ def _fill(m, at, noise, work, factor, right):  # noqa: PLR0913
             answer[a] += share * row[a]
 
 
-@njit(**OPTIONS)
+@inner(**OPTIONS)
 def _factorize(m, factor):
     """Cholesky factor in place, with reciprocals on the diagonal."""
     for a in range(m):

@@ -30,6 +30,7 @@ from csc.analysis.receptive_fields import (
 )
 from csc.analysis.receptive_fields._gabor import _as_fit, _positions, _starts
 from csc.kernels.cpu import gabor_fit as kernel
+from doubles.inner_kernels import from_python
 from reference import gabor as naive
 
 COLUMNS = ("x", "y", "orientation", "frequency", "sigma_x", "sigma_y", "phase", "amplitude")
@@ -95,8 +96,8 @@ def solved(p, atom):
     """The kernels' pair, inverse Gram matrix, amplitudes, residual and misfit at p."""
     pair, inverse = np.empty((2, atom.size)), np.empty((2, 2))
     amplitude, residual = np.empty(2), np.empty(atom.size)
-    kernel.quadrature_pair(p, atom.shape[1], pair)
-    misfit = kernel.solve_amplitudes(pair, atom.ravel(), inverse, amplitude, residual)
+    from_python(kernel.quadrature_pair)(p, atom.shape[1], pair)
+    misfit = from_python(kernel.solve_amplitudes)(pair, atom.ravel(), inverse, amplitude, residual)
     return pair, inverse, amplitude, residual, misfit
 
 
@@ -115,8 +116,8 @@ def test_normal_equations_hold_the_derivatives(rng):
     for p, atom in zip(*points_and_atoms(5, (7, 8), rng), strict=True):
         pair, inverse, amplitude, residual, _ = solved(p, atom)
         derivative, hessian, slope = np.empty((6, 56)), np.empty((6, 6)), np.empty(6)
-        kernel.derivatives(p, 8, pair, amplitude, derivative)
-        kernel.normal_equations(derivative, pair, inverse, residual, hessian, slope)
+        from_python(kernel.derivatives)(p, 8, pair, amplitude, derivative)
+        from_python(kernel.normal_equations)(derivative, pair, inverse, residual, hessian, slope)
         theirs = naive.normal_equations(p, atom)
         np.testing.assert_allclose(np.tril(hessian), np.tril(theirs[0]), atol=1e-6)
         np.testing.assert_allclose(slope, theirs[1], atol=1e-7)
@@ -134,7 +135,7 @@ def test_damped_step_stays_in_the_box(bound, rng):
         p[bound], slope[bound] = bounds[1, bound], 0.7  # pushed against
         p[3] = min(p[3], naive.highest_frequency(p[2]))
     for damping in (1e-3, 1.0, 50.0):
-        kernel.damped_step(p, bounds, hessian, slope, damping, np.empty((6, 6)), out)
+        from_python(kernel.damped_step)(p, bounds, hessian, slope, damping, np.empty((6, 6)), out)
         theirs = naive.damped_step(p, bounds, hessian, slope, damping)
         np.testing.assert_allclose(out, theirs, rtol=1e-9)
         assert (out >= bounds[0]).all()

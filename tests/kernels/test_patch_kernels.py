@@ -13,12 +13,14 @@ from csc.kernels.cpu import (
     certify_patches,
     correlate_patches,
     inner_products,
+    inverse_cholesky,
     lasso_gram,
     omp_gram,
     statistics,  # fmt: skip
 )
-from csc.kernels.cpu import inverse_cholesky as inverse_factor
+from csc.kernels.cpu.inverse_cholesky import G, U
 from csc.kernels.cpu.threads import MIN_SIGNALS_PER_BATCH, in_batches
+from doubles.inner_kernels import from_python
 from reference import patches as naive
 
 shapes = {"seed": st.integers(0, 10**6), "n": st.integers(1, 12), "k": st.integers(1, 25)}
@@ -181,34 +183,39 @@ def test_rounding_that_makes_the_gram_matrix_indefinite_is_survived():
     assert np.isfinite(omp(D, X)).all()
 
 
+append, remove, solve, spaced = (
+    from_python(getattr(inverse_cholesky, name)) for name in ("append", "remove", "solve", "spaced")
+)
+
+
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10**6), size=st.integers(1, 40), length=st.integers(1, 80))
 def test_the_factor_inverts_what_is_left_after_any_history(seed, size, length):
     rng = np.random.default_rng(seed)
     A = rng.standard_normal((size + 3, size))
     gram, active = A.T @ A, []
-    factor = np.full((size + 4, inverse_factor.spaced(size, 8)), np.nan)
+    factor = np.full((size + 4, spaced(size, 8)), np.nan)
     work = np.zeros((3, factor.shape[1]))
     for _ in range(length):
         m, k = len(active), int(rng.integers(size))
-        work[inverse_factor.G] = 0
+        work[G] = 0
         if k in active:
-            inverse_factor.remove(active.index(k), m, factor, work)
+            remove(active.index(k), m, factor, work)
             active.remove(k)
         else:
-            work[inverse_factor.G, :m] = gram[k, active]
-            fit = inverse_factor.solve(m, factor, work)
-            inverse_factor.append(gram[k, k] - fit, m, factor, work)
+            work[G, :m] = gram[k, active]
+            fit = solve(m, factor, work)
+            append(gram[k, k] - fit, m, factor, work)
             active.append(k)
     m = len(active)
     left, inverse = gram[np.ix_(active, active)], np.tril(factor[:m, :m])
     np.testing.assert_allclose(inverse @ left @ inverse.T, np.eye(m), atol=1e-6)
-    work[inverse_factor.G] = 0
-    work[inverse_factor.G, :m] = rng.standard_normal(m)
-    right = work[inverse_factor.G, :m].copy()
-    energy = inverse_factor.solve(m, factor, work)
-    np.testing.assert_allclose(left @ work[inverse_factor.U, :m], right, atol=1e-6)
-    assert energy == pytest.approx(right @ work[inverse_factor.U, :m], rel=1e-9)
+    work[G] = 0
+    work[G, :m] = rng.standard_normal(m)
+    right = work[G, :m].copy()
+    energy = solve(m, factor, work)
+    np.testing.assert_allclose(left @ work[U, :m], right, atol=1e-6)
+    assert energy == pytest.approx(right @ work[U, :m], rel=1e-9)
 
 
 @settings(max_examples=50, deadline=None)

@@ -47,7 +47,7 @@ def report(layer):
     settings = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "2", "PYTHONPATH": path}
     ran = subprocess.run(
         [sys.executable, tests / "doubles" / "in_forks.py"],
-        capture_output=True, text=True, timeout=120, env=os.environ | settings, check=False,
+        capture_output=True, text=True, timeout=300, env=os.environ | settings, check=False,
     )  # fmt: skip
     lines = [json.loads(line) for line in ran.stdout.splitlines()]
     return {(name, place): trouble for name, place, trouble in lines} | {"error": ran.stderr}
