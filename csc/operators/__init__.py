@@ -22,6 +22,6 @@ from csc.operators._multilayer import COMPOSABLE, MultiLayerDictionary
 from csc.operators._sparse_codes import SparseCodes
 from csc.operators._sparse_residual import SparseResidual
 from csc.operators._support_operator import PaddedSignals, RestrictedDictionary
-from csc.operators._synthesis_matrix import synthesis_matrix
+from csc.operators._synthesis_matrix import gram_of, matrix_and_gram, synthesis_matrix
 
 __all__ = ["Dictionary", "MeasuredDictionary", "MultiLayerDictionary"]

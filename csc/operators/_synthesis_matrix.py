@@ -1,7 +1,7 @@
 """The dictionary of small signals as one matrix."""
 
 import numpy as np
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, issparse
 
 
 def synthesis_matrix(dictionary, extents):
@@ -42,3 +42,28 @@ def synthesis_matrix(dictionary, extents):
     values = np.broadcast_to(atoms[(k, c, *inner)].astype("float64"), inside.shape)
     shape = corners.shape[1] * len(atoms), int(np.prod(shape))
     return csr_array((values[inside], (row[inside], sample[inside])), shape=shape)
+
+
+def matrix_and_gram(dictionary, extents):
+    """`synthesis_matrix` and the Gram matrix of its rows, dense.
+
+    The dictionary keeps the last ones, which a path of lambdas computes once. Do not change them.
+
+    Parameters
+    ----------
+    dictionary : Dictionary or MeasuredDictionary
+    extents : tuple
+        *S*.
+    """
+    kept = dictionary.__dict__.get("_matrix_and_gram")  # looked at once: threads may replace it
+    if kept is None or kept[0] != tuple(extents):
+        matrix = dictionary.synthesis_matrix(extents)
+        kept = tuple(extents), matrix, gram_of(matrix)
+        object.__setattr__(dictionary, "_matrix_and_gram", kept)
+    return kept[1:]
+
+
+def gram_of(matrix):
+    """Products of all pairs of rows, dense."""
+    gram = matrix @ matrix.T
+    return gram.toarray() if issparse(gram) else gram

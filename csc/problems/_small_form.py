@@ -7,6 +7,7 @@ import numpy as np
 from scipy.sparse import diags_array
 
 from csc._backend import namespace
+from csc.operators import gram_of, matrix_and_gram
 from csc.penalties import L1, ElasticNet, GroupL21, finite_lmbda, ridge_of
 
 MAX_SMALL_CODES = 1024  # of one signal: their Gram matrix has 8 MB
@@ -58,12 +59,14 @@ def _differs(weights, structure):
 def small_form(structure):
     """`SmallForm` of a problem for which `is_small` is true."""
     x, D, penalty, mask = structure.x, structure.dictionary, structure.penalty, structure.mask
-    matrix = D.synthesis_matrix(x.shape[2:])
-    if mask is not None:
-        matrix = matrix @ diags_array((mask[0].ravel() != 0).astype("float64"))
-    gram = matrix @ matrix.T
-    gram = np.ascontiguousarray(gram if isinstance(gram, np.ndarray) else gram.toarray())
-    gram[np.diag_indices(len(gram))] += ridge_of(penalty)
+    if mask is None:
+        matrix, gram = matrix_and_gram(D, x.shape[2:])
+    else:
+        seen = (mask[0].ravel() != 0).astype("float64")
+        matrix = D.synthesis_matrix(x.shape[2:]) @ diags_array(seen)
+        gram = gram_of(matrix)
+    if ridge := ridge_of(penalty):
+        gram = gram + ridge * np.eye(len(gram))
     weights = getattr(penalty, "weights", None)
     weights = np.ones(()) if weights is None else weights.astype("float64")
     weights = np.broadcast_to(weights, (1, *structure.code_shape[1:]))

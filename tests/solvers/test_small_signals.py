@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import csc
-from csc.operators import synthesis_matrix
+from csc.operators import matrix_and_gram, synthesis_matrix
 from csc.problems import _small_form
 from csc.solvers import _small_signals
 from reference import lasso as naive
@@ -129,6 +129,20 @@ def test_problems_that_are_too_large_or_whose_matrix_differs_are_not_small(rng, 
         assert not csc.Problem(x, D, penalty, seen).structure.is_small
     monkeypatch.setattr(_small_form, "MAX_SMALL_CODES", 29)
     assert not csc.Problem(x, D, csc.L1(0.1)).structure.is_small
+
+
+def test_a_dictionary_keeps_its_matrix_until_the_signals_change(rng):
+    D = csc.Dictionary(rng.standard_normal((3, 1, 3)))
+    x, values = rng.standard_normal((1, 1, 14)), {}
+    for penalty in (csc.L1(0.2), csc.ElasticNet(0.2, 0.5)):  # a ridge must not stay
+        for part in (x[..., :12], x, x[..., :12]):
+            for dictionary in (D, csc.Dictionary(D.atoms)):
+                problem = csc.Problem(np.ascontiguousarray(part), dictionary, penalty)
+                objective = csc.solve(problem, tol=1e-9).objective
+                key = type(penalty), part.size
+                assert objective == pytest.approx(values.setdefault(key, objective), rel=1e-9)
+    first, second = (matrix_and_gram(D, (12,)) for _ in range(2))
+    assert first[1] is second[1]
 
 
 @pytest.mark.parametrize("mode", MODES)
