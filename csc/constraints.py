@@ -301,7 +301,10 @@ def _multiplier(energies, levels):
        4(3), 1983, sec. 3.
     """
     xp, ones = namespace(energies), levels / levels
-    m = (xp.sqrt(energies.cumsum(axis=1)) - levels).max(axis=1, keepdims=True, initial=0)
+    if levels.size == 0:  # the window is zero everywhere
+        return xp.zeros((len(energies), 1))
+    below = (xp.sqrt(energies.cumsum(axis=1)) - levels).max(axis=1, keepdims=True)
+    m = xp.maximum(below, 0)
     for _ in range(MAX_NEWTON_STEPS):
         inverse = 1 / (levels + m)
         terms = energies * inverse

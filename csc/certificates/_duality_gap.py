@@ -12,6 +12,7 @@ from csc._backend import namespace, to_device
 from csc._typing import Array
 from csc._validation import check_mask, check_real, split_missing
 from csc.certificates._free_codes import dual_with_free_codes
+from csc.penalties import GroupL21
 
 CODES_PER_BLOCK = 2**17  # certified at once: as float64 they stay in the second-level cache
 RELATIVE_ROUNDING = 1e-10  # of the largest correlation with the signals: below, rounding
@@ -95,7 +96,7 @@ def _certify(x, dictionary, z, penalty, mask):
     q = D.adjoint(theta)
     if free is not None:
         q = _without_rounding(q, free, D.adjoint(_masked(x, mask)))
-    has_overlaps = getattr(penalty, "groups", None) is not None
+    has_overlaps = type(penalty) is GroupL21 and penalty.groups is not None
     top = penalty.dual_norm(q, near=z) if has_overlaps else penalty.dual_norm(q)
     s = 1 / namespace(z).maximum(top, 1)
     half_energy, cost = 0.5 * _inner(r, r), penalty.values(z)

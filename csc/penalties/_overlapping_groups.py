@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
+from operator import index
 from typing import NamedTuple
 
 import numpy as np
@@ -65,7 +66,12 @@ def neighbourhoods(shape: Extents, width: int) -> tuple[tuple[int, ...], ...]:
 
 def checked_groups(groups: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
     """Groups as tuples of atoms' numbers, or an error."""
-    groups = tuple(tuple(int(k) for k in group) for group in groups)
+    try:
+        groups = tuple(tuple(index(k) for k in group) for group in groups)
+    except TypeError as error:
+        raise TypeError(
+            f"groups must be sequences of atoms' numbers, such as [(0, 1)]: {error}"
+        ) from None
     if not groups or not all(groups):
         raise ValueError("groups must be at least one, each with at least one atom")
     for group in groups:

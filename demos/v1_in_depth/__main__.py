@@ -4,6 +4,7 @@ Writes ``v1_in_depth.png`` and ``v1_in_depth.json``.
 """
 
 import argparse
+import sys
 from pathlib import Path
 from time import process_time
 
@@ -40,7 +41,10 @@ def run_part(name, args):
     if name == "sparseness":
         atoms = size.learn(args.seed, *((2_000, 1) if args.quick else ()))
         return sparseness.run(atoms, size.LMBDA, args.seed), None
-    frames = space_time.read_frames(args.frames)
+    try:
+        frames = space_time.read_frames(args.frames)
+    except (OSError, ValueError) as error:  # the message says what is wrong and how to fix it
+        sys.exit(str(error))
     if frames is None:
         print("motion: give --frames FOLDER, or pip install 'mlcsc[video]'")
         return None

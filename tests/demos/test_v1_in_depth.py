@@ -48,6 +48,12 @@ def test_all_parts_write_their_numbers(tmp_path, rng):
     assert (tmp_path / "out" / "v1_in_depth.png").stat().st_size > 1000
 
 
+def test_too_few_frames_are_refused_in_one_sentence(tmp_path, rng):
+    imsave(tmp_path / "0.png", (255 * rng.random((40, 36))).astype("uint8"))
+    with pytest.raises(SystemExit, match="frames must be at least"):
+        chapter.main(["--only", "motion", "--frames", str(tmp_path), "--out", str(tmp_path)])
+
+
 def test_quadrature_pairs_are_invariant_to_phase_and_single_cells_are_not():
     across, along = stimuli.coordinates(12, orientation=np.pi / 6)
     envelope = np.exp(-(across**2 + along**2) / 18)

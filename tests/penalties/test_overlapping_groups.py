@@ -114,6 +114,8 @@ def test_the_kernel_leaves_out_groups_of_radius_zero():
         (lambda: csc.GroupL21(1.0, 2, ((0, 1),)), ValueError, "give either group_size or groups"),
         (lambda: csc.GroupL21(1.0, groups=[(0, 2)]), ValueError, "atom 1 is in none"),
         (lambda: csc.GroupL21(1.0, groups=[(0, 0)]), ValueError, "different atoms' numbers"),
+        (lambda: csc.GroupL21(1.0, groups=[(0, 1.5)]), TypeError, "sequences of atoms' numbers"),
+        (lambda: csc.GroupL21(1.0, groups=[0, 1]), TypeError, "sequences of atoms' numbers"),
         (lambda: csc.GroupL21(1.0, groups=[]), ValueError, "at least one"),
         (lambda: neighbourhoods((2, 5), 3), ValueError, "width must be at most the shortest side"),
         (
