@@ -9,14 +9,15 @@ from csc.restoration._images import Image, check_image
 
 SIZE = 8  # pixels, the side of a patch
 MOST_PATCHES = 100_000  # of a plane; a larger one is sampled on a coarser grid
-SMOOTH_SHARE = 0.1  # of the patches: those with the least texture
+SMOOTH_SHARE = 0.05  # of the patches: those with the least texture
+FEWEST_SMOOTH = 300  # patches, of an image that has few
 FIRST_HIGH = 9  # a coefficient (i, j) with i + j of at least this is a high frequency
 
 
 def estimate_sigma(y: ArrayLike) -> float:
     """Estimate the standard deviation of white Gaussian noise in an image.
 
-    Of all patches of 8 x 8 pixels the tenth with the least energy in the low frequencies of their
+    Of all patches of 8 x 8 pixels the twentieth with the least energy in the low frequencies of their
     cosine transform is taken, the constant left out; in white noise that choice says nothing about
     the high frequencies. The median over the high frequencies of their mean squares is the variance,
     as in [1]_, [2]_. Texture misleads it less than an estimate from the finest details of the
@@ -30,6 +31,12 @@ def estimate_sigma(y: ArrayLike) -> float:
     Returns
     -------
     float
+
+    Notes
+    -----
+    Of ten photographs with noise of 10 / 255 it is at most 5 % too large on nine. Where texture is
+    everywhere it is not: on grass it is 20 % too large at 10 / 255, and 6 % at 20 / 255. There, pass
+    the sigma of the camera to `denoise`.
 
     References
     ----------
@@ -61,5 +68,6 @@ def _variance(plane):
     frequency = np.add.outer(np.arange(SIZE), np.arange(SIZE)).ravel()
     high = frequency >= FIRST_HIGH
     texture = squares[:, ~high & (frequency > 0)].sum(axis=1)
-    smooth = texture <= np.quantile(texture, SMOOTH_SHARE)
+    share = min(1, max(SMOOTH_SHARE, FEWEST_SMOOTH / len(patches)))
+    smooth = texture <= np.quantile(texture, share)
     return np.median(squares[smooth][:, high].mean(axis=0, dtype="float64"))

@@ -112,6 +112,17 @@ def test_texture_does_not_mislead_the_estimate_of_sigma(name, level):
     assert estimate_sigma(y) * 255 == pytest.approx(level, rel=0.06)
 
 
+def test_the_estimate_of_sigma_on_texture_everywhere_is_as_documented():
+    y = noisy(crop("grass", 256), 10 / 255)
+    assert 1.15 < estimate_sigma(y) * 25.5 < 1.21
+
+
+@pytest.mark.parametrize("side", [16, 40])
+def test_sigma_of_a_small_image(side):
+    sigmas = [estimate_sigma(noisy(np.full((side, side), 0.5), 0.1, seed)) for seed in range(5)]
+    assert np.mean(sigmas) == pytest.approx(0.1, rel=0.03)
+
+
 def test_sigma_is_estimated_where_none_is_given(camera):
     y = noisy(camera)
     restored = denoise(y, quality="fast")
