@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
-from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 
 import csc
 from demos._arguments import (
@@ -27,10 +26,9 @@ from demos._arguments import (
 )
 from demos._figures import new_figure, save_results
 from demos._photographs import crop, learn_atoms, psnr
+from demos._restoration_baselines import non_local_means, total_variation
 
 LOW_PASS_SIGMA = 5.0  # pixels
-TV_WEIGHTS = 0.6, 0.8, 1.0, 1.2, 1.5, 2.0  # tried, in units of the noise
-NL_MEANS_WIDTHS = 0.5, 0.6, 0.7, 0.8, 0.9, 1.0  # tried values of h, in units of the noise
 
 
 def parse_arguments(argv):
@@ -66,21 +64,10 @@ def denoise(noisy, atoms, sigma):
     return low_pass + solution.reconstruction()[0, 0], solution
 
 
-def best_psnr(truth, method, parameters):
-    """Return the estimate with the highest PSNR over the parameters."""
-    return max((method(p) for p in parameters), key=lambda estimate: psnr(truth, estimate))
-
-
 def baselines(truth, noisy, sigma):
-    def nl_means(h):
-        return denoise_nl_means(noisy, patch_size=5, patch_distance=6, h=h * sigma, sigma=sigma)
-
-    def total_variation(weight):
-        return denoise_tv_chambolle(noisy, weight=weight * sigma)
-
     return {
-        "total variation": best_psnr(truth, total_variation, TV_WEIGHTS),
-        "non-local means": best_psnr(truth, nl_means, NL_MEANS_WIDTHS),
+        "total variation": total_variation(truth, noisy, sigma).estimate,
+        "non-local means": non_local_means(truth, noisy, sigma).estimate,
     }
 
 
