@@ -31,6 +31,8 @@ def minimise_in_blocks(active, tol, *, uneven):
        minimization", J. Optim. Theory Appl. 109, 2001.
     """
     codes, layout = active.codes, active.layout
+    if not len(codes.index):
+        return
     n, *v = np.unravel_index(
         codes.index // layout.code_shape[1], (len(active.x), *layout.positions)
     )

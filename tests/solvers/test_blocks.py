@@ -98,6 +98,18 @@ def test_blocks_lower_the_objective_whatever_their_borders(uneven, rng, monkeypa
     assert float(active.certificate()[0].sum()) == pytest.approx(values[-1], rel=1e-3)
 
 
+@pytest.mark.parametrize("penalty", [csc.L1(1.0), csc.ElasticNet(1.0, 0.5)])
+def test_without_active_codes_nothing_happens(penalty, rng):
+    D = csc.Dictionary(rng.standard_normal((2, 1, 5)))
+    problem = csc.Problem(rng.standard_normal((1, 1, 900)), D, penalty)
+    active = ActiveSet(problem, SparseCodes.zeros(problem.code_shape, "f8"), "f8")
+    _blocks.minimise_in_blocks(active, 1e-6, uneven=True)
+    np.testing.assert_array_equal(active.r, active.x)
+    path = csc.lmbda_path(problem.x, D, 3, penalty=penalty, ratio=0.5)  # from lmbda_max on
+    assert all(solution.converged for solution in path)
+    assert path[0].codes.max() < 1e-9 < path[-1].codes.max()
+
+
 def test_a_coherent_series_needs_few_rounds(rng):
     t = (np.arange(41) - 20) * 0.2
     atom = (1 - t * t) * np.exp(-t * t / 2)  # Ricker: neighbours have a correlation of 0.98
