@@ -13,7 +13,7 @@ import numpy as np
 
 from csc._backend import kernels
 
-POSITIONS_PER_BLOCK = 2**14  # whose correlations with all atoms are held at once
+CORRELATIONS_PER_BLOCK = 2**20  # held at once
 
 
 def elastic_net_certificate(residual, lmbda, options):
@@ -63,8 +63,8 @@ def _correlations(residual, r, positions):
     """Blocks of positions, their correlations with all atoms ``(P, K)``, and their codes ``(P, K)``."""
     layout, codes = residual.layout, residual.codes
     n_atoms = layout.code_shape[1]
-    for i in range(0, len(positions), POSITIONS_PER_BLOCK):
-        own = positions[i : i + POSITIONS_PER_BLOCK]
+    size = max(1, CORRELATIONS_PER_BLOCK // n_atoms)
+    for own in (positions[i : i + size] for i in range(0, len(positions), size)):
         where, _ = layout.places(own * n_atoms)
         c, z = (
             np.empty((len(own), n_atoms), layout.dtype),

@@ -18,6 +18,7 @@ from csc.operators._conv_plan import ConvPlan
 from csc.operators._sparse_codes import SparseCodes
 
 MAX_PIECES_PER_SIGNAL = 16  # that threads share
+MAX_CORRELATIONS = 2**22  # of several signals, held at once
 
 
 class Boxes(NamedTuple):
@@ -198,9 +199,15 @@ class PaddedSignals:
         samples = self.samples(r).reshape(self.shape)
         plan = ConvPlan.of(self._operator, samples, self.shape[2:])
         if inverse_lmbda.ndim > 1 and inverse_lmbda.shape[1] > 1:
-            q = plan.correlate(samples)
-            q *= inverse_lmbda
-            return np.maximum(q.max(axis=1), 0 if positive else -q.min(axis=1))
+            inverse_lmbda = np.broadcast_to(inverse_lmbda, (len(r), *inverse_lmbda.shape[1:]))
+            largest = np.empty((len(r), *self.code_shape[2:]), r.dtype)
+            size = max(1, MAX_CORRELATIONS // prod(self.code_shape[1:]))
+            for i in range(0, len(r), size):
+                q = plan.correlate(np.ascontiguousarray(samples[i : i + size]))
+                q *= inverse_lmbda[i : i + size]
+                low = 0 if positive else -q.min(axis=1)
+                np.maximum(q.max(axis=1), low, out=largest[i : i + size])
+            return largest
         per_atom = (
             inverse_lmbda if inverse_lmbda.ndim == 1 else np.ones(self.code_shape[1], r.dtype)
         )

@@ -10,7 +10,8 @@ from csc.operators import SparseCodes, SparseResidual
 from csc.penalties import ridge_of
 
 OBJECTIVE_ROUNDING = 1e-15  # relative increase of the objective that is rounding
-BLOCK_POSITIONS = 2**16  # positions whose correlations are computed at a time
+BLOCK_POSITIONS = 2**16  # positions whose correlations are compared at a time,
+BLOCK_CORRELATIONS = 2**20  # and correlations where each code has its own lambda: they are stored
 
 
 class ActiveSet(SparseResidual):
@@ -67,9 +68,12 @@ class ActiveSet(SparseResidual):
         largest = layout.local_max(dual_infeasibility)
         thresholds = (1 + weak_factor * np.maximum(largest - 1, 0)).ravel()
         positions = np.flatnonzero(dual_infeasibility.ravel() > thresholds)
-        blocks = range(0, len(positions), BLOCK_POSITIONS)
+        size = BLOCK_POSITIONS
+        if self.all_lmbda.ndim > 1:
+            size = max(1, BLOCK_CORRELATIONS // layout.code_shape[1])
+        blocks = range(0, len(positions), size)
         r, selected = self.observed(self.r), []
-        for block in (positions[i : i + BLOCK_POSITIONS] for i in blocks):
+        for block in (positions[i : i + size] for i in blocks):
             selected.append(
                 layout.violating_indices(r, self.all_lmbda, block, thresholds[block], self.positive)
             )
