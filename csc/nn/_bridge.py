@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from csc._typing import ArrayLike, DTypeLike, Mode, Stride
+from csc._validation import check_count
 from csc.nn._multi_layer_pursuit import MultiLayerPursuit
 from csc.nn._parameters import as_array
 from csc.nn._sparse_code import SparseCode
@@ -121,6 +122,7 @@ def from_dictionary(
     >>> module.to_dictionary()
     Dictionary(3 atoms 3, 1 channel(s), mode='full', float64)
     """
+    check_count("n_steps", n_steps)
     options = {"accelerated": accelerated, "positive": positive, "unit_norm": unit_norm}
     if isinstance(dictionary, MultiLayerDictionary):
         return MultiLayerPursuit(dictionary, lmbda, n_steps - 1, **options)

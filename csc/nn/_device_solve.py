@@ -1,5 +1,7 @@
 """FISTA to a duality gap, on the device of the tensors."""
 
+import warnings
+
 import torch
 
 from csc.nn._convolution import Convolution
@@ -49,7 +51,10 @@ def solve_on_device(  # noqa: PLR0913
         if n % CHECK_EVERY == 0:
             objective, gap = _certificate(x, D, z, x - Dz, lmbda, positive)
             if gap <= tol * objective:
-                break
+                return z
+    warnings.warn(
+        f"no relative gap of {tol:g} after {max_iter} steps; raise max_iter", stacklevel=2
+    )
     return z
 
 

@@ -1,5 +1,6 @@
 """Codes at the minimum, with the gradient of the minimiser."""
 
+import warnings
 from typing import NamedTuple
 
 import torch
@@ -14,13 +15,14 @@ from csc.nn._convolution import Convolution
 from csc.nn._device_solve import solve_on_device
 from csc.nn._parameters import (
     TrainableDictionary,
-    as_array,
     l1_penalty,
     log_parameter,
     per_atom,
+    whole_signals,
 )
 from csc.operators import ConvGeometry, Dictionary
 from csc.problems import Problem
+from csc.solvers import Status
 
 MAX_CG_STEPS = 1000  # of the system on the support
 CG_TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}  # of its residual, relative
@@ -54,6 +56,11 @@ class ImplicitSparseCode(nn.Module):
     ------
     TypeError, ValueError
         If an argument is out of range, or the atoms do not have unit norm but should.
+
+    Warns
+    -----
+    UserWarning
+        If the solver needs more than ``max_iter`` steps: the gradient is then inexact, too.
 
     References
     ----------
@@ -113,6 +120,8 @@ class ImplicitSparseCode(nn.Module):
     def _minimiser(self, x):
         if x.device.type == "cpu":
             found = solve_quietly(self.problem(x), tol=self.tol, max_iter=self.max_iter)
+            if found.status is Status.MAX_ITER:
+                warnings.warn(f"ImplicitSparseCode: {found.message}", stacklevel=4)
             return torch.from_numpy(found.codes)
         D = self.dictionary.convolution(x.shape[2:])
         step_size = 1 / self.to_dictionary().lipschitz(tuple(x.shape[2:]))
@@ -128,7 +137,7 @@ class ImplicitSparseCode(nn.Module):
     def problem(self, x: torch.Tensor) -> Problem:
         """The `csc.Problem` that the codes of ``x`` solve."""
         penalty = l1_penalty(self.lmbda, x.ndim - 2, positive=self.positive)
-        return Problem(as_array(x), self.to_dictionary(), penalty)
+        return Problem(whole_signals(x), self.to_dictionary(), penalty)
 
     def extra_repr(self) -> str:
         """What ``print(module)`` shows."""

@@ -7,11 +7,11 @@ from csc._typing import ArrayLike
 from csc.nn._autocast import full_precision
 from csc.nn._parameters import (
     TrainableDictionary,
-    as_array,
     check_options,
     l1_penalty,
     log_parameter,
     per_atom,
+    whole_signals,
 )
 from csc.nn._soft_threshold import hard_threshold, soft_threshold
 from csc.operators import Dictionary
@@ -125,7 +125,7 @@ class LCA(nn.Module):
             raise ValueError(
                 "csc.L0 has one lmbda for all atoms, but the thresholds of this module differ"
             )
-        return Problem(as_array(x), self.to_dictionary(), penalty)
+        return Problem(whole_signals(x), self.to_dictionary(), penalty)
 
     def extra_repr(self) -> str:
         """What ``print(module)`` shows."""

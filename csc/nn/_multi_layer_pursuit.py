@@ -10,11 +10,11 @@ from csc._validation import check_count
 from csc.nn._autocast import full_precision
 from csc.nn._parameters import (
     TrainableDictionary,
-    as_array,
     l1_penalty,
     log_parameter,
     log_step_size,
     per_atom,
+    whole_signals,
 )
 from csc.nn._proximal_steps import Steps, extrapolated, momenta, proximal_gradient
 from csc.nn._soft_threshold import soft_threshold
@@ -177,7 +177,7 @@ class MultiLayerPursuit(nn.Module):
     def problem(self, x: torch.Tensor) -> MultiLayerProblem:
         """The `csc.MultiLayerProblem` that ML-ISTA solves approximately."""
         penalties = [l1_penalty(own, x.ndim - 2, positive=self.positive) for own in self.lmbdas]
-        return MultiLayerProblem(as_array(x), self.to_dictionary(), penalties)
+        return MultiLayerProblem(whole_signals(x), self.to_dictionary(), penalties)
 
     def solver(self) -> MLISTA | MLFISTA:
         """The solver of `csc` whose ``1 + n_unfoldings`` steps from zero give the codes."""

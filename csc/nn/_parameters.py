@@ -96,7 +96,7 @@ class TrainableDictionary(nn.Module):
         if x.dtype != self.raw_atoms.dtype:
             raise TypeError(
                 f"x is {x.dtype} but the atoms are {self.raw_atoms.dtype}; use "
-                "x.to(module_dtype), or module.to(x.dtype)"
+                f"x.to({self.raw_atoms.dtype}), or module.to({x.dtype})"
             )
         return x
 
@@ -109,6 +109,16 @@ class TrainableDictionary(nn.Module):
 def as_array(tensor: torch.Tensor) -> Any:
     """A tensor without gradient as NumPy array on the host."""
     return tensor.detach().cpu().numpy()
+
+
+def whole_signals(x: torch.Tensor) -> Any:
+    """Signals as NumPy array; NaN, which `csc.Problem` takes for missing samples, is refused."""
+    if not bool(x.isfinite().all()):
+        raise ValueError(
+            "x holds NaN or inf, and the modules of csc.nn code whole signals; for missing samples "
+            "take csc.Problem, with NaN or a mask"
+        )
+    return as_array(x)
 
 
 def per_atom(numbers: torch.Tensor, ndim: int) -> torch.Tensor:

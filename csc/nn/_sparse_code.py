@@ -8,12 +8,12 @@ from csc.nn._autocast import full_precision
 from csc.nn._convolution import suits_kernels
 from csc.nn._parameters import (
     TrainableDictionary,
-    as_array,
     check_options,
     l1_penalty,
     log_parameter,
     log_step_size,
     per_atom,
+    whole_signals,
 )
 from csc.nn._proximal_steps import Steps, proximal_gradient
 from csc.operators import Dictionary
@@ -166,7 +166,7 @@ class SparseCode(nn.Module):
                 "of your choice"
             )
         penalty = l1_penalty(self.lmbda, x.ndim - 2, positive=self.positive)
-        return Problem(as_array(x), self.to_dictionary(), penalty)
+        return Problem(whole_signals(x), self.to_dictionary(), penalty)
 
     def solver(self) -> ISTA | FISTA:
         """The solver of `csc` whose ``n_steps`` steps from zero give the codes."""

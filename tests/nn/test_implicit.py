@@ -1,5 +1,7 @@
 """Codes at the minimum, and the derivative of the minimiser."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from reference.dictionary_kinds import make
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'mlcsc[torch]'")
 
-from csc.nn import _device_solve  # noqa: E402
+from csc.nn import _device_solve, _implicit  # noqa: E402
 
 
 @pytest.mark.parametrize("positive", [False, True])
@@ -79,6 +81,27 @@ def test_the_gap_on_a_device_is_that_of_the_certificate(positive, rng):
     own = csc.nn.TrainableDictionary(D).requires_grad_(False).convolution(x.shape[2:])
     found = _device_solve._certificate(x, own, z, x - own.synthesize(z), lmbda, positive)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_too_few_steps_are_reported(rng, monkeypatch):
+    D, x = make("same, even", rng)
+    slow = partial(csc.solve, solver=csc.solvers.ISTA())
+    monkeypatch.setattr(_implicit, "solve_quietly", slow)
+    module = csc.nn.ImplicitSparseCode(D, 0.01, tol=1e-12, max_iter=1)
+    with pytest.warns(UserWarning, match="ImplicitSparseCode: "):
+        module(torch.from_numpy(x))
+    own, x = module.dictionary.convolution(x.shape[2:]), torch.from_numpy(x)
+    options = (torch.tensor(0.01), 0.1, 1e-12, 10)
+    with torch.no_grad(), pytest.warns(UserWarning, match="after 10 steps"):
+        _device_solve.solve_on_device(x, own, *options, positive=False)
+
+
+def test_missing_samples_are_refused(rng):
+    D, x = make("series", rng)
+    x = torch.from_numpy(x)
+    x[0, 0, 0] = torch.nan
+    with pytest.raises(ValueError, match="x holds NaN or inf"):
+        csc.nn.ImplicitSparseCode(D, 0.1)(x)
 
 
 def test_zero_codes_have_zero_gradients(rng):

@@ -118,6 +118,8 @@ def test_wrong_arguments_are_refused(rng):
         csc.nn.MultiLayerPursuit(D, [0.1, 0])
     with pytest.raises(ValueError, match="n_unfoldings must be >= 0"):
         csc.nn.MultiLayerPursuit(D, [0.1, 0.1], -1)
+    with pytest.raises(ValueError, match="n_steps must be >= 1, got 0"):
+        csc.nn.from_dictionary(D, [0.1, 0.1], 0)
     problem = csc.MultiLayerProblem(np.ones((1, 1, 9, 11)), D, [csc.L1(0.1), csc.L1(0.1)])
     with pytest.raises(ValueError, match="step_sizes must be one for each of the 2 layers, got 1"):
         csc.solve(problem, csc.solvers.MLISTA(step_sizes=[0.1]))

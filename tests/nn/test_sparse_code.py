@@ -146,6 +146,15 @@ def test_autocast_does_not_lower_the_precision(rng):
     codes.sum().backward()
 
 
+@pytest.mark.slow  # torch.compile takes seconds to load
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # its own
+def test_it_compiles_in_one_graph(rng):
+    D, x = make("same, even", rng, "float32")
+    module, x = csc.nn.SparseCode(D, 0.1, 3, accelerated=True), torch.from_numpy(x)
+    compiled = torch.compile(module, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), module(x))
+
+
 def test_double_and_bfloat16_modules_follow_their_dtype(rng):
     D, x = make("series", rng, "float32")
     module, x = csc.nn.SparseCode(D, 0.1), torch.from_numpy(x)
