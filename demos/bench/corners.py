@@ -7,6 +7,7 @@ NumPy lines in float64. Other penalties are compared with the time of the lasso 
 """
 
 import argparse
+import importlib.util
 from functools import partial
 from time import process_time
 
@@ -96,7 +97,7 @@ def compare_lasso(name, fraction, tol):
         **case, solver="csc", seconds=seconds, objective=solution.objective,
         relative_gap=solution.relative_gap, nonzero=int((solution.codes != 0).sum()),
     )  # fmt: skip
-    if solution.codes[0].size > MAX_CODES_OF_SPAMS:
+    if solution.codes[0].size > MAX_CODES_OF_SPAMS or importlib.util.find_spec("spams") is None:
         return
     matrix = np.asfortranarray(D.synthesis_matrix(x.shape[2:]).toarray().T)
     seconds_spams, codes = best_cpu_time(partial(code_spams, x, matrix, lmbda), REPEATS)
@@ -146,13 +147,20 @@ def main(argv):
     )  # fmt: skip
     parser.add_argument("--tol", type=number(0, 1), default=1e-4)
     parser.add_argument(
-        "--cases", type=integer(0), nargs="+", default=[0, 1, 2, 3, 4], help="of the table (0-4)"
+        "--cases",
+        type=integer(0, len(CASES) - 1),
+        nargs="+",
+        default=[0, 1, 2, 3, 4],
+        help="of the table (0-4)",
     )
     parser.add_argument("--penalties", action="store_true", help="compare penalties, not solvers")
     args = parser.parse_args(argv)
+    compare = compare_penalties if args.penalties else compare_lasso
+    threads = numba.get_num_threads()
     numba.set_num_threads(1)
-    names = list(CASES)
-    for name in (names[i] for i in args.cases):
-        for fraction in args.fractions:
-            compare = compare_penalties if args.penalties else compare_lasso
-            compare(name, fraction, args.tol)
+    try:
+        for name in (list(CASES)[i] for i in args.cases):
+            for fraction in args.fractions:
+                compare(name, fraction, args.tol)
+    finally:
+        numba.set_num_threads(threads)

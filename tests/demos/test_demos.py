@@ -21,7 +21,7 @@ from demos import (
 )
 from demos._arguments import N_PHOTOGRAPHS
 from demos.bench import __main__ as bench
-from demos.bench import patches
+from demos.bench import corners, patches
 
 SMALL = ["--atoms", "9", "--patch", "6", "--epochs", "1"]
 
@@ -119,6 +119,7 @@ BAD = {  # range or rule: what is wrong, and the words of the error
     ],
     "bench.patches": [("--lmbda 0.5 -1", "above 0, got -1")],
     "bench.coding": [("--fractions 2", "above 0 and below 1, got 2")],
+    "bench.corners": [("--cases 6", "from 0 to 5, got 6")],
 }  # fmt: skip
 
 
@@ -215,6 +216,16 @@ def test_bench_patches_prints_a_json_line_a_case(monkeypatch, capsys):
     assert learning["sklearn MiniBatch"]["seconds"] > 0
     assert cases[0]["machine"]
     assert cases[0]["versions"]["numpy"] == np.__version__
+
+
+def test_bench_corners_compares_solvers_and_penalties(monkeypatch, capsys):
+    monkeypatch.setattr(corners, "REPEATS", 1)
+    for more in ([], ["--penalties"]):
+        bench.main(["corners", "--cases", "0", "--fractions", "0.1", *more])
+    cases = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert cases[0]["relative_gap"] < 1e-4
+    assert all(abs(case.get("relative_excess", 0)) < 1e-6 for case in cases)
+    assert "groups of two" in [case.get("penalty") for case in cases]
 
 
 def test_bench_without_a_suite_says_how():
