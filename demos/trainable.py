@@ -34,14 +34,14 @@ def parse_arguments(argv):
         "--updates", type=integer(1), default=900, help="of the denoiser's parameters (900)"
     )
     parser.add_argument(
-        "--epochs", type=integer(1), default=4, help="of the networks of digits (4)"
+        "--epochs", type=integer(1), default=3, help="of the networks of digits (3)"
     )
     parser.add_argument(
         "--unfoldings", type=integer(0), nargs="+", default=[0, 1, 2, 4, 6],
         help="k of the networks of digits (0 1 2 4 6)",
     )  # fmt: skip
     parser.add_argument(
-        "--lista-updates", type=integer(1), default=300, help="of LISTA's parameters (300)"
+        "--lista-updates", type=integer(1), default=200, help="of LISTA's parameters (200)"
     )
     parser.add_argument("--seeds", type=integer(1), default=1, help="runs of all but denoising (1)")
     parser.add_argument(
