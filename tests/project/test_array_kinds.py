@@ -370,6 +370,7 @@ ELSEWHERE = {  # what takes an array, and where its kinds are tested
             "group_estimate",
             "inpaint",
             "remove_impulses",
+            "remove_random_impulses",
             "similar_patches",
             "super_resolve",
         ],
