@@ -41,7 +41,7 @@ def parse_arguments(argv):
         help="k of the networks of digits (0 1 2 4 6)",
     )  # fmt: skip
     parser.add_argument(
-        "--lista-updates", type=integer(1), default=200, help="of LISTA's parameters (200)"
+        "--lista-updates", type=integer(1), default=300, help="of LISTA's parameters (300)"
     )
     parser.add_argument("--seeds", type=integer(1), default=1, help="runs of all but denoising (1)")
     parser.add_argument(

@@ -16,6 +16,13 @@ def torch():
     return pytest.importorskip("torch", reason=MISSING)
 
 
+@pytest.fixture
+def _two_photographs(monkeypatch):
+    few = csc.images.natural(["camera", "grass"])
+    monkeypatch.setattr(csc.images, "natural", lambda: few)
+
+
+@pytest.mark.usefixtures("_two_photographs")
 def test_the_denoiser_learns(torch, tmp_path, monkeypatch, capsys):
     from demos import _trained_denoiser
 
@@ -64,6 +71,7 @@ def test_without_the_digits_the_rest_runs(torch, tmp_path, monkeypatch, capsys):
     assert "pip install 'mlcsc[digits]'" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("_two_photographs")
 def test_lista_needs_fewer_steps_than_fista(torch, tmp_path, monkeypatch):  # noqa: ARG001
     from demos import _learned_ista
 
