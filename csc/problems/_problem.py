@@ -219,9 +219,16 @@ class Problem:
                 "lmbda of an L0 penalty must be a number where signals are measured: the norms of "
                 "measured atoms are not known"
             )
+        return penalty.lmbda_max(D.adjoint(self.x), self._atom_energies(type(penalty) is L0))
+
+    def _atom_energies(self, of_seen):
+        """Squared norms of the atoms; ``of_seen``: of what the mask leaves of them at every code."""
+        D = self.dictionary
+        if of_seen and self.mask is not None:
+            seen = namespace(self.x).broadcast_to(self.mask, self.x.shape).astype(self.x.dtype)
+            return replace(D, atoms=D.atoms * D.atoms).adjoint(seen)
         energies = (D.atoms.reshape(D.n_atoms, -1) ** 2).sum(axis=1)
-        energies = energies.reshape(-1, *(1,) * (D.atoms.ndim - 2))
-        return penalty.lmbda_max(D.adjoint(self.x), energies)
+        return energies.reshape(-1, *(1,) * (D.atoms.ndim - 2))
 
     def gap(self, z: Array | SparseCodes) -> float:
         """Bound on how far the objective at ``z`` lies above its minimum."""

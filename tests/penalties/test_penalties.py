@@ -142,3 +142,22 @@ def test_positive_l0_learns_and_codes_without_negative_numbers(rng):
     assert penalty.lmbda_max(q, np.ones(2)) == 2.0
     for solver in (csc.solvers.OMP(), csc.solvers.ConvOMP()):
         assert not solver.supports(problem)
+
+
+@pytest.mark.parametrize(
+    ("mode", "stride"), [("full", 1), ("same", 1), ("circular", 1), ("valid", 2)]
+)
+def test_lmbda_max_of_l0_is_that_of_the_best_single_code_of_what_was_seen(mode, stride, rng):
+    D = csc.Dictionary(
+        [rng.standard_normal((2, 2, 3)), rng.standard_normal((1, 2, 2))], mode, stride
+    )
+    x, mask = rng.standard_normal((1, 2, 9)), rng.random((2, 9)) < 0.6
+    problem = csc.Problem(x, D, csc.L0(csc.Relative(1.0)), mask)
+    best = 0.0
+    for entry in np.ndindex(problem.code_shape):
+        z = problem.zeros()
+        z[entry] = 1
+        seen = mask * D(z, (9,))
+        if seen.any():
+            best = max(best, (seen * x).sum() ** 2 / (2 * (seen**2).sum()))
+    assert problem.penalty.lmbda == pytest.approx(best)
