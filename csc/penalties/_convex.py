@@ -272,7 +272,7 @@ class GroupL21(PenaltyReprMixin):
     >>> csc.GroupL21(1.0, group_size=2).prox(z, 1.0).ravel()
     array([2.4, 3.2, 0. , 0. ])
     >>> csc.GroupL21(1.0, groups=[(0, 1), (1, 2, 3)]).prox(z, 1.0).ravel().round(3)
-    array([2.327, 2.33 , 0.349, 0.349])
+    array([2.296, 2.313, 0.351, 0.351])
     """
 
     lmbda: Lmbda

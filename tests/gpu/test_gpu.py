@@ -217,7 +217,7 @@ def test_pursuits_of_the_cpu_say_so(rng):
     problem = on_gpu(csc.Problem(x, csc.Dictionary(atoms), csc.L0(0.1)))
     with pytest.raises(ValueError, match="NumPy arrays"):
         csc.solve(problem, csc.solvers.ConvOMP())
-    with pytest.raises(ValueError, match="on patches"):
+    with pytest.raises(ValueError, match="patches only"):
         csc.solve(
             on_gpu(csc.Problem(x, csc.Dictionary(atoms), csc.L1(0.1))), csc.solvers.WorkingSet()
         )
