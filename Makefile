@@ -45,9 +45,10 @@ $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "csc needs python >= 3.11; try: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 
-# One stamp an extra: pip runs again only when pyproject.toml changes.
+# One stamp per extra: pip runs again only when pyproject.toml changes. Without --no-compile it would
+# compile all files of PyTorch and others, which takes 40 s; Python compiles those that are imported.
 $(VENV)/.installed-%: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable ".[$*]"
 	touch $@
 
 clean:
