@@ -12,9 +12,10 @@ name, so that what is trained can be certified and moved back:
 >>> module.to_dictionary()
 Dictionary(8 atoms 5, 1 channel(s), mode='full', float32)
 
-Here: a file for each module; their atoms and lambda (``_parameters.py``), convolutions of tensors
-(``_convolution.py``), proximal-gradient steps (``_proximal_steps.py``), and the ways to and from
-`csc` (``_bridge.py``). Names load when first used: without PyTorch, this package can be imported.
+Here: a file for each module; what those of one layer share (``_pursuit.py``), their atoms and
+lambda (``_parameters.py``), convolutions of tensors (``_convolution.py``), proximal-gradient steps
+(``_proximal_steps.py``), and the ways to and from `csc` (``_bridge.py``). Names load when first
+used: without PyTorch, this package can be imported.
 
 May import: `csc.operators`, `csc.penalties`, `csc.problems`, `csc.solvers`, `csc.solve` and the
 modules of `csc` whose names begin with ``_``.

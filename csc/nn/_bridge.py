@@ -12,6 +12,7 @@ from csc.nn._multi_layer_pursuit import MultiLayerPursuit
 from csc.nn._parameters import as_array
 from csc.nn._sparse_code import SparseCode
 from csc.operators import Dictionary, MultiLayerDictionary
+from csc.solvers import ratio
 
 
 class Certificate(NamedTuple):
@@ -36,7 +37,7 @@ class Certificate(NamedTuple):
     @property
     def relative_gap(self) -> float:
         """``gap / objective``; 0 where both are 0."""
-        return self.gap / self.objective if self.gap > 0 else 0.0
+        return ratio(self.gap, self.objective)
 
 
 def certify(

@@ -4,31 +4,25 @@ import warnings
 from typing import NamedTuple
 
 import torch
-from torch import nn
 from torch.autograd.function import once_differentiable
 
 from csc._solve import solve_quietly
 from csc._typing import ArrayLike
 from csc._validation import check_count, check_number
-from csc.nn._autocast import full_precision
 from csc.nn._convolution import Convolution
 from csc.nn._device_solve import solve_on_device
 from csc.nn._parameters import (
-    TrainableDictionary,
-    l1_penalty,
-    log_parameter,
     per_atom,
-    whole_signals,
 )
+from csc.nn._pursuit import Pursuit
 from csc.operators import ConvGeometry, Dictionary
-from csc.problems import Problem
 from csc.solvers import Status
 
 MAX_CG_STEPS = 1000  # of the system on the support
 CG_TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}  # of its residual, relative
 
 
-class ImplicitSparseCode(nn.Module):
+class ImplicitSparseCode(Pursuit):
     """Codes of minimal ``1/2 ||x - D z||^2 + sum_k lmbda_k ||z_k||_1``, with their gradient.
 
     On the CPU the fastest solver of `csc` finds the minimum to a certified gap; on a device, FISTA.
@@ -88,34 +82,16 @@ class ImplicitSparseCode(nn.Module):
         positive: bool = False,
         unit_norm: bool = True,
     ):
-        super().__init__()
         check_number("tol", tol)
         check_count("max_iter", max_iter)
-        self.dictionary = TrainableDictionary(dictionary, unit_norm)
-        self.tol, self.max_iter, self.positive = tol, max_iter, positive
-        self.log_lmbda = log_parameter("lmbda", lmbda, self.dictionary)
+        super().__init__(dictionary, lmbda, positive=positive, unit_norm=unit_norm)
+        self.tol, self.max_iter = tol, max_iter
 
-    @property
-    def lmbda(self) -> torch.Tensor:
-        """Lambda of each atom, ``(K,)``."""
-        return self.log_lmbda.exp()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Codes ``(N, K, *V)`` of signals ``(N, C, *S)``."""
-        with full_precision(x, self.dictionary) as x:
-            return self._codes(x, self.dictionary.atoms)
-
-    def reconstruct(self, x: torch.Tensor) -> torch.Tensor:
-        """``D z``, signals ``(N, C, *S)``, of the codes z of ``x``."""
-        with full_precision(x, self.dictionary) as x:
-            atoms = self.dictionary.atoms
-            D = Convolution(atoms, self.dictionary.geometry, x.shape[2:])
-            return D.synthesize(self._codes(x, atoms))
-
-    def _codes(self, x, atoms):
+    def _codes(self, x):
+        D = self.dictionary.convolution(x.shape[2:])
         with torch.no_grad():
             z = self._minimiser(x.detach())
-        return _Minimiser.apply(x, atoms, self.lmbda, z, self.dictionary.geometry)
+        return _Minimiser.apply(x, D.atoms, self.lmbda, z, self.dictionary.geometry), D
 
     def _minimiser(self, x):
         if x.device.type == "cpu":
@@ -129,15 +105,6 @@ class ImplicitSparseCode(nn.Module):
         return solve_on_device(
             x, D, lmbda, step_size, self.tol, self.max_iter, positive=self.positive
         )
-
-    def to_dictionary(self) -> Dictionary:
-        """The present atoms as `csc.Dictionary`, on the CPU."""
-        return self.dictionary.to_dictionary()
-
-    def problem(self, x: torch.Tensor) -> Problem:
-        """The `csc.Problem` that the codes of ``x`` solve."""
-        penalty = l1_penalty(self.lmbda, x.ndim - 2, positive=self.positive)
-        return Problem(whole_signals(x), self.to_dictionary(), penalty)
 
     def extra_repr(self) -> str:
         """What ``print(module)`` shows."""

@@ -1,25 +1,21 @@
 """The locally competitive algorithm."""
 
 import torch
-from torch import nn
 
 from csc._typing import ArrayLike
-from csc.nn._autocast import full_precision
 from csc.nn._parameters import (
-    TrainableDictionary,
     check_options,
-    l1_penalty,
-    log_parameter,
     per_atom,
     whole_signals,
 )
+from csc.nn._pursuit import Pursuit
 from csc.nn._soft_threshold import hard_threshold, soft_threshold
 from csc.operators import Dictionary
 from csc.penalties import L0
 from csc.problems import Problem
 
 
-class LCA(nn.Module):
+class LCA(Pursuit):
     """Codes of the locally competitive algorithm [1]_: thresholded potentials of leaky integrators.
 
         tau du/dt = D^T x - u - (D^T D a - a),   a = T_lmbda(u)
@@ -74,28 +70,10 @@ class LCA(nn.Module):
         positive: bool = False,
         unit_norm: bool = True,
     ):
-        super().__init__()
         check_options(n_steps, tau)
-        self.dictionary = TrainableDictionary(dictionary, unit_norm)
-        self.n_steps, self.hard, self.positive = n_steps, hard, positive
+        super().__init__(dictionary, lmbda, positive=positive, unit_norm=unit_norm)
+        self.n_steps, self.hard = n_steps, hard
         self.tau = dictionary.lipschitz() if tau is None else float(tau)
-        self.log_lmbda = log_parameter("lmbda", lmbda, self.dictionary)
-
-    @property
-    def lmbda(self) -> torch.Tensor:
-        """Threshold of each atom, ``(K,)``."""
-        return self.log_lmbda.exp()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Codes a ``(N, K, *V)`` of signals ``(N, C, *S)``."""
-        with full_precision(x, self.dictionary) as x:
-            return self._codes(x)[0]
-
-    def reconstruct(self, x: torch.Tensor) -> torch.Tensor:
-        """``D a``, signals ``(N, C, *S)``, of the codes a of ``x``."""
-        with full_precision(x, self.dictionary) as x:
-            a, D = self._codes(x)
-            return D.synthesize(a)
 
     def _codes(self, x):
         D, rate = self.dictionary.convolution(x.shape[2:]), 1 / self.tau
@@ -110,21 +88,16 @@ class LCA(nn.Module):
             a = threshold(u, lmbda, positive=self.positive)
         return a, D
 
-    def to_dictionary(self) -> Dictionary:
-        """The present atoms as `csc.Dictionary`, on the CPU."""
-        return self.dictionary.to_dictionary()
-
     def problem(self, x: torch.Tensor) -> Problem:
         """The `csc.Problem` whose (local) minimisers are the fixed points."""
-        lmbda = self.lmbda.detach()
         if not self.hard:
-            penalty = l1_penalty(lmbda, x.ndim - 2, positive=self.positive)
-        elif bool((lmbda == lmbda[0]).all()):
-            penalty = L0(float(lmbda[0]) ** 2 / 2, positive=self.positive)
-        else:
+            return super().problem(x)
+        lmbda = self.lmbda.detach()
+        if not bool((lmbda == lmbda[0]).all()):
             raise ValueError(
                 "csc.L0 has one lmbda for all atoms, but the thresholds of this module differ"
             )
+        penalty = L0(float(lmbda[0]) ** 2 / 2, positive=self.positive)
         return Problem(whole_signals(x), self.to_dictionary(), penalty)
 
     def extra_repr(self) -> str:

@@ -9,19 +9,17 @@ from csc.nn._convolution import suits_kernels
 from csc.nn._parameters import (
     TrainableDictionary,
     check_options,
-    l1_penalty,
-    log_parameter,
     log_step_size,
     per_atom,
-    whole_signals,
 )
 from csc.nn._proximal_steps import Steps, proximal_gradient
+from csc.nn._pursuit import Pursuit
 from csc.operators import Dictionary
 from csc.problems import Problem
 from csc.solvers import FISTA, ISTA
 
 
-class SparseCode(nn.Module):
+class SparseCode(Pursuit):
     """Codes after a fixed number of steps of ISTA [1]_ or FISTA [2]_, or LISTA [3]_.
 
         z <- prox_{mu lmbda}( y + mu W^T (x - D y) ),    y = z, or extrapolated (accelerated)
@@ -84,22 +82,15 @@ class SparseCode(nn.Module):
         positive: bool = False,
         unit_norm: bool = True,
     ):
-        super().__init__()
         check_options(n_steps)
-        self.dictionary = TrainableDictionary(dictionary, unit_norm)
+        super().__init__(dictionary, lmbda, positive=positive, unit_norm=unit_norm)
         self.analysis = TrainableDictionary(dictionary, False) if free_analysis else None
         self.n_steps, self.accelerated = n_steps, accelerated
-        self.per_step, self.positive = per_step, positive
-        self.log_lmbda = log_parameter("lmbda", lmbda, self.dictionary)
+        self.per_step = per_step
         self.log_step_size = nn.Parameter(log_step_size(dictionary))
         if per_step:
             self.log_lmbda = nn.Parameter(self.log_lmbda.detach().repeat(n_steps, 1))
             self.log_step_size = nn.Parameter(self.log_step_size.detach().repeat(n_steps))
-
-    @property
-    def lmbda(self) -> torch.Tensor:
-        """Lambda of each atom, ``(K,)``; with ``per_step`` of each step and atom."""
-        return self.log_lmbda.exp()
 
     @property
     def step_size(self) -> torch.Tensor:
@@ -131,12 +122,6 @@ class SparseCode(nn.Module):
             state = solver.step(problem, state)
         return torch.from_numpy(state.z)
 
-    def reconstruct(self, x: torch.Tensor) -> torch.Tensor:
-        """``D z``, signals ``(N, C, *S)``, of the codes z of ``x``."""
-        with full_precision(x, self.dictionary) as x:
-            z, D = self._codes(x)
-            return D.synthesize(z)
-
     def _codes(self, x):
         """Codes of signals in the precision of the atoms, and D for signals of their extents."""
         D = self.dictionary.convolution(x.shape[2:])
@@ -153,10 +138,6 @@ class SparseCode(nn.Module):
         steps = Steps(step_sizes, thresholds, self.accelerated, self.positive)
         return proximal_gradient(x, D, steps, W), D
 
-    def to_dictionary(self) -> Dictionary:
-        """The present atoms as `csc.Dictionary`, on the CPU."""
-        return self.dictionary.to_dictionary()
-
     def problem(self, x: torch.Tensor) -> Problem:
         """The `csc.Problem` that the codes of ``x`` solve approximately."""
         if self.per_step:
@@ -165,8 +146,7 @@ class SparseCode(nn.Module):
                 "problem; take csc.Problem(x, module.to_dictionary(), csc.L1(lmbda)) with a lambda "
                 "of your choice"
             )
-        penalty = l1_penalty(self.lmbda, x.ndim - 2, positive=self.positive)
-        return Problem(whole_signals(x), self.to_dictionary(), penalty)
+        return super().problem(x)
 
     def solver(self) -> ISTA | FISTA:
         """The solver of `csc` whose ``n_steps`` steps from zero give the codes."""
