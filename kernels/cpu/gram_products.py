@@ -7,9 +7,9 @@ from the solver that follows: coding 20,000 patches on two cores took 90 ms inst
 import numpy as np
 
 from csc.kernels._constants import TILE_POSITIONS, TILE_POSITIONS_PER_STEP
-from csc.kernels.cpu.compilation import entry
+from csc.kernels.cpu.compilation import entry, inner
 from csc.kernels.cpu.conv import _multiply
-from csc.kernels.cpu.inverse_cholesky import list_active
+from csc.kernels.cpu.inverse_cholesky import OPTIONS, list_active
 from csc.kernels.cpu.threads import in_batches, inputs
 
 
@@ -112,3 +112,22 @@ def _statistics(x, z, phi, psi):
                 phi[k, j] += code * z[i, j]
             for j in range(x.shape[1]):
                 psi[k, j] += code * x[i, j]
+
+
+@inner(**OPTIONS)
+def residual_correlations(gram, q, m, active, codes, c):  # noqa: PLR0913
+    """c = D^T r = q - G_:A z_A of the first m active atoms, four atoms at a time."""
+    scalar, n = gram.dtype.type, len(gram)
+    for k in range(n):
+        c[k] = q[k]
+    fours = m - m % 4
+    for a in range(0, fours, 4):
+        k0, k1, k2, k3 = active[a], active[a + 1], active[a + 2], active[a + 3]
+        z0, z1 = scalar(codes[a]), scalar(codes[a + 1])
+        z2, z3 = scalar(codes[a + 2]), scalar(codes[a + 3])
+        for k in range(n):
+            c[k] -= (z0 * gram[k0, k] + z1 * gram[k1, k]) + (z2 * gram[k2, k] + z3 * gram[k3, k])
+    for a in range(fours, m):
+        k0, z0 = active[a], scalar(codes[a])
+        for k in range(n):
+            c[k] -= z0 * gram[k0, k]

@@ -17,6 +17,7 @@ import numpy as np
 
 from csc.kernels._constants import SELECT_FRACTION
 from csc.kernels.cpu.compilation import entry, inner
+from csc.kernels.cpu.gram_products import residual_correlations
 from csc.kernels.cpu.inverse_cholesky import OPTIONS, padded, spaced
 from csc.kernels.cpu.threads import in_batches
 
@@ -83,7 +84,7 @@ def _descend(data, limits, size, m, lists, work, squares, block, index):  # noqa
     (gram, energy, curvatures), (lmbda, tol, max_rounds, max_sweeps) = data, limits
     gap, last_gap, fraction, decrease = 0.0, np.inf, SWEEP_FRACTION, np.inf
     for rounds in range(max_rounds + 1):
-        _correlate(gram, size * m, work, lists, index)
+        residual_correlations(gram, lists[Q], size * m, index[ATOM], work[Z], lists[C])
         top = _group_squares(size, lists, squares)
         cost, gap = _certify(energy, top / lmbda, size, lmbda, m, work, lists, index)
         if gap <= tol * cost or rounds == max_rounds:
@@ -129,29 +130,6 @@ def _append(g, size, m, work, index):
     index[GROUP, m], index[IS_ACTIVE, g] = g, 1
     for j in range(size):
         index[ATOM, m * size + j], work[Z, m * size + j] = g * size + j, 0.0
-
-
-@inner(**OPTIONS)
-def _correlate(gram, n, work, lists, index):
-    """c = D^T r = q - G_:A z_A, four atoms at a time."""
-    scalar, n_atoms = gram.dtype.type, len(gram)
-    for k in range(n_atoms):
-        lists[C, k] = lists[Q, k]
-    fours = n - n % 4
-    for a in range(0, fours, 4):
-        k0, k1, k2, k3 = (
-            index[ATOM, a], index[ATOM, a + 1], index[ATOM, a + 2], index[ATOM, a + 3],
-        )  # fmt: skip
-        z0, z1 = scalar(work[Z, a]), scalar(work[Z, a + 1])
-        z2, z3 = scalar(work[Z, a + 2]), scalar(work[Z, a + 3])
-        for k in range(n_atoms):
-            lists[C, k] -= (z0 * gram[k0, k] + z1 * gram[k1, k]) + (
-                z2 * gram[k2, k] + z3 * gram[k3, k]
-            )
-    for a in range(fours, n):
-        k0, z0 = index[ATOM, a], scalar(work[Z, a])
-        for k in range(n_atoms):
-            lists[C, k] -= z0 * gram[k0, k]
 
 
 @inner(**OPTIONS)

@@ -18,6 +18,7 @@ import numpy as np
 
 from csc.kernels._constants import ENTER_FRACTION, SELECT_FRACTION
 from csc.kernels.cpu.compilation import entry, inner
+from csc.kernels.cpu.gram_products import residual_correlations
 from csc.kernels.cpu.inverse_cholesky import (
     CARRY,
     OPTIONS,
@@ -91,7 +92,7 @@ def _descend(gram, options, m, factor, work, lists, index):
     energy, both_signs, tol, max_rounds = options
     warm, entered, last_cost, last_gap, gap = m > 0, 1, np.inf, np.inf, 0.0
     for rounds in range(max_rounds + 1):
-        _correlate(gram, m, work, lists, index)
+        residual_correlations(gram, lists[Q], m, index[ACTIVE], work[CODES], lists[C])
         top = _dual_infeasibility(len(gram), both_signs, lists)
         cost, gap = _certify(energy, top, m, work, lists, index)
         if gap <= tol * cost or rounds == max_rounds:
@@ -152,28 +153,6 @@ def _write(m, i, z, work, index):
     for a in range(m):
         z[i, index[ACTIVE, a]] = work[CODES, a]
         work[CODES, a] = work[SIGNS, a] = work[G, a] = 0.0
-
-
-@inner(**OPTIONS)
-def _correlate(gram, m, work, lists, index):
-    """c = D^T r = q - G_:A z_A, four atoms at a time."""
-    scalar, n = gram.dtype.type, len(gram)
-    for k in range(n):
-        lists[C, k] = lists[Q, k]
-    fours = m - m % 4
-    for a in range(0, fours, 4):
-        k0, k1 = index[ACTIVE, a], index[ACTIVE, a + 1]
-        k2, k3 = index[ACTIVE, a + 2], index[ACTIVE, a + 3]
-        z0, z1 = scalar(work[CODES, a]), scalar(work[CODES, a + 1])
-        z2, z3 = scalar(work[CODES, a + 2]), scalar(work[CODES, a + 3])
-        for k in range(n):
-            lists[C, k] -= (z0 * gram[k0, k] + z1 * gram[k1, k]) + (
-                z2 * gram[k2, k] + z3 * gram[k3, k]
-            )
-    for a in range(fours, m):
-        k0, z0 = index[ACTIVE, a], scalar(work[CODES, a])
-        for k in range(n):
-            lists[C, k] -= z0 * gram[k0, k]
 
 
 @inner(**OPTIONS)
