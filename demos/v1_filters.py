@@ -10,7 +10,8 @@ the pixels of the photographs, and to two null models.
 contrast and split into ON and OFF channels, with non-negative atoms and codes. ``--aperture 4``
 fades the patches towards their borders, so that none cuts an atom.
 
-Writes ``v1_filters.png`` and ``v1_filters.json`` (all results, settings and versions).
+Writes ``v1_filters.png`` and ``v1_filters.json`` (all results, settings and versions); with ``--page``
+also ``v1_filters.html``, a report that a browser opens: every atom, its fit, and the patches that use it.
 """
 
 import argparse
@@ -32,6 +33,7 @@ LMBDA = {"l1": 0.5, "l0": 0.5, "log": 0.3}
 N_CODES = 8  # of a patch of ON and OFF channels
 N_PATCHES = 50_000
 BORDER = 4  # pixels of each photograph that are not used
+PAGE_STEP = 3  # of so many patches one is looked at for the page
 MAX_SIDE = 640  # pixels: at full size, patches show the blur and the noise of the camera
 
 
@@ -67,6 +69,7 @@ def parse_arguments(argv):
     )
     parser.add_argument("--epochs", type=integer(1), default=8, help="passes over the patches (8)")
     parser.add_argument("--seed", type=integer(0, 2**32 - 1), default=0, help="random seed (0)")
+    parser.add_argument("--page", action="store_true", help="write a report to open in a browser")
     parser.add_argument(
         "--out", type=output_folder, default=Path("out"), help="output folder (out)"
     )
@@ -96,21 +99,29 @@ def aperture(args):
     return csc.images.gaussian_aperture((args.patch, args.patch), args.aperture)
 
 
-def learn(photographs, args):
-    """Whiten the photographs, extract patches, and learn atoms."""
+def cut(images, args):
+    """Patches of some versions of the photographs: the same places of every version."""
+    size = (args.patch, args.patch)
+    return csc.images.extract_patches(images, size, n=N_PATCHES, border=BORDER, rng=args.seed)
+
+
+def prepare(photographs, args):
+    """Whiten the photographs and extract patches."""
     whitened = [
         csc.images.whiten(p.pixels, f0=F0, variance=WHITENING["variance"]) for p in photographs
     ]
-    patches = csc.images.extract_patches(
-        whitened, (args.patch, args.patch), n=N_PATCHES, border=BORDER, rng=args.seed
-    )
-    constraint = csc.constraints.UnitBall()
+    patches = cut(whitened, args)
     if args.aperture:
         patches = patches * aperture(args).astype(patches.dtype)
     if args.on_off or args.aperture:
         patches = csc.images.patch_contrast_normalise(patches, variance=WHITENING["variance"])
+    return csc.images.on_off(patches) if args.on_off else patches
+
+
+def learn(patches, args):
+    """Learn atoms; return the learner, and its atoms after every pass (for a page only)."""
+    constraint = csc.constraints.UnitBall()
     if args.on_off:
-        patches = csc.images.on_off(patches)
         constraint = csc.constraints.NonNegative() & constraint
     learner = csc.DictionaryLearning(
         args.atoms,
@@ -122,7 +133,33 @@ def learn(photographs, args):
         random_state=args.seed,
         verbose=True,
     )
-    return learner.fit(patches)
+    if not args.page:
+        return learner.fit(patches), []
+    snapshots = []
+    for n in range(1, args.epochs + 1):  # the atoms equal those of one fit, bit for bit
+        learner.set_params(max_iter=n, warm_start=n > 1).fit(patches)
+        snapshots.append(pictured(learner.atoms_, args))
+    return learner, snapshots
+
+
+def pictured(atoms, args):
+    """Atoms as pictures: of ON and OFF channels the difference."""
+    return csc.images.on_minus_off(atoms) if args.on_off else atoms
+
+
+def write_page(photographs, patches, learner, snapshots, report, args):
+    """Write ``v1_filters.html``."""
+    args.out.mkdir(parents=True, exist_ok=True)
+    path = csc.plot.report(
+        learner,
+        args.out / "v1_filters.html",
+        title=f"{args.atoms} filters learned from {len(photographs)} photographs",
+        analysis=report,
+        signals=patches[::PAGE_STEP],
+        pictures=cut([p.pixels for p in photographs], args)[::PAGE_STEP],
+        snapshots=snapshots,
+    )
+    print(f"page:    {path}")
 
 
 def draw(learner, atoms, report):
@@ -177,11 +214,12 @@ def main(argv=None):
             photographs = csc.images.natural()
         else:
             photographs = csc.images.load_folder(args.images, longest=MAX_SIDE)
-        learner = learn(photographs, args)
+        patches = prepare(photographs, args)
+        learner, snapshots = learn(patches, args)
     except (OSError, ValueError) as error:  # the message says what is wrong and how to fix it
         sys.exit(f"{error}")
     learned = perf_counter()
-    atoms = csc.images.on_minus_off(learner.atoms_) if args.on_off else learner.atoms_
+    atoms = pictured(learner.atoms_, args)
     report = csc.analysis.receptive_fields.analyse(
         atoms,
         rng=args.seed,
@@ -196,6 +234,8 @@ def main(argv=None):
     print(f"orientations (bins of 22.5 degrees): {report.summary.orientation_counts}")
     print(f"{seconds['learning']:.1f} s learning, {seconds['fits_and_figure']:.1f} s fits, figure")
     save_results(figure, results, args.out, "v1_filters", dpi=110)
+    if args.page:
+        write_page(photographs, patches, learner, snapshots, report, args)
     return results
 
 

@@ -1,8 +1,9 @@
 """Analysis of learned atoms: receptive fields, comparison of filter sets, matching.
 
 Here: `csc.analysis.receptive_fields` (Gabor fits, statistics, null models),
-`csc.analysis.comparison` (two sets of filters, compared with null models), and
-`match_dictionaries` (pairs of atoms, up to order, sign and shift).
+`csc.analysis.comparison` (two sets of filters, compared with null models),
+`match_dictionaries` (pairs of atoms, up to order, sign and shift), and `similar_atoms` (of one
+dictionary).
 
 May import: `csc.operators`, the modules of `csc` whose names begin with ``_``, and the kernels.
 
@@ -11,15 +12,18 @@ A new measure of atoms: a function, the same function of the null models, and a 
 
 from csc.analysis import comparison, receptive_fields
 from csc.analysis._matching import Match, match_dictionaries
+from csc.analysis._similar import SimilarAtoms, similar_atoms
 from csc.analysis.comparison import Comparison, FilterSet, compare_filters, describe_filters
 
 __all__ = [
     "Comparison",
     "FilterSet",
     "Match",
+    "SimilarAtoms",
     "compare_filters",
     "comparison",
     "describe_filters",
     "match_dictionaries",
     "receptive_fields",
+    "similar_atoms",
 ]

@@ -2,7 +2,8 @@
 
 matplotlib is imported on first use. The colours are safe for colour-blind readers.
 
-Here: plots of models (``_models.py``) and of receptive fields (``_fields.py``).
+Here: plots of models (``_models.py``) and of receptive fields (``_fields.py``), and reports, pages that
+a browser opens (``_pages``, with the styles and scripts in ``assets``).
 
 May import: `csc.analysis`, and the modules of `csc` whose names begin with ``_``.
 
@@ -19,8 +20,10 @@ from csc.plot._fields import (
     receptive_field_shapes,
 )
 from csc.plot._models import codes, convergence, diagnostics, dictionary, history
+from csc.plot._pages import report
 
 __all__ = [
     "PALETTE", "codes", "convergence", "dictionary", "filter_sets", "fit_quality", "gabor_fits",
     "diagnostics", "history", "orientation_frequency", "receptive_field_shapes", "montage",
+    "report",
 ]  # fmt: skip

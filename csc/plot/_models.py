@@ -47,7 +47,7 @@ def dictionary(
     >>> ax = csc.plot.dictionary(rng.standard_normal((3, 1, 7, 7)))
     >>> ax = csc.plot.dictionary(rng.standard_normal((3, 2, 20)))  # series of two channels
     """
-    atoms = check_floats("atoms", _atoms_of(atoms))
+    atoms = check_floats("atoms", atoms_of(atoms))
     if atoms.ndim == SERIES_NDIM:
         return _curves(atoms, axes_of(ax), n_columns, gap)
     image = montage(atoms, n_columns, gap)
@@ -57,7 +57,7 @@ def dictionary(
     return ax
 
 
-def _atoms_of(atoms):
+def atoms_of(atoms):
     """The atoms of a dictionary or a learner; an array is returned unchanged."""
     if hasattr(atoms, "fit"):
         check_attribute("atoms", atoms, "atoms_", "those of a fitted learner: learner.fit(X)")

@@ -49,7 +49,7 @@ def test_v1_filters_writes_its_picture_and_its_numbers(penalty, tmp_path, monkey
     assert numbers["versions"]["numpy"] == np.__version__
 
 
-@pytest.mark.parametrize("options", [["--on-off"], ["--on-off", "--aperture", "1.5"]])
+@pytest.mark.parametrize("options", [["--on-off"], ["--on-off", "--aperture", "1.5", "--page"]])
 def test_v1_filters_learns_from_on_and_off_channels(options, tmp_path, monkeypatch):
     monkeypatch.setattr(v1_filters, "N_PATCHES", 2000)
     monkeypatch.setattr(v1_filters, "N_CODES", 2)
@@ -58,6 +58,9 @@ def test_v1_filters_learns_from_on_and_off_channels(options, tmp_path, monkeypat
     assert numbers["settings"]["patch"] == 6
     assert "positive=True" in numbers["penalty"]
     assert numbers["receptive_fields"]["atoms"]["n_atoms"] == 9
+    page = tmp_path / "v1_filters.html"
+    assert page.exists() == ("--page" in options)
+    assert not page.exists() or "9 filters learned from 9 photographs" in page.read_text("utf-8")
 
 
 def test_v1_filters_takes_a_folder(tmp_path, monkeypatch, rng):

@@ -113,6 +113,7 @@ CALLS = {
     "noise_constrained": (X[:1], lambda x: csc.noise_constrained(x, D, 3.0).codes),
     "lmbda_for_sparsity": (X, lambda x: csc.lmbda_for_sparsity(x, D, 4).codes),
     "match_dictionaries": (ATOMS, lambda a: csc.analysis.match_dictionaries(a, ATOMS[::-1]).scores),
+    "similar_atoms": (ATOMS, lambda a: csc.analysis.similar_atoms(a, 2).cosines),
     "L1 weights": (abs(Z), lambda w: csc.L1(1.0, weights=w).prox(Z, 0.5)),
     **{name: call for penalty in PENALTIES for name, call in methods(penalty).items()},
     **{f"{c}.project": (ATOMS, lambda a, c=c: c.project(a)) for c in CONSTRAINTS},
@@ -338,12 +339,13 @@ def names_that_take_arrays():
 
 # Results and descriptions, whose fields this library fills; and what is refused elsewhere.
 RESULTS = {
-    "FilterSet", "FirstLayer", "Match", "Sample", "GaborFit", "Summary", "Photograph",
+    "FilterSet", "FirstLayer", "Match", "Sample", "SimilarAtoms", "GaborFit", "Summary", "Photograph",
 }  # fmt: skip
 ELSEWHERE = {  # what takes an array, and where its kinds are tested
     "to_torch": "thresholds: test_torch",
     "dictionary": "plot, which passes on to tile",
     "gabor_fits": "plot, which passes on to fit_gabor",
+    "report": "tests/plot",
     "analyse": "passes on to fit_gabor",
     "check_prox": "passes points on to the penalty",
     "chi_squared": "counts of any type",

@@ -67,6 +67,7 @@ def look(learner: csc.DictionaryLearning, solution: csc.Solution) -> float:
     csc.plot.dictionary(learner.atoms_).set_title("atoms")
     csc.plot.history(learner)
     csc.plot.convergence(solution, lw=2)
+    print(csc.plot.report(learner, "atoms.html", title="Atoms").name)
     compared = csc.analysis.compare_filters(
         learner, csc.interop.load_first_layer("resnet50_thin"), rng=0
     )

@@ -1,0 +1,81 @@
+"""`report`: a page in one file, for the kind of result that it is given."""
+
+from pathlib import Path
+from typing import Any
+
+from csc._typing import Array, File
+from csc.plot._pages._atoms import page_of_atoms
+from csc.plot._pages._document import check_target, write
+
+
+def report(
+    subject: Any,
+    path: File,
+    *,
+    title: str | None = None,
+    analysis: Any = None,
+    signals: Array | None = None,
+    pictures: Array | None = None,
+    snapshots: Any = None,
+) -> Path:
+    """Write a report that opens in a browser: one HTML file, which needs no network.
+
+    Of atoms, the page shows a sheet that can be sorted and filtered; for each atom its Gabor fit,
+    the residual, the spectrum, the most similar atoms and the patches that use it most; and the
+    shapes of the receptive fields over those of macaque cells, with the null model and the distance
+    between two samples of the macaque. Dragging in a plot selects atoms in all of them. For a
+    learner there is the course of learning.
+
+    Parameters
+    ----------
+    subject : array (K, C, h, w), Dictionary or DictionaryLearning
+        Atoms of pictures, or a fitted learner of them.
+    path : str or path
+        File to write. An existing file is replaced, as by other functions that save figures, and
+        only when the new one is complete. The folder must exist.
+    title : str, optional
+        Title of the page.
+    analysis : csc.analysis.receptive_fields.Report, optional
+        What `csc.analysis.receptive_fields.analyse` returned for these atoms. By default it is
+        called with ``rng=0``, which takes most of the time.
+    signals : array (N, C, h, w), optional
+        Patches of the size of the atoms, as a learner takes them: the ten with the largest codes
+        are shown for each atom (fewer of many atoms, so that the file stays small). Without a
+        learner, the inner products with the atoms stand for the codes.
+    pictures : array (N, 1 or 3, h', w'), optional
+        What to show of each signal, for example the patch before whitening.
+    snapshots : sequence of arrays (K, 1 or 3, h, w), optional
+        The atoms after each pass of learning, for a slider over the passes. With
+        ``learner.set_params(max_iter=n, warm_start=n > 1).fit(X)`` for n = 1, 2, ..., the atoms
+        after every pass are those of one uninterrupted fit.
+
+    Returns
+    -------
+    path : pathlib.Path
+        Of the file.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument does not fit the atoms, or if the file would exceed 5 MB.
+    FileNotFoundError, IsADirectoryError, PermissionError
+        If ``path`` cannot be written. All are checked before any work starts.
+
+    Notes
+    -----
+    Text is escaped, and the page forbids the browser to fetch anything or to run any script but its
+    own. Pixels of atoms have 8 bits in the page; the residual and the spectrum that it shows are
+    computed from them.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, csc
+    >>> atoms = np.random.default_rng(0).standard_normal((4, 1, 7, 7))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     csc.plot.report(atoms, f"{folder}/atoms.html").name
+    'atoms.html'
+    """
+    path = check_target(path)
+    if title is not None and not isinstance(title, str):
+        raise TypeError(f"title must be a str, got {type(title).__name__}")
+    return write(page_of_atoms(subject, title, analysis, signals, pictures, snapshots), path)

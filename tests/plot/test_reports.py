@@ -1,0 +1,144 @@
+"""Reports as files: what they hold, what they refuse, and that nothing half-written is left."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+import csc
+from csc.plot._pages import _document
+from doubles.gabor_atoms import gabor_atoms
+
+HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script><!-- \u2028 &lt;"
+
+
+@pytest.fixture(scope="module")
+def analysed():
+    return gabor_atoms(12, 9, np.random.default_rng(5))
+
+
+def data_of(path):
+    text = path.read_text(encoding="utf-8")
+    return json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL).group(1))
+
+
+def test_a_report_of_atoms_holds_their_fits_and_pictures(analysed, tmp_path):
+    atoms, found = analysed
+    path = csc.plot.report(atoms, tmp_path / "page.html", analysis=found)
+    data = data_of(path)
+    assert path.stat().st_size < 100_000
+    np.testing.assert_allclose(data["fit"]["r2"], found.fit.r2, rtol=1e-3)
+    assert data["sheets"]["atoms"]["size"] == [9, 9]
+    assert data["macaque"]["counts"] == csc.analysis.receptive_fields.MACAQUE.tolist()
+    assert data["share"] is None
+    assert data["history"] is None
+
+
+def test_hostile_text_stays_text(analysed, tmp_path):
+    atoms, found = analysed
+    path = csc.plot.report(atoms, tmp_path / "page.html", analysis=found, title=HOSTILE)
+
+    class Tags(HTMLParser):
+        found, texts = [], []
+
+        def handle_starttag(self, tag, attrs):
+            self.found.append(tag)
+            assert not any(name.startswith("on") for name, _ in attrs)
+
+        def handle_data(self, data):
+            self.texts.append(data)
+
+    tags = Tags()
+    tags.feed(path.read_text(encoding="utf-8"))
+    assert tags.found.count("script") == 2
+    assert "img" not in tags.found
+    assert HOSTILE in tags.texts
+    assert json.loads(_document.json_of({"name": HOSTILE})) == {"name": HOSTILE}
+    assert "<" not in _document.json_of({"name": HOSTILE})
+
+
+def test_numbers_keep_four_digits_and_drop_what_is_not_finite():
+    values = np.array([0.123456, 123456.0, np.nan, np.inf, 0.0, -1.5e-7])
+    assert _document.numbers(values) == [0.1235, 123500.0, None, None, 0.0, -1.5e-7]
+    assert _document.numbers(np.array([[1, 2]])) == [[1, 2]]
+
+
+def test_a_learner_has_history_use_and_its_patches(tmp_path, rng):
+    X = rng.laplace(size=(60, 1, 5, 5))
+    learner = csc.DictionaryLearning(4, (5, 5), lmbda=0.3, batch_size=20, random_state=0)
+    shots = []
+    for n in (1, 2, 3):
+        learner.set_params(max_iter=n, warm_start=n > 1).fit(X)
+        shots.append(learner.atoms_.copy())
+    _, found = gabor_atoms(4, 5, rng)
+    path = csc.plot.report(
+        learner, tmp_path / "page.html", analysis=found, signals=X, snapshots=shots
+    )
+    data, codes = data_of(path), learner.transform(X).reshape(60, 4)
+    largest = np.sort(abs(codes), axis=0)[::-1][:10].T
+    np.testing.assert_allclose(np.abs(data["patches"]["codes"]), largest, rtol=1e-3, atol=1e-12)
+    assert data["patches"]["are_codes"]
+    np.testing.assert_allclose(data["share"], learner.diagnostics().share, rtol=1e-3)
+    objectives = np.reshape([r.objective for r in learner.history_], (3, 3)).mean(axis=1)
+    np.testing.assert_allclose(data["history"]["objective"], objectives, rtol=1e-3)
+    assert data["history"]["at"] == data["passes"]["at"] == [1, 2, 3]
+
+
+def test_bad_input_is_named_before_any_work(analysed, tmp_path):
+    atoms, found = analysed
+    page = tmp_path / "page.html"
+    patches = np.ones((30, 1, 9, 9))
+    cases = [
+        ((atoms, 3), {}, TypeError, "path must be the name of a file"),
+        ((atoms, tmp_path), {}, IsADirectoryError, "is a folder"),
+        ((atoms, tmp_path / "none" / "page.html"), {}, FileNotFoundError, "create it first"),
+        ((atoms[0, 0], page), {}, ValueError, r"atoms of pictures, \(K, C, h, w\)"),
+        ((atoms, page), {"title": 3}, TypeError, "title must be a str"),
+        ((atoms, page), {"analysis": found.fit}, TypeError, "analysis must be what"),
+        ((atoms[:3], page), {"analysis": found}, ValueError, "of these 3 atoms, got one of 12"),
+        ((atoms, page), {"pictures": patches}, ValueError, "give signals too"),
+        ((atoms, page), {"signals": patches[:, :, 1:]}, ValueError, "of the size of the atoms"),
+        ((atoms, page), {"signals": patches, "pictures": patches[1:]}, ValueError, "of the 30"),
+        ((atoms, page), {"snapshots": []}, ValueError, "got none"),
+        ((atoms, page), {"snapshots": [atoms[:2]]}, ValueError, r"snapshots\[0\] must be 12"),
+    ]
+    for arguments, options, error, message in cases:
+        with pytest.raises(error, match=message):
+            csc.plot.report(*arguments, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_file_is_replaced_only_by_a_complete_one(analysed, tmp_path, monkeypatch):
+    atoms, found = analysed
+    path = tmp_path / "page.html"
+    path.write_text("old")
+
+    def fails(*_):
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_document.os, "replace", fails)
+        with pytest.raises(OSError, match="disk is full"):
+            csc.plot.report(atoms, path, analysis=found)
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("page.html", "old")]
+    csc.plot.report(atoms, path, analysis=found)
+    assert path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_a_page_that_would_be_too_large_is_refused(analysed, tmp_path, monkeypatch):
+    atoms, found = analysed
+    monkeypatch.setattr(_document, "MAX_BYTES", 10_000)
+    with pytest.raises(ValueError, match="report on fewer atoms"):
+        csc.plot.report(atoms, tmp_path / "page.html", analysis=found)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_page_loads_nothing(analysed, tmp_path):
+    atoms, found = analysed
+    text = csc.plot.report(atoms, tmp_path / "page.html", analysis=found).read_text("utf-8")
+    addresses = re.findall(r"(?:\b(?:src|href)=|\burl\()[\"']?([^\"')>]{0,40})", text)
+    assert addresses
+    assert all(address.startswith("data:image/png;base64,") for address in addresses), addresses
+    assert set(re.findall(r"https?://[^\"' ]+", text)) <= {"http://www.w3.org/2000/svg"}

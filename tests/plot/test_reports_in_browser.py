@@ -1,0 +1,274 @@
+"""Reports in a real browser: clicks, keys and drags, and that all panels follow."""
+
+import io
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import csc
+from csc._sprite import pictures_of
+from csc.plot._pages import _atoms
+from doubles.gabor_atoms import gabor_atoms
+from reference.gabor import gabor
+
+try:
+    from playwright.sync_api import sync_playwright
+except ImportError:
+    pytest.skip("Playwright is missing: pip install 'mlcsc[browser]'", allow_module_level=True)
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+if CHROMIUM is None:
+    pytest.skip(f"no browser: none of {', '.join(NAMES)} is installed", allow_module_level=True)
+
+pytestmark = pytest.mark.browser
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+HOSTILE = '<img src=x onerror="window.hacked=1"></script><script>window.hacked=1</script>'
+CLICK_TO_PICTURE = """async (i) => {
+  const tile = document.getElementById(`tile-${i}`);
+  const start = performance.now();
+  tile.click();
+  await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+  return performance.now() - start;
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser):
+    """A function that opens a report; afterwards no error and no request may have been seen."""
+    seen, pages = [], []
+
+    def open_report(path, width=1280, **options):
+        page = browser.new_page(viewport={"width": width, "height": 900}, **options)
+        page.on("console", lambda message: seen.append(message.text))
+        page.on("pageerror", lambda error: seen.append(str(error)))
+        page.on("request", lambda r: None if own(r.url) else seen.append(r.url))
+        page.goto(path.as_uri())
+        pages.append(page)
+        return page
+
+    def own(url):
+        return url.startswith(("file:", "data:"))
+
+    yield open_report
+    for page in pages:
+        page.close()
+    assert seen == []
+
+
+@pytest.fixture(scope="module")
+def atoms():
+    return gabor_atoms(40, 10, np.random.default_rng(1))
+
+
+@pytest.fixture(scope="module")
+def page_of_atoms(atoms, tmp_path_factory):
+    path = tmp_path_factory.mktemp("reports") / "atoms.html"
+    shots = [np.roll(atoms[0], shift, axis=0) for shift in (2, 1, 0)]
+    return csc.plot.report(
+        atoms[0], path, analysis=atoms[1], snapshots=shots, signals=patches_of(atoms[0])
+    )
+
+
+def patches_of(atoms):
+    """Every atom at eleven strengths."""
+    return np.concatenate([-strength * atoms for strength in range(1, 12)])
+
+
+def order(page):
+    """Numbers of the atoms in the sheet, as it shows them."""
+    return page.eval_on_selector_all(
+        ".sheet .tile", "all => all.filter(t => !t.hidden).map(t => Number(t.dataset.i))"
+    )
+
+
+def bright(page):
+    """The set of atoms that are not faded."""
+    return set(
+        page.eval_on_selector_all(
+            ".sheet .tile:not(.faded)", "all => all.map(t => Number(t.dataset.i))"
+        )
+    )
+
+
+def pixels(canvas):
+    """Grey values of a canvas, row by row."""
+    values = canvas.evaluate(
+        "c => [c.width, ...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]"
+    )
+    return np.array(values[1:]).reshape(-1, values[0], 4)[..., 0]
+
+
+def photographed(locator, side):
+    """What is seen of a picture, one value for each of its pixels."""
+    image = np.asarray(Image.open(io.BytesIO(locator.screenshot())).convert("L"), int)
+    at = ((np.arange(side) + 0.5) * len(image) / side).astype(int)
+    return image[np.ix_(at, at)]
+
+
+def drag(page, selector, start, end):
+    """Drag over a plot, between points given as shares of its width and height."""
+    box = page.locator(f"{selector} .over").bounding_box()
+    for k, (x, y) in enumerate((start, end)):
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=3)
+        (page.mouse.up if k else page.mouse.down)()
+
+
+def minus(value):
+    """A number as pages show it."""
+    return f"{value:.2f}".replace("-", "\u2212")
+
+
+def test_a_click_shows_the_atom_and_its_fit(opened, page_of_atoms, atoms):
+    page, fit = opened(page_of_atoms), atoms[1].fit
+    page.locator("#tile-7").click()
+    assert page.inner_text("#atom-name") == "Atom 7"
+    p = {name: getattr(fit, name)[7] for name in ("x", "y", "orientation", "frequency")}
+    p |= {name: getattr(fit, name)[7] for name in ("sigma_x", "sigma_y", "phase", "amplitude")}
+    truth = gabor((10, 10), *p.values())
+    grey = 255 * (0.5 + truth / abs(atoms[0][7]).max() / 2)
+    canvases = page.locator(".view canvas").all()
+    np.testing.assert_allclose(pixels(canvases[0]), grey.clip(0, 255), atol=1.01)
+    rest = 255 * (0.5 + (atoms[0][7, 0] - truth) / abs(atoms[0][7]).max() / 2)
+    np.testing.assert_allclose(pixels(canvases[1]), rest.clip(0, 255), atol=2.01)
+    spectrum = abs(np.fft.fftshift(np.fft.fft2(atoms[0][7, 0], (64, 64))))
+    np.testing.assert_allclose(pixels(canvases[2]), 255 * spectrum / spectrum.max(), atol=4)
+    shown = photographed(page.locator(".view .tile"), 10)
+    np.testing.assert_allclose(shown, pictures_of(atoms[0])[7], atol=1)
+    responses = np.einsum("nchw,chw", patches_of(atoms[0]), atoms[0][7])
+    responses /= np.linalg.norm(atoms[0][7])
+    best = np.argsort(-abs(responses))[4]
+    assert page.locator(".used figcaption").all_inner_texts()[4] == minus(responses[best])
+    shown = photographed(page.locator(".used .tile").nth(4), 10)
+    patch = patches_of(atoms[0])[best]
+    patch = patch - patch.mean()
+    np.testing.assert_allclose(shown, pictures_of(patch[None])[0], atol=1)
+    page.locator(".linked").first.click()
+    nearest = csc.analysis.similar_atoms(atoms[0], 1).indices[7, 0]
+    assert page.inner_text("#atom-name") == f"Atom {nearest}"
+
+
+def test_sorting_filtering_and_keys(opened, page_of_atoms, atoms):
+    page, fit = opened(page_of_atoms), atoms[1].fit
+    assert sorted(order(page)) == list(range(40))
+    assert (np.diff(fit.r2[order(page)]) < 1e-3).all()  # the page has four digits
+    page.select_option("#sort", "n_x")
+    like = np.flatnonzero(fit.gabor_like)
+    expected = like[np.argsort(-fit.n_x[like])].tolist()
+    assert order(page)[: len(like)] == expected
+    page.click("#direction")
+    assert order(page)[: len(like)] == expected[::-1]
+    page.click("button[data-value=like]")
+    page.check("#only")
+    assert order(page) == expected[::-1]
+    assert page.inner_text("#count") == f"{len(like)} of 40 atoms"
+    page.focus(".sheet")
+    for key, at in (("Home", 0), ("ArrowRight", 1), ("End", -1), ("ArrowLeft", -2)):
+        page.keyboard.press(key)
+        assert page.inner_text("#atom-name") == f"Atom {expected[::-1][at]}"
+
+
+def test_brushing_marks_the_atoms_in_all_panels(opened, page_of_atoms, atoms):
+    page, fit = opened(page_of_atoms), atoms[1].fit
+    left = (46 / 420, (46 + 159) / 420)  # the left half of the axes of n_y
+    drag(page, "#shapes", (left[0], 9 / 372), (left[1], 325 / 372))
+    middle = np.sqrt(0.05 * 3)
+    inside = set(np.flatnonzero(fit.gabor_like & (fit.n_y < middle)))
+    near = set(np.flatnonzero(abs(fit.n_y / middle - 1) < 0.05))
+    assert inside - near <= bright(page) <= inside | near
+    assert page.locator("#waves .brush").count() == 0
+    chips = page.locator(".chip")
+    assert chips.count() == 2
+    while chips.count():
+        chips.first.click()
+    assert len(bright(page)) == 40
+    # from beyond the horizontal rim to a twelfth of a turn short of the vertical, close to the middle
+    x, y = 0.1 * np.cos(np.pi / 3), 0.1 * np.sin(np.pi / 3)  # in cycles per pixel
+    centre = np.array([210, 222])
+    end = centre + 2 * 176 * np.array([x, -y])
+    drag(page, "#waves", (400 / 420, 221.9 / 262), tuple(end / (420, 262)))
+    inside = fit.gabor_like & (fit.orientation < np.pi / 3) & (fit.peak_frequency > 0.1)
+    near = abs(fit.orientation - np.pi / 3) < 0.02
+    near |= (abs(fit.peak_frequency - 0.1) < 0.005) | (fit.orientation < 0.02)
+    assert bright(page) ^ set(np.flatnonzero(inside)) <= set(np.flatnonzero(near))
+    assert 0 < len(bright(page)) < len(inside)
+    page.click("summary")
+    page.fill("#frequency-from", "0.1")
+    page.fill("#frequency-to", "0.2")
+    inside &= (fit.peak_frequency >= 0.1) & (fit.peak_frequency <= 0.2)
+    assert bright(page) ^ set(np.flatnonzero(inside)) <= set(np.flatnonzero(near))
+
+
+def test_a_click_in_a_plot_chooses_the_nearest_atom(opened, page_of_atoms, atoms):
+    page, fit = opened(page_of_atoms), atoms[1].fit
+    i = np.flatnonzero(fit.gabor_like)[0]
+    scale = 318 / np.log(3 / 0.05)
+    x = 46 + scale * np.log(np.clip(fit.n_y[i], 0.05, 3) / 0.05)
+    y = 326 - scale * np.log(np.clip(fit.n_x[i], 0.05, 3) / 0.05)
+    box = page.locator("#shapes .over").bounding_box()
+    ratio = box["width"] / 420
+    page.mouse.click(box["x"] + x * ratio, box["y"] + y * ratio)
+    assert page.inner_text("#atom-name") == f"Atom {i}"
+
+
+def test_the_slider_shows_the_atoms_of_the_pass(opened, page_of_atoms, atoms):
+    page, pictures = opened(page_of_atoms), pictures_of(atoms[0])
+    page.locator("#pass").focus()
+    for key, now, shift in (("Home", 1, 2), ("ArrowRight", 2, 1), ("End", 3, 0)):
+        page.keyboard.press(key)
+        assert page.inner_text("#pass-now") == f"pass {now} of 3"
+        shown = photographed(page.locator("#tile-3"), 10)
+        np.testing.assert_allclose(shown, pictures[3 - shift], atol=1)
+
+
+def test_hostile_names_do_nothing(opened, atoms, tmp_path):
+    path = tmp_path / "<img src=x onerror=alert(1)>.html"
+    page = opened(csc.plot.report(atoms[0], path, analysis=atoms[1], title=HOSTILE))
+    assert page.inner_text("h1") == HOSTILE
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("img").count() == 0
+
+
+def test_pages_have_names_for_all_and_two_sets_of_colours(opened, page_of_atoms):
+    page = opened(page_of_atoms, width=400, color_scheme="dark")
+    nameless = page.evaluate("""() => [...document.querySelectorAll(
+        "button, input, select, [role=img], [role=listbox], [role=option]")]
+        .filter(e => !e.closest("button [role=img]"))
+        .filter(e => !(e.getAttribute("aria-label") || e.textContent.trim() || (e.labels || []).length))
+        .map(e => e.outerHTML)""")
+    assert nameless == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.click("#theme")
+    assert page.inner_text("#theme") == "Colours: Light"
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (dark, light) == ("rgb(20, 22, 24)", "rgb(247, 246, 242)")
+    page.emulate_media(media="print")
+    assert not page.locator(".toolbar").is_visible()
+    assert page.locator("#tile-3").is_visible()
+
+
+def test_two_thousand_atoms_stay_fluent(opened, tmp_path, monkeypatch, record_property):
+    atoms, found = gabor_atoms(2000, 12, np.random.default_rng(2))
+    some = csc.analysis.SimilarAtoms(np.zeros((2000, 5), int), np.ones((2000, 5)))
+    monkeypatch.setattr(_atoms, "similar_atoms", lambda *_: some)  # takes three seconds
+    path = csc.plot.report(atoms, tmp_path / "many.html", analysis=found)
+    assert path.stat().st_size < 2_000_000
+    page = opened(path)
+    milliseconds = [page.evaluate(CLICK_TO_PICTURE, i) for i in (1999, 3, 1000, 500, 77)]
+    assert page.inner_text("#atom-name") == "Atom 77"
+    record_property("milliseconds from click to picture", milliseconds)
+    assert np.median(milliseconds) < 100, milliseconds
