@@ -16,7 +16,8 @@ distances between the distributions compared with those by chance, overlap of sp
 Sets whose package is not installed are left out.
 
 Writes ``cnn_first_layer.png`` (the filters), ``cnn_first_layer_distributions.png`` and
-``cnn_first_layer.json``.
+``cnn_first_layer.json``; with ``--page`` also ``cnn_first_layer.html``, a report that a browser opens: the best
+pairs of every set with the CNN, side by side.
 """
 
 import argparse
@@ -80,6 +81,7 @@ def parse_arguments(argv):
     parser.add_argument(
         "--layer", type=existing_file, help="file with the first layer of another CNN, channels RGB"
     )
+    parser.add_argument("--page", action="store_true", help="write a report to open in a browser")
     parser.add_argument("--seed", type=integer(0, 2**32 - 1), default=0, help="random seed (0)")
     parser.add_argument(
         "--out", type=output_folder, default=Path("out"), help="output folder (out)"
@@ -300,6 +302,10 @@ def main(argv=None):
     distributions = csc.plot.filter_sets(described, montages=False)
     save_figure(distributions, args.out, "cnn_first_layer_distributions")
     save_results(draw_filters(described), results, args.out, "cnn_first_layer")
+    if args.page:
+        title = f"Filter sets compared with {cnn.name}"
+        path = csc.plot.report(comparisons, args.out / "cnn_first_layer.html", title=title)
+        print(f"page:    {path}")
     print(f"{results['seconds']:.0f} s")
     return results
 

@@ -26,7 +26,16 @@ def test_all_sets_are_described_and_compared_with_the_reference(tmp_path, monkey
     np.savez(layer, W=rng.standard_normal((9, 3, 7, 7)).astype("float32"))
     monkeypatch.setattr(cnn_first_layer, "self_supervised_layers", without_torch)
     numbers = cnn_first_layer.main(
-        [*SMALL, "--bootstrap", "20", "--layer", str(layer), "--out", str(tmp_path / "new")]
+        [
+            *SMALL,
+            "--bootstrap",
+            "20",
+            "--layer",
+            str(layer),
+            "--out",
+            str(tmp_path / "new"),
+            "--page",
+        ]
     )
     printed = capsys.readouterr().out
     assert "left out: the small network needs PyTorch" in printed
@@ -41,6 +50,9 @@ def test_all_sets_are_described_and_compared_with_the_reference(tmp_path, monkey
     for found in numbers["comparisons"].values():
         assert 0 < found["matching"]["noise"]["value"] < 1
         assert 0 < found["overlap"]["overlap"]["atoms"]["value"] <= 1
+    assert "Filter sets compared with CNN (net)" in (
+        tmp_path / "new" / "cnn_first_layer.html"
+    ).read_text("utf-8")
     for name in ("cnn_first_layer.png", "cnn_first_layer_distributions.png"):
         assert (tmp_path / "new" / name).stat().st_size > 1000
     assert json.loads((tmp_path / "new" / "cnn_first_layer.json").read_text()) == numbers

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from csc.analysis import FilterSet
+from csc.analysis.comparison import Estimate, WithNulls
 from csc.analysis.receptive_fields import GaborFit, MacaqueDistance, Report, summarise
 
 
@@ -40,4 +42,14 @@ def fit_of(parameters, side, r2):
     return GaborFit(
         shape=(side, side), amplitude=np.ones(n), r2=r2, energy_inside=np.ones(n),
         component_share=np.ones(n), **parameters,
+    )  # fmt: skip
+
+
+def filter_set(name, atoms, report):
+    """A `FilterSet` of atoms and their `Report`, with one measure."""
+    value = Estimate(0.5, 0.4, 0.6)
+    return FilterSet(
+        name=name, atoms=atoms, n_dead=0, order="unknown", fit=report.fit, null_phase=atoms[::-1],
+        null_noise=atoms, fit_phase=report.null_phase, fit_noise=report.null_noise,
+        chromatic=np.zeros(len(atoms)), measures={"Gabor-like": WithNulls(value, value, value)},
     )  # fmt: skip

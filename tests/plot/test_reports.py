@@ -9,7 +9,7 @@ import pytest
 
 import csc
 from csc.plot._pages import _document
-from doubles.gabor_atoms import gabor_atoms
+from doubles.gabor_atoms import filter_set, gabor_atoms
 
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script><!-- \u2028 &lt;"
 
@@ -84,6 +84,35 @@ def test_a_learner_has_history_use_and_its_patches(tmp_path, rng):
     objectives = np.reshape([r.objective for r in learner.history_], (3, 3)).mean(axis=1)
     np.testing.assert_allclose(data["history"]["objective"], objectives, rtol=1e-3)
     assert data["history"]["at"] == data["passes"]["at"] == [1, 2, 3]
+
+
+@pytest.fixture(scope="module")
+def comparison(analysed):
+    other = gabor_atoms(15, 7, np.random.default_rng(6))
+    sets = filter_set("learned", *analysed), filter_set(HOSTILE, *other)
+    return csc.analysis.compare_filters(*sets, n_bootstrap=2, rng=0)
+
+
+def test_a_report_of_comparisons_holds_each_set_once_and_the_pairs(comparison, tmp_path):
+    subject = {"one": comparison, "two": comparison}
+    data = data_of(csc.plot.report(subject, tmp_path / "page.html"))
+    assert [(one["name"], one["n"]) for one in data["sets"]] == [("learned", 12), (HOSTILE, 15)]
+    assert [one["name"] for one in data["comparisons"]] == ["one", "two"]
+    pairs = data["comparisons"][1]["pairs"]
+    assert pairs["b"] == comparison.pairs.indices.tolist()
+    np.testing.assert_allclose(np.mean(pairs["scores"]), comparison.matching.atoms.value, rtol=1e-3)
+    page = tmp_path / "page.html"
+    with pytest.raises(TypeError, match="signals: only for reports of atoms"):
+        csc.plot.report([comparison], page, signals=np.ones((9, 1, 9, 9)))
+
+
+def test_filters_without_a_partner_are_left_out(analysed, tmp_path):
+    few = gabor_atoms(5, 9, np.random.default_rng(7))
+    sets = filter_set("many", *analysed), filter_set("few", *few)
+    compared = csc.analysis.compare_filters(*sets, n_bootstrap=2, rng=0)
+    pairs = data_of(csc.plot.report(compared, tmp_path / "p.html"))["comparisons"][0]["pairs"]
+    assert sorted(pairs["b"]) == list(range(5))
+    assert pairs["a"] == np.flatnonzero(compared.pairs.indices >= 0).tolist()
 
 
 def test_bad_input_is_named_before_any_work(analysed, tmp_path):

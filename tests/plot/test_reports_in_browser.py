@@ -10,7 +10,7 @@ from PIL import Image
 import csc
 from csc._sprite import pictures_of
 from csc.plot._pages import _atoms
-from doubles.gabor_atoms import gabor_atoms
+from doubles.gabor_atoms import filter_set, gabor_atoms
 from reference.gabor import gabor
 
 try:
@@ -234,6 +234,32 @@ def test_the_slider_shows_the_atoms_of_the_pass(opened, page_of_atoms, atoms):
         np.testing.assert_allclose(shown, pictures[3 - shift], atol=1)
 
 
+def test_pairs_of_a_comparison_stand_side_by_side(opened, atoms, tmp_path):
+    a, fit = atoms[0], atoms[1].fit
+    b = -a[np.roll(np.arange(40), 7)]
+    sets = [filter_set(name, *of) for name, of in (("learned", atoms), (HOSTILE, (b, atoms[1])))]
+    compared = csc.analysis.compare_filters(*sets, n_bootstrap=2, rng=0)
+    page = opened(csc.plot.report([compared, compared], tmp_path / "page.html"))
+    page.click("#tile-5")
+    assert page.inner_text("#pair-name") == "Score 1.00"
+    first, second = page.locator(".view .tile").all()
+    np.testing.assert_allclose(photographed(first, 10), pictures_of(a)[5], atol=1)
+    np.testing.assert_allclose(photographed(second, 10), pictures_of(a)[5], atol=1)  # sign turned
+    assert HOSTILE in page.locator(".set-name").all_inner_texts()
+    assert page.evaluate("window.hacked") is None
+    drag(page, "#shapes", (46 / 420, 9 / 372), (287 / 420, 167 / 372))
+    low, high = (0.05 * 3) ** 0.5, 0.05 * 60 ** (241 / 318)
+    inside = fit.gabor_like & (fit.n_x > low) & (fit.n_y < high)
+    near = set(np.flatnonzero((abs(fit.n_x / low - 1) < 0.05) | (abs(fit.n_y / high - 1) < 0.05)))
+    shown = page.eval_on_selector_all(
+        ".box:not(.faded)", "all => all.map(t => Number(t.dataset.i))"
+    )
+    assert set(shown) ^ set(np.flatnonzero(inside)) <= near
+    assert set(np.flatnonzero(fit.gabor_like & (fit.n_y > high) & (fit.n_x > low))) - near
+    page.select_option("#comparison", "1")
+    assert page.locator(".box").count() == 40
+
+
 def test_hostile_names_do_nothing(opened, atoms, tmp_path):
     path = tmp_path / "<img src=x onerror=alert(1)>.html"
     page = opened(csc.plot.report(atoms[0], path, analysis=atoms[1], title=HOSTILE))
@@ -268,7 +294,7 @@ def test_two_thousand_atoms_stay_fluent(opened, tmp_path, monkeypatch, record_pr
     path = csc.plot.report(atoms, tmp_path / "many.html", analysis=found)
     assert path.stat().st_size < 2_000_000
     page = opened(path)
-    milliseconds = [page.evaluate(CLICK_TO_PICTURE, i) for i in (1999, 3, 1000, 500, 77)]
+    milliseconds = [page.evaluate(CLICK_TO_PICTURE, i) for i in (1999, 3, 1000, 500, 7, 1700, 77)]
     assert page.inner_text("#atom-name") == "Atom 77"
     record_property("milliseconds from click to picture", milliseconds)
     assert np.median(milliseconds) < 100, milliseconds

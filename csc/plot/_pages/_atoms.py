@@ -8,17 +8,13 @@ from csc.analysis import receptive_fields, similar_atoms
 from csc.analysis.receptive_fields import MACAQUE, MACAQUE_EDGES, unit_planes
 from csc.plot._models import atoms_of
 from csc.plot._pages._document import Page, bytes_of, numbers
+from csc.plot._pages._fits import columns_of, shapes_of, shown_atoms
 from csc.plot._pages._learning import history_of, passes_of
 from csc.plot._pages._use import best_patches, share_of_energy
 
 IMAGES_NDIM = 4  # axes of (K, C, h, w)
-COLOURS = (1, 3)  # channels that a picture can show
 N_SIMILAR = 5
 SCRIPTS = ("sheet.js", "gabor.js", "plots.js", "learning.js", "atoms.js")
-COLUMNS = (  # of a fit, as `GaborFit` names them
-    "x", "y", "orientation", "frequency", "sigma_x", "sigma_y", "phase", "r2", "energy_inside",
-    "n_x", "n_y", "peak_frequency", "bandwidth", "aspect",
-)  # fmt: skip
 
 
 def page_of_atoms(subject, title, analysis, signals, pictures, snapshots):
@@ -86,32 +82,9 @@ def checked_analysis(analysis, atoms):
     return analysis
 
 
-def shown_atoms(atoms):
-    """Atoms of one or three channels; of other numbers their first singular component."""
-    if atoms.shape[1] in COLOURS:
-        return atoms
-    return unit_planes(atoms)[0][:, None]
-
-
 def same_pictures(atoms, fields):
     """Whether the fields are the atoms themselves."""
     return atoms.shape == fields.shape and np.allclose(atoms, fields)
-
-
-def columns_of(fit, planes, norms):
-    """Columns of a fit, and its amplitude in units of the largest modulus of what was fitted."""
-    columns = {name: numbers(getattr(fit, name)) for name in COLUMNS}
-    top = norms * np.abs(planes).max(axis=(1, 2))
-    amplitude = fit.amplitude / np.where(top > 0, top, 1)
-    return columns | {"amplitude": numbers(amplitude), "like": numbers(fit.gabor_like.astype(int))}
-
-
-def shapes_of(fit):
-    """What the plots show of a null model."""
-    names = ("r2", "n_x", "n_y", "orientation", "peak_frequency")
-    return {name: numbers(getattr(fit, name)) for name in names} | {
-        "like": numbers(fit.gabor_like.astype(int))
-    }
 
 
 def macaque_of(found):

@@ -5,6 +5,7 @@ from typing import Any
 
 from csc._typing import Array, File
 from csc.plot._pages._atoms import page_of_atoms
+from csc.plot._pages._comparison import comparisons_of, page_of_comparisons
 from csc.plot._pages._document import check_target, write
 
 
@@ -26,10 +27,14 @@ def report(
     between two samples of the macaque. Dragging in a plot selects atoms in all of them. For a
     learner there is the course of learning.
 
+    Of comparisons (`csc.analysis.compare_filters`), the page shows the best pairs next to each other
+    with their scores, and what the two sets share next to what they would share by chance.
+
     Parameters
     ----------
-    subject : array (K, C, h, w), Dictionary or DictionaryLearning
-        Atoms of pictures, or a fitted learner of them.
+    subject : array (K, C, h, w), Dictionary, DictionaryLearning, or Comparison
+        Atoms of pictures, or a fitted learner of them; or one comparison of filter sets, a list of
+        them, or a dict of them by name.
     path : str or path
         File to write. An existing file is replaced, as by other functions that save figures, and
         only when the new one is complete. The folder must exist.
@@ -78,4 +83,13 @@ def report(
     path = check_target(path)
     if title is not None and not isinstance(title, str):
         raise TypeError(f"title must be a str, got {type(title).__name__}")
-    return write(page_of_atoms(subject, title, analysis, signals, pictures, snapshots), path)
+    of_atoms = {
+        "analysis": analysis, "signals": signals, "pictures": pictures, "snapshots": snapshots,
+    }  # fmt: skip
+    comparisons = comparisons_of(subject)
+    if comparisons is None:
+        return write(page_of_atoms(subject, title, **of_atoms), path)
+    given = [name for name, value in of_atoms.items() if value is not None]
+    if given:
+        raise TypeError(f"{', '.join(given)}: only for reports of atoms, not of comparisons")
+    return write(page_of_comparisons(comparisons, title), path)

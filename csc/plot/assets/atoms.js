@@ -244,7 +244,7 @@ function choose(i) {
       make("span", { class: "spacer" }), arrow("‹", -1, "previous atom"), arrow("›", 1, "next atom")),
     views(i), facts(i), ...[similarAtoms(i), usedMost(i)].filter(Boolean));
   sheet.reveal();
-  for (const plot of plots) plot.paint();
+  for (const plot of [shapes, waves]) plot.ring(plot.places[i]);
   quality.show(fit.r2[i]);
 }
 
@@ -256,7 +256,7 @@ shapes.places = everyone.map((i) => (like[i] ? shapes.place(fit.n_x[i], fit.n_y[
 const scrambled = data.nulls.phase.n_x.map((n_x, k) => shapes.place(n_x, data.nulls.phase.n_y[k]));
 shapes.points = (context) => {
   crosses(context, scrambled);
-  shapes.atoms(context, state.marked, state.chosen);
+  shapes.atoms(context, state.marked);
 };
 
 const waves = new Waves({ name: "waves", label: "Orientation and frequency", brush, choose,
@@ -266,7 +266,7 @@ const { phase } = data.nulls;
 const scrambledWaves = phase.orientation.map((angle, k) => (phase.like[k] ? waves.place(angle, phase.peak_frequency[k]) : null));
 waves.points = (context) => {
   crosses(context, scrambledWaves);
-  waves.atoms(context, state.marked, state.chosen);
+  waves.atoms(context, state.marked);
 };
 
 const quality = new Quality({ name: "quality", label: "How many are Gabor-like", brush, choose,

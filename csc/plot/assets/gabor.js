@@ -36,32 +36,41 @@ function gabor(fit, i, height, width) {
   return values;
 }
 
+// Cosines and sines of every frequency of a spectrum at n places.
+const tables = new Map();
+function waveTables(n) {
+  if (!tables.has(n)) {
+    const angle = (f, t) => (-2 * Math.PI * (f - SPECTRUM_SIDE / 2) * t) / SPECTRUM_SIDE;
+    const table = (of) => (_, f) => Float64Array.from({ length: n }, (_, t) => of(angle(f, t)));
+    const rows = { length: SPECTRUM_SIDE };
+    tables.set(n, [Array.from(rows, table(Math.cos)), Array.from(rows, table(Math.sin))]);
+  }
+  return tables.get(n);
+}
+
 // Modulus of the Fourier transform, from -1/2 to 1/2 cycle per pixel on both axes, its peak 1.
-function spectrum(values, height, width, side = SPECTRUM_SIDE) {
-  const waves = (n) =>
-    Array.from({ length: side }, (_, f) =>
-      Array.from({ length: n }, (_, t) => (-2 * Math.PI * (f - side / 2) * t) / side),
-    ).map((angles) => [angles.map(Math.cos), angles.map(Math.sin)]);
-  const [across, down] = [waves(width), waves(height)];
-  const rows = across.map(([c, s]) =>
-    Array.from({ length: height }, (_, y) => {
+function spectrum(values, height, width) {
+  const side = SPECTRUM_SIDE;
+  const [[cx, sx], [cy, sy]] = [waveTables(width), waveTables(height)];
+  const [real, imaginary] = [new Float64Array(side * height), new Float64Array(side * height)];
+  for (let fx = 0; fx < side; fx++) {
+    for (let y = 0; y < height; y++) {
       let [re, im] = [0, 0];
       for (let x = 0; x < width; x++) {
-        re += values[y * width + x] * c[x];
-        im += values[y * width + x] * s[x];
+        re += values[y * width + x] * cx[fx][x];
+        im += values[y * width + x] * sx[fx][x];
       }
-      return [re, im];
-    }),
-  );
+      [real[fx * height + y], imaginary[fx * height + y]] = [re, im];
+    }
+  }
   const moduli = new Float64Array(side * side);
   for (let fy = 0; fy < side; fy++) {
-    const [c, s] = down[fy];
     for (let fx = 0; fx < side; fx++) {
       let [re, im] = [0, 0];
       for (let y = 0; y < height; y++) {
-        const [a, b] = rows[fx][y];
-        re += a * c[y] - b * s[y];
-        im += a * s[y] + b * c[y];
+        const [a, b] = [real[fx * height + y], imaginary[fx * height + y]];
+        re += a * cy[fy][y] - b * sy[fy][y];
+        im += a * sy[fy][y] + b * cy[fy][y];
       }
       moduli[fy * side + fx] = Math.hypot(re, im);
     }
@@ -80,9 +89,10 @@ function drawGrey(canvas, values, height, width) {
   [canvas.width, canvas.height] = [width, height];
   const context = canvas.getContext("2d");
   const image = context.createImageData(width, height);
+  const pixels = new Uint32Array(image.data.buffer);
   values.forEach((value, p) => {
     const grey = Math.round(255 * Math.min(1, Math.max(0, value)));
-    image.data.set([grey, grey, grey, 255], 4 * p);
+    pixels[p] = 0xff000000 | (grey << 16) | (grey << 8) | grey;
   });
   context.putImageData(image, 0, 0);
 }

@@ -16,6 +16,9 @@ class Plot {
       this.axes, this.canvas, this.over);
     this.element = make("figure", { class: "plot", id: name }, make("h3", {}, label), this.area,
       help ? make("figcaption", {}, help) : null);
+    this.framed = make("g", {});
+    this.rings = make("g", {});
+    this.over.append(this.framed, this.rings);
     if (brush) this.listen();
     new ResizeObserver(() => this.paint()).observe(this.canvas);
     onColours(() => this.paint());
@@ -86,38 +89,46 @@ class Plot {
 
   // Show a range, {column: [low, high]}; null for none.
   frame(ranges) {
-    this.over.replaceChildren();
     const path = ranges && this.outline(ranges);
-    if (path) this.over.append(make("path", { d: path, class: "brush" }));
+    this.framed.replaceChildren(...(path ? [make("path", { d: path, class: "brush" })] : []));
   }
 
-  // Draw marked points over the others, and the chosen one with a ring.
-  atoms(context, marked, chosen) {
-    const draw = (wanted, alpha, radius) => {
+  // Put rings around places: the chosen ones. The points need not be drawn again for that.
+  ring(...places) {
+    const circle = ([cx, cy], of) => make("circle", { cx, cy, r: 7, class: of });
+    this.rings.replaceChildren(...places.filter(Boolean).flatMap((place) => [circle(place, "halo"), circle(place, "ring")]));
+  }
+
+  // Draw points, the marked ones over the others.
+  atoms(context, marked, places = this.places, draw = dot, ink = "atoms") {
+    context.fillStyle = context.strokeStyle = colour(ink);
+    context.lineWidth = 1.4;
+    const some = (wanted, alpha, radius) => {
       context.globalAlpha = alpha;
       context.beginPath();
-      this.places.forEach((place, i) => {
-        if (!place || (marked === null || marked[i]) !== wanted) return;
-        context.moveTo(place[0] + radius, place[1]);
-        context.arc(place[0], place[1], radius, 0, 7);
+      places.forEach((place, i) => {
+        if (place && (marked === null || marked[i]) === wanted) draw.trace(context, ...place, radius);
       });
-      context.fill();
+      draw.finish(context);
     };
-    context.fillStyle = colour("atoms");
-    draw(false, 0.18, 2.2);
-    draw(true, 0.8, 3);
+    some(false, 0.18, 2.2);
+    some(true, 0.8, 3);
     context.globalAlpha = 1;
-    const place = chosen === null ? null : this.places[chosen];
-    if (!place) return;
-    for (const [ink, width] of [["panel", 5], ["ink", 2]]) {
-      context.strokeStyle = colour(ink);
-      context.lineWidth = width;
-      context.beginPath();
-      context.arc(...place, 7, 0, 7);
-      context.stroke();
-    }
   }
 }
+
+// Marks of points, told apart without colour.
+const dot = {
+  trace: (context, x, y, radius) => {
+    context.moveTo(x + radius, y);
+    context.arc(x, y, radius, 0, 7);
+  },
+  finish: (context) => context.fill(),
+};
+const square = {
+  trace: (context, x, y, radius) => context.rect(x - radius, y - radius, 2 * radius, 2 * radius),
+  finish: (context) => context.stroke(),
+};
 
 // Crosses, so that a null model is told from atoms without colour.
 function crosses(context, places) {
@@ -284,32 +295,47 @@ class Quality extends Plot {
   }
 }
 
-// Values with intervals on one axis from 0: rows of {name, value, interval, style}.
+// Values with intervals on one axis: rows of {name, value, interval, style}, and `chance`, the interval
+// by chance; others = [{value, style}] are further marks of a row.
 class Strip extends Plot {
-  constructor({ rows, unit, ...options }) {
+  constructor({ rows, unit, left = 150, ...options }) {
     super({ height: 34 * rows.length + 46, ...options });
-    const known = rows.flatMap(({ value, interval }) => [value, ...(interval || [])]).filter(Number.isFinite);
+    const known = rows
+      .flatMap(({ value, interval, chance, others }) => [value, ...(interval || []), ...(chance || []), ...(others || []).map((o) => o.value)])
+      .filter(Number.isFinite);
+    const low = Math.min(0, ...known);
     const top = Math.max(0.5, 1.1 * Math.max(0, ...known));
-    const [left, right] = [150, WIDTH - 14];
-    const x = (value) => left + ((right - left) * value) / top;
+    const right = WIDTH - 14;
+    this.x = (value) => left + ((right - left) * (value - low)) / (top - low);
     const bottom = 34 * rows.length + 8;
     this.axes.append(make("line", { x1: left, x2: right, y1: bottom, y2: bottom, class: "grid" }));
-    const step = top > 1.2 ? 0.5 : 0.25;
-    for (let tick = 0; tick <= top; tick += step) this.text(x(tick), bottom + 16, shown(tick, step === 0.5 ? 1 : 2), { "text-anchor": "middle" });
+    this.axes.append(make("line", { x1: this.x(0), x2: this.x(0), y1: 6, y2: bottom, class: "grid" }));
+    const step = top - low > 1.2 ? 0.5 : 0.25;
+    for (let tick = 0; tick <= top; tick += step) {
+      this.text(this.x(tick), bottom + 16, shown(tick, step === 0.5 ? 1 : 2), { "text-anchor": "middle" });
+    }
     this.axis((left + right) / 2, bottom + 35, unit);
-    rows.forEach(({ name, value, interval, style }, k) => {
-      const y = 34 * k + 22;
-      this.text(left - 12, y + 4, name, { "text-anchor": "end", class: "name" });
-      if (!Number.isFinite(value)) return this.text(left, y + 4, "–");
-      if (interval) this.axes.append(make("line", { x1: x(interval[0]), x2: x(interval[1]), y1: y, y2: y, class: `span ${style}` }));
-      const [a, b] = [x(value), y];
-      const marks = {
-        null: `M${a - 5} ${b - 5}L${a + 5} ${b + 5}M${a - 5} ${b + 5}L${a + 5} ${b - 5}`,
-        macaque: `M${a} ${b - 7}V${b + 7}`,
-      };
-      if (marks[style]) this.axes.append(make("path", { d: marks[style], class: `mark ${style}` }));
-      else this.axes.append(make("circle", { cx: a, cy: b, r: 5, class: `dot ${style}` }));
-      this.text(a, y - 9, shown(value), { "text-anchor": "middle", class: "value" });
-    });
+    rows.forEach((row, k) => this.row(row, 34 * k + 22, left));
+  }
+
+  row({ name, value, interval, chance, style, others = [] }, y, left) {
+    this.text(left - 12, y + 4, name, { "text-anchor": "end", class: "name" });
+    if (!Number.isFinite(value)) return this.text(left, y + 4, "–");
+    const line = ([a, b], of) => this.axes.append(make("line", { x1: this.x(a), x2: this.x(b), y1: y, y2: y, class: of }));
+    if (chance && chance.every(Number.isFinite)) line(chance, "chance");
+    if (interval && interval.every(Number.isFinite)) line(interval, `span ${style}`);
+    for (const mark of [...others, { value, style }]) this.mark(mark, y);
+    this.text(this.x(value), y - 9, shown(value), { "text-anchor": "middle", class: "value" });
+  }
+
+  mark({ value, style }, y) {
+    if (!Number.isFinite(value)) return;
+    const x = this.x(value);
+    const marks = {
+      null: `M${x - 5} ${y - 5}L${x + 5} ${y + 5}M${x - 5} ${y + 5}L${x + 5} ${y - 5}`,
+      macaque: `M${x} ${y - 7}V${y + 7}`,
+    };
+    if (marks[style]) this.axes.append(make("path", { d: marks[style], class: `mark ${style}` }));
+    else this.axes.append(make("circle", { cx: x, cy: y, r: 5, class: `dot ${style}` }));
   }
 }

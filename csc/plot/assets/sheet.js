@@ -2,20 +2,22 @@
 
 class Sheet {
   // n pictures of the sheet `name`; label(i) describes one; choose(i) is called for the chosen one.
-  constructor({ n, name, zoom, title, label, choose }) {
+  // fill(box, i), if given, puts something else into the box of i than picture i.
+  constructor({ n, name, zoom, title, label, choose, fill }) {
     this.choose = choose;
     this.chosen = null;
     this.visible = [];
     this.tiles = Array.from({ length: n }, (_, i) => {
       const tile = make("div", {
-        class: "tile", role: "option", id: `tile-${i}`, "aria-label": label(i),
+        class: fill ? "box" : "tile", role: "option", id: `tile-${i}`, "aria-label": label(i),
         "aria-selected": "false", title: label(i), "data-i": i,
       });
-      place(tile, name, i);
+      if (fill) fill(tile, i);
+      else place(tile, name, i);
       return tile;
     });
     this.element = make("div", {
-      class: `sheet sheet-${name}`, role: "listbox", tabindex: "0", "aria-label": title,
+      class: fill ? "sheet boxes" : `sheet sheet-${name}`, role: "listbox", tabindex: "0", "aria-label": title,
       on: {
         click: (event) => {
           const tile = event.target.closest("[data-i]");
@@ -24,7 +26,7 @@ class Sheet {
         keydown: (event) => this.key(event),
       },
     });
-    this.element.style.setProperty("--zoom", zoom);
+    if (!fill) this.element.style.setProperty("--zoom", zoom);
     this.order(this.tiles.map((_, i) => i));
   }
 
