@@ -247,8 +247,8 @@ def test_pairs_of_a_comparison_stand_side_by_side(opened, atoms, tmp_path):
     np.testing.assert_allclose(photographed(second, 10), pictures_of(a)[5], atol=1)  # sign turned
     assert HOSTILE in page.locator(".set-name").all_inner_texts()
     assert page.evaluate("window.hacked") is None
-    drag(page, "#shapes", (46 / 420, 9 / 372), (287 / 420, 167 / 372))
-    low, high = (0.05 * 3) ** 0.5, 0.05 * 60 ** (241 / 318)
+    drag(page, "#shapes", (46 / 420, 9 / 372), (237 / 420, 167 / 372))
+    low, high = (0.05 * 3) ** 0.5, 0.05 * 60 ** (191 / 318)
     inside = fit.gabor_like & (fit.n_x > low) & (fit.n_y < high)
     near = set(np.flatnonzero((abs(fit.n_x / low - 1) < 0.05) | (abs(fit.n_y / high - 1) < 0.05)))
     shown = page.eval_on_selector_all(
