@@ -250,7 +250,7 @@ def test_pairs_of_a_comparison_stand_side_by_side(opened, atoms, tmp_path):
     drag(page, "#shapes", (46 / 420, 9 / 372), (237 / 420, 167 / 372))
     low, high = (0.05 * 3) ** 0.5, 0.05 * 60 ** (191 / 318)
     inside = fit.gabor_like & (fit.n_x > low) & (fit.n_y < high)
-    near = set(np.flatnonzero((abs(fit.n_x / low - 1) < 0.05) | (abs(fit.n_y / high - 1) < 0.05)))
+    near = set(np.flatnonzero((abs(fit.n_x / low - 1) < 0.02) | (abs(fit.n_y / high - 1) < 0.02)))
     shown = page.eval_on_selector_all(
         ".box:not(.faded)", "all => all.map(t => Number(t.dataset.i))"
     )
