@@ -34,9 +34,9 @@ def draw_places(pictures, n, rng):
 
 
 def draw_crops(pictures, places, rng):
-    """Draw changed crops ``(BATCH_SIZE, 3, CROP_SIDE, CROP_SIDE)``, and the number of their place."""
-    labels = rng.integers(len(places), size=BATCH_SIZE)
-    x = np.empty((BATCH_SIZE, 3, CROP_SIDE, CROP_SIDE), "float32")
+    """Draw changed crops ``(BATCH_SIZE, C, CROP_SIDE, CROP_SIDE)``, and the number of their place."""
+    labels, n_channels = rng.integers(len(places), size=BATCH_SIZE), len(pictures[0])
+    x = np.empty((BATCH_SIZE, n_channels, CROP_SIDE, CROP_SIDE), "float32")
     shifts = rng.integers(-MAX_SHIFT, MAX_SHIFT + 1, (BATCH_SIZE, 2))
     for n, (i, row, column) in enumerate(places[k] for k in labels):
         r, c = (row, column) + shifts[n]
@@ -44,7 +44,7 @@ def draw_crops(pictures, places, rng):
     mirrored = rng.random(BATCH_SIZE) < 0.5
     x[mirrored] = x[mirrored, :, :, ::-1]
     contrast = np.exp(0.3 * rng.standard_normal((BATCH_SIZE, 1, 1, 1)))
-    tint = 0.2 * rng.standard_normal((BATCH_SIZE, 3, 1, 1))
+    tint = 0.2 * rng.standard_normal((BATCH_SIZE, n_channels, 1, 1))
     return (x * contrast + tint).astype("float32"), labels
 
 
@@ -64,12 +64,20 @@ def first_layers(n_steps, *, n_filters=48, n_places=400, seed=0):
     import torch
 
     torch.manual_seed(seed)
-    torch.set_num_threads(1)  # the products are small: more threads are slower
     rng = np.random.default_rng(seed)
     pictures = standardise(p.pixels for p in csc.images.natural(colour=True))
     places = draw_places(pictures, n_places, rng)
     network = build_network(n_filters, n_places)
     untrained = network[0].weight.detach().numpy().copy()
+    accuracy = train(network, pictures, places, n_steps, rng)
+    return network[0].weight.detach().numpy(), untrained, accuracy
+
+
+def train(network, pictures, places, n_steps, rng):
+    """Train a network to tell the places of changed crops; return the accuracy of the last steps."""
+    import torch
+
+    torch.set_num_threads(1)  # the products are small: more threads are slower
     optimizer = torch.optim.SGD(
         network.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=2e-3
     )
@@ -83,5 +91,4 @@ def first_layers(n_steps, *, n_filters=48, n_places=400, seed=0):
         optimizer.step()
         schedule.step()
         accuracies.append(float((scores.argmax(1) == labels).float().mean()))
-    trained = network[0].weight.detach().numpy()
-    return trained, untrained, float(np.mean(accuracies[-N_LAST_STEPS:]))
+    return float(np.mean(accuracies[-N_LAST_STEPS:]))
