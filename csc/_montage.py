@@ -76,8 +76,10 @@ def _laid(pictures, n_columns, gap, margin):
     """Images (n, h, w, c) row by row on white, with ``gap`` pixels between, ``margin`` around."""
     n, h, w, c = pictures.shape
     columns = n_columns or ceil(sqrt(n * h / w))
-    extents = np.array([ceil(n / columns) * (h + gap), columns * (w + gap)]) - gap + 2 * margin
-    sheet = np.ones((*extents, c))
+    spatial_shape = (
+        np.array([ceil(n / columns) * (h + gap), columns * (w + gap)]) - gap + 2 * margin
+    )
+    sheet = np.ones((*spatial_shape, c))
     for i, picture in enumerate(pictures):
         r, s = margin + i // columns * (h + gap), margin + i % columns * (w + gap)
         sheet[r : r + h, s : s + w] = picture

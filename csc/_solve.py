@@ -94,7 +94,7 @@ class Solution:
         return _coo(self.z)
 
     def reconstruction(self) -> Array:
-        """``D z``, of the extents of the signals."""
+        """``D z``, of the spatial shape of the signals."""
         return self.problem.reconstruct(self.z)
 
     def __repr__(self):

@@ -48,7 +48,7 @@ else:
     Rng, SignalsLike = ShortName("Rng"), ShortName("SignalsLike")
 
 Codes: TypeAlias = Any  # an array; of layers, or of signals of several sizes, a list of arrays
-Extents: TypeAlias = tuple[int, ...]
+Shape: TypeAlias = tuple[int, ...]
 File: TypeAlias = str | PathLike[str]
 Mode: TypeAlias = Literal["full", "valid", "same", "circular"]
 Stride: TypeAlias = int | tuple[int, ...]
@@ -84,7 +84,7 @@ class ProblemLike(Protocol):
         """Dictionary, of one layer or several."""
 
     @property
-    def code_shape(self) -> Extents:
+    def code_shape(self) -> Shape:
         """Shape of the codes; of several layers, of the deepest."""
 
     def zeros(self) -> Any:
@@ -137,7 +137,7 @@ class LayersProblem(ProblemLike, Protocol):
         """Each layer as a problem of its own."""
 
     @property
-    def code_shapes(self) -> list[Extents]:
+    def code_shapes(self) -> list[Shape]:
         """Shapes of the codes of every layer."""
 
     @property

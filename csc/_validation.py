@@ -180,8 +180,8 @@ def check_signals(x, atom_shape, name="x", *, fit=True, values=True):
     `check_floats`.
     """
     x = check_floats(name, x, values=values, hint=MASK_HINT)
-    channels, extents = atom_shape[0], tuple(atom_shape[1:])
-    ndim = 2 + len(extents)
+    channels, spatial_shape = atom_shape[0], tuple(atom_shape[1:])
+    ndim = 2 + len(spatial_shape)
     if x.ndim != ndim:
         hint = {
             ndim - 1: f"for one signal use {name}[None], for single-channel ones {name}[:, None]",
@@ -196,9 +196,9 @@ def check_signals(x, atom_shape, name="x", *, fit=True, values=True):
             f"{name} has {x.shape[1]} channels (axis 1) but the atoms have {channels}; "
             f"{name} must be (N, C, *S), got shape {x.shape}{_channels_last(name, x, channels)}"
         )
-    if fit and any(big < small for big, small in zip(x.shape[2:], extents, strict=True)):
+    if fit and any(big < small for big, small in zip(x.shape[2:], spatial_shape, strict=True)):
         raise ValueError(
-            f"atoms of extents {extents} are larger than {name} of extents {x.shape[2:]}; "
+            f"atoms of shape {spatial_shape} are larger than {name} of shape {x.shape[2:]}; "
             f"use smaller atoms or larger signals{_channels_last(name, x)}"
         )
     return x

@@ -327,10 +327,10 @@ def _folded(energies):
 
 
 @cache
-def _window(edge, extents):
+def _window(edge, spatial_shape):
     """``w^2``; of the samples that `_folded` leaves, those with w > 0 by ascending w, and factors."""
     window, once = np.ones(()), np.ones(())
-    for s in extents:
+    for s in spatial_shape:
         place = np.minimum(np.arange(s), np.arange(s)[::-1]) / max(s - 1, 1)
         rise = np.minimum(2 * place / edge, 1) if s > 1 else np.ones(1)
         window = np.multiply.outer(window, 0.5 - 0.5 * np.cos(np.pi * rise))

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from csc._backend import namespace
-from csc._typing import Array, Extents, Penalty, Rng
+from csc._typing import Array, Penalty, Rng, Shape
 
 
-def dot_test(dictionary: Any, signal_shape: Extents, n_signals: int = 2, rng: Rng = None) -> None:
+def dot_test(dictionary: Any, signal_shape: Shape, n_signals: int = 2, rng: Rng = None) -> None:
     """Check that the synthesis of a dictionary matches its two adjoints.
 
     ``<D z, x> = <z, D^T x> = <d, adjoint_atoms(x, z)>`` must hold for random x and z, up to
@@ -38,7 +38,7 @@ def dot_test(dictionary: Any, signal_shape: Extents, n_signals: int = 2, rng: Rn
         return xp.asarray(rng.standard_normal(shape), dtype=dictionary.dtype)
 
     x = draw(n_signals, channels, *signal_shape)
-    z = draw(n_signals, dictionary.n_atoms, *dictionary.code_extents(signal_shape))
+    z = draw(n_signals, dictionary.n_atoms, *dictionary.spatial_code_shape(signal_shape))
     synthesised = dictionary(z, signal_shape)
     synthesis, scale = _inner(synthesised, x), _norm(synthesised) * _norm(x)
     analysis = _inner(z, dictionary.adjoint(x))

@@ -85,12 +85,12 @@ def joint(x, layers, settings, n_steps, stride):
 
 def candidate_settings(x, layers, n_steps, stride):
     """Return the settings of all layers for each of `LMBDA_FRACTIONS`."""
-    step_sizes, extents = [], x.shape[2:]
+    step_sizes, spatial_shape = [], x.shape[2:]
     strides = [stride] + [1] * (len(layers) - 1)
     for atoms, layer_stride in zip(layers, strides, strict=True):
         D = csc.Dictionary(atoms.numpy(), stride=layer_stride)
-        step_sizes.append(1 / D.lipschitz(extents))
-        extents = D.code_extents(extents)
+        step_sizes.append(1 / D.lipschitz(spatial_shape))
+        spatial_shape = D.spatial_code_shape(spatial_shape)
     candidates = []
     for fraction in LMBDA_FRACTIONS:
         below, settings = x[:BATCH_SIZE], []

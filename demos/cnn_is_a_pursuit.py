@@ -91,10 +91,10 @@ def train(x, labels, n_epochs, *, bound_biases=True):
     return body, head
 
 
-def normalise_layers(D, thresholds, extents):
+def normalise_layers(D, thresholds, spatial_shape):
     """Scale the layers to ``||D_i|| <= 1``; codes change by factors, which are returned, too."""
     layers, scaled_thresholds, factors = [], [], []
-    for layer, beta, S in zip(D.layers, thresholds, D.extents(extents), strict=False):
+    for layer, beta, S in zip(D.layers, thresholds, D.spatial_shapes(spatial_shape), strict=False):
         norm = layer.lipschitz(S) ** 0.5
         factors.append((factors[-1] if factors else 1.0) * norm)
         layers.append(csc.Dictionary(layer.atoms / np.float32(norm), layer.mode, layer.stride))
@@ -196,7 +196,9 @@ def draw(x, codes_by_steps, D, rows):
             ax.set(title=title, xticks=[], yticks=[])
     for depth, ax in enumerate(axes[2, 1:], 1):
         csc.plot.dictionary(D.effective(depth).atoms, ax)
-        ax.set_title(f"atoms of depth {depth}: {'x'.join(map(str, D.effective(depth).extents))}")
+        ax.set_title(
+            f"atoms of depth {depth}: {'x'.join(map(str, D.effective(depth).spatial_shape))}"
+        )
     ticks = [str(row["steps"]) for row in rows]
     for i in range(len(D)):
         unexplained = [row["layers"][i]["unexplained_below"] for row in rows]

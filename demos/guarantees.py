@@ -42,7 +42,7 @@ def dictionaries(rng):
 def bounds(D):
     """Return the coherence, and the bounds that follow from it."""
     mu = theory.mutual_coherence(D)
-    welch_bound = theory.welch_bound(D.n_atoms, D.extents, D.atoms.shape[1], D.stride)
+    welch_bound = theory.welch_bound(D.n_atoms, D.atom_shape, D.atoms.shape[1], D.stride)
     return {
         "coherence": mu, "welch_bound": welch_bound,
         "uniqueness": theory.uniqueness(mu, 1).limit,

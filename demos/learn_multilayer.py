@@ -126,7 +126,7 @@ def fit_models(x, architecture, seed, passes):
     D, rng = learner.dictionary_, np.random.default_rng(seed)
     deepest, n_nonzero = D.effective(), architecture.n_nonzero
     single_layer = csc.DictionaryLearning(
-        architecture.layers[-1].n_atoms, deepest.extents, DIGITS_LMBDA, stride=deepest.stride,
+        architecture.layers[-1].n_atoms, deepest.atom_shape, DIGITS_LMBDA, stride=deepest.stride,
         batch_size=DIGITS_BATCH_SIZE, max_iter=2 * passes, random_state=seed,
     ).fit(x)  # fmt: skip
     random = [rng.standard_normal(d.shape) for d in learner.atoms_]

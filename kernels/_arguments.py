@@ -50,7 +50,7 @@ class BufferLayout(NamedTuple):
 
     batch: tuple  # B, N
     shape: tuple  # C, P0, P1, phases, P2
-    extents: tuple  # S0, S1, S2
+    signal_shape: tuple  # S0, S1, S2
     low: tuple  # zeros (or wrapped samples) before the first sample
     steps: tuple  # of the signals: n, c, axes 0, 1, 2
     wraps: bool

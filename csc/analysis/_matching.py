@@ -144,8 +144,8 @@ def comparable_atoms(a, b, *, colour="keep", resample=False):
     if colour == "luminance":
         a, b = _checked_luminance("a", a), _checked_luminance("b", b)
     if resample:
-        extents = tuple(map(max, a.shape[2:], b.shape[2:]))
-        a, b = _enlarged(a, extents), _enlarged(b, extents)
+        spatial_shape = tuple(map(max, a.shape[2:], b.shape[2:]))
+        a, b = _enlarged(a, spatial_shape), _enlarged(b, spatial_shape)
     return unit(a), unit(b)
 
 
@@ -179,24 +179,24 @@ def _norms(atoms):
     return np.sqrt((atoms**2).sum(axis=tuple(range(1, atoms.ndim)), keepdims=True))
 
 
-def _enlarged(atoms, extents):
+def _enlarged(atoms, spatial_shape):
     """Atoms resampled to a larger spatial shape.
 
     Samples are taken as means over cells, so that the borders of the atoms coincide, not the
     centres of their outer samples.
     """
-    if atoms.shape[2:] == extents:
+    if atoms.shape[2:] == spatial_shape:
         return atoms
-    factors = (1, 1, *(m / n for m, n in zip(extents, atoms.shape[2:], strict=True)))
+    factors = (1, 1, *(m / n for m, n in zip(spatial_shape, atoms.shape[2:], strict=True)))
     return zoom(atoms, factors, order=3, mode="nearest", grid_mode=True)
 
 
 def _correlations(a, b, shift):
     """Correlation of largest modulus for every pair, and its shift."""
-    extents = tuple(m + n - 1 for m, n in zip(a.shape[2:], b.shape[2:], strict=True))
+    spatial_shape = tuple(m + n - 1 for m, n in zip(a.shape[2:], b.shape[2:], strict=True))
     lowest, D = np.array(b.shape[2:]) - 1, Dictionary(b, "valid")
-    size = max(1, MAX_CORRELATIONS // (len(b) * int(np.prod(extents))))
-    signed, shifts = np.empty((len(a), len(b))), np.empty((len(a), len(b), len(extents)), int)
+    size = max(1, MAX_CORRELATIONS // (len(b) * int(np.prod(spatial_shape))))
+    signed, shifts = np.empty((len(a), len(b))), np.empty((len(a), len(b), len(spatial_shape)), int)
     for start in range(0, len(a), size):
         rows = slice(start, start + size)
         c = D.adjoint(a[rows])

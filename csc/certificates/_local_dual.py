@@ -126,17 +126,17 @@ class AtomCoverage:
     Parameters
     ----------
     dictionary : Dictionary
-    extents : tuple
+    signal_shape : tuple
         *S* of the signals.
     """
 
-    def __init__(self, dictionary, extents):
-        self.dictionary, self.extents = dictionary, tuple(extents)
-        geometry, ones = dictionary.geometry, (1,) * (3 - len(extents))
-        self.positions = geometry.code_extents(extents)
+    def __init__(self, dictionary, signal_shape):
+        self.dictionary, self.signal_shape = dictionary, tuple(signal_shape)
+        geometry, ones = dictionary.geometry, (1,) * (3 - len(signal_shape))
+        self.positions = geometry.spatial_code_shape(signal_shape)
         self.volume = (*ones, *self.positions)
         self.stride = (*ones, *geometry.stride)
-        axes = zip(geometry.low, self.extents, strict=True)
+        axes = zip(geometry.low, self.signal_shape, strict=True)
         self.own = (..., *(slice(a, a + n) for a, n in axes))
 
     def samples(self, a):
@@ -159,11 +159,11 @@ class AtomCoverage:
     def max_over_covering_atoms(self, a):
         """At each padded sample the largest of ``a`` > 0 among the atoms that cover it, or 1."""
         geometry, xp, wraps = self.dictionary.geometry, namespace(a), self.wraps
-        extents = self.extents if wraps else geometry.padded_extents(self.extents)
-        out = xp.zeros((len(a), 1, *extents), a.dtype)
+        signal_shape = self.signal_shape if wraps else geometry.padded_shape(self.signal_shape)
+        out = xp.zeros((len(a), 1, *signal_shape), a.dtype)
         axes = zip(self.positions, geometry.stride, strict=True)
         out[(slice(None), 0, *(slice(0, (v - 1) * t + 1, t) for v, t in axes))] = a
-        for axis, extent in enumerate(self.dictionary.extents, start=2):
+        for axis, extent in enumerate(self.dictionary.atom_shape, start=2):
             out = _largest_before(out, axis, extent, wraps)
         out = xp.where(out > 0, out, 1)
         return geometry.pad(out) if wraps else out

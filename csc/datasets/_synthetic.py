@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from csc._typing import DTypeLike, Extents, Mode, Rng, Stride
+from csc._typing import DTypeLike, Mode, Rng, Shape, Stride
 from csc._validation import FLOATS, check_count, check_number
 from csc.operators import Dictionary, MultiLayerDictionary
 
@@ -46,7 +46,7 @@ class Sample(NamedTuple):
 
 
 def make_multilayer_dictionary(
-    shapes: Sequence[Extents],
+    shapes: Sequence[Shape],
     n_nonzero: int | Sequence[int] | None = None,
     *,
     mode: Mode = "full",
@@ -114,7 +114,7 @@ def make_multilayer_dictionary(
 def make_sparse_signals(
     dictionary: MultiLayerDictionary,
     n_nonzero: int,
-    signal_shape: Extents,
+    signal_shape: Shape,
     n: int = 1,
     *,
     amplitudes: tuple[float, float] = (1.0, 2.0),
@@ -171,7 +171,7 @@ def make_cosparse_signals(
     dictionary: MultiLayerDictionary,
     n_nonzero: int,
     cosparsity: int | Sequence[int],
-    signal_shape: Extents,
+    signal_shape: Shape,
     n: int = 1,
     *,
     rng: Rng = None,
@@ -293,7 +293,9 @@ def _sample(dictionary, z, signal_shape, cosupports):
     """`Sample` from the deepest codes ``z``."""
     codes = [z]
     for D, shape in zip(
-        reversed(dictionary.layers), reversed(dictionary.extents(signal_shape)[:-1]), strict=True
+        reversed(dictionary.layers),
+        reversed(dictionary.spatial_shapes(signal_shape)[:-1]),
+        strict=True,
     ):
         codes.insert(0, D(codes[0], shape))
     x, *codes = codes
@@ -308,7 +310,7 @@ def _shapes(dictionary, n_nonzero, signal_shape, n):
             "the layers: csc.MultiLayerDictionary([D1, D2])"
         )
     signal_shape = tuple(signal_shape)
-    shape = (check_count("n", n), dictionary.n_atoms, *dictionary.code_extents(signal_shape))
+    shape = (check_count("n", n), dictionary.n_atoms, *dictionary.spatial_code_shape(signal_shape))
     if check_count("n_nonzero", n_nonzero) > prod(shape[1:]):
         raise ValueError(
             f"n_nonzero must be <= {prod(shape[1:])}, the codes of layer {len(dictionary)} of one "

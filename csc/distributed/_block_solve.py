@@ -9,7 +9,7 @@ import numpy as np
 
 from csc._memory import check_memory
 from csc._progress import progress_callback
-from csc._typing import ArrayLike, Extents, Mode, Stride
+from csc._typing import ArrayLike, Mode, Shape, Stride
 from csc._validation import check_number, check_signals
 from csc.certificates import dual_of
 from csc.distributed import _block_tasks, _tasks
@@ -25,7 +25,7 @@ from csc.distributed._client import (
     workers_of,
 )
 from csc.distributed._codes import DaskCodes
-from csc.distributed._partition import Partition, extents_of
+from csc.distributed._partition import Partition, shape_of
 from csc.learning import ARRAYS_WHILE_CODING
 from csc.operators import Dictionary
 from csc.penalties import L1, Relative
@@ -98,7 +98,7 @@ class Grid(NamedTuple):
 def sparse_code(  # noqa: PLR0913  as csc.sparse_code
     x: Any, atoms: ArrayLike | Dictionary, lmbda: float | Relative, *, mode: Mode = "full",
     stride: Stride = 1, mask: Any = None, positive: bool = False, tol: float = 1e-4,
-    block: int | Extents | None = None, client: Any = None, verbose: bool = False,
+    block: int | Shape | None = None, client: Any = None, verbose: bool = False,
 ) -> DaskSolution:  # fmt: skip
     """Sparse codes of a signal of any size: `csc.sparse_code`, block by block on a Dask cluster.
 
@@ -124,7 +124,7 @@ def sparse_code(  # noqa: PLR0913  as csc.sparse_code
     tol : float
         Relative duality gap to reach.
     block : tuple, optional
-        Extents of a box in code positions; by default those of the chunks of ``x``.
+        Spatial shape of a box in code positions; by default those of the chunks of ``x``.
     client : distributed.Client, optional
         Default: the current client of Dask.
     verbose : bool
@@ -170,7 +170,7 @@ def _partition(x, D, mask, sides, client):
     import dask.array as da
 
     x = da.asarray(x)
-    few = (*x.shape[:2], *(min(n, max(D.extents)) for n in x.shape[2:]))
+    few = (*x.shape[:2], *(min(n, max(D.atom_shape)) for n in x.shape[2:]))
     like = np.broadcast_to(np.ones((), x.dtype), few)  # allocates no memory
     check_signals(like, D.atoms.shape[1:], "x", fit=D.geometry.must_fit)
     if D.mode == "circular":
@@ -178,8 +178,8 @@ def _partition(x, D, mask, sides, client):
     if mask is not None:
         mask = da.broadcast_to(da.asarray(mask), x.shape)
     sides = [max(chunks) for chunks in x.chunks[2:]] if sides is None else sides
-    if len(sides) != len(D.extents):
-        raise ValueError(f"block must have {len(D.extents)} extents, got {sides!r}")
+    if len(sides) != len(D.atom_shape):
+        raise ValueError(f"block must have {len(D.atom_shape)} sizes, one per axis, got {sides!r}")
     partition, keys = Partition(D.geometry, x.shape[2:], tuple(sides)), Keys()
     _check_worker_memory(partition, x, client)
     arguments = []
@@ -200,7 +200,7 @@ def _window_of_block(partition, box):
 def _check_worker_memory(partition, x, client):
     """Refuse blocks so large that a worker cannot solve one in each of its threads."""
     workers = workers_of(client)
-    samples = max(prod(extents_of(_window_of_block(partition, box))) for box in partition.boxes)
+    samples = max(prod(shape_of(_window_of_block(partition, box))) for box in partition.boxes)
     n_bytes = ARRAYS_WHILE_CODING * 8 * prod(x.shape[:2]) * samples * workers.threads
     check_memory("blocks of this size", n_bytes, "take smaller ones: block", workers.memory)
 

@@ -8,11 +8,11 @@ import numpy as np
 from csc.certificates import N_RESCALINGS
 from csc.distributed._partition import (
     embed_codes,
-    extents_of,
     inside,
     merge_codes,
     relative,
     restrict_codes,
+    shape_of,
 )
 from csc.distributed._tasks import one_core
 from csc.learning import Group, encode
@@ -73,7 +73,7 @@ def join(*parts):
 
 def synthesize(dictionary, codes, window):
     """``D z`` of the codes of a box, in its window."""
-    shape = (codes.shape[0], dictionary.atoms.shape[1], *extents_of(window))
+    shape = (codes.shape[0], dictionary.atoms.shape[1], *shape_of(window))
     return PaddedSignals(dictionary, shape, dictionary.dtype).synthesize(codes)
 
 

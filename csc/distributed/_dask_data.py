@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from csc._typing import Extents
+from csc._typing import Shape
 from csc._validation import check_signals
 from csc.distributed import _tasks
 from csc.distributed._client import (
@@ -101,7 +101,7 @@ class DaskSignals(SignalSource):
 
     def check(self, atom_shape: tuple[int | None, ...], must_fit: bool = True) -> None:
         """Refuse shapes that do not fit the atoms; values are checked when they are loaded."""
-        channels, *extents = atom_shape
+        channels, *spatial_shape = atom_shape
         seen = {}
         for i, look in enumerate(self._looks):
             seen.setdefault(look, i)
@@ -109,7 +109,7 @@ class DaskSignals(SignalSource):
             name = "X" if self.is_array else f"X[{i}]"
             own = shape[0] if channels is None and shape else channels
             like = np.broadcast_to(np.ones((), dtype), (1, *shape))  # takes no memory
-            check_signals(like, (own or 0, *extents), name, fit=must_fit)
+            check_signals(like, (own or 0, *spatial_shape), name, fit=must_fit)
             channels = shape[0]
             if dtype != self.dtype:
                 raise TypeError(f"{name} is {dtype}, X[0] is {self.dtype}; use one precision")
@@ -125,7 +125,7 @@ class DaskSignals(SignalSource):
         return self._looks[0][0][0]
 
     @property
-    def shapes(self) -> list[Extents]:
+    def shapes(self) -> list[Shape]:
         """Shapes ``(C, *S)`` of all signals."""
         return [shape for shape, _ in self._looks]
 
@@ -141,7 +141,7 @@ class DaskSignals(SignalSource):
         groups, (_, runs) = self.take(which).codes(dictionary, penalty, tol), self.runs(which)
         places = [(g, i) for g, run in enumerate(runs) for i in range(len(run))]
         looks = [
-            ((dictionary.n_atoms, *dictionary.code_extents(shape[1:])), self.dtype)
+            ((dictionary.n_atoms, *dictionary.spatial_code_shape(shape[1:])), self.dtype)
             for shape in self.shapes
         ]
         signals = DaskSignals(CodeRows(groups, places), None, self.client, looks)

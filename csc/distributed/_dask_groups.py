@@ -49,10 +49,10 @@ class DaskGroups:
         tasks = map_tasks("resolve", _tasks.resolve_layers, name, arguments)
         return largest(gather_lists(self.signals.client, tasks))
 
-    def windows(self, extents, n, seeds):
+    def windows(self, spatial_shape, n, seeds):
         """`csc.learning.window_candidates` of all groups, each with its own seed."""
         pairs = zip(self.groups, seeds.spawn(len(self.groups)), strict=True)
-        arguments = [(group, extents, n, own) for group, own in pairs]
+        arguments = [(group, spatial_shape, n, own) for group, own in pairs]
         name = self.signals.keys.of_round()
         return gather_lists(
             self.signals.client, map_tasks("window", _tasks.window_candidates, name, arguments)
@@ -86,7 +86,7 @@ class DaskGroups:
         batch = DaskBatch(self, model, name, codes, stride)
         root = tree_reduce(_tasks.join_summaries, name, batch.map_groups("sum", _tasks.summaries))
         arguments = [(group,) for group in self.groups if with_sizes]
-        sizes = map_tasks("extents", _tasks.extents_of, name, arguments)
+        sizes = map_tasks("signal_shapes", _tasks.signal_shapes_of, name, arguments)
         codes, [summary], sizes = submit(self.signals.client, codes, [root], sizes)
         if self.is_all:
             self.signals.codes = codes
@@ -108,7 +108,7 @@ class DaskBatch:
     coded: list
     stride: tuple  # of the codes
     sums: object = None
-    sizes: list | None = None  # spatial extents of the signals of each group, if needed
+    sizes: list | None = None  # spatial shapes of the signals of each group, if needed
 
     codes = None  # they stay on the workers
 
@@ -144,10 +144,10 @@ class DaskBatch:
                 self.client, self.map_groups("move", _tasks.move, shifts)
             )[0]
 
-    def worst_windows(self, extents, number):
+    def worst_windows(self, spatial_shape, number):
         """`csc.learning.worst_windows` of all groups."""
         return gather_lists(
-            self.client, self.map_groups("worst", _tasks.worst_windows, extents, number)
+            self.client, self.map_groups("worst", _tasks.worst_windows, spatial_shape, number)
         )
 
     @property
@@ -165,7 +165,7 @@ class DaskMidLayerPenalty:
     Parameters
     ----------
     batch : DaskBatch
-        With the extents of its signals; the signals themselves are not needed.
+        With the spatial shape of its signals; the signals themselves are not needed.
     """
 
     batch: DaskBatch

@@ -140,8 +140,8 @@ def transform(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> 
     signals.check(D.atoms.shape[1:], D.geometry.must_fit)
     if len(set(signals.shapes)) > 1:
         raise ValueError("X contains signals of several shapes; transform each shape separately")
-    n, (_, *extents) = len(signals), signals.shapes[0]
-    shape = (n, D.n_atoms, *D.code_extents(extents))
+    n, (_, *spatial_shape) = len(signals), signals.shapes[0]
+    shape = (n, D.n_atoms, *D.spatial_code_shape(spatial_shape))
     groups, name = signals.take(range(n)).groups, signals.keys.of_round()
     model, (_, runs) = constant_task(model, name("atoms")), signals.runs(range(n))
     pairs = zip(groups, runs, strict=True)

@@ -23,25 +23,25 @@ class Partition:
     Parameters
     ----------
     geometry : ConvGeometry
-    extents : tuple
+    signal_shape : tuple
         Of the signal.
     sides : tuple
-        Approximate extents of a box, in code positions.
+        Approximate spatial shape of a box, in code positions.
     """
 
     geometry: object
-    extents: tuple
+    signal_shape: tuple
     sides: tuple
 
     @cached_property
     def positions(self):
-        """Extents of the codes."""
-        return self.geometry.code_extents(self.extents)
+        """Spatial shape of the codes."""
+        return self.geometry.spatial_code_shape(self.signal_shape)
 
     @cached_property
     def reach(self):
         """Largest distance, per axis, at which two codes share a sample."""
-        axes = zip(self.geometry.extents, self.geometry.stride, strict=True)
+        axes = zip(self.geometry.atom_shape, self.geometry.stride, strict=True)
         return tuple(-(-s // t) - 1 for s, t in axes)
 
     @cached_property
@@ -88,8 +88,8 @@ class Partition:
 
     @cached_property
     def padded(self):
-        """Extents of the padded signal, including samples after the last atom."""
-        return self.geometry.padded_extents(self.extents)
+        """Spatial shape of the padded signal, including samples after the last atom."""
+        return self.geometry.padded_shape(self.signal_shape)
 
     def window(self, box):
         """Samples under the atoms of a box, and the gap before the next atom at large strides."""
@@ -106,13 +106,13 @@ class Partition:
         )
 
     def _axes(self, box):
-        t, s = self.geometry.stride, self.geometry.extents
+        t, s = self.geometry.stride, self.geometry.atom_shape
         return zip(box, t, s, self.positions, self.padded, strict=True)
 
     def crop(self, window):
         """The part of a window inside the signal, and its numbers of samples before and after."""
         low, inside, border = self.geometry.low, [], []
-        for w, a, n in zip(window, low, self.extents, strict=True):
+        for w, a, n in zip(window, low, self.signal_shape, strict=True):
             start, stop = max(w.start - a, 0), min(w.stop - a, n)
             inside.append(slice(start, stop))
             border.append((start + a - w.start, w.stop - a - stop))
@@ -126,8 +126,8 @@ def relative(inner, outer):
     )
 
 
-def extents_of(box):
-    """Extents of a box or a window."""
+def shape_of(box):
+    """Spatial shape of a box or a window."""
     return tuple(b.stop - b.start for b in box)
 
 
@@ -142,7 +142,7 @@ def restrict_codes(codes, box):
     """Restrict codes of the whole signal to a box; those outside are dropped."""
     is_inside = inside(codes, box)
     n, k, *v = (a[is_inside] for a in codes.coordinates)
-    shape = (*codes.shape[:2], *extents_of(box))
+    shape = (*codes.shape[:2], *shape_of(box))
     v = [a - b.start for a, b in zip(v, box, strict=True)]
     return SparseCodes(shape, _flat((n, *v, k), shape), codes.values[is_inside])
 

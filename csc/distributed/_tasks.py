@@ -66,10 +66,12 @@ class LayersTaskModel(NamedTuple):
             first += z.shape[0]
         return found
 
-    def mid_layer_codes(self, codes, extents):
-        """`MidLayerCodes` of each part, whose signals have these extents."""
+    def mid_layer_codes(self, codes, spatial_shape):
+        """`MidLayerCodes` of each part, whose signals have this spatial shape."""
         D, penalties, _ = self.layers
-        return [learning.MidLayerCodes(z, D, penalties, D.extents(extents)) for z in codes]
+        return [
+            learning.MidLayerCodes(z, D, penalties, D.spatial_shapes(spatial_shape)) for z in codes
+        ]
 
 
 class _Blas:
@@ -154,8 +156,8 @@ def rows(groups, places):
     return [learning.codes_of_signal(groups[g][0], row) for g, row in places]
 
 
-def extents_of(groups):
-    """Spatial extents of the signals of a group."""
+def signal_shapes_of(groups):
+    """Spatial shapes of the signals of a group."""
     return groups[0].x.shape[2:]
 
 
@@ -185,13 +187,13 @@ def resolve_layers(groups, model):
         return learning.resolve_lmbdas(groups, model)
 
 
-def window_candidates(groups, extents, n, seed):
+def window_candidates(groups, spatial_shape, n, seed):
     """`csc.learning.window_candidates` of each group."""
     with one_core():
         return [
             candidate
             for x, _ in groups
-            for candidate in learning.window_candidates(x, extents, n, seed)
+            for candidate in learning.window_candidates(x, spatial_shape, n, seed)
         ]
 
 
@@ -229,27 +231,27 @@ def move(groups, model, codes, shifts):
     return [learning.shift_codes(batch, shifts) for batch in model.coded(groups, codes)]
 
 
-def worst_windows(groups, model, codes, extents, number):  # noqa: PLR0913
+def worst_windows(groups, model, codes, spatial_shape, number):  # noqa: PLR0913
     """`csc.learning.worst_windows` of each group."""
     with one_core():
         return [
             window
             for batch in model.coded(groups, codes)
-            for window in learning.worst_windows(batch, extents, number)
+            for window in learning.worst_windows(batch, spatial_shape, number)
         ]
 
 
-def mid_penalty_values(extents, model, codes, layers):
+def mid_penalty_values(spatial_shape, model, codes, layers):
     """Penalty of the codes of the intermediate layers at these atoms, for each part of a group."""
     with one_core():
-        parts = model.mid_layer_codes(codes, extents)
+        parts = model.mid_layer_codes(codes, spatial_shape)
         return [learning.mid_penalty_value(part, layers) for part in parts]
 
 
-def mid_penalty_gradients(extents, model, codes, layers, i):
+def mid_penalty_gradients(spatial_shape, model, codes, layers, i):
     """Gradient of `mid_penalty_values`, summed over the parts of a group: a list of one."""
     with one_core():
-        parts = model.mid_layer_codes(codes, extents)
+        parts = model.mid_layer_codes(codes, spatial_shape)
         return reduce_lists(add, [learning.mid_penalty_gradient(part, layers, i) for part in parts])
 
 

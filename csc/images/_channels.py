@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from csc._typing import Array, Extents
+from csc._typing import Array, Shape
 from csc._validation import check_floats, check_number
 
 
@@ -104,7 +104,7 @@ def on_minus_off(channels: Array) -> Array:
     return channels[:, :half] - channels[:, half:]
 
 
-def gaussian_aperture(shape: Extents, sigma: float) -> Array:
+def gaussian_aperture(shape: Shape, sigma: float) -> Array:
     """Weights exp(-r^2 / (2 sigma^2)) around the middle of a patch, 1 at the middle.
 
     Patches times these weights fade towards their border, so that no border cuts an atom.
@@ -112,7 +112,7 @@ def gaussian_aperture(shape: Extents, sigma: float) -> Array:
     Parameters
     ----------
     shape : tuple of int
-        Extents of a patch.
+        Spatial shape of a patch.
     sigma : float
         In pixels.
 

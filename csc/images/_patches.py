@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from csc._typing import Array, ArrayLike, Extents, Rng, Stride
+from csc._typing import Array, ArrayLike, Rng, Shape, Stride
 from csc._validation import check_count, check_floats, split_masked
 
 MASK_HINT = "numpy.ma.masked_invalid({}) excludes the patches that touch it"
@@ -15,7 +15,7 @@ MASK_HINT = "numpy.ma.masked_invalid({}) excludes the patches that touch it"
 
 def extract_patches(
     images: ArrayLike | Sequence[ArrayLike],
-    shape: Extents,
+    shape: Shape,
     n: int | None = None,
     *,
     stride: Stride = 1,
@@ -34,10 +34,10 @@ def extract_patches(
     ----------
     images : array or list of arrays, float32 or float64
         Each ``(*S)`` with one channel or ``(C, *S)``, with ``len(shape)`` axes *S*. In a list,
-        extents may differ; C and dtype must not. Masked arrays are supported. For a batch
+        spatial shapes may differ; C and dtype must not. Masked arrays are supported. For a batch
         ``(N, C, *S)`` pass ``list(batch)``.
     shape : tuple of int
-        Extents of a patch in pixels along 1 to 3 axes.
+        Spatial shape of a patch in pixels along 1 to 3 axes.
     n : int, optional
         Number of patches; by default all, image by image, the last axis varying fastest.
     stride : int
@@ -95,7 +95,7 @@ def extract_patches(
 
 def reassemble(
     patches: Array,
-    image_shape: Extents,
+    image_shape: Shape,
     *,
     stride: Stride = 1,
     to_edge: bool = False,
@@ -149,20 +149,24 @@ def reassemble(
             "for patches with one channel use patches[:, None]"
         )
     check_count("stride", stride)
-    channels, *extents = patches.shape[1:]
-    space = _check_image_shape(image_shape, channels, len(extents))
-    at = [_positions_on_axis(S, s, stride, to_edge) for S, s in zip(space, extents, strict=True)]
+    channels, *spatial_shape = patches.shape[1:]
+    space = _check_image_shape(image_shape, channels, len(spatial_shape))
+    at = [
+        _positions_on_axis(S, s, stride, to_edge) for S, s in zip(space, spatial_shape, strict=True)
+    ]
     grid = [len(positions) for positions in at]
     if len(patches) != prod(grid):
         raise ValueError(
-            f"patches are {len(patches)}, but an image of extents {space} has {prod(grid)} of "
-            f"extents {tuple(extents)} at stride {stride}; pass all of them and no others"
+            f"patches are {len(patches)}, but an image of shape {space} has {prod(grid)} of "
+            f"shape {tuple(spatial_shape)} at stride {stride}; pass all of them and no others"
         )
-    laid_out = patches.reshape(*grid, channels, *extents)
+    laid_out = patches.reshape(*grid, channels, *spatial_shape)
     if weights is not None:
-        weights = _check_weights(weights, len(patches)).reshape(*grid, 1, *(1,) * len(extents))
+        weights = _check_weights(weights, len(patches)).reshape(
+            *grid, 1, *(1,) * len(spatial_shape)
+        )
         sums = _overlap_add(laid_out, space, at, weights)
-        one = np.broadcast_to(weights, (*grid, 1, *extents))
+        one = np.broadcast_to(weights, (*grid, 1, *spatial_shape))
         cover = _overlap_add(one, space, at)
         if not cover.all():
             raise ValueError(
@@ -170,7 +174,7 @@ def reassemble(
             )
         return (sums / cover).reshape(image_shape).astype(patches.dtype)
     sums = _overlap_add(laid_out, space, at)
-    for axis, (V, S, s) in enumerate(zip(at, space, extents, strict=True), start=1):
+    for axis, (V, S, s) in enumerate(zip(at, space, spatial_shape, strict=True), start=1):
         cover = _overlap_add(
             np.ones((len(V), 1, s)), (S,), [V]
         )  # counts are products over the axes
@@ -210,9 +214,9 @@ def _windows(image, shape, grid):
     return np.moveaxis(_at(view, image.shape[1:], shape, grid, first=1), 0, len(shape))
 
 
-def _at(view, extents, shape, grid, first=0):
+def _at(view, spatial_shape, shape, grid, first=0):
     """Take the positions of the grid along the axes from ``first`` on."""
-    for axis, (extent, s) in enumerate(zip(extents, shape, strict=True), start=first):
+    for axis, (extent, s) in enumerate(zip(spatial_shape, shape, strict=True), start=first):
         view = view[*(slice(None),) * axis, grid.positions(extent, s)]
     return view
 
@@ -312,7 +316,7 @@ def _check_shape(name, shape):
 
 
 def _check_image_shape(image_shape, channels, d):
-    """Return the extents *S* in ``image_shape``, which is ``(C, *S)`` or ``(*S)``."""
+    """Return the spatial shape *S* in ``image_shape``, which is ``(C, *S)`` or ``(*S)``."""
     if not isinstance(image_shape, tuple | list):
         raise TypeError(f"image_shape must be a tuple such as (512, 512), got {image_shape!r}")
     image_shape = tuple(image_shape)
@@ -363,11 +367,11 @@ def _check_image(name, image, shape, border):
         if _fits(shape, border, image.shape[:-1]):  # (H, W, C)
             hint = f"channels come first: numpy.moveaxis({name}, -1, 0)"
         raise ValueError(
-            f"shape {shape} with a border of {border} is larger than {name} of extents "
+            f"shape {shape} with a border of {border} is larger than {name} of spatial shape "
             f"{image.shape[1:]}; {hint}"
         )
     return image, seen
 
 
-def _fits(shape, border, extents):
-    return all(s + 2 * border <= S for S, s in zip(extents, shape, strict=True))
+def _fits(shape, border, spatial_shape):
+    return all(s + 2 * border <= S for S, s in zip(spatial_shape, shape, strict=True))

@@ -392,15 +392,15 @@ def _grey(pixels):
 
 def _reduced(pixels, longest):
     """Downsample pixels ``(..., H, W)`` to a longer side of at most ``longest``."""
-    extents = pixels.shape[-2:]
-    if longest is None or max(extents) <= longest:
+    spatial_shape = pixels.shape[-2:]
+    if longest is None or max(spatial_shape) <= longest:
         return pixels
     from PIL import Image
 
-    H, W = (max(1, round(extent * longest / max(extents))) for extent in extents)
+    H, W = (max(1, round(extent * longest / max(spatial_shape))) for extent in spatial_shape)
     planes = [
         np.asarray(Image.fromarray(plane).resize((W, H), Image.Resampling.LANCZOS))
-        for plane in pixels.reshape(-1, *extents)
+        for plane in pixels.reshape(-1, *spatial_shape)
     ]
     # the filter overshoots at edges
     return np.clip(np.stack(planes), 0, 1).reshape(*pixels.shape[:-2], H, W)

@@ -37,7 +37,7 @@ def whiten(
     Parameters
     ----------
     image : (..., H, W) float32 or float64 array
-        One image or a stack, of any extents; the last two axes are filtered. NaN and masked
+        One image or a stack, of any size; the last two axes are filtered. NaN and masked
         values are not allowed.
     f0 : float
         Cut-off in cycles per pixel. The published value, 200 cycles per picture of 512 pixels, is

@@ -210,7 +210,7 @@ def _mode(own, kind, sizes):
         if own == _overhang(mode, sizes) and (kind == wraps or not any(map(any, own))):
             return mode
     raise ValueError(
-        f"{kind} around signals, {own} before and behind for atoms of extents {sizes}, are no "
+        f"{kind} around signals, {own} before and behind for atoms of shape {sizes}, are no "
         f"mode; {SUPPORTED}"
     )
 

@@ -105,11 +105,11 @@ def _dictionary(fields):
     return ("atoms",)
 
 
-def _check_atoms(atoms, channels=ANY, extents=None):
-    """Check atoms ``(K, C, *s)`` with one to three spatial axes, or with these ``extents``."""
-    if extents is None:
-        extents = (ANY,) * min(max(len(atoms.shape) - 2, 1), 3)
-    _check(atoms, (ANY, channels, *extents), FLOATS)
+def _check_atoms(atoms, channels=ANY, spatial_shape=None):
+    """Check atoms ``(K, C, *s)`` with one to three spatial axes, or with these ``spatial_shape``."""
+    if spatial_shape is None:
+        spatial_shape = (ANY,) * min(max(len(atoms.shape) - 2, 1), 3)
+    _check(atoms, (ANY, channels, *spatial_shape), FLOATS)
 
 
 def _weighted(fields):
@@ -156,12 +156,14 @@ def _statistics(_):
 
 def _state(fields):
     _check_atoms(fields["atoms"])
-    n_atoms, channels, *extents = fields["atoms"].shape
-    _check_statistics(fields["statistics"], n_atoms, channels * prod(extents), len(extents))
+    n_atoms, channels, *spatial_shape = fields["atoms"].shape
+    _check_statistics(
+        fields["statistics"], n_atoms, channels * prod(spatial_shape), len(spatial_shape)
+    )
     _check(fields["unused"], (n_atoms,), COUNTS)
     _check(fields["variance"], (n_atoms,), DOUBLES)
     _check(fields["gain"], (n_atoms,), DOUBLES)
-    _check_codes(fields["codes"], n_atoms, len(extents))
+    _check_codes(fields["codes"], n_atoms, len(spatial_shape))
     if fields["kept"] is not None:
         _check(fields["kept"], fields["atoms"].shape, (fields["atoms"].dtype,))
     return "atoms", "statistics", "unused", "variance", "gain", "codes", "kept"

@@ -111,24 +111,26 @@ class Learner(TransformerMixin, BaseEstimator):
         """Check the signals, and prepare the current state or a new one for them."""
         signals = self._validate_input(X, mask, resume)
         (self._resume if resume else self._init_state)(signals)
-        self.extents_ = sorted({tuple(shape[1:]) for shape in signals.shapes})
+        self.signal_shapes_ = sorted({tuple(shape[1:]) for shape in signals.shapes})
         return signals
 
     def _remember(self, signals):
-        """Store the extents of the signals: with strides, `inverse_transform` needs them."""
+        """Store the spatial shapes of the signals: with strides, `inverse_transform` needs them."""
         own = [tuple(shape[1:]) for shape in signals.shapes]
-        self.extents_ = own[:1] if signals.is_array else own
+        self.signal_shapes_ = own[:1] if signals.is_array else own
 
-    def _extents(self, codes, shape, code_extents):
-        """Extents of the signals of codes with extents *V*: given, stored or None."""
+    def _signal_shapes(self, codes, shape, spatial_code_shape):
+        """Spatial shape of the signals of codes with shape *V*: given, stored or None."""
         if shape is not None:
             shapes = list(shape) if np.ndim(shape[0]) else [shape] * len(codes)
             if len(shapes) != len(codes):
                 raise ValueError(f"shape has {len(shapes)} entries for {len(codes)} codes")
             return shapes
-        known = getattr(self, "extents_", [])
-        fits = {extents: tuple(code_extents(extents)) for extents in set(known)}
-        if [fits[extents] for extents in known] == codes:
+        known = getattr(self, "signal_shapes_", [])
+        fits = {
+            spatial_shape: tuple(spatial_code_shape(spatial_shape)) for spatial_shape in set(known)
+        }
+        if [fits[spatial_shape] for spatial_shape in known] == codes:
             return known
         return [next((s for s in reversed(known) if fits[s] == v), None) for v in codes]
 
@@ -246,7 +248,7 @@ class Learner(TransformerMixin, BaseEstimator):
         return np.sort(order[batch * size : (batch + 1) * size])
 
     def _window(self, t):
-        """Extents and generator of the windows that step t uses; None for whole signals."""
+        """Spatial shape and generator of the windows that step t uses; None for whole signals."""
         crop = getattr(self, "crop", None)
         return None if crop is None else (crop, np.random.default_rng((self.seed_, 2, t)))
 
@@ -294,17 +296,17 @@ def seed_of(random_state):
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
-def check_crop(crop, extents, must_fit):
+def check_crop(crop, spatial_shape, must_fit):
     """Refuse a ``crop`` of wrong length, or smaller than the atoms where these must fit."""
     if crop is None:
         return
-    if not isinstance(crop, tuple | list) or len(crop) != len(extents):
-        raise ValueError(f"crop must have {len(extents)} extents, got {crop!r}")
+    if not isinstance(crop, tuple | list) or len(crop) != len(spatial_shape):
+        raise ValueError(f"crop must have {len(spatial_shape)} sizes, one per axis, got {crop!r}")
     for extent in crop:
         check_count("crop", extent)
-    if must_fit and any(a < s for a, s in zip(crop, extents, strict=True)):
+    if must_fit and any(a < s for a, s in zip(crop, spatial_shape, strict=True)):
         raise ValueError(
-            f"crop must be at least as large as the atoms, {tuple(extents)}, got {crop!r}"
+            f"crop must be at least as large as the atoms, {tuple(spatial_shape)}, got {crop!r}"
         )
 
 

@@ -112,10 +112,12 @@ class Batch:
             return self.codes
         return [shift_codes(encoded, shifts) for encoded in self.groups]
 
-    def worst_windows(self, extents, number):
+    def worst_windows(self, spatial_shape, number):
         """`worst_windows` of all groups."""
         return [
-            window for encoded in self.groups for window in worst_windows(encoded, extents, number)
+            window
+            for encoded in self.groups
+            for window in worst_windows(encoded, spatial_shape, number)
         ]
 
 

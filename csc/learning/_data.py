@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from csc._backend import as_native, check_same_device, namespace
-from csc._typing import Extents
+from csc._typing import Shape
 from csc._validation import (
     MASK_HINT,
     check_array,
@@ -60,10 +60,12 @@ class Groups:
         """The penalties of the layers with ``lmbda`` resolved: the largest values of all groups."""
         return largest(resolve_lmbdas(self, model))
 
-    def windows(self, extents, n, seeds):
+    def windows(self, spatial_shape, n, seeds):
         """`window_candidates` of all groups, each with its own seed."""
         return [
-            window for x, _ in self for window in window_candidates(x, extents, n, *seeds.spawn(1))
+            window
+            for x, _ in self
+            for window in window_candidates(x, spatial_shape, n, *seeds.spawn(1))
         ]
 
 
@@ -93,17 +95,17 @@ class Signals(SignalSource):
 
     def check(self, atom_shape: tuple[int | None, ...], must_fit: bool = True) -> None:
         """Refuse signals that do not fit atoms ``(C, *s)``; C = None accepts any number."""
-        channels, *extents = atom_shape
+        channels, *spatial_shape = atom_shape
         for name, x in self._named():
             check_same_device(**{self._named()[0][0]: self.first, name: x})
-            if not self.is_array and x.ndim != 2 + len(extents):
+            if not self.is_array and x.ndim != 2 + len(spatial_shape):
                 raise ValueError(
-                    f"{name} must be (C, *S) with {len(extents)} spatial axes, got shape "
+                    f"{name} must be (C, *S) with {len(spatial_shape)} spatial axes, got shape "
                     f"{x.shape[1:]}; for one channel use {name}[None]"
                 )
             present = check_observed(name, x)
             own = x.shape[1] if channels is None and x.ndim > 1 else channels
-            check_signals(present, (own or 0, *extents), name, fit=must_fit)
+            check_signals(present, (own or 0, *spatial_shape), name, fit=must_fit)
             if channels is None:
                 channels = x.shape[1]
             if x.dtype != self.dtype:
@@ -125,7 +127,7 @@ class Signals(SignalSource):
         return self.x.shape[1] if self.is_array else self.x[0].shape[0]
 
     @property
-    def shapes(self) -> list[Extents]:
+    def shapes(self) -> list[Shape]:
         """Shapes ``(C, *S)`` of all signals."""
         if self.is_array:
             return [self.x.shape[1:]] * len(self.x)
@@ -173,7 +175,7 @@ class CodesAsSignals(Signals):
         self.is_array, self.x, self.mask = False, Rows(groups), None
 
     @property
-    def shapes(self) -> list[Extents]:
+    def shapes(self) -> list[Shape]:
         """Shapes ``(K, *V)`` of all signals."""
         return [self.x.groups[g].shape[1:] for g, _ in self.x.places]
 

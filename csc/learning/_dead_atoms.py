@@ -50,13 +50,13 @@ def fill_places(atoms, dead, found, constraint):
     return atoms, np.isin(np.arange(len(atoms)), replaced)
 
 
-def worst_windows(encoded, extents, number):
+def worst_windows(encoded, spatial_shape, number):
     """Energy and samples of the worst-coded windows (patches) of one group, an `EncodedBatch`."""
     find = _worst_patches if encoded.problem.structure.is_patch else _worst_windows
-    return find(encoded, extents, number)
+    return find(encoded, spatial_shape, number)
 
 
-def _worst_patches(encoded, extents, number):  # noqa: ARG001  as _worst_windows
+def _worst_patches(encoded, spatial_shape, number):  # noqa: ARG001  as _worst_windows
     """Residual energy and samples of the patches with the largest residual."""
     r = encoded.problem.residual(encoded.z)
     energies = (r * r).sum(axis=tuple(range(1, r.ndim)))
@@ -64,25 +64,25 @@ def _worst_patches(encoded, extents, number):  # noqa: ARG001  as _worst_windows
     return [(float(energies[i]), encoded.problem.x[i]) for i in worst]
 
 
-def _worst_windows(encoded, extents, number):
+def _worst_windows(encoded, spatial_shape, number):
     """Energy and samples of the windows of the residual with the most energy, without overlap."""
     r = encoded.problem.residual(encoded.z)
-    if any(a < b for a, b in zip(r.shape[2:], extents, strict=True)):
+    if any(a < b for a, b in zip(r.shape[2:], spatial_shape, strict=True)):
         return []  # the signals are smaller than an atom
-    box = Dictionary(np.ones((1, 1, *extents), r.dtype))
+    box = Dictionary(np.ones((1, 1, *spatial_shape), r.dtype))
     energies = box.adjoint((r * r).sum(axis=1, keepdims=True))[:, 0]
-    n_candidates = min(energies.size, CANDIDATES_PER_SAMPLE * number * int(np.prod(extents)))
+    n_candidates = min(energies.size, CANDIDATES_PER_SAMPLE * number * int(np.prod(spatial_shape)))
     worst = np.argpartition(energies.ravel(), -n_candidates)[-n_candidates:]
     worst = worst[np.argsort(-energies.ravel()[worst], kind="stable")]
     places, found = np.empty((0, energies.ndim), int), []
     for i in worst:
         place = np.array(np.unravel_index(i, energies.shape))
         same = places[:, 0] == place[0]
-        if (same & (abs(places[:, 1:] - place[1:]) < extents).all(axis=1)).any():
+        if (same & (abs(places[:, 1:] - place[1:]) < spatial_shape).all(axis=1)).any():
             continue
         places = np.vstack([places, place])
         n, *corner = place
-        own = tuple(slice(a, a + s) for a, s in zip(corner, extents, strict=True))
+        own = tuple(slice(a, a + s) for a, s in zip(corner, spatial_shape, strict=True))
         found.append((float(energies.ravel()[i]), r[(n, slice(None), *own)]))
         if len(found) == number:
             break

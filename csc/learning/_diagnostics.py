@@ -22,11 +22,11 @@ class Diagnostics:
     duplicates : list of (i, j, cosine)
         Pairs of atoms that are equal but for shift and sign (cosine above 0.95).
     drift : array (K,)
-        Distance of the centre of energy from the middle of the atom, relative to its extents;
+        Distance of the centre of energy from the middle of the atom, relative to its size;
         an atom above 0.25 is cut off by its window.
     """
 
-    MAX_DRIFT = 0.25  # of a centred atom, relative to its extents
+    MAX_DRIFT = 0.25  # of a centred atom, relative to its size
 
     share: np.ndarray
     unused: np.ndarray
@@ -69,7 +69,7 @@ def find_duplicates(atoms):
 
 
 def drift_of(atoms):
-    """Distance ``(K,)`` of each atom's centre of energy from its middle, in its extents."""
+    """Distance ``(K,)`` of each atom's centre of energy from its middle, relative to its size."""
     shift = centres(atoms) / np.array(atoms.shape[2:])
     return np.sqrt((shift**2).sum(axis=1))
 

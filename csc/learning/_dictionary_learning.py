@@ -12,7 +12,7 @@ from threadpoolctl import ThreadpoolController
 from csc._backend import check_same_device, namespace, to_host
 from csc._progress import progress_iter
 from csc._solve import solve_quietly
-from csc._typing import Array, AtomSet, Codes, Extents, File, Mode, Penalty, SignalsLike, Stride
+from csc._typing import Array, AtomSet, Codes, File, Mode, Penalty, Shape, SignalsLike, Stride
 from csc._validation import check_atoms, check_count, check_instance, check_number
 from csc.constraints import UnitBall, UnitSphere
 from csc.learning import _statistics as stats
@@ -60,7 +60,7 @@ class DictionaryLearning(Learner):
     n_atoms : int
         K.
     atom_shape : tuple of int
-        Spatial extents *s*; the signals' channels are the atoms' channels.
+        Spatial shape *s*; the signals' channels are the atoms' channels.
     lmbda : float, Relative or TargetSparsity, optional
         Regularization parameter of an L1 penalty. Give this or ``penalty``. A `Relative` value is
         resolved once, on the first signals and the initial atoms; for a `TargetSparsity`, lmbda is
@@ -100,7 +100,7 @@ class DictionaryLearning(Learner):
         worst-coded window. The objective may rise in such a step; until it is as low as before,
         ``atoms_`` are those before the step. Stride 1 only.
     crop : tuple of int, optional
-        Each step uses a random window of these extents of each signal.
+        Each step uses a random window of this spatial shape of each signal.
     warm_start : bool
         `fit` continues from the current state instead of starting anew.
     random_state : int, RandomState, Generator or None
@@ -187,7 +187,7 @@ class DictionaryLearning(Learner):
         return namespace(*codes).concatenate(codes)
 
     def inverse_transform(
-        self, codes: Codes, shape: Extents | Sequence[Extents] | None = None
+        self, codes: Codes, shape: Shape | Sequence[Shape] | None = None
     ) -> Codes:
         """Signals ``(N, C, *S)`` synthesised from codes, or a list of them.
 
@@ -195,15 +195,15 @@ class DictionaryLearning(Learner):
         ----------
         codes : array (N, K, *V) or list of arrays (K, *V)
         shape : tuple, or a list of them, optional
-            Extents *S* of the signals, which codes with a stride do not determine. By default those
-            of the last signals in `transform` or `fit`, if their codes have these extents; else the
+            Spatial shape *S* of the signals, which codes with a stride do not determine. By default those
+            of the last signals in `transform` or `fit`, if their codes have this spatial shape; else the
             smallest possible.
         """
         D = self.dictionary_
         if isinstance(codes, list):
-            shapes = self._extents([z.shape[1:] for z in codes], shape, D.code_extents)
+            shapes = self._signal_shapes([z.shape[1:] for z in codes], shape, D.spatial_code_shape)
             return [D(z[None], s)[0] for z, s in zip(codes, shapes, strict=True)]
-        return D(codes, *self._extents([np.shape(codes)[2:]], shape, D.code_extents))
+        return D(codes, *self._signal_shapes([np.shape(codes)[2:]], shape, D.spatial_code_shape))
 
     def score(self, X: SignalsLike, y: object = None, mask: SignalsLike | None = None) -> float:  # noqa: ARG002
         """Minus the mean objective per signal of ``X``: higher is better at equal penalty."""
@@ -279,9 +279,9 @@ class DictionaryLearning(Learner):
                 raise ValueError(
                     f"n_atoms is {self.n_atoms} but {n_atoms} atoms are learned so far"
                 )
-            if (extents := self.state_.atoms.shape[2:]) != tuple(self.atom_shape):
+            if (spatial_shape := self.state_.atoms.shape[2:]) != tuple(self.atom_shape):
                 raise ValueError(
-                    f"atom_shape is {self.atom_shape} but atoms of {extents} are learned so far"
+                    f"atom_shape is {self.atom_shape} but atoms of {spatial_shape} are learned so far"
                 )
             self._check_lags()
         signals.check((channels, *self.atom_shape), self._geometry.must_fit)
@@ -300,7 +300,7 @@ class DictionaryLearning(Learner):
         check_count("n_atoms", self.n_atoms)
         if not isinstance(self.atom_shape, tuple | list):
             raise TypeError(
-                f"atom_shape must be a tuple of spatial extents, got {self.atom_shape!r}; for 1-D "
+                f"atom_shape must be a tuple with one size per spatial axis, got {self.atom_shape!r}; for 1-D "
                 f"signals ({self.atom_shape!r},)"
             )
         for extent in self.atom_shape:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from csc._typing import Array, Extents
+from csc._typing import Array, Shape
 from csc.learning._memory_plan import MemoryPlan, memory_plan_of, memory_plan_of_layers
 
 MAX_GROUP_SAMPLES = 2**20  # of a group of signals, which are encoded together
@@ -42,7 +42,7 @@ class EncodedSignals(Protocol):
     def shift_codes(self, shifts: Array, /) -> list[Any] | None:
         """Codes of each group, shifted with the windows of their atoms."""
 
-    def worst_windows(self, extents: Extents, number: int, /) -> list[Any]:
+    def worst_windows(self, spatial_shape: Shape, number: int, /) -> list[Any]:
         """The windows of the signals that are reconstructed worst."""
 
 
@@ -61,7 +61,7 @@ class SignalGroups(Protocol):
     def resolve_layers(self, model: Any) -> Any:
         """The penalties of all layers with ``lmbda`` as numbers: the largest of all groups."""
 
-    def windows(self, extents: Extents, n: int, seeds: Any) -> list[Any]:
+    def windows(self, spatial_shape: Shape, n: int, seeds: Any) -> list[Any]:
         """`window_candidates` of all groups, each with its own seed."""
 
 
@@ -93,7 +93,7 @@ class SignalSource(ABC):
 
     @property
     @abstractmethod
-    def shapes(self) -> list[Extents]:
+    def shapes(self) -> list[Shape]:
         """Shapes ``(C, *S)`` of all signals."""
 
     @abstractmethod
@@ -115,8 +115,8 @@ class SignalSource(ABC):
         Parameters
         ----------
         which : array of int
-        window : (extents, Generator), optional
-            Use a random window of these extents of each signal.
+        window : (spatial shape, Generator), optional
+            Use a random window of this spatial shape of each signal.
         """
 
     def memory_plan(self, learner: Any, lags: Any, dense: bool) -> MemoryPlan:
@@ -153,7 +153,7 @@ def _part(shape, window):
     """Slices of a whole signal, or of a random window of it."""
     if window is None:
         return tuple(slice(0, n) for n in shape[1:])
-    extents, rng = window
-    size = [min(a, b) for a, b in zip(extents, shape[1:], strict=True)]
+    spatial_shape, rng = window
+    size = [min(a, b) for a, b in zip(spatial_shape, shape[1:], strict=True)]
     low = [int(rng.integers(n - a + 1)) for n, a in zip(shape[1:], size, strict=True)]
     return tuple(slice(a, a + n) for a, n in zip(low, size, strict=True))

@@ -75,11 +75,11 @@ def memory_plan_of(learner, lags, signals, dense):
     if learner.crop is not None:
         sizes = [min(size, signals.n_channels * prod(learner.crop)) for size in sizes]
     batch = sizes if learner.batch_size is None else sizes[: learner.batch_size]
-    k, channels, extents = learner.n_atoms, signals.n_channels, learner.atom_shape
-    width = channels * prod(extents)
+    k, channels, spatial_shape = learner.n_atoms, signals.n_channels, learner.atom_shape
+    width = channels * prod(spatial_shape)
     statistics = COPIES_OF_STATISTICS * 8 * (k * k * prod(lags) + k * width)
     if lags:  # spectra of the atoms and of rows of the statistics
-        spectrum = prod(n + s for n, s in zip(lags, extents, strict=True))
+        spectrum = prod(n + s for n, s in zip(lags, spatial_shape, strict=True))
         statistics += 16 * k * (channels + 1) * spectrum
     together = max(sizes[0], min(sum(batch), 2**20))
     coding = ARRAYS_WHILE_CODING * 8 * together * maps_while_coding(k, channels, dense)
@@ -116,7 +116,7 @@ def memory_plan_of_layers(layers, signals, joint, *, most_codes):
             memory_plan = replace(memory_plan, coding=memory_plan.coding + 8 * sum(sizes))
         plans.append(memory_plan)
         geometry = ConvGeometry.of(learner.mode, stride, learner.atom_shape)
-        codes = {s: geometry.code_extents(s[1:]) for s in set(map(tuple, below.shapes))}
+        codes = {s: geometry.spatial_code_shape(s[1:]) for s in set(map(tuple, below.shapes))}
         shapes = [(learner.n_atoms, *codes[tuple(s)]) for s in below.shapes]
         below = SimpleNamespace(shapes=shapes, n_channels=learner.n_atoms)
         n_codes += max(map(prod, shapes))

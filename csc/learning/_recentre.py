@@ -63,24 +63,24 @@ def extended_window_sums(encoded, reach):
     D, r = problem.dictionary, problem.residual(z)
     k, c = D.atoms.shape[:2]
     ones = 5 - r.ndim
-    extents = [s + 2 * m for s, m in zip(D.extents, reach, strict=True)]
+    spatial_shape = [s + 2 * m for s, m in zip(D.atom_shape, reach, strict=True)]
     border = {"mode": "wrap"} if D.mode == "circular" else {}
     high = D.geometry.high(r.shape[2:])
     sides = zip(D.geometry.low, high, reach, strict=True)
     r = np.pad(r, [(0, 0), (0, 0), *((a + m, b + m) for a, b, m in sides)], **border)
-    phi, psi = np.empty((k, k, 1, 1, 1)), np.empty((k, c, *(1,) * ones, *extents))
+    phi, psi = np.empty((k, k, 1, 1, 1)), np.empty((k, c, *(1,) * ones, *spatial_shape))
     r = r.reshape(*r.shape[:2], *(1,) * ones, *r.shape[2:])
     grid = (*(1,) * ones, *z.shape[2:]), (1, 1, 1), D.mode == "circular"
     kernels(r).moments(r, (z.index, z.values), grid, phi, psi)
     seen = 1.0 if problem.mask is None else float(problem.mask.mean())
-    return psi.reshape(k, c, *extents), seen * phi[:, :, 0, 0, 0].diagonal()
+    return psi.reshape(k, c, *spatial_shape), seen * phi[:, :, 0, 0, 0].diagonal()
 
 
-def _best_windows(wide, extents, reach):
+def _best_windows(wide, spatial_shape, reach):
     """Shift of each window, ``(K, ndim)``; 0 where the gain is negligible."""
     energy = (wide.astype("float64") ** 2).sum(axis=1)
     axes = tuple(range(1, energy.ndim))
-    windows = np.lib.stride_tricks.sliding_window_view(energy, extents, axes)
+    windows = np.lib.stride_tricks.sliding_window_view(energy, spatial_shape, axes)
     sums = windows.sum(axis=tuple(range(energy.ndim, windows.ndim)))
     flat, here = sums.reshape(len(sums), -1), sums[(slice(None), *reach)]
     best = np.stack(np.unravel_index(flat.argmax(axis=1), sums.shape[1:]), axis=-1) - reach
@@ -91,11 +91,11 @@ def shift_codes(encoded, shifts):
     """Codes of an `EncodedBatch`, shifted with the windows of their atoms."""
     z = _sparse(encoded.z)
     n, k, *v = z.coordinates
-    extents = np.array(z.shape[2:])
+    spatial_shape = np.array(z.shape[2:])
     places = np.stack(v, axis=-1) + shifts[k]
     if encoded.problem.dictionary.mode == "circular":
-        places %= extents
-    kept = ((places >= 0) & (places < extents)).all(axis=1)
+        places %= spatial_shape
+    kept = ((places >= 0) & (places < spatial_shape)).all(axis=1)
     axes = (n[kept], *places[kept].T, k[kept])
     index = np.ravel_multi_index(axes, (z.shape[0], *z.shape[2:], z.shape[1]))
     order = np.argsort(index)

@@ -44,8 +44,8 @@ def sums_of_codes(problem, codes):
     D, ones = problem.dictionary, (1,) * (5 - problem.x.ndim)
     x, codes = (_complete if problem.structure.on_host else _complete_dense)(problem, codes)
     xp, wraps = namespace(x), D.mode == "circular"
-    k, lags = D.n_atoms, lags_of(D.extents, D.geometry.stride)
-    phi, psi = xp.empty((k, k, *ones, *lags)), xp.empty((k, x.shape[1], *ones, *D.extents))
+    k, lags = D.n_atoms, lags_of(D.atom_shape, D.geometry.stride)
+    phi, psi = xp.empty((k, k, *ones, *lags)), xp.empty((k, x.shape[1], *ones, *D.atom_shape))
     grid = (*ones, *codes.shape[2:]), (*ones, *D.geometry.stride), wraps
     kernels(x).moments(x, (codes.index, codes.values), grid, phi, psi)
     own = x[(..., *map(slice, problem.x.shape[2:]))] if wraps else x
@@ -86,9 +86,9 @@ def _of_patches(signals, codes):
     return Statistics(phi, psi, 0.5 * float(xp.einsum("ni,ni->", x, x, dtype="float64")))
 
 
-def lags_of(extents, stride):
+def lags_of(spatial_shape, stride):
     """Numbers of lags at which atoms overlap, one per axis."""
-    return tuple(2 * -(-s // t) - 1 for s, t in zip(extents, stride, strict=True))
+    return tuple(2 * -(-s // t) - 1 for s, t in zip(spatial_shape, stride, strict=True))
 
 
 def add(one, other):

@@ -38,19 +38,19 @@ _start_threads_of_numba()
 
 
 class Convolution:
-    """D, of atoms that may need gradients, for signals of given extents.
+    """D, of atoms that may need gradients, for signals of given spatial shape.
 
     Parameters
     ----------
     atoms : tensor (K, C, *s)
     geometry : ConvGeometry
-    extents : tuple
-        Extents *S* of the signals.
+    signal_shape : tuple
+        Spatial shape *S* of the signals.
     """
 
-    def __init__(self, atoms: torch.Tensor, geometry: ConvGeometry, extents: tuple[int, ...]):
-        self.atoms, self.geometry, self.extents = atoms, geometry, tuple(extents)
-        self.code_extents = geometry.code_extents(self.extents)
+    def __init__(self, atoms: torch.Tensor, geometry: ConvGeometry, signal_shape: tuple[int, ...]):
+        self.atoms, self.geometry, self.signal_shape = atoms, geometry, tuple(signal_shape)
+        self.spatial_code_shape = geometry.spatial_code_shape(self.signal_shape)
         self.dictionary = None  # of NumPy, for the kernels
         if suits_kernels(atoms):
             values = atoms.detach().numpy()
@@ -60,7 +60,7 @@ class Convolution:
         """``D z``: signals ``(N, C, *S)`` of codes ``(N, K, *V)``."""
         if self.dictionary is not None:
             return _Synthesize.apply(self.atoms, z, self)
-        return synthesize(z, self.atoms, self.geometry, self.extents)
+        return synthesize(z, self.atoms, self.geometry, self.signal_shape)
 
     def correlate(self, x: torch.Tensor) -> torch.Tensor:
         """``D^T x``: codes ``(N, K, *V)`` of signals ``(N, C, *S)``."""
@@ -85,7 +85,7 @@ class _Synthesize(Function):
     @staticmethod
     def forward(atoms, z, D):  # noqa: ARG004  the atoms are those of D
         """The result."""
-        return torch.from_numpy(D.dictionary(z.detach().numpy(), D.extents))
+        return torch.from_numpy(D.dictionary(z.detach().numpy(), D.signal_shape))
 
     @staticmethod
     def setup_context(ctx, inputs, output):  # noqa: ARG004  the signature of PyTorch
@@ -149,13 +149,13 @@ def correlate_codes(x: torch.Tensor, z: torch.Tensor, geometry: ConvGeometry) ->
     z : tensor (N, K, *V)
     geometry : ConvGeometry
     """
-    shape = (z.shape[1], x.shape[1], *geometry.extents)
+    shape = (z.shape[1], x.shape[1], *geometry.atom_shape)
     x, padding = _with_border(x, geometry)
     return CORRELATE_CODES[x.ndim - 2](x, shape, z, stride=geometry.stride, padding=padding)
 
 
 def synthesize(
-    z: torch.Tensor, atoms: torch.Tensor, geometry: ConvGeometry, extents: tuple[int, ...]
+    z: torch.Tensor, atoms: torch.Tensor, geometry: ConvGeometry, signal_shape: tuple[int, ...]
 ) -> torch.Tensor:
     """``D z`` by PyTorch: signals ``(N, C, *S)`` of codes ``(N, K, *V)``.
 
@@ -164,20 +164,20 @@ def synthesize(
     z : tensor (N, K, *V)
     atoms : tensor (K, C, *s)
     geometry : ConvGeometry
-    extents : tuple
+    signal_shape : tuple
         *S*.
     """
-    conv, low, stride = SYNTHESIZE[len(extents)], geometry.low, geometry.stride
-    axes = zip(extents, z.shape[2:], geometry.extents, stride, low, strict=True)
+    conv, low, stride = SYNTHESIZE[len(signal_shape)], geometry.low, geometry.stride
+    axes = zip(signal_shape, z.shape[2:], geometry.atom_shape, stride, low, strict=True)
     rest = tuple(n - (v - 1) * t - s + 2 * a for n, v, s, t, a in axes)
     same_border = all(0 <= r < t for r, t in zip(rest, stride, strict=True))
     if geometry.mode != "circular" and same_border:
         return conv(z, atoms, stride=stride, padding=low, output_padding=rest)
     padded = conv(z, atoms, stride=stride)
-    goal, high = geometry.padded_extents(extents), geometry.high(extents)
+    goal, high = geometry.padded_shape(signal_shape), geometry.high(signal_shape)
     missing = [p - n for p, n in zip(goal, padded.shape[2:], strict=True)]
     padded = F.pad(padded, _last_axis_first((0, m) for m in missing))
-    for axis, (n, before, behind) in enumerate(zip(extents, low, high, strict=True), start=2):
+    for axis, (n, before, behind) in enumerate(zip(signal_shape, low, high, strict=True), start=2):
         if geometry.mode == "circular":
             padded = _folded(padded, axis, n, behind)
         else:
@@ -187,12 +187,12 @@ def synthesize(
 
 def _with_border(x, geometry):
     """Signals to convolve, and the padding of that convolution: together E x of the geometry."""
-    extents, low = tuple(x.shape[2:]), geometry.low
-    axes = zip(extents, low, geometry.extents, geometry.stride, strict=True)
+    signal_shape, low = tuple(x.shape[2:]), geometry.low
+    axes = zip(signal_shape, low, geometry.atom_shape, geometry.stride, strict=True)
     reached = tuple((n + 2 * a - s) // t + 1 for n, a, s, t in axes)
-    if geometry.mode != "circular" and reached == geometry.code_extents(extents):
+    if geometry.mode != "circular" and reached == geometry.spatial_code_shape(signal_shape):
         return x, low  # the same border before and behind
-    border = _last_axis_first(zip(low, geometry.high(extents), strict=True))
+    border = _last_axis_first(zip(low, geometry.high(signal_shape), strict=True))
     return F.pad(x, border, mode="circular" if geometry.mode == "circular" else "constant"), 0
 
 

@@ -35,7 +35,9 @@ def solve_on_device(  # noqa: PLR0913
     max_iter : int
     positive : bool
     """
-    z = z_old = torch.zeros((len(x), len(D.atoms), *D.code_extents), dtype=x.dtype, device=x.device)
+    z = z_old = torch.zeros(
+        (len(x), len(D.atoms), *D.spatial_code_shape), dtype=x.dtype, device=x.device
+    )
     Dz = Dz_old = torch.zeros_like(x)
     t, momentum, threshold = 1.0, 0.0, step_size * lmbda
     for n in range(1, max_iter + 1):

@@ -130,10 +130,10 @@ class MultiLayerPursuit(nn.Module):
 
     def _codes(self, x):
         """Codes of all layers, and the convolution of each."""
-        convolutions, extents = [], tuple(x.shape[2:])
+        convolutions, spatial_shape = [], tuple(x.shape[2:])
         for layer in self.layers:
-            convolutions.append(layer.convolution(extents))
-            extents = convolutions[-1].code_extents
+            convolutions.append(layer.convolution(spatial_shape))
+            spatial_shape = convolutions[-1].spatial_code_shape
         if self.joint:
             return self._joint_codes(x, convolutions), convolutions
         return self._layered_codes(x, convolutions), convolutions

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from csc._backend import to_host
-from csc._typing import ArrayLike, Extents
+from csc._typing import ArrayLike, Shape
 from csc._validation import check_count, check_number
 from csc.nn._convolution import Convolution
 from csc.operators import Dictionary
@@ -66,13 +66,13 @@ class TrainableDictionary(nn.Module):
         """K."""
         return self.raw_atoms.shape[0]
 
-    def convolution(self, signal_extents: Extents) -> Convolution:
-        """D of the present atoms for signals of extents *S*: cheaper if used more than once."""
-        return Convolution(self.atoms, self.geometry, signal_extents)
+    def convolution(self, signal_shape: Shape) -> Convolution:
+        """D of the present atoms for signals of shape *S*: cheaper if used more than once."""
+        return Convolution(self.atoms, self.geometry, signal_shape)
 
-    def synthesize(self, z: torch.Tensor, signal_extents: Extents) -> torch.Tensor:
+    def synthesize(self, z: torch.Tensor, signal_shape: Shape) -> torch.Tensor:
         """Signals ``D z``, ``(N, C, *S)``, of codes ``(N, K, *V)``."""
-        return self.convolution(signal_extents).synthesize(z)
+        return self.convolution(signal_shape).synthesize(z)
 
     def correlate(self, x: torch.Tensor) -> torch.Tensor:
         """Codes ``D^T x``, ``(N, K, *V)``, of signals ``(N, C, *S)``."""

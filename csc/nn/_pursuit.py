@@ -33,7 +33,7 @@ class Pursuit(nn.Module):
 
     @abstractmethod
     def _codes(self, x: torch.Tensor) -> tuple[torch.Tensor, Convolution]:
-        """Codes of signals in the precision of the atoms, and D for signals of their extents."""
+        """Codes of signals in the precision of the atoms, and D for signals of their spatial shape."""
 
     @property
     def lmbda(self) -> torch.Tensor:

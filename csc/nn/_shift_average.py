@@ -68,23 +68,23 @@ class StridedShiftAverage(nn.Module):
                 for part, shift in zip(parts, shifts, strict=True)
             ]
             return torch.stack(back).mean(0)
-        extents, low = tuple(x.shape[2:]), [t - 1 + self.margin for t in geometry.stride]
-        whole = _whole_grid(geometry, [n + 2 * a for n, a in zip(extents, low, strict=True)])
+        signal_shape, low = tuple(x.shape[2:]), [t - 1 + self.margin for t in geometry.stride]
+        whole = _whole_grid(geometry, [n + 2 * a for n, a in zip(signal_shape, low, strict=True)])
         wide = _extended(x, [(a, p - n - a + t - 1) for n, p, a, t in zip(
-            extents, whole, low, geometry.stride, strict=True)])  # fmt: skip
+            signal_shape, whole, low, geometry.stride, strict=True)])  # fmt: skip
         # shift v of an axis begins v samples later in the extended signal
         crops = [_crop(wide, shift, whole) for shift in shifts]
         parts = self.coder.reconstruct(torch.cat(crops)).chunk(len(shifts))
         back = [
-            _crop(part, [a - v for a, v in zip(low, shift, strict=True)], extents)
+            _crop(part, [a - v for a, v in zip(low, shift, strict=True)], signal_shape)
             for part, shift in zip(parts, shifts, strict=True)
         ]
         return torch.stack(back).mean(0)
 
 
-def _whole_grid(geometry, extents):
-    """Smallest extents, at least these, that the atoms at all positions fill."""
-    axes = zip(extents, geometry.extents, geometry.stride, strict=True)
+def _whole_grid(geometry, signal_shape):
+    """The smallest spatial shape, not below this one, that the atoms at all positions fill."""
+    axes = zip(signal_shape, geometry.atom_shape, geometry.stride, strict=True)
     return [s + t * max(0, -(-(n - s) // t)) for n, s, t in axes]
 
 
@@ -95,7 +95,7 @@ def _extended(x, widths):
     return F.pad(x, pad, mode="reflect" if fits else "replicate")
 
 
-def _crop(x, starts, extents):
-    for axis, (start, n) in enumerate(zip(starts, extents, strict=True), start=2):
+def _crop(x, starts, signal_shape):
+    for axis, (start, n) in enumerate(zip(starts, signal_shape, strict=True), start=2):
         x = x.narrow(axis, start, n)
     return x

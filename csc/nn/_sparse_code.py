@@ -123,7 +123,7 @@ class SparseCode(Pursuit):
         return torch.from_numpy(state.z)
 
     def _codes(self, x):
-        """Codes of signals in the precision of the atoms, and D for signals of their extents."""
+        """Codes of signals in the precision of the atoms, and D for signals of their spatial shape."""
         D = self.dictionary.convolution(x.shape[2:])
         W = None if self.analysis is None else self.analysis.convolution(x.shape[2:])
         ndim, step_size, lmbda = x.ndim - 2, self.step_size, self.lmbda

@@ -7,7 +7,7 @@ from csc._validation import check_atoms
 
 
 def stack(groups):
-    """Stack groups of atoms in one array ``(K, C, *s)``; returns the extents of every atom, too.
+    """Stack groups of atoms in one array ``(K, C, *s)``; returns the spatial shapes of the atoms, too.
 
     Parameters
     ----------
@@ -17,9 +17,9 @@ def stack(groups):
     Returns
     -------
     atoms : array (K, C, *s)
-        K is the sum of K_i, s the largest extents; smaller atoms are padded with zeros.
+        K is the sum of K_i, s the largest spatial shape; smaller atoms are padded with zeros.
     sizes : tuple
-        Extents of each atom.
+        Spatial shapes of the atoms.
     """
     if not groups:
         raise ValueError("atoms is an empty list; pass one array (K, C, *s) a size")
@@ -39,9 +39,9 @@ def stack(groups):
                 f"{group.shape}"
             )
     xp = namespace(*groups)
-    extents = tuple(map(max, zip(*(g.shape[2:] for g in groups), strict=True)))
+    spatial_shape = tuple(map(max, zip(*(g.shape[2:] for g in groups), strict=True)))
     sizes = tuple(tuple(g.shape[2:]) for g in groups for _ in range(len(g)))
-    atoms = xp.zeros((len(sizes), groups[0].shape[1], *extents), groups[0].dtype)
+    atoms = xp.zeros((len(sizes), groups[0].shape[1], *spatial_shape), groups[0].dtype)
     for which, group in zip(runs(sizes, groups), groups, strict=True):
         atoms[(which, slice(None), *map(slice, group.shape[2:]))] = group
     return atoms, sizes
@@ -71,23 +71,24 @@ def runs(sizes, groups=None):
 
 def check_sizes(atoms, sizes):
     """Return ``sizes`` as tuples, one per atom, or raise an error."""
-    k, _, *extents = atoms.shape
+    k, _, *spatial_shape = atoms.shape
     sizes = tuple(tuple(int(n) for n in size) for size in sizes)
     fits = len(sizes) == k and all(
-        len(size) == len(extents) and all(0 < n <= s for n, s in zip(size, extents, strict=True))
+        len(size) == len(spatial_shape)
+        and all(0 < n <= s for n, s in zip(size, spatial_shape, strict=True))
         for size in sizes
     )
     if not fits:
         raise ValueError(
-            f"sizes must be the extents of each of the {k} atoms, none larger than "
-            f"{tuple(extents)}, got {len(sizes)} of them: {sizes[:3]}..."
+            f"sizes must be the spatial shapes of the {k} atoms, none larger than "
+            f"{tuple(spatial_shape)}, got {len(sizes)} of them: {sizes[:3]}..."
         )
     for which in runs(sizes):
         beyond = atoms[which].copy()
         beyond[(..., *map(slice, sizes[which.start]))] = 0
         if namespace(atoms).any(beyond):
             raise ValueError(
-                f"atoms {which.start} to {which.stop - 1} are of extents {sizes[which.start]} by "
+                f"atoms {which.start} to {which.stop - 1} are of shape {sizes[which.start]} by "
                 "sizes, but are not zero beyond; crop them, or leave sizes out"
             )
     return sizes

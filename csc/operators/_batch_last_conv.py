@@ -42,7 +42,7 @@ def _signals_first(a):
     return a.transpose(-1, *range(a.ndim - 1))
 
 
-def sparse_taps_pay(n_terms, atoms_shape, code_extents, padded_extents):
+def sparse_taps_pay(n_terms, atoms_shape, spatial_code_shape, padded_shape):
     """Whether lists of the samples that are not 0 are faster than all other methods.
 
     Parameters
@@ -51,13 +51,13 @@ def sparse_taps_pay(n_terms, atoms_shape, code_extents, padded_extents):
         Samples of the atoms that are not 0.
     atoms_shape : tuple
         ``(K, C, *s)``.
-    code_extents, padded_extents : tuples
+    spatial_code_shape, padded_shape : tuples
         Of the codes, and of the signals with their borders.
     """
     if n_terms >= MAX_SPARSE_DENSITY * prod(atoms_shape):
         return False
     terms = n_terms / MAX_SPARSE_DENSITY
-    return not fft_conv.is_faster([atoms_shape], code_extents, padded_extents, terms=terms)
+    return not fft_conv.is_faster([atoms_shape], spatial_code_shape, padded_shape, terms=terms)
 
 
 class Tables(NamedTuple):
@@ -77,7 +77,7 @@ class BatchLastConv:
     atoms : array (K, C, *s)
     geometry : ConvGeometry
     shape : (N, *S)
-        Number and extents of the signals.
+        Number and spatial shape of the signals.
     batch_last : bool
         Whether arrays are batch last in memory; else C order.
     """
@@ -92,8 +92,8 @@ class BatchLastConv:
             self.batch = min(SUMS_PER_BLOCK, 1 << (self.n - 1).bit_length())
         self.wraps = geometry.mode == "circular"
         self.stride, self.low = (*ones, *geometry.stride), (*(0 for _ in ones), *geometry.low)
-        self.signal, self.padded = shape[1:], (*ones, *geometry.padded_extents(shape[1:]))
-        self.codes = geometry.code_extents(shape[1:])
+        self.signal, self.padded = shape[1:], (*ones, *geometry.padded_shape(shape[1:]))
+        self.codes = geometry.spatial_code_shape(shape[1:])
         self.ones, self._scaled = ones, None
 
     def correlate(self, x):
@@ -167,8 +167,8 @@ class BatchLastConv:
     @cached_property
     def _synthesis(self):
         """Tables of D: one row for each channel and each phase of the samples."""
-        k, c, *extents = self.atoms.shape
-        n_taps = [-(-s // t) for s, t in zip(extents, self.stride, strict=True)]
+        k, c, *spatial_shape = self.atoms.shape
+        n_taps = [-(-s // t) for s, t in zip(spatial_shape, self.stride, strict=True)]
         signal, steps = (*self.ones, *self.signal), self._steps(self._signal_shape)
         positions = [
             (low + n - 1) // t + 1 for low, n, t in zip(self.low, signal, self.stride, strict=True)
@@ -222,14 +222,16 @@ class BatchLastConv:
 
     def _buffer_layout(self, shape, of, low):
         steps = self._steps(of)
-        extents = (*self.ones, *of[2:])
-        return BufferLayout((self.batch, self.n), shape, extents, tuple(low), steps, self.wraps)
+        spatial_shape = (*self.ones, *of[2:])
+        return BufferLayout(
+            (self.batch, self.n), shape, spatial_shape, tuple(low), steps, self.wraps
+        )
 
     def _steps(self, shape):
         """Steps in memory: n, channel, and three axes."""
-        n, k, *extents = shape
-        inner = np.cumprod([1, *(*self.ones, *extents)[:0:-1]])[::-1]
-        area = prod(extents)
+        n, k, *spatial_shape = shape
+        inner = np.cumprod([1, *(*self.ones, *spatial_shape)[:0:-1]])[::-1]
+        area = prod(spatial_shape)
         if self.batch_last:
             return (1, area * n, *(int(step) * n for step in inner))
         return (k * area, area, *map(int, inner))
@@ -309,11 +311,11 @@ class BatchLastConv:
         return buffer
 
     def _empty(self, shape):
-        n, k, *extents = shape
+        n, k, *spatial_shape = shape
         if not self.batch_last:
             return np.empty(prod(shape), self.atoms.dtype).reshape(shape)
         flat = np.empty(prod(shape), self.atoms.dtype)
-        return _signals_first(flat.reshape(k, *extents, n))
+        return _signals_first(flat.reshape(k, *spatial_shape, n))
 
     def _flat(self, a, writes=False):  # noqa: FBT002
         """Flat memory of an array, in the order of these maps."""

@@ -11,7 +11,7 @@ MODES = ("full", "valid", "same", "circular")
 
 @dataclass(frozen=True)
 class ConvGeometry:
-    """Positions of atoms of extents *s* in signals of extents *S*, the same on every axis.
+    """Positions of atoms of shape *s* in signals of shape *S*, the same on every axis.
 
     The atom of code v begins at sample ``t v - low``; up to ``low`` samples of it overhang.
 
@@ -31,36 +31,36 @@ class ConvGeometry:
     mode : {"full", "valid", "same", "circular"}
     stride : tuple of ints
         Steps *t* between code positions, one per axis.
-    extents : tuple of ints
-        Extents *s* of the atoms.
+    atom_shape : tuple of ints
+        Spatial shape *s* of the atoms.
 
     Raises
     ------
     ValueError
-        From all methods, if extents do not suit the mode.
+        From all methods, if the spatial shape does not suit the mode.
 
     Examples
     --------
     >>> from csc.operators._conv_geometry import ConvGeometry
-    >>> ConvGeometry("valid", (2,), (3,)).code_extents((6,))
+    >>> ConvGeometry("valid", (2,), (3,)).spatial_code_shape((6,))
     (4,)
     """
 
     mode: str
     stride: tuple
-    extents: tuple
+    atom_shape: tuple
 
     @classmethod
-    def of(cls, mode, stride, extents):
+    def of(cls, mode, stride, atom_shape):
         """Geometry from the arguments of a dictionary: one stride for all axes, or one per axis."""
         check_choice("mode", mode, MODES)
-        steps = tuple(stride) if isinstance(stride, tuple | list) else (stride,) * len(extents)
-        if len(steps) != len(extents):
+        steps = tuple(stride) if isinstance(stride, tuple | list) else (stride,) * len(atom_shape)
+        if len(steps) != len(atom_shape):
             raise ValueError(
-                f"stride must be an integer or one for each of the {len(extents)} spatial axes, "
+                f"stride must be an integer or one for each of the {len(atom_shape)} spatial axes, "
                 f"got {stride}"
             )
-        return cls(mode, tuple(check_count("stride", t) for t in steps), tuple(extents))
+        return cls(mode, tuple(check_count("stride", t) for t in steps), tuple(atom_shape))
 
     @property
     def must_fit(self):
@@ -76,65 +76,65 @@ class ConvGeometry:
     def low(self):
         """Samples by which the first atom overhangs the signal, one number per axis."""
         overhang = {"valid": lambda s: s - 1, "same": lambda s: (s - 1) // 2}
-        return tuple(map(overhang.get(self.mode, lambda s: 0), self.extents))  # noqa: ARG005
+        return tuple(map(overhang.get(self.mode, lambda s: 0), self.atom_shape))  # noqa: ARG005
 
-    def code_extents(self, signal_extents):
-        """Extents *V* of the codes of signals with extents *S*."""
-        S = self._as_extents("signal_extents", signal_extents)
-        if self.must_fit and any(a < b for a, b in zip(S, self.extents, strict=True)):
+    def spatial_code_shape(self, signal_shape):
+        """Spatial shape *V* of the codes of signals with shape *S*."""
+        S = self._as_shape("signal_shape", signal_shape)
+        if self.must_fit and any(a < b for a, b in zip(S, self.atom_shape, strict=True)):
             raise ValueError(
-                f"atoms of extents {self.extents} are larger than signals of extents {S}; "
+                f"atoms of shape {self.atom_shape} are larger than signals of shape {S}; "
                 "use smaller atoms or larger signals"
             )
         if self.mode == "circular" and any(a % t for a, t in zip(S, self.stride, strict=True)):
             raise ValueError(
-                f"signal extents must be multiples of the stride {self.stride} in mode "
+                f"signal shape must be multiples of the stride {self.stride} in mode "
                 f"'circular', got {S}; crop or pad the signals"
             )
         ends = {"full": lambda n, s: n - s, "valid": lambda n, s: n + s - 2}
         last = ends.get(self.mode, lambda n, s: n - 1)  # noqa: ARG005
-        axes = zip(S, self.extents, self.stride, strict=True)
+        axes = zip(S, self.atom_shape, self.stride, strict=True)
         return tuple(last(n, s) // t + 1 for n, s, t in axes)
 
-    def signal_extents(self, code_extents):
-        """Smallest extents *S* of signals whose codes have extents *V*."""
-        V = self._as_extents("code_extents", code_extents)
+    def signal_shape(self, spatial_code_shape):
+        """Smallest spatial shape *S* of signals whose codes have spatial shape *V*."""
+        V = self._as_shape("spatial_code_shape", spatial_code_shape)
         least = {
             "full": lambda v, s, t: (v - 1) * t + s,
             "valid": lambda v, s, t: max(1, (v - 1) * t - s + 2),
             "same": lambda v, s, t: (v - 1) * t + 1,  # noqa: ARG005
             "circular": lambda v, s, t: v * t,  # noqa: ARG005
         }[self.mode]
-        axes = zip(V, self.extents, self.stride, strict=True)
+        axes = zip(V, self.atom_shape, self.stride, strict=True)
         S = tuple(least(v, s, t) for v, s, t in axes)
-        if self.code_extents(S) != V:
+        if self.spatial_code_shape(S) != V:
             raise ValueError(
-                f"no signal has codes of extents {V} in mode {self.mode!r} with atoms of extents "
-                f"{self.extents} and stride {self.stride}; the smallest, {S}, has "
-                f"{self.code_extents(S)}"
+                f"no signal has codes of shape {V} in mode {self.mode!r} with atoms of spatial shape "
+                f"{self.atom_shape} and stride {self.stride}; the smallest, {S}, has "
+                f"{self.spatial_code_shape(S)}"
             )
         return S
 
-    def extents_of(self, z, shape=None):
-        """Extents *S* of the signals of codes ``z``: ``shape`` if it is given and fits them."""
+    def signal_shape_of(self, z, shape=None):
+        """Spatial shape *S* of the signals of codes ``z``: ``shape`` if it is given and fits them."""
         if shape is None:
-            return self.signal_extents(z.shape[2:])
-        if self.code_extents(shape) != z.shape[2:]:
+            return self.signal_shape(z.shape[2:])
+        if self.spatial_code_shape(shape) != z.shape[2:]:
             raise ValueError(
-                f"shape must be extents of signals whose codes have extents {z.shape[2:]}, got "
-                f"{tuple(shape)}, whose codes have {self.code_extents(shape)}"
+                f"shape must be the spatial shape of signals whose codes have shape {z.shape[2:]}, got "
+                f"{tuple(shape)}, whose codes have {self.spatial_code_shape(shape)}"
             )
         return tuple(shape)
 
-    def high(self, signal_extents):
+    def high(self, signal_shape):
         """Samples by which the last atom overhangs the signal, one number per axis."""
-        V = self.code_extents(signal_extents)
-        axes = zip(signal_extents, V, self.extents, self.stride, self.low, strict=True)
+        V = self.spatial_code_shape(signal_shape)
+        axes = zip(signal_shape, V, self.atom_shape, self.stride, self.low, strict=True)
         return tuple(max(0, (v - 1) * t + s - low - n) for n, v, s, t, low in axes)
 
-    def padded_extents(self, signal_extents):
-        """Extents *P* of the array in which every atom lies wholly."""
-        axes = zip(self.low, signal_extents, self.high(signal_extents), strict=True)
+    def padded_shape(self, signal_shape):
+        """Spatial shape *P* of the array in which every atom lies wholly."""
+        axes = zip(self.low, signal_shape, self.high(signal_shape), strict=True)
         return tuple(map(sum, axes))
 
     def pad(self, x):
@@ -146,21 +146,21 @@ class ConvGeometry:
         wrap = {"mode": "wrap"} if self.mode == "circular" else {}
         return namespace(x).pad(x, border, **wrap)
 
-    def unpad(self, p, signal_extents):
+    def unpad(self, p, signal_shape):
         """E^T p: crop the border, or fold it back to where it was taken from."""
-        expected = self.padded_extents(signal_extents)
+        expected = self.padded_shape(signal_shape)
         if p.shape[2:] != expected:
             raise ValueError(
-                f"p must have extents {expected} for signals of extents {tuple(signal_extents)}, "
+                f"p must have shape {expected} for signals of shape {tuple(signal_shape)}, "
                 f"got shape {p.shape}"
             )
-        if p.shape[2:] == tuple(signal_extents):
+        if p.shape[2:] == tuple(signal_shape):
             return p
         xp = namespace(p)
         if self.mode != "circular":
-            axes = zip(self.low, signal_extents, strict=True)
+            axes = zip(self.low, signal_shape, strict=True)
             return xp.ascontiguousarray(p[..., *(slice(a, a + n) for a, n in axes)])
-        borders = zip(signal_extents, self.high(signal_extents), strict=True)
+        borders = zip(signal_shape, self.high(signal_shape), strict=True)
         for axis, (n, high) in enumerate(borders, start=2):
             ends = xp.moveaxis(p, axis, 0)
             folded = ends[:n].copy()
@@ -168,11 +168,11 @@ class ConvGeometry:
             p = xp.moveaxis(folded, 0, axis)
         return xp.ascontiguousarray(p)
 
-    def _as_extents(self, name, extents):
-        extents = tuple(extents)
-        if len(extents) != len(self.extents) or any(n < 1 for n in extents):
+    def _as_shape(self, name, spatial_shape):
+        spatial_shape = tuple(spatial_shape)
+        if len(spatial_shape) != len(self.atom_shape) or any(n < 1 for n in spatial_shape):
             raise ValueError(
-                f"{name} must be {len(self.extents)} positive integers, one per spatial axis, "
-                f"got {extents}"
+                f"{name} must be {len(self.atom_shape)} positive integers, one per spatial axis, "
+                f"got {spatial_shape}"
             )
-        return extents
+        return spatial_shape

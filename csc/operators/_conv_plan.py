@@ -40,8 +40,8 @@ class ConvPlan:
     Parameters
     ----------
     dictionary : Dictionary
-    signal_extents : tuple of ints
-        Spatial extents *S* of the signals.
+    signal_shape : tuple of ints
+        Spatial shape *S* of the signals.
     batch_last : bool
         Whether arrays are stored batch last; else in C order.
 
@@ -53,19 +53,19 @@ class ConvPlan:
         For the adjoint in the atoms, in any order of memory.
     """
 
-    def __init__(self, dictionary, signal_extents, *, batch_last=False):
+    def __init__(self, dictionary, signal_shape, *, batch_last=False):
         D, geometry = dictionary, dictionary.geometry
         self.atoms, self.parts, self.geometry = D.atoms, D.parts, geometry
         self.part_slices = D.part_slices
-        self.signal_extents, self.batch_last = tuple(signal_extents), batch_last
-        self.code_extents = geometry.code_extents(self.signal_extents)
-        self.padded_extents = geometry.padded_extents(self.signal_extents)
-        self.patch_matrix = D.patch_matrix if D.is_patch(self.signal_extents) else None
+        self.signal_shape, self.batch_last = tuple(signal_shape), batch_last
+        self.spatial_code_shape = geometry.spatial_code_shape(self.signal_shape)
+        self.padded_shape = geometry.padded_shape(self.signal_shape)
+        self.patch_matrix = D.patch_matrix if D.is_patch(self.signal_shape) else None
         self.method, self.atoms_method = self._choose(D), self._choose_dense(for_atoms=True)
         self._spectra_cache = self._last_conv = None
 
     @classmethod
-    def of(cls, dictionary, a, signal_extents):
+    def of(cls, dictionary, a, signal_shape):
         """The plan for arrays like ``a``; the dictionary keeps the last one of each memory order.
 
         Parameters
@@ -73,14 +73,14 @@ class ConvPlan:
         dictionary : Dictionary
         a : array
             Signals or codes.
-        signal_extents : tuple of ints
+        signal_shape : tuple of ints
         """
-        signal_extents = tuple(signal_extents)
+        signal_shape = tuple(signal_shape)
         batch_last = namespace(a) is np and is_batch_last(a)
         name = "_plan_batch_last" if batch_last else "_plan_c_order"
         plan = dictionary.__dict__.get(name)
-        if plan is None or plan.signal_extents != signal_extents:
-            plan = cls(dictionary, signal_extents, batch_last=batch_last)
+        if plan is None or plan.signal_shape != signal_shape:
+            plan = cls(dictionary, signal_shape, batch_last=batch_last)
             object.__setattr__(dictionary, name, plan)
         return plan
 
@@ -90,7 +90,7 @@ class ConvPlan:
         dense = self._choose_dense()
         if namespace(self.atoms) is not np or dense is Method.PATCH_MATRIX:
             return dense
-        shapes = self.atoms.shape, self.code_extents, self.padded_extents
+        shapes = self.atoms.shape, self.spatial_code_shape, self.padded_shape
         return Method.BATCH_LAST if sparse_taps_pay(dictionary.n_terms, *shapes) else dense
 
     def _choose_dense(self, *, for_atoms=False):
@@ -98,7 +98,9 @@ class ConvPlan:
         if self.patch_matrix is not None:
             return Method.PATCH_MATRIX
         shapes = [atoms.shape for _, atoms in self.parts]
-        if fft_conv.is_faster(shapes, self.code_extents, self.padded_extents, for_atoms=for_atoms):
+        if fft_conv.is_faster(
+            shapes, self.spatial_code_shape, self.padded_shape, for_atoms=for_atoms
+        ):
             return Method.FFT
         return Method.DIRECT
 
@@ -109,11 +111,11 @@ class ConvPlan:
             return self._batch_last_conv(n).synthesize(z)
         if self.method is Method.PATCH_MATRIX:
             rows = self.patch_matrix.synthesize(z.reshape(n, -1))
-            return rows.reshape(n, channels, *self.signal_extents)
-        geometry, padded = self.geometry, self.padded_extents
+            return rows.reshape(n, channels, *self.signal_shape)
+        geometry, padded = self.geometry, self.padded_shape
         if self.method is Method.FFT:
             signals = fft_conv.synthesize(z, self._spectra, geometry.stride, padded)
-            return geometry.unpad(signals, self.signal_extents)
+            return geometry.unpad(signals, self.signal_shape)
         xp, blocks = namespace(z, self.atoms), []
         for which, atoms in self.parts:
             blocks.append(xp.empty((n, channels, *padded), z.dtype))
@@ -121,21 +123,21 @@ class ConvPlan:
             kernels(z).synthesize(
                 as_kernel_input(z[:, which]), as_kernel_input(atoms), self._stride, to
             )
-        return geometry.unpad(reduce(add, blocks), self.signal_extents)
+        return geometry.unpad(reduce(add, blocks), self.signal_shape)
 
     def correlate(self, x):
         """``D^T x``: correlations ``(N, K, *V)`` of signals ``(N, C, *S)`` with the atoms."""
-        n, extents = len(x), self.code_extents
+        n, spatial_shape = len(x), self.spatial_code_shape
         if self.method is Method.BATCH_LAST:
             return self._batch_last_conv(n).correlate(x)
         if self.method is Method.PATCH_MATRIX:
-            return self.patch_matrix.correlate(x.reshape(n, -1)).reshape(n, -1, *extents)
+            return self.patch_matrix.correlate(x.reshape(n, -1)).reshape(n, -1, *spatial_shape)
         padded = self.geometry.pad(x)
         if self.method is Method.FFT:
-            return fft_conv.correlate(padded, self._spectra, self.geometry.stride, extents)
+            return fft_conv.correlate(padded, self._spectra, self.geometry.stride, spatial_shape)
         xp, padded, blocks = namespace(x, self.atoms), as_kernel_input(padded), []
         for _, atoms in self.parts:
-            blocks.append(xp.empty((n, len(atoms), *extents), x.dtype))
+            blocks.append(xp.empty((n, len(atoms), *spatial_shape), x.dtype))
             kernels(x).correlate(padded, as_kernel_input(atoms), self._stride, as_5d(blocks[-1]))
         return blocks[0] if len(blocks) == 1 else xp.concatenate(blocks, axis=1)
 
@@ -147,7 +149,7 @@ class ConvPlan:
             return self._stacked([g[own] for own in self.part_slices])
         padded = self.geometry.pad(r)
         if self.atoms_method is Method.FFT:
-            g = fft_conv.correlate_atoms(padded, z, stride, self.geometry.extents)
+            g = fft_conv.correlate_atoms(padded, z, stride, self.geometry.atom_shape)
             return self._stacked([g[own] for own in self.part_slices])
         xp, padded, blocks = namespace(r, z, self.atoms), as_kernel_input(padded), []
         for which, atoms in self.parts:
@@ -194,19 +196,19 @@ class ConvPlan:
         n = len(x)
         if self.method is Method.BATCH_LAST:
             return self._batch_last_conv(n).dual_infeasibility(x, inverse_lmbda, positive)
-        blocks, positions = [], (1,) * (5 - x.ndim) + self.code_extents
+        blocks, positions = [], (1,) * (5 - x.ndim) + self.spatial_code_shape
         for which, atoms in self.parts:
             blocks.append(np.empty((n, *positions), x.dtype))
             kernels(x).dual_infeasibility(
                 padded, as_5d(atoms), inverse_lmbda[which], self._stride, positive, blocks[-1]
             )
-        return reduce(np.maximum, blocks).reshape(n, *self.code_extents)
+        return reduce(np.maximum, blocks).reshape(n, *self.spatial_code_shape)
 
     def _batch_last_conv(self, n):
         """The kernels' tables for ``n`` signals; the last ones are kept."""
         conv = self._last_conv  # another thread may replace it: looked at once
         if conv is None or conv.n != n:
-            shape = n, *self.signal_extents
+            shape = n, *self.signal_shape
             conv = BatchLastConv(self.atoms, self.geometry, shape, batch_last=self.batch_last)
             self._last_conv = conv
         return conv
@@ -215,7 +217,7 @@ class ConvPlan:
     def _spectra(self):
         """Spectra of the atoms, computed when first needed."""
         if self._spectra_cache is None:
-            self._spectra_cache = fft_conv.spectra(self.atoms, self.padded_extents)
+            self._spectra_cache = fft_conv.spectra(self.atoms, self.padded_shape)
         return self._spectra_cache
 
     @property

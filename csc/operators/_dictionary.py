@@ -9,7 +9,7 @@ import numpy as np
 
 from csc._backend import namespace, to_host
 from csc._repr_html import AtomsReprMixin
-from csc._typing import Array, ArrayLike, Extents, Mode, Stride
+from csc._typing import Array, ArrayLike, Mode, Shape, Stride
 from csc._validation import check_atoms, check_floats, check_like_atoms, check_signals
 from csc.kernels._arguments import MomentumPoint, SoftThreshold
 from csc.operators._atom_sizes import check_sizes, runs, stack
@@ -28,7 +28,7 @@ class Dictionary(AtomsReprMixin):
 
         x[n, c, u] = sum_k sum_v d[k, c, u - t v] z[n, k, v],    V = (S - s) // t + 1,
 
-    so a signal of the atoms' own extents (a patch) has codes with one position. In mode
+    so a signal of the atoms' own spatial shape (a patch) has codes with one position. In mode
     ``"valid"`` atoms may overhang the border (V = (S + s - 2) // t + 1) and in ``"same"`` those
     at the border are cropped (V = ceil(S / t)); in ``"circular"`` they wrap around (V = S / t).
     The object is immutable: it keeps a read-only copy of the atoms.
@@ -44,7 +44,7 @@ class Dictionary(AtomsReprMixin):
     stride : int or tuple of ints
         Codes are at every t-th sample, t = ``stride``; one number for all axes, or one per axis.
     sizes : sequence of tuples, optional
-        Extents of each atom, if ``atoms`` are padded with zeros already.
+        Spatial shapes of the atoms, if ``atoms`` are padded with zeros already.
 
     Raises
     ------
@@ -69,7 +69,7 @@ class Dictionary(AtomsReprMixin):
     atoms: Array
     mode: Mode = "full"
     stride: Stride = 1
-    sizes: Sequence[Extents] | None = None
+    sizes: Sequence[Shape] | None = None
 
     is_convolution = True
 
@@ -80,7 +80,7 @@ class Dictionary(AtomsReprMixin):
             atoms: ArrayLike,
             mode: Mode = "full",
             stride: Stride = 1,
-            sizes: Sequence[Extents] | None = None,
+            sizes: Sequence[Shape] | None = None,
         ) -> None: ...
 
     def __post_init__(self):
@@ -106,7 +106,7 @@ class Dictionary(AtomsReprMixin):
     @cached_property
     def geometry(self) -> ConvGeometry:
         """Positions of the atoms in a signal."""
-        return ConvGeometry.of(self.mode, self.stride, self.extents)
+        return ConvGeometry.of(self.mode, self.stride, self.atom_shape)
 
     @cached_property
     def parts(self) -> tuple[tuple[slice, Array], ...]:
@@ -116,7 +116,7 @@ class Dictionary(AtomsReprMixin):
     @cached_property
     def part_slices(self) -> list[tuple[slice, ...]]:
         """Where in ``atoms`` the samples of each of the `parts` are."""
-        sizes = self.sizes or (self.extents,) * self.n_atoms
+        sizes = self.sizes or (self.atom_shape,) * self.n_atoms
         return [(which, slice(None), *map(slice, sizes[which.start])) for which in runs(sizes)]
 
     @property
@@ -135,27 +135,27 @@ class Dictionary(AtomsReprMixin):
         return int((self.atoms != 0).sum())
 
     @property
-    def extents(self) -> Extents:
-        """Spatial extents *s* of one atom."""
+    def atom_shape(self) -> Shape:
+        """Spatial shape *s* of one atom."""
         return self.atoms.shape[2:]
 
-    def code_extents(self, signal_extents: Extents) -> Extents:
-        """Spatial extents *V* of the codes of signals with extents *S*."""
-        return self.geometry.code_extents(signal_extents)
+    def spatial_code_shape(self, signal_shape: Shape) -> Shape:
+        """Spatial shape *V* of the codes of signals with shape *S*."""
+        return self.geometry.spatial_code_shape(signal_shape)
 
-    def signal_extents(self, code_extents: Extents) -> Extents:
-        """Spatial extents *S* of the smallest signals whose codes have extents *V*."""
-        return self.geometry.signal_extents(code_extents)
+    def signal_shape(self, spatial_code_shape: Shape) -> Shape:
+        """Spatial shape *S* of the smallest signals whose codes have spatial shape *V*."""
+        return self.geometry.signal_shape(spatial_code_shape)
 
     def pad(self, x: Array) -> Array:
         """Signals in which every atom lies wholly, E x: zeros or wrapped samples around x."""
         return self.geometry.pad(x)
 
-    def is_patch(self, signal_extents: Extents) -> bool:
+    def is_patch(self, signal_shape: Shape) -> bool:
         """Whether the dictionary is one matrix: atoms as large as the signals."""
-        return self.mode == "full" and tuple(signal_extents) == tuple(self.extents)
+        return self.mode == "full" and tuple(signal_shape) == tuple(self.atom_shape)
 
-    def __call__(self, z: Array, shape: Extents | None = None) -> Array:
+    def __call__(self, z: Array, shape: Shape | None = None) -> Array:
         """Synthesise signals from codes.
 
         Parameters
@@ -163,7 +163,7 @@ class Dictionary(AtomsReprMixin):
         z : array (N, K, *V)
             Codes, same dtype as the atoms.
         shape : tuple, optional
-            Extents *S* of the signals, which the codes do not determine if there are strides; the
+            Spatial shape *S* of the signals, which the codes do not determine if there are strides; the
             smallest by default.
 
         Returns
@@ -171,8 +171,8 @@ class Dictionary(AtomsReprMixin):
         x : array (N, C, *S)
         """
         z = self._checked_codes(z)
-        extents = self.geometry.extents_of(z, shape)
-        return ConvPlan.of(self, z, extents).synthesize(z)
+        spatial_shape = self.geometry.signal_shape_of(z, shape)
+        return ConvPlan.of(self, z, spatial_shape).synthesize(z)
 
     def adjoint(self, x: Array) -> Array:
         """Correlate signals with the atoms: ``(D^T x)[n, k, v] = <d_k, x[n] at v>``.
@@ -238,7 +238,7 @@ class Dictionary(AtomsReprMixin):
             ``g[k, c, l] = sum_{n, v} (E r)[n, c, t v + l] z[n, k, v]``; 0 behind smaller atoms.
         """
         z, r = self._checked_codes(z), self.check_signals("r", r, values=self._checks_values)
-        if (r.shape[0], *self.code_extents(r.shape[2:])) != (z.shape[0], *z.shape[2:]):
+        if (r.shape[0], *self.spatial_code_shape(r.shape[2:])) != (z.shape[0], *z.shape[2:]):
             raise ValueError(f"r of shape {r.shape} does not fit codes z of shape {z.shape}")
         return ConvPlan.of(self, r, r.shape[2:]).correlate_atoms(r, z)
 
@@ -263,7 +263,7 @@ class Dictionary(AtomsReprMixin):
         """
         return Dictionary(self.atoms, "valid").adjoint(self.atoms)
 
-    def lipschitz(self, signal_extents: Extents | None = None) -> float:
+    def lipschitz(self, signal_shape: Shape | None = None) -> float:
         """Certified upper bound of the squared operator norm ``||D||^2``.
 
         D is a part of the circular operator on the P samples of each axis that the atoms cover. Its
@@ -276,8 +276,8 @@ class Dictionary(AtomsReprMixin):
 
         Parameters
         ----------
-        signal_extents : tuple, optional
-            Extents *S*; None gives a bound for signals of any size.
+        signal_shape : tuple, optional
+            Spatial shape *S*; None gives a bound for signals of any size.
 
         Returns
         -------
@@ -288,13 +288,13 @@ class Dictionary(AtomsReprMixin):
         .. [1] H. Ehlich, K. Zeller, "Schwankung von Polynomen zwischen Gitterpunkten",
            Math. Z. 86, 1964.
         """
-        if signal_extents is not None and self.is_patch(signal_extents):
+        if signal_shape is not None and self.is_patch(signal_shape):
             return float(self._norm_squared_patch)
         atoms = to_host(self.atoms).astype("float64")  # small: slower on a device
         phases, lengths = polyphase(atoms, self.geometry.stride), None
-        if signal_extents is not None:
+        if signal_shape is not None:
             margin = [0 if self.mode == "circular" else s - 1 for s in phases.shape[2:]]
-            codes = self.code_extents(signal_extents)
+            codes = self.spatial_code_shape(signal_shape)
             lengths = [v + s for v, s in zip(codes, margin, strict=True)]
         return norm_bound(phases, lengths)
 
@@ -314,15 +314,15 @@ class Dictionary(AtomsReprMixin):
         """`matrix` and its products."""
         return PatchMatrix(self.matrix)
 
-    def synthesis_matrix(self, signal_extents: Extents) -> Any:
+    def synthesis_matrix(self, signal_shape: Shape) -> Any:
         """D as a matrix, one row for each code; see `csc.operators._synthesis_matrix`."""
-        return synthesis_matrix(self, signal_extents)
+        return synthesis_matrix(self, signal_shape)
 
     def check_signals(self, name: str, x: Array, *, values: bool = True) -> Array:
         """Return signals ``(N, C, *S)`` that fit this dictionary, or raise an error."""
         fit = self.geometry.must_fit
         x = check_signals(x, self.atoms.shape[1:], name, fit=fit, values=values)
-        self.code_extents(x.shape[2:])
+        self.spatial_code_shape(x.shape[2:])
         check_like_atoms(name, x, self.atoms)
         return x
 

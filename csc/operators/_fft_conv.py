@@ -16,24 +16,24 @@ N_WORKERS = -1  # of scipy.fft: all cores
 TRANSFORM_COST, PRODUCT_COST = 24.0, 50.0
 
 
-def is_faster(shapes, positions, extents, *, for_atoms=False, terms=None):
-    """Whether transforms of signals of ``extents`` beat direct sums over the atoms' samples.
+def is_faster(shapes, positions, spatial_shape, *, for_atoms=False, terms=None):
+    """Whether transforms of signals of ``spatial_shape`` beat direct sums over the atoms' samples.
 
     ``shapes`` are those of the atoms, one per size. ``for_atoms``: the adjoint in the atoms, with
     one inverse transform per atom and channel. ``terms``: number of nonzero samples of the atoms,
     if the direct sums skip zeros.
     """
     k, c = sum(shape[0] for shape in shapes), shapes[0][1]
-    size = prod(map(_fft_length, extents))
+    size = prod(map(_fft_length, spatial_shape))
     transforms = k + c + k * c * for_atoms
     cost = TRANSFORM_COST * transforms * size * log2(size) + PRODUCT_COST * k * c * size
     terms = sum(map(prod, shapes)) if terms is None else terms
     return cost < terms * prod(positions)
 
 
-def spectra(atoms, extents):
+def spectra(atoms, spatial_shape):
     """Spectra ``(K, C, *W)`` of atoms, of the length of the signals' transforms."""
-    return _forward(atoms, tuple(map(_fft_length, extents)))
+    return _forward(atoms, tuple(map(_fft_length, spatial_shape)))
 
 
 def correlate(x, spectra, stride, positions):
@@ -48,26 +48,26 @@ def correlate(x, spectra, stride, positions):
     return out
 
 
-def synthesize(z, spectra, stride, extents):
+def synthesize(z, spectra, stride, spatial_shape):
     """``out[n, c, u] = sum_{k, v} d[k, c, u - t v] z[n, k, v]``, from the spectra of atoms d."""
-    lengths = tuple(map(_fft_length, extents))
+    lengths = tuple(map(_fft_length, spatial_shape))
     xp = namespace(z, spectra)
-    out = xp.empty((len(z), spectra.shape[1], *extents), z.dtype)
+    out = xp.empty((len(z), spectra.shape[1], *spatial_shape), z.dtype)
     for n in range(len(z)):
-        codes = _forward(_upsample(z[n], stride, extents)[None], lengths)[0]
+        codes = _forward(_upsample(z[n], stride, spatial_shape)[None], lengths)[0]
         signal = xp.einsum("kc...,k...->c...", spectra, codes)
-        out[n] = _inverse(signal[None], lengths)[0][..., *map(slice, extents)]
+        out[n] = _inverse(signal[None], lengths)[0][..., *map(slice, spatial_shape)]
     return out
 
 
-def correlate_atoms(x, z, stride, extents):
-    """``out[k, c, l] = sum_{n, v} x[n, c, t v + l] z[n, k, v]`` for l in the atoms' ``extents``."""
+def correlate_atoms(x, z, stride, spatial_shape):
+    """``out[k, c, l] = sum_{n, v} x[n, c, t v + l] z[n, k, v]`` for l in the atoms' ``spatial_shape``."""
     xp, lengths, total = namespace(x, z), tuple(map(_fft_length, x.shape[2:])), 0
     for n in range(len(x)):
         codes = _forward(_upsample(z[n], stride, x.shape[2:])[None], lengths)[0]
         signal = _forward(x[n : n + 1], lengths)[0]
         total = total + xp.einsum("k...,c...->kc...", codes.conj(), signal)
-    return xp.ascontiguousarray(_inverse(total, lengths)[..., *map(slice, extents)])
+    return xp.ascontiguousarray(_inverse(total, lengths)[..., *map(slice, spatial_shape)])
 
 
 def _fft_length(n):
@@ -93,10 +93,10 @@ def _code_samples(stride, positions):
     return (..., *(slice(0, (v - 1) * t + 1, t) for t, v in zip(stride, positions, strict=True)))
 
 
-def _upsample(codes, stride, extents):
+def _upsample(codes, stride, spatial_shape):
     """Codes ``(K, *V)`` at their samples, with zeros between them."""
     if max(stride) == 1:
         return codes
-    out = namespace(codes).zeros((len(codes), *extents), codes.dtype)
+    out = namespace(codes).zeros((len(codes), *spatial_shape), codes.dtype)
     out[_code_samples(stride, codes.shape[1:])] = codes
     return out

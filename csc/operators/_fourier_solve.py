@@ -14,15 +14,15 @@ class CirculantGram(NamedTuple):
     atoms: np.ndarray  # (K, C, *W) complex
     values: np.ndarray  # (*W, C)
     vectors: np.ndarray  # (*W, C, C)
-    extents: tuple  # S
+    signal_shape: tuple  # S
 
     @classmethod
-    def of(cls, atoms, extents):
-        """Spectra of atoms ``(K, C, *s)`` on signals of extents S."""
-        spectra = fft.rfftn(atoms, extents, axes=_axes(atoms), workers=N_WORKERS)
+    def of(cls, atoms, signal_shape):
+        """Spectra of atoms ``(K, C, *s)`` on signals of shape S."""
+        spectra = fft.rfftn(atoms, signal_shape, axes=_axes(atoms), workers=N_WORKERS)
         last = np.moveaxis(spectra, (0, 1), (-1, -2))  # (*W, C, K)
         values, vectors = np.linalg.eigh(last @ last.conj().swapaxes(-1, -2))
-        return cls(spectra, values.astype(atoms.dtype), vectors, tuple(extents))
+        return cls(spectra, values.astype(atoms.dtype), vectors, tuple(signal_shape))
 
     def solve(self, b, rho):
         """Solve ``(D^T D + rho I) z = b`` by the matrix inversion lemma, for each frequency.
@@ -35,7 +35,7 @@ class CirculantGram(NamedTuple):
         y = np.einsum("...cd,n...d->n...c", self.vectors, y)
         for n, signal in enumerate(y):  # needs no second array of the size of the codes
             z[n] -= np.einsum("kc...,...c->k...", self.atoms.conj(), signal)
-        z = fft.irfftn(z, self.extents, axes=_axes(b), workers=N_WORKERS, overwrite_x=True)
+        z = fft.irfftn(z, self.signal_shape, axes=_axes(b), workers=N_WORKERS, overwrite_x=True)
         z /= rho
         return z
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator, aslinearoperator, eigsh
 
 from csc._repr_html import AtomsReprMixin
-from csc._typing import Array, Extents
+from csc._typing import Array, Shape
 from csc._validation import check_floats
 from csc.operators._dictionary import Dictionary
 
@@ -30,13 +30,13 @@ class MeasuredDictionary(AtomsReprMixin):
         D.
     operator : LinearOperator, array or sparse matrix (m, C * prod(S))
         A, applied to one flattened signal ``(C, *S)``.
-    extents : tuple of ints
-        Spatial extents *S* of the signals.
+    signal_shape : tuple of ints
+        Spatial shape *S* of the signals.
 
     Raises
     ------
     ValueError
-        If the operator does not take signals of these extents.
+        If the operator does not take signals of this spatial shape.
 
     Examples
     --------
@@ -56,7 +56,7 @@ class MeasuredDictionary(AtomsReprMixin):
 
     dictionary: Dictionary
     operator: LinearOperator
-    extents: Extents
+    signal_shape: Shape
 
     mode = "measured"
     is_convolution = False
@@ -66,16 +66,16 @@ class MeasuredDictionary(AtomsReprMixin):
             raise TypeError(
                 f"dictionary must be a csc.Dictionary, got {type(self.dictionary).__name__}"
             )
-        operator, extents = aslinearoperator(self.operator), tuple(self.extents)
-        self.dictionary.code_extents(extents)  # raises if they do not fit
-        size = self.dictionary.atoms.shape[1] * prod(extents)
+        operator, signal_shape = aslinearoperator(self.operator), tuple(self.signal_shape)
+        self.dictionary.spatial_code_shape(signal_shape)  # raises if they do not fit
+        size = self.dictionary.atoms.shape[1] * prod(signal_shape)
         if operator.shape[1] != size:
             raise ValueError(
-                f"operator must take C * prod(S) = {size} samples for signals of extents "
-                f"{extents}, got shape {operator.shape}"
+                f"operator must take C * prod(S) = {size} samples for signals of spatial shape "
+                f"{signal_shape}, got shape {operator.shape}"
             )
         object.__setattr__(self, "operator", operator)
-        object.__setattr__(self, "extents", extents)
+        object.__setattr__(self, "signal_shape", signal_shape)
 
     def __repr__(self):
         return f"MeasuredDictionary({self.operator.shape[0]} measurements, {self.dictionary!r})"
@@ -95,35 +95,35 @@ class MeasuredDictionary(AtomsReprMixin):
         """K."""
         return self.dictionary.n_atoms
 
-    def code_extents(self, signal_extents: Extents = ()) -> Extents:  # noqa: ARG002
-        """Spatial extents *V* of the codes."""
-        return self.dictionary.code_extents(self.extents)
+    def spatial_code_shape(self, signal_shape: Shape = ()) -> Shape:  # noqa: ARG002
+        """Spatial shape *V* of the codes."""
+        return self.dictionary.spatial_code_shape(self.signal_shape)
 
-    def is_patch(self, signal_extents: Extents) -> bool:  # noqa: ARG002
+    def is_patch(self, signal_shape: Shape) -> bool:  # noqa: ARG002
         """False: the Gram matrix of a patch dictionary is not that of its measurements."""
         return False
 
-    def __call__(self, z: Array, shape: Extents | None = None) -> Array:  # noqa: ARG002
+    def __call__(self, z: Array, shape: Shape | None = None) -> Array:  # noqa: ARG002
         """Measure the signals of codes ``(N, K, *V)``: ``(N, m)``."""
         signals = self.reconstruct(z)
         return self._as_rows(self.operator.matmat(signals.reshape(len(signals), -1).T))
 
     def reconstruct(self, z: Array) -> Array:
         """The signals ``D z`` before the measurement, ``(N, C, *S)``."""
-        return self.dictionary(z, self.extents)
+        return self.dictionary(z, self.signal_shape)
 
     def adjoint(self, y: Array) -> Array:
         """``D^T A^T y``: ``(N, K, *V)``."""
         y = self.check_signals("y", y)
         rows = self._as_rows(self.operator.rmatmat(y.T))
-        return self.dictionary.adjoint(rows.reshape(len(y), -1, *self.extents))
+        return self.dictionary.adjoint(rows.reshape(len(y), -1, *self.signal_shape))
 
-    def synthesis_matrix(self, signal_extents: Extents = ()) -> Array:  # noqa: ARG002
+    def synthesis_matrix(self, signal_shape: Shape = ()) -> Array:  # noqa: ARG002
         """``A D`` as a dense matrix in float64, one row for each code."""
-        signals = self.dictionary.synthesis_matrix(self.extents).toarray()
+        signals = self.dictionary.synthesis_matrix(self.signal_shape).toarray()
         return np.ascontiguousarray(np.asarray(self.operator.matmat(signals.T)).T, "float64")
 
-    def lipschitz(self, signal_extents: Extents | None = None) -> float:  # noqa: ARG002
+    def lipschitz(self, signal_shape: Shape | None = None) -> float:  # noqa: ARG002
         """``||A D||^2`` by the Lanczos method to 1e-3, plus two percent."""
         return self._norm_squared
 
@@ -146,7 +146,7 @@ class MeasuredDictionary(AtomsReprMixin):
         """The same in float64, for certificates."""
         if self.dtype == "float64":
             return self
-        return MeasuredDictionary(self.dictionary.as_double, self.operator, self.extents)
+        return MeasuredDictionary(self.dictionary.as_double, self.operator, self.signal_shape)
 
     def check_signals(self, name: str, y: Array) -> Array:
         """Return measurements ``(N, m)`` of the dictionary's precision, or raise an error."""

@@ -11,7 +11,7 @@ import numpy as np
 from csc._backend import namespace
 from csc._repr_html import AtomsReprMixin
 from csc._soft_threshold import soft_threshold
-from csc._typing import Array, Extents
+from csc._typing import Array, Shape
 from csc._validation import check_choice, check_count, check_floats
 from csc.operators._conv_plan import batch_last_pays
 from csc.operators._dictionary import Dictionary
@@ -97,27 +97,27 @@ class MultiLayerDictionary(AtomsReprMixin):
         """K_L."""
         return self.layers[-1].n_atoms
 
-    def extents(self, signal_extents: Extents) -> list[Extents]:
-        """Spatial extents of the signal and of the codes of every layer, L + 1 tuples."""
-        chain = [tuple(signal_extents)]
+    def spatial_shapes(self, signal_shape: Shape) -> list[Shape]:
+        """Spatial shapes of the signals and of the codes of every layer, L + 1 tuples."""
+        chain = [tuple(signal_shape)]
         for i, D in enumerate(self.layers, 1):
             try:
-                chain.append(D.code_extents(chain[-1]))
+                chain.append(D.spatial_code_shape(chain[-1]))
             except ValueError as error:
                 raise ValueError(f"layer {i} does not fit: {error}") from None
         return chain
 
-    def code_extents(self, signal_extents: Extents) -> Extents:
-        """Spatial extents of the deepest codes."""
-        return self.extents(signal_extents)[-1]
+    def spatial_code_shape(self, signal_shape: Shape) -> Shape:
+        """Spatial shape of the deepest codes."""
+        return self.spatial_shapes(signal_shape)[-1]
 
-    def signal_extents(self, code_extents: Extents) -> Extents:
-        """Spatial extents of the smallest signals whose deepest codes have these extents."""
+    def signal_shape(self, spatial_code_shape: Shape) -> Shape:
+        """Spatial shape of the smallest signals whose deepest codes have this spatial shape."""
         for D in reversed(self.layers):
-            code_extents = D.signal_extents(code_extents)
-        return code_extents
+            spatial_code_shape = D.signal_shape(spatial_code_shape)
+        return spatial_code_shape
 
-    def is_patch(self, signal_extents: Extents) -> bool:  # noqa: ARG002
+    def is_patch(self, signal_shape: Shape) -> bool:  # noqa: ARG002
         """False: the Gram matrix of a patch dictionary is not that of a product."""
         return False
 
@@ -130,7 +130,7 @@ class MultiLayerDictionary(AtomsReprMixin):
         gamma: Array,
         from_layer: int | None = None,
         to_layer: int = 0,
-        shape: Extents | None = None,
+        shape: Shape | None = None,
     ) -> Array:
         """``D_{j+1} ... D_i g_i``: the codes of layer i, synthesised to layer j.
 
@@ -143,7 +143,7 @@ class MultiLayerDictionary(AtomsReprMixin):
         to_layer : int
             j < i; 0 is the signal.
         shape : tuple, optional
-            Extents *S* of the signal (layer 0), which the codes do not determine if there are
+            Spatial shape *S* of the signal (layer 0), which the codes do not determine if there are
             strides; the smallest by default.
 
         Returns
@@ -151,13 +151,13 @@ class MultiLayerDictionary(AtomsReprMixin):
         array (N, K_j, *V_j), signals (N, C, *S) for j = 0
         """
         i = self._check_layers(from_layer, to_layer)
-        extents = None if shape is None else self.extents(shape)
+        spatial_shape = None if shape is None else self.spatial_shapes(shape)
         for layer in range(i, to_layer, -1):
-            own = None if extents is None else extents[layer - 1]
+            own = None if spatial_shape is None else spatial_shape[layer - 1]
             gamma = self.layers[layer - 1](gamma, own)
         return gamma
 
-    def __call__(self, z: Array, shape: Extents | None = None) -> Array:
+    def __call__(self, z: Array, shape: Shape | None = None) -> Array:
         """Signals ``D_1 ... D_L z``."""
         return self.synthesize(z, shape=shape)
 
@@ -237,14 +237,14 @@ class MultiLayerDictionary(AtomsReprMixin):
             codes.append(x)
         return codes
 
-    def lipschitz(self, signal_extents: Extents | None = None) -> float:
+    def lipschitz(self, signal_shape: Shape | None = None) -> float:
         """Certified upper bound of ``||D_1 ... D_L||^2``: the smaller of two bounds."""
         chain = [None] * len(self.layers)
-        if signal_extents is not None:
-            chain = self.extents(signal_extents)[:-1]
+        if signal_shape is not None:
+            chain = self.spatial_shapes(signal_shape)[:-1]
         bound = prod(D.lipschitz(S) for D, S in zip(self.layers, chain, strict=True))
         if {D.mode for D in self.layers} <= {"full"}:
-            bound = min(bound, self.effective().lipschitz(signal_extents))
+            bound = min(bound, self.effective().lipschitz(signal_shape))
         return bound
 
     @cached_property
@@ -258,7 +258,7 @@ class MultiLayerDictionary(AtomsReprMixin):
             name, x, hint="fill the gaps first: multi-layer problems do not support masks"
         )
         x = self.layers[0].check_signals(name, x, values=False)
-        self.extents(x.shape[2:])
+        self.spatial_shapes(x.shape[2:])
         return x
 
     def check_one_each(self, name: str, values: Sequence[Any]) -> None:

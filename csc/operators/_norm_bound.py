@@ -30,10 +30,10 @@ def norm_bound(phases, lengths):
 
 def polyphase(atoms, stride):
     """Samples t j + p of the atoms as sample j of channel (c, p), for every phase p < t."""
-    xp, (k, c, *extents) = namespace(atoms), atoms.shape
-    taps = [-(-s // t) for s, t in zip(extents, stride, strict=True)]
+    xp, (k, c, *spatial_shape) = namespace(atoms), atoms.shape
+    taps = [-(-s // t) for s, t in zip(spatial_shape, stride, strict=True)]
     whole = [(0, 0), (0, 0)]
-    whole += [(0, n * t - s) for n, t, s in zip(taps, stride, extents, strict=True)]
+    whole += [(0, n * t - s) for n, t, s in zip(taps, stride, spatial_shape, strict=True)]
     split = [n for pair in zip(taps, stride, strict=True) for n in pair]
     axes = range(2, 2 + 2 * len(taps))
     phases = xp.pad(atoms, whole).reshape(k, c, *split)

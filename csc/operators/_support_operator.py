@@ -69,11 +69,11 @@ class PaddedSignals:
 
     def __init__(self, dictionary, shape, dtype):
         self.dictionary, self.shape, self.dtype = dictionary, shape, np.dtype(dtype)
-        self.code_shape = (shape[0], dictionary.n_atoms, *dictionary.code_extents(shape[2:]))
+        self.code_shape = (shape[0], dictionary.n_atoms, *dictionary.spatial_code_shape(shape[2:]))
         ones = (1,) * (5 - len(shape))
         self.positions = (*ones, *self.code_shape[2:])
         self.stride = (*ones, *dictionary.geometry.stride)
-        self.atom_shape = (*ones, *dictionary.extents)
+        self.atom_shape = (*ones, *dictionary.atom_shape)
         self._set_shapes(ones)
         _, c, s0, s1, s2 = self.buffer_shape
         self.steps = np.array([c * s0 * s1 * s2, s1 * s2, s2, 1])  # of signals, and three axes
@@ -97,16 +97,16 @@ class PaddedSignals:
 
         Signals that wrap around have a margin for copies of atoms that lie partly outside.
         """
-        geometry, extents = self.dictionary.geometry, self.shape[2:]
+        geometry, spatial_shape = self.dictionary.geometry, self.shape[2:]
         self.wraps = geometry.mode == "circular"
-        self.extents = (*ones, *extents)
-        padded = (*ones, *geometry.padded_extents(extents))
+        self.signal_shape = (*ones, *spatial_shape)
+        padded = (*ones, *geometry.padded_shape(spatial_shape))
         low = (*(0 for _ in ones), *geometry.low)
         margin = [(s - 1) * self.wraps for s in self.atom_shape]
         sizes = [p + 2 * m for p, m in zip(padded, margin, strict=True)]
         self.margin, self.volume = np.array(margin), (*self.shape[:2], *padded)
         self.buffer_shape = (*self.shape[:2], *sizes[:2], sizes[2] + SIMD_WIDTH)
-        axes = list(zip(margin, padded, low, self.extents, strict=True))
+        axes = list(zip(margin, padded, low, self.signal_shape, strict=True))
         self.inside = (..., *(slice(m, m + p) for m, p, _, _ in axes))
         self.own = (..., *(slice(m + a, m + a + n) for m, _, a, n in axes))
 
@@ -157,17 +157,21 @@ class PaddedSignals:
         if not self.wraps:
             return none, none
         n, corner, _ = self._corners(index)
-        extents, atom = np.array(self.extents), np.array(self.atom_shape)
-        repeated = np.array(self.volume[2:]) - extents
-        near = np.flatnonzero(((corner + atom > extents) | (corner < repeated)).any(axis=1))
+        spatial_shape, atom = np.array(self.signal_shape), np.array(self.atom_shape)
+        repeated = np.array(self.volume[2:]) - spatial_shape
+        near = np.flatnonzero(((corner + atom > spatial_shape) | (corner < repeated)).any(axis=1))
         n, corner = n[near], corner[near]
-        shows = {-1: corner + atom > extents, 0: np.full(corner.shape, True), 1: corner < repeated}
+        shows = {
+            -1: corner + atom > spatial_shape,
+            0: np.full(corner.shape, True),
+            1: corner < repeated,
+        }
         owners, places = [none], [none]
         for shift in product(*((-1, 0, 1) if margin else (0,) for margin in self.margin)):
             if any(shift):
                 here = np.all([shows[a][:, axis] for axis, a in enumerate(shift)], axis=0)
                 owners.append(near[here])
-                places.append(self._flat(n[here], corner[here] + np.array(shift) * extents))
+                places.append(self._flat(n[here], corner[here] + np.array(shift) * spatial_shape))
         owners, places = np.concatenate(owners), np.concatenate(places)
         first = np.zeros(len(index) + 1, np.int64)
         np.cumsum(np.bincount(owners, minlength=len(index)), out=first[1:])
@@ -270,7 +274,7 @@ class PaddedSignals:
         taken = (slice(0, (v - 1) * t + 1, t) for v, t in zip(positions, self.stride, strict=True))
         out[(slice(None), 0, *taken)] = a.reshape(n, *positions)
         if self.wraps:
-            out = out[(..., *map(slice, self.extents))]
+            out = out[(..., *map(slice, self.signal_shape))]
         for axis, extent in enumerate(self.atom_shape):
             origin = (extent - 1) // 2
             if extent > 1:

@@ -4,13 +4,13 @@ import numpy as np
 from scipy.sparse import csr_array, issparse
 
 
-def synthesis_matrix(dictionary, extents):
-    """D of signals with given extents, in float64 and sparse: ``D z`` is ``z @ matrix``.
+def synthesis_matrix(dictionary, spatial_shape):
+    """D of signals with given spatial shape, in float64 and sparse: ``D z`` is ``z @ matrix``.
 
     Parameters
     ----------
     dictionary : Dictionary
-    extents : tuple
+    spatial_shape : tuple
         *S*.
 
     Returns
@@ -28,15 +28,15 @@ def synthesis_matrix(dictionary, extents):
     """
     geometry, atoms = dictionary.geometry, dictionary.atoms
     k, c, *inner = np.nonzero(atoms)
-    positions, axes = geometry.code_extents(extents), range(len(extents))
+    positions, axes = geometry.spatial_code_shape(spatial_shape), range(len(spatial_shape))
     corners = np.indices(positions).reshape(len(positions), -1)
     sample = [corners[a][:, None] * geometry.stride[a] - geometry.low[a] + inner[a] for a in axes]
     wraps = geometry.mode == "circular"
     inside = np.full(sample[0].shape, True)
     if not wraps:
-        for u, n in zip(sample, extents, strict=True):
+        for u, n in zip(sample, spatial_shape, strict=True):
             inside &= (u >= 0) & (u < n)
-    shape = atoms.shape[1], *extents
+    shape = atoms.shape[1], *spatial_shape
     sample = np.ravel_multi_index((c[None], *sample), shape, mode="wrap" if wraps else "clip")
     row = np.arange(corners.shape[1])[:, None] * len(atoms) + k
     values = np.broadcast_to(atoms[(k, c, *inner)].astype("float64"), inside.shape)
@@ -44,7 +44,7 @@ def synthesis_matrix(dictionary, extents):
     return csr_array((values[inside], (row[inside], sample[inside])), shape=shape)
 
 
-def matrix_and_gram(dictionary, extents):
+def matrix_and_gram(dictionary, spatial_shape):
     """`synthesis_matrix` and the Gram matrix of its rows, dense.
 
     The dictionary keeps the last ones, which a path of lambdas computes once. Do not change them.
@@ -52,13 +52,13 @@ def matrix_and_gram(dictionary, extents):
     Parameters
     ----------
     dictionary : Dictionary or MeasuredDictionary
-    extents : tuple
+    spatial_shape : tuple
         *S*.
     """
     kept = dictionary.__dict__.get("_matrix_and_gram")  # looked at once: threads may replace it
-    if kept is None or kept[0] != tuple(extents):
-        matrix = dictionary.synthesis_matrix(extents)
-        kept = tuple(extents), matrix, gram_of(matrix)
+    if kept is None or kept[0] != tuple(spatial_shape):
+        matrix = dictionary.synthesis_matrix(spatial_shape)
+        kept = tuple(spatial_shape), matrix, gram_of(matrix)
         object.__setattr__(dictionary, "_matrix_and_gram", kept)
     return kept[1:]
 

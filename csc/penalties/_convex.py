@@ -13,7 +13,7 @@ import numpy as np
 from csc._backend import namespace, to_host
 from csc._repr_html import PenaltyReprMixin
 from csc._soft_threshold import soft_threshold
-from csc._typing import Array, Extents
+from csc._typing import Array, Shape
 from csc._validation import check_count, check_number, check_real, check_weights
 from csc.penalties import _overlapping_groups as overlapping
 from csc.penalties._lmbda import Lmbda, check_lmbda
@@ -298,7 +298,7 @@ class GroupL21(PenaltyReprMixin):
             return f"GroupL21(lmbda={self.lmbda!r}, group_size={self.group_size})"
         return f"GroupL21(lmbda={self.lmbda!r}, groups={len(self.groups)} groups)"
 
-    def check_codes(self, shape: Extents) -> None:
+    def check_codes(self, shape: Shape) -> None:
         """Refuse codes of a ``shape`` (N, K, *V) whose atoms do not fill the groups."""
         if self.groups is not None:
             n_atoms = 1 + max(map(max, self.groups))
@@ -365,8 +365,8 @@ class GroupL21(PenaltyReprMixin):
         return _largest(xp.where(norms > 0, distances, xp.maximum(distances - lmbda, 0)), True)
 
     def _grouped(self, z):
-        n, k, *extents = z.shape
-        return z.reshape(n, k // self.group_size, self.group_size, *extents)
+        n, k, *spatial_shape = z.shape
+        return z.reshape(n, k // self.group_size, self.group_size, *spatial_shape)
 
     def _norms(self, z):
         if self.groups is not None:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from csc._backend import kernels, namespace
-from csc._typing import Extents
+from csc._typing import Shape
 from csc._validation import check_count
 
 PROX_GAPS = {"float32": 1e-11, "float64": 1e-15}  # duality gap of the prox, relative to ||z||^2
@@ -25,7 +25,7 @@ class GroupTable(NamedTuple):
     counts: np.ndarray  # (K,)  groups that an atom is in
 
 
-def neighbourhoods(shape: Extents, width: int) -> tuple[tuple[int, ...], ...]:
+def neighbourhoods(shape: Shape, width: int) -> tuple[tuple[int, ...], ...]:
     """Groups of neighbouring atoms on a grid that wraps around, for topographic maps [1]_.
 
     Group g holds the ``width`` x ... x ``width`` atoms around atom g.
@@ -150,8 +150,8 @@ def _rows(z):
 
 def _shrunk(groups, z, radii, near=None):
     rows, bound = _kernel(groups, _rows(z), radii, None if near is None else _rows(near))
-    extents = (len(z), *z.shape[2:], z.shape[1])
-    return np.ascontiguousarray(np.moveaxis(rows.reshape(extents), -1, 1)), bound
+    spatial_shape = (len(z), *z.shape[2:], z.shape[1])
+    return np.ascontiguousarray(np.moveaxis(rows.reshape(spatial_shape), -1, 1)), bound
 
 
 def _kernel(groups, rows, radii, near=None):

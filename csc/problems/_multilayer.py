@@ -10,7 +10,7 @@ import numpy as np
 
 from csc._backend import namespace
 from csc._repr_html import card
-from csc._typing import Array, ArrayLike, Extents, Penalty
+from csc._typing import Array, ArrayLike, Penalty, Shape
 from csc._validation import check_instance, check_real, check_scale
 from csc.operators import MomentumPoint, MultiLayerDictionary, batch_last
 from csc.penalties import Relative, resolved
@@ -91,8 +91,8 @@ class MultiLayerProblem:
 
     def _shapes(self):
         """Shapes of the codes of every layer, known before the penalties are."""
-        pairs = zip(self.dictionary.layers, self.extents[1:], strict=True)
-        return [(len(self.x), D.n_atoms, *extents) for D, extents in pairs]
+        pairs = zip(self.dictionary.layers, self.spatial_shapes[1:], strict=True)
+        return [(len(self.x), D.n_atoms, *spatial_shape) for D, spatial_shape in pairs]
 
     def _resolved(self, penalties):
         """Penalties whose ``lmbda`` are numbers."""
@@ -113,7 +113,7 @@ class MultiLayerProblem:
     @cached_property
     def layers(self) -> list[Problem]:
         """Each layer as a `Problem`; the values of its signals do not matter below the first."""
-        chain, parts, x = self.extents, [], self.x
+        chain, parts, x = self.spatial_shapes, [], self.x
         for i, (D, penalty) in enumerate(zip(self.dictionary.layers, self.penalties, strict=True)):
             if i > 0:  # no memory: one zero, seen as an array of codes
                 shape = (len(self.x), D.atoms.shape[1], *chain[i])
@@ -127,17 +127,17 @@ class MultiLayerProblem:
         return Problem(below, self.dictionary.layers[i - 1], self.penalties[i - 1])
 
     @cached_property
-    def extents(self) -> list[Extents]:
-        """Spatial extents of the signals and of the codes of every layer."""
-        return self.dictionary.extents(self.x.shape[2:])
+    def spatial_shapes(self) -> list[Shape]:
+        """Spatial shapes of the signals and of the codes of every layer."""
+        return self.dictionary.spatial_shapes(self.x.shape[2:])
 
     @property
-    def code_shapes(self) -> list[Extents]:
+    def code_shapes(self) -> list[Shape]:
         """Shapes of the codes of every layer."""
         return [part.code_shape for part in self.layers]
 
     @property
-    def code_shape(self) -> Extents:
+    def code_shape(self) -> Shape:
         """Shape of the deepest codes."""
         return self.layers[-1].code_shape
 

@@ -10,7 +10,7 @@ import numpy as np
 from csc import certificates
 from csc._backend import namespace
 from csc._repr_html import card
-from csc._typing import Array, ArrayLike, Extents, Penalty
+from csc._typing import Array, ArrayLike, Penalty, Shape
 from csc._validation import (
     check_instance,
     check_real,
@@ -117,17 +117,17 @@ class Problem:
         return ProblemStructure(self.x, self.dictionary, self.penalty, self.mask, self.code_shape)
 
     @property
-    def code_shape(self) -> Extents:
+    def code_shape(self) -> Shape:
         """Shape ``(N, K, *V)`` of the codes."""
         D = self.dictionary
-        return (len(self.x), D.n_atoms, *D.code_extents(self.x.shape[2:]))
+        return (len(self.x), D.n_atoms, *D.spatial_code_shape(self.x.shape[2:]))
 
     def zeros(self) -> Array:
         """Codes of zeros, where pursuits start."""
         return namespace(self.x).zeros(self.code_shape, self.x.dtype)
 
     def synthesize(self, z: Array | SparseCodes) -> Array:
-        """``D z`` of the signals' extents, of dense or sparse codes."""
+        """``D z`` of the signals' spatial shape, of dense or sparse codes."""
         if isinstance(z, SparseCodes):
             layout = PaddedSignals(self.dictionary, self.x.shape, self.x.dtype)
             return layout.synthesize(z)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from csc._backend import kernels, namespace
-from csc._typing import Array, Extents, Penalty
+from csc._typing import Array, Penalty, Shape
 from csc.operators import CirculantGram, Dictionary, MeasuredDictionary
 from csc.penalties import L1, ElasticNet, atom_weights, finite_lmbda
 from csc.problems._small_form import SmallForm, is_small, small_form
@@ -47,7 +47,7 @@ class ProblemStructure:
     dictionary: Dictionary | MeasuredDictionary
     penalty: Penalty
     mask: Array | None
-    code_shape: Extents
+    code_shape: Shape
 
     @property
     def is_patch(self) -> bool:

@@ -141,9 +141,9 @@ def check_kernel(kernel: ArrayLike, y: Array, factor: int = 1) -> Array:
     kernel = check_floats("kernel", np.asarray(kernel, "float64"))
     if kernel.ndim != 2:
         raise ValueError(f"kernel must be (h, w), got shape {kernel.shape}")
-    extents = tuple(factor * n for n in y.shape[-2:])
-    if kernel.shape[0] > extents[0] or kernel.shape[1] > extents[1]:
-        raise ValueError(f"kernel of shape {kernel.shape} is larger than the image {extents}")
+    spatial_shape = tuple(factor * n for n in y.shape[-2:])
+    if kernel.shape[0] > spatial_shape[0] or kernel.shape[1] > spatial_shape[1]:
+        raise ValueError(f"kernel of shape {kernel.shape} is larger than the image {spatial_shape}")
     if not kernel.sum() > 0:
         raise ValueError(f"kernel must have a positive sum, got {kernel.sum():.3g}")
     return kernel / kernel.sum()

@@ -56,5 +56,5 @@ def group_fill(observed, pilot, guide, sigma, *, rule=RULE, step=3, n_filled=4):
 
 def fitting(rule, shape):
     """The rule, with groups no larger than the positions that the search covers."""
-    extents = (min(2 * rule.reach + 1, extent - rule.size + 1) for extent in shape[-2:])
-    return rule._replace(members=min(rule.members, prod(extents)))
+    spatial_shape = (min(2 * rule.reach + 1, extent - rule.size + 1) for extent in shape[-2:])
+    return rule._replace(members=min(rule.members, prod(spatial_shape)))

@@ -105,7 +105,11 @@ def _in_bands(plane, grid, size):
 
 
 def _add(patches, weights, grid, size, sums, totals):
-    extents = len(grid.rows), len(grid.columns)
+    spatial_shape = len(grid.rows), len(grid.columns)
     cpu.add_patches(
-        patches.reshape(*extents, 1, size, size), weights.reshape(extents), *grid, sums, totals
+        patches.reshape(*spatial_shape, 1, size, size),
+        weights.reshape(spatial_shape),
+        *grid,
+        sums,
+        totals,
     )

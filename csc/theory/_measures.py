@@ -9,7 +9,7 @@ from math import prod, sqrt
 import numpy as np
 from scipy.ndimage import correlate, uniform_filter
 
-from csc._typing import Array, Extents, Stride
+from csc._typing import Array, Shape, Stride
 from csc._validation import check_codes, check_count
 from csc.operators import Dictionary
 
@@ -52,7 +52,7 @@ def correlations(dictionary: Dictionary) -> Array:
         )
     unit = Dictionary(atoms / norms, "full", dictionary.stride)
     gram, strides = abs(unit.gram()), unit.geometry.stride
-    middle = [s - 1 for s in unit.extents]
+    middle = [s - 1 for s in unit.atom_shape]
     shifts = [slice(m % t, None, t) for m, t in zip(middle, strides, strict=True)]
     return gram[(..., *shifts)]
 
@@ -141,7 +141,7 @@ def babel(dictionary: Dictionary, k: int) -> float:
     return float(rows[:, :k].sum(axis=1).max())
 
 
-def welch_bound(n_atoms: int, atom_shape: Extents, channels: int = 1, stride: Stride = 1) -> float:
+def welch_bound(n_atoms: int, atom_shape: Shape, channels: int = 1, stride: Stride = 1) -> float:
     """Welch bound: the smallest mutual coherence that a convolutional dictionary can have.
 
     The Gram matrix of M unit-norm columns in a space of d dimensions has energy at least
@@ -210,7 +210,7 @@ def stripe_norm(codes: Array, dictionary: Dictionary) -> Array:
     return np.rint(sums).astype(int).reshape(len(codes), -1).max(axis=1)
 
 
-def patch_norm(codes: Array, atom_shape: Extents) -> Array:
+def patch_norm(codes: Array, atom_shape: Shape) -> Array:
     """Patch norm ``||z||^P_{0,inf}``: the largest number of non-zero codes in a window.
 
     The window has the size of an atom of the next layer. See Papyan et al. 2017b.
@@ -277,7 +277,7 @@ def _counts(codes, dictionary):
 
 def _overlap_radius(dictionary):
     """Shift, in positions per axis, from which two atoms do not overlap."""
-    axes = zip(dictionary.extents, dictionary.geometry.stride, strict=True)
+    axes = zip(dictionary.atom_shape, dictionary.geometry.stride, strict=True)
     return [-(-s // t) for s, t in axes]
 
 

@@ -10,12 +10,12 @@ from typing import Literal
 import numpy as np
 from scipy.ndimage import uniform_filter
 
-from csc._typing import Array, Extents
+from csc._typing import Array, Shape
 from csc._validation import check_number, check_real
 from csc.theory._cases import Guarantee, Layer
 
 
-def local_noise(noise: Array, atom_shape: Extents) -> Array:
+def local_noise(noise: Array, atom_shape: Shape) -> Array:
     """Local noise ``||E||_{2,inf}^P``: the largest norm of the noise in the window of an atom.
 
     Parameters

@@ -47,13 +47,17 @@ class Case(NamedTuple):
 def objective(case, z):
     """Return the lasso objective in float64, by FFT, one atom at a time."""
     axes = tuple(range(1, case.x.ndim - 1))
-    extents, fit = case.x.shape[2:], 0
+    spatial_shape, fit = case.x.shape[2:], 0
     for k, atom in enumerate(case.atoms.astype("float64")):
         codes = z[0, k].astype("float64")
         if not case.circular:  # with zeros: atoms inside do not wrap around
-            codes = np.pad(codes, [(0, S - v) for S, v in zip(extents, codes.shape, strict=True)])
-        fit = fit + np.fft.rfftn(atom, extents, axes=axes) * np.fft.rfftn(codes[None], axes=axes)
-    residual = case.x[0] - np.fft.irfftn(fit, extents, axes=axes)
+            codes = np.pad(
+                codes, [(0, S - v) for S, v in zip(spatial_shape, codes.shape, strict=True)]
+            )
+        fit = fit + np.fft.rfftn(atom, spatial_shape, axes=axes) * np.fft.rfftn(
+            codes[None], axes=axes
+        )
+    residual = case.x[0] - np.fft.irfftn(fit, spatial_shape, axes=axes)
     return 0.5 * float((residual**2).sum()) + case.lmbda * float(abs(z).sum(dtype="float64"))
 
 

@@ -111,13 +111,13 @@ def compare_lasso(name, fraction, tol):
 
 def penalties(D, shape, lmbda):
     """Yield name and penalty, those to compare with the lasso."""
-    extents = D.code_extents(shape)
-    weights = np.linspace(0.5, 1.5, int(np.prod(extents))).reshape(1, *extents)
+    spatial_shape = D.spatial_code_shape(shape)
+    weights = np.linspace(0.5, 1.5, int(np.prod(spatial_shape))).reshape(1, *spatial_shape)
     yield "lasso", csc.L1(lmbda)
     yield "non-negative", csc.L1(lmbda, positive=True)
     yield "weights by position", csc.L1(lmbda, weights)
     yield "elastic net", csc.ElasticNet(lmbda, 0.1)
-    if D.n_atoms % 2 == 0 and D.n_atoms * np.prod(extents) <= MAX_CODES_OF_GROUPS:
+    if D.n_atoms % 2 == 0 and D.n_atoms * np.prod(spatial_shape) <= MAX_CODES_OF_GROUPS:
         yield "groups of two", csc.GroupL21(lmbda, 2)
 
 

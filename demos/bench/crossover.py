@@ -56,7 +56,7 @@ def main(argv):
     for (s, S), (k, c) in product(IMAGES + SERIES, ATOMS):
         D = csc.Dictionary(rng.standard_normal((k, c, *s)).astype("float32"))
         x = rng.standard_normal((1, c, *S)).astype("float32")
-        shapes = [D.atoms.shape], D.code_extents(S), S
+        shapes = [D.atoms.shape], D.spatial_code_shape(S), S
         cases.append((shapes, timed(D, x, args.repeats)))
         print_json(
             bench="crossover", atoms=D.atoms.shape, signal=S, direct_ms=cases[-1][1][0],

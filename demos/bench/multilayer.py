@@ -53,7 +53,7 @@ class TorchMLFISTA:
             for a in (problem.x, *(D.atoms for D in problem.dictionary.layers))
         )
         self.strides = [D.geometry.stride for D in problem.dictionary.layers]
-        self.extents, self.step_sizes = problem.extents, problem.step_sizes
+        self.spatial_shapes, self.step_sizes = problem.spatial_shapes, problem.step_sizes
         lmbdas = [p.lmbda for p in problem.penalties]
         self.thresholds = np.cumprod(self.step_sizes) * lmbdas
 
@@ -64,7 +64,7 @@ class TorchMLFISTA:
     def synthesize(self, z, i):
         """Return ``D_i z``, with the shape of layer i - 1."""
         atoms, stride = self.atoms[i], self.strides[i]
-        places = zip(self.extents[i], z.shape[2:], atoms.shape[2:], stride, strict=True)
+        places = zip(self.spatial_shapes[i], z.shape[2:], atoms.shape[2:], stride, strict=True)
         rest = [n - (v - 1) * t - s for n, v, s, t in places]
         return self.functional.conv_transpose2d(z, atoms, stride=stride, output_padding=rest)
 

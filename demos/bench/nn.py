@@ -71,10 +71,10 @@ def soft_threshold(v, threshold):
     return relu(v - threshold) - relu(-v - threshold)
 
 
-def synthesize(z, atoms, stride, extents):
+def synthesize(z, atoms, stride, spatial_shape):
     from torch.nn.functional import conv_transpose2d
 
-    rest = [(n - s) % stride for n, s in zip(extents, atoms.shape[2:], strict=True)]
+    rest = [(n - s) % stride for n, s in zip(spatial_shape, atoms.shape[2:], strict=True)]
     return conv_transpose2d(z, atoms, stride=stride, output_padding=rest)
 
 

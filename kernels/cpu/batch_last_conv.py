@@ -274,14 +274,14 @@ def _lay_out(start, stop, x, fit, fit_old, momentum, layout, out):  # noqa: PLR0
     b, n = layout.batch
     channels, p0, p1, phases, p2 = layout.shape
     row = phases * p2 * b
-    bordered = phases * p2 > layout.extents[2] or n % b
+    bordered = phases * p2 > layout.signal_shape[2] or n % b
     for plane in range(start, stop):
         group, c = divmod(plane, channels)
         origin = group * b * layout.steps[0] + c * layout.steps[1]
         for i0 in range(p0):
-            s0 = _inside(i0 - layout.low[0], layout.extents[0], layout.wraps)
+            s0 = _inside(i0 - layout.low[0], layout.signal_shape[0], layout.wraps)
             for i1 in range(p1):
-                s1 = _inside(i1 - layout.low[1], layout.extents[1], layout.wraps)
+                s1 = _inside(i1 - layout.low[1], layout.signal_shape[1], layout.wraps)
                 to = ((plane * p0 + i0) * p1 + i1) * row
                 target = out[to : to + row]
                 if bordered or s0 < 0 or s1 < 0:
@@ -306,7 +306,7 @@ def _lay_row(x, fit, fit_old, momentum, source, layout, target):  # noqa: PLR091
     first, n_signals = source
     b, step = layout.batch[0], layout.steps[4]
     phases, p2 = layout.shape[3:]
-    low, extent = layout.low[2], layout.extents[2]
+    low, extent = layout.low[2], layout.signal_shape[2]
     if b > 1:
         for e in range(phases * p2):
             s = _inside(e - low, extent, layout.wraps)

@@ -222,10 +222,10 @@ def _code_places(z):
     return _Places(rows, z.shape[4], 1, positions * np.arange(atoms))
 
 
-def _offsets(extents, steps):
-    """All sums ``i[0] steps[0] + i[1] steps[1] + ...`` with ``i < extents``, row-major."""
+def _offsets(spatial_shape, steps):
+    """All sums ``i[0] steps[0] + i[1] steps[1] + ...`` with ``i < spatial_shape``, row-major."""
     sums = np.zeros((), np.int64)
-    for extent, step in zip(extents, steps, strict=True):
+    for extent, step in zip(spatial_shape, steps, strict=True):
         sums = np.add.outer(sums, step * np.arange(extent))
     return sums.ravel()
 
@@ -242,10 +242,12 @@ def _round_up(n, multiple):
     return -(-n // multiple) * multiple
 
 
-def _disjoint_block(grid, extents, stride):
+def _disjoint_block(grid, spatial_shape, stride):
     """Positions per block such that atoms two blocks apart have no sample in common."""
     axis = next((a for a in range(3) if grid[a] > 1), 2)
-    return _round_up(-(-extents[axis] // stride[axis]) * prod(grid[axis + 1 :]), TILE_POSITIONS)
+    return _round_up(
+        -(-spatial_shape[axis] // stride[axis]) * prod(grid[axis + 1 :]), TILE_POSITIONS
+    )
 
 
 @entry()

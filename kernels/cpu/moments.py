@@ -36,7 +36,7 @@ def moments(x, codes, grid, phi, psi):
         Signals, float32 or float64, in which every atom lies wholly.
     codes : (index, values)
         Flat indices into ``(N, V0, V1, V2, K)``, rising, and the codes there.
-    grid : (extents, stride, wraps)
+    grid : (atom shape, stride, wraps)
         V, t, and whether positions wrap around.
     phi : array (K, K, 2 q0 - 1, 2 q1 - 1, 2 q2 - 1), float64
         Overwritten.

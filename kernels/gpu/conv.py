@@ -97,7 +97,7 @@ def tiles(out, rows):
 
 
 def _box(grid, size):
-    """Extents of a box of ``size`` positions, a power of two, about as long on every axis."""
+    """Shape of a box of ``size`` positions, a power of two, about as long on every axis."""
     box = [1, 1, 1]
     while prod(box) < size:
         open_axes = [a for a in range(3) if box[a] < grid[a]] or [2]

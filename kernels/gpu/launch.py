@@ -19,7 +19,7 @@ SHAPE = np.dtype(
         ("signals", "i4"),
         ("atoms", "i4"),
         ("channels", "i4"),
-        *((name, *THREE) for name in ("positions", "extents", "samples", "stride")),
+        *((name, *THREE) for name in ("positions", "signal_shape", "samples", "stride")),
     ]
 )
 

@@ -120,8 +120,8 @@ add_regions(const T *regions, Shape g, Boxes b, T *out) {
     int low[3], high[3], u[3];
     for (int a = 2; a >= 0; a--) {
         int step = b.positions[a] * g.stride[a];
-        u[a] = rest % g.extents[a];
-        rest /= g.extents[a];
+        u[a] = rest % g.signal_shape[a];
+        rest /= g.signal_shape[a];
         int before = u[a] - b.regions[a] + 1;  // regions that begin earlier do not reach the sample
         low[a] = before > 0 ? (before + step - 1) / step : 0;
         high[a] = minimum(u[a] / step, b.numbers[a] - 1);

@@ -13,7 +13,7 @@ const int DEPTH = 8;  // the constants of csc.kernels._constants are declared be
 
 struct Shape {  // as `launch.SHAPE`
     int signals, atoms, channels;
-    int positions[3], extents[3], samples[3], stride[3];  // V, S, s, t
+    int positions[3], signal_shape[3], samples[3], stride[3];  // V, S, s, t
 };
 
 template <typename N> __device__ inline N minimum(N a, N b) { return a < b ? a : b; }
@@ -32,8 +32,8 @@ __device__ inline Offset sample_of(const Shape &g, Offset j) {
     Offset v2 = j % g.positions[2], row = j / g.positions[2];
     Offset v1 = row % g.positions[1], plane = row / g.positions[1];
     Offset v0 = plane % g.positions[0], n = plane / g.positions[0];
-    Offset slab = n * g.channels * g.extents[0] + v0 * g.stride[0];
-    return (slab * g.extents[1] + v1 * g.stride[1]) * g.extents[2] + v2 * g.stride[2];
+    Offset slab = n * g.channels * g.signal_shape[0] + v0 * g.stride[0];
+    return (slab * g.signal_shape[1] + v1 * g.stride[1]) * g.signal_shape[2] + v2 * g.stride[2];
 }
 
 // The code of the first atom at flat position j.
@@ -47,7 +47,7 @@ __device__ inline Offset offset_of(const Shape &g, int p) {
     int l2 = p % g.samples[2], row = p / g.samples[2];
     int l1 = row % g.samples[1], plane = row / g.samples[1];
     int l0 = plane % g.samples[0], c = plane / g.samples[0];
-    return (((Offset)c * g.extents[0] + l0) * g.extents[1] + l1) * g.extents[2] + l2;
+    return (((Offset)c * g.signal_shape[0] + l0) * g.signal_shape[1] + l1) * g.signal_shape[2] + l2;
 }
 
 template <typename T, int ROWS, int WIDE> struct Tile {

@@ -95,15 +95,15 @@ def test_luminance_forgets_colour_and_keeps_the_rest(rng):
     ("shape", "other"), [((12, 12), (24, 24)), ((9, 14), (18, 7)), ((8,), (24,))]
 )
 def test_atoms_of_unlike_sizes_match_when_stretched(shape, other, rng):
-    def smooth(waves, extents):
+    def smooth(waves, spatial_shape):
         """The same cosines, as means over cells, on any grid."""
-        atoms = np.ones((len(waves), 1, *extents))
-        for axis, n in enumerate(extents):
+        atoms = np.ones((len(waves), 1, *spatial_shape))
+        for axis, n in enumerate(spatial_shape):
             edges = np.arange(n + 1) / n
             k = np.pi * waves[:, axis, None]
             means = np.diff(np.sin(k * edges), axis=1) * n / k
             atoms *= means.reshape(
-                len(waves), 1, *(n if i == axis else 1 for i in range(len(extents)))
+                len(waves), 1, *(n if i == axis else 1 for i in range(len(spatial_shape)))
             )
         return atoms
 
@@ -138,7 +138,7 @@ def test_bad_atoms_are_refused(a, b, words):
 def planted(rng, atoms, shape, density):
     d = csc.constraints.UnitSphere().project(rng.standard_normal(atoms))
     D = csc.Dictionary(d)
-    z_shape = (shape[0], atoms[0], *D.code_extents(shape[2:]))
+    z_shape = (shape[0], atoms[0], *D.spatial_code_shape(shape[2:]))
     z = rng.standard_normal(z_shape) * (rng.random(z_shape) < density)
     return D(z), d
 

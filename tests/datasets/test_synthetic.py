@@ -27,20 +27,20 @@ UNMIXED = csc.MultiLayerDictionary(
 )
 
 
-def assert_chain(D, sample, extents):
+def assert_chain(D, sample, spatial_shape):
     below = sample.x
-    for layer, g, own in zip(D.layers, sample.codes, D.extents(extents), strict=False):
+    for layer, g, own in zip(D.layers, sample.codes, D.spatial_shapes(spatial_shape), strict=False):
         np.testing.assert_array_equal(below, layer(g, own))
         assert g.dtype == D.dtype
         below = g
-    assert sample.x.shape == (len(sample.x), D.atoms.shape[1], *extents)
+    assert sample.x.shape == (len(sample.x), D.atoms.shape[1], *spatial_shape)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_sparse_signals_have_exact_chains_counts_and_amplitudes(case):
-    D, extents = CASES[case]
-    sample = make_sparse_signals(D, 5, extents, n=30, amplitudes=(0.5, 3.0), rng=0)
-    assert_chain(D, sample, extents)
+    D, spatial_shape = CASES[case]
+    sample = make_sparse_signals(D, 5, spatial_shape, n=30, amplitudes=(0.5, 3.0), rng=0)
+    assert_chain(D, sample, spatial_shape)
     z = sample.codes[-1].reshape(30, -1)
     assert ((z != 0).sum(axis=1) == 5).all()
     values = z[z != 0]
@@ -70,9 +70,9 @@ def test_sparse_kernels_have_exact_counts_unit_norm_and_make_all_layers_sparse()
     [("convolutional", 25, (3, 2)), ("dense", 6, 5), ("circular", 30, 2), ("images", 30, 4)],
 )
 def test_cosparse_signals_are_zero_at_their_cosupports(case, n_nonzero, cosparsity):
-    D, extents = CASES[case]
-    sample = make_cosparse_signals(D, n_nonzero, cosparsity, extents, n=8, rng=0)
-    assert_chain(D, sample, extents)
+    D, spatial_shape = CASES[case]
+    sample = make_cosparse_signals(D, n_nonzero, cosparsity, spatial_shape, n=8, rng=0)
+    assert_chain(D, sample, spatial_shape)
     z = sample.codes[-1].reshape(8, -1)
     assert ((z != 0).sum(axis=1) == n_nonzero).all()
     assert len(sample.cosupports) == len(D) - 1
@@ -80,13 +80,13 @@ def test_cosparse_signals_are_zero_at_their_cosupports(case, n_nonzero, cosparsi
     for g, zeros, count in zip(sample.codes, sample.cosupports, counts, strict=False):
         assert (zeros.reshape(8, -1).sum(axis=1) == count).all()
         assert abs(g[zeros]).max() <= 1e-12 * abs(g).max()
-        others = make_sparse_signals(D, n_nonzero, extents, n=8, rng=0)
+        others = make_sparse_signals(D, n_nonzero, spatial_shape, n=8, rng=0)
         assert abs(others.codes[0]).max() > 0.1  # zeros are no rule without the null space
 
 
 def test_cosupports_take_degrees_of_freedom_and_are_not_trivial():
-    D, extents = CASES["dense"]
-    _, (g1, g2), (zeros,) = make_cosparse_signals(D, 6, 5, extents, n=20, rng=0)
+    D, spatial_shape = CASES["dense"]
+    _, (g1, g2), (zeros,) = make_cosparse_signals(D, 6, 5, spatial_shape, n=20, rng=0)
     for g, mask in zip(g2[..., 0], zeros[..., 0], strict=True):
         rows = D.layers[1].atoms[:, :, 0].T[mask][:, g != 0]
         assert np.linalg.matrix_rank(rows) == 5 or (rows == 0).any()

@@ -64,7 +64,7 @@ def test_normalised_layers_have_norm_one_and_the_same_codes_up_to_a_factor():
     x = rng.standard_normal((2, 1, 12))
     other, scaled, factors = demo.normalise_layers(D, betas, (12,))
     assert all(layer.lipschitz(S) <= 1 + 1e-6
-               for layer, S in zip(other.layers, other.extents((12,)), strict=False))  # fmt: skip
+               for layer, S in zip(other.layers, other.spatial_shapes((12,)), strict=False))  # fmt: skip
     whole, parts = (d.forward(x, b, "relu") for d, b in ((D, betas), (other, scaled)))
     for a, b, factor in zip(whole, parts, factors, strict=True):
         np.testing.assert_allclose(a, factor * b, rtol=1e-5, atol=1e-6)

@@ -11,7 +11,7 @@ import dask.array as da
 
 from csc.distributed import fit, read_codes, sparse_code, transform
 from csc.distributed._client import Workers
-from csc.distributed._partition import Partition, extents_of
+from csc.distributed._partition import Partition, shape_of
 from csc.operators._conv_geometry import ConvGeometry
 from doubles.dask_cluster import few_together
 
@@ -21,14 +21,16 @@ TOL = {"float32": 1e-5, "float64": 1e-6}
 def signal_of(rng, shape, atoms):
     """Sparse codes and noise; a large corner is silent."""
     D = csc.Dictionary(atoms)
-    z = rng.laplace(size=(shape[0], len(atoms), *D.code_extents(shape[2:]))).astype(atoms.dtype)
+    z = rng.laplace(size=(shape[0], len(atoms), *D.spatial_code_shape(shape[2:]))).astype(
+        atoms.dtype
+    )
     z *= rng.random(z.shape) < 0.03
     z[(..., *(slice(0, n // 2) for n in z.shape[2:]))] = 0
     return D(z) + (0.05 * rng.standard_normal(shape)).astype(atoms.dtype)
 
 
 @pytest.mark.parametrize(
-    ("dtype", "shape", "extents", "block", "parameters"),
+    ("dtype", "shape", "spatial_shape", "block", "parameters"),
     [
         ("float64", (1, 1, 151), (7,), (31,), {}),
         ("float32", (2, 2, 90), (6,), (20,), {"mode": "valid", "stride": 2}),
@@ -42,11 +44,11 @@ def signal_of(rng, shape, atoms):
     ],
 )
 def test_blocks_reach_the_certified_minimum_of_the_whole(  # noqa: PLR0913
-    client, rng, dtype, shape, extents, block, parameters
+    client, rng, dtype, shape, spatial_shape, block, parameters
 ):
     atoms = (
         csc.constraints.UnitSphere()
-        .project(rng.standard_normal((3, shape[1], *extents)))
+        .project(rng.standard_normal((3, shape[1], *spatial_shape)))
         .astype(dtype)
     )
     x, tol = signal_of(rng, shape, atoms), TOL[dtype]
@@ -115,9 +117,9 @@ def test_signals_of_a_learner_are_transformed_where_they_are(client, rng, monkey
 
 @pytest.mark.parametrize("mode", ["full", "valid", "same"])
 def test_boxes_tile_positions_and_samples(mode):
-    for extents, s, t, side in [((31,), 5, 1, 4), ((40, 23), 4, 3, 2), ((17, 9), 3, 2, 50)]:
-        geometry = ConvGeometry.of(mode, t, (s,) * len(extents))
-        cut = Partition(geometry, extents, (side,) * len(extents))
+    for spatial_shape, s, t, side in [((31,), 5, 1, 4), ((40, 23), 4, 3, 2), ((17, 9), 3, 2, 50)]:
+        geometry = ConvGeometry.of(mode, t, (s,) * len(spatial_shape))
+        cut = Partition(geometry, spatial_shape, (side,) * len(spatial_shape))
         positions, samples = np.zeros(cut.positions, int), np.zeros(cut.padded, int)
         for box in cut.boxes:
             positions[box] += 1
@@ -131,7 +133,7 @@ def test_boxes_tile_positions_and_samples(mode):
                 reached = [slice(t * b.start, t * (b.stop - 1) + s) for b in box]
                 seen[tuple(reached)] += 1
             assert seen.max() <= 1
-        assert sum(np.prod(extents_of(box)) for box in cut.boxes) == positions.size
+        assert sum(np.prod(shape_of(box)) for box in cut.boxes) == positions.size
 
 
 def test_blocks_that_find_no_room_are_refused(client, rng, monkeypatch):

@@ -101,9 +101,9 @@ class Kernel:
             held.append(ctypes.c_void_p(value.ctypes.data) if is_pointer else np.array(value))
         addresses = [a.ctypes.data if isinstance(a, np.ndarray) else ctypes.addressof(a)
                      for a in held]  # fmt: skip
-        extents = (ctypes.c_uint * 3)(*(*grid, 1, 1)[:3])
+        spatial_shape = (ctypes.c_uint * 3)(*(*grid, 1, 1)[:3])
         call = getattr(self.library, f"launch_{self.number}")
-        line = call(extents, block[0], self.order, (ctypes.c_void_p * len(held))(*addresses))
+        line = call(spatial_shape, block[0], self.order, (ctypes.c_void_p * len(held))(*addresses))
         assert not line, f"{self.name}: not all threads come to the barrier of line {line}"
 
     def _check(self, value, kind, size):

@@ -46,11 +46,11 @@ class Case:
     """Random arrays of one geometry."""
 
     def __init__(self, name, dtype):
-        n, c, k, grid, extents, self.stride, slack = GEOMETRIES[name]
+        n, c, k, grid, spatial_shape, self.stride, slack = GEOMETRIES[name]
         rng, self.dtype = np.random.default_rng(0), dtype
-        axes = zip(grid, self.stride, extents, slack, strict=True)
+        axes = zip(grid, self.stride, spatial_shape, slack, strict=True)
         signal = tuple((v - 1) * t + s + extra for v, t, s, extra in axes)
-        shapes = (n, c, *signal), (k, c, *extents), (n, k, *grid)
+        shapes = (n, c, *signal), (k, c, *spatial_shape), (n, k, *grid)
         self.x, self.atoms, self.z = (rng.standard_normal(s).astype(dtype) for s in shapes)
 
     def both(self, gpu, name, arguments, *outs):

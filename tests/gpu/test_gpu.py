@@ -28,11 +28,11 @@ def close(ours, theirs, rtol):
 
 
 def planted(rng, dtype, axes=2, channels=1, n_atoms=5, n=2):
-    """Signals and atoms of odd extents."""
-    extents, size = {1: ((41,), (5,)), 2: ((13, 15), (4, 3)), 3: ((6, 7, 5), (2, 3, 2))}[axes]
+    """Signals and atoms of odd sizes."""
+    spatial_shape, size = {1: ((41,), (5,)), 2: ((13, 15), (4, 3)), 3: ((6, 7, 5), (2, 3, 2))}[axes]
     atoms = rng.standard_normal((n_atoms, channels, *size)).astype(dtype)
     atoms = csc.constraints.UnitSphere().project(atoms)
-    return rng.standard_normal((n, channels, *extents)).astype(dtype), atoms
+    return rng.standard_normal((n, channels, *spatial_shape)).astype(dtype), atoms
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -70,7 +70,7 @@ def test_a_row_that_the_floor_drops_does_not_matter(rng):
     network = nn.Sequential(nn.Conv1d(1, 3, 3, stride=2), nn.ReLU())
     D, thresholds = csc.interop.from_torch(network)
     x = rng.standard_normal((1, 1, 10)).astype("float32")
-    assert D.code_extents((10,)) == D.code_extents((9,)) == (4,)
+    assert D.spatial_code_shape((10,)) == D.spatial_code_shape((9,)) == (4,)
     assert_same(network, D, thresholds, x)
     short, whole = (D.forward(a, thresholds, rule="relu")[0] for a in (x[..., :9].copy(), x))
     np.testing.assert_allclose(short, whole, atol=1e-6)

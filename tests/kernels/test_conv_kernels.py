@@ -16,14 +16,16 @@ from reference import conv as naive_conv
 class Case:
     """Random arrays of one geometry; whole numbers, so that every sum is exact in float32."""
 
-    def __init__(self, sizes, grid, extents, stride=(1, 1, 1), slack=(0, 0, 0), dtype="float32"):
+    def __init__(
+        self, sizes, grid, spatial_shape, stride=(1, 1, 1), slack=(0, 0, 0), dtype="float32"
+    ):
         n, c, k = sizes
         rng = np.random.default_rng(0)
-        axes = zip(grid, stride, extents, slack, strict=True)
+        axes = zip(grid, stride, spatial_shape, slack, strict=True)
         signal = tuple((v - 1) * t + s + extra for v, t, s, extra in axes)
         self.x, self.atoms, self.z = (
             rng.integers(-3, 4, shape).astype(dtype)
-            for shape in ((n, c, *signal), (k, c, *extents), (n, k, *grid))
+            for shape in ((n, c, *signal), (k, c, *spatial_shape), (n, k, *grid))
         )
         self.stride = stride
 
@@ -109,16 +111,16 @@ def test_number_of_threads_changes_no_bit(name):
 
 @given(
     grid=st.tuples(*[st.integers(1, 5)] * 3),
-    extents=st.tuples(*[st.integers(1, 4)] * 3),
+    spatial_shape=st.tuples(*[st.integers(1, 4)] * 3),
     stride=st.tuples(*[st.integers(1, 3)] * 3),
 )
-def test_blocks_of_one_colour_share_no_sample(grid, extents, stride):
+def test_blocks_of_one_colour_share_no_sample(grid, spatial_shape, stride):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(conv, "TILE_POSITIONS", 1)  # whole tiles would hide a block that is too small
-        block = conv._disjoint_block(grid, extents, stride)
+        block = conv._disjoint_block(grid, spatial_shape, stride)
     touched = {}  # sample -> the blocks that add to it
     for position, v in enumerate(np.ndindex(*grid)):
-        for offset in np.ndindex(*extents):
+        for offset in np.ndindex(*spatial_shape):
             sample = tuple(t * a + b for t, a, b in zip(stride, v, offset, strict=True))
             touched.setdefault(sample, set()).add(position // block)
     assert all(max(blocks) - min(blocks) <= 1 for blocks in touched.values())

@@ -14,7 +14,7 @@ def planted(rng, shape, atoms, density=0.03, stride=1):
     """Signals of few of some random atoms, with a little noise."""
     d = csc.constraints.UnitSphere().project(rng.standard_normal(atoms))
     D = csc.Dictionary(d, stride=stride)
-    z_shape = (shape[0], atoms[0], *D.code_extents(shape[2:]))
+    z_shape = (shape[0], atoms[0], *D.spatial_code_shape(shape[2:]))
     z = rng.standard_normal(z_shape) * (rng.random(z_shape) < density)
     return D(z, shape[2:]) + 0.01 * rng.standard_normal(shape)
 

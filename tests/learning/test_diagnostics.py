@@ -39,13 +39,13 @@ def test_projections_are_the_nearest_points(constraint, shape, rng):
             assert ((v[k] - p[k]) ** 2).sum() <= ((v[k] - other[k]) ** 2).sum() + 1e-9
 
 
-@pytest.mark.parametrize(("extents", "edge"), [((7, 9), 0.6), ((1,), 0.5), ((4, 2), 1.0)])
+@pytest.mark.parametrize(("spatial_shape", "edge"), [((7, 9), 0.6), ((1,), 0.5), ((4, 2), 1.0)])
 @pytest.mark.parametrize("size", [0.0, 0.3, 5.0, 1e6])
-def test_a_tapered_atom_is_a_window_times_an_atom_of_norm_one(extents, edge, size, rng):
-    atoms = size * rng.standard_normal((4, 2, *extents))
+def test_a_tapered_atom_is_a_window_times_an_atom_of_norm_one(spatial_shape, edge, size, rng):
+    atoms = size * rng.standard_normal((4, 2, *spatial_shape))
     p = csc.constraints.TaperedBall(edge).project(atoms)
     w = np.ones(())
-    for s in extents:
+    for s in spatial_shape:
         share = np.minimum(np.arange(s), np.arange(s)[::-1]) * 2 / max(s - 1, 1) / edge
         w = np.multiply.outer(w, np.sin(np.pi / 2 * share.clip(0, 1)) ** 2 if s > 1 else [1.0])
     inside = w > 0
@@ -106,7 +106,7 @@ def test_diagnostics_report_duplicate_dead_and_off_centre_atoms(rng):
 def test_an_atom_learned_off_centre_is_moved_and_its_codes_with_it(mode, rng):
     true = csc.constraints.UnitSphere().project(rng.standard_normal((1, 2, 7, 6)))
     D = csc.Dictionary(true, mode)
-    z = np.zeros((1, 1, *D.code_extents((60, 60))))
+    z = np.zeros((1, 1, *D.spatial_code_shape((60, 60))))
     z[0, 0, 12::12, 12::12] = rng.choice([-1.0, 1.0], z[0, 0, 12::12, 12::12].shape)
     X, start = D(z, (60, 60)), np.zeros_like(true)
     start[:, :, 2:, :-1] = true[:, :, :-2, 1:]  # lies two rows up and a column to the right
@@ -130,7 +130,7 @@ def test_an_atom_learned_off_centre_is_moved_and_its_codes_with_it(mode, rng):
 def test_moved_atoms_and_codes_explain_the_signal(mode, rng):
     true = csc.constraints.UnitSphere().project(rng.standard_normal((1, 1, 7, 6)))
     D = csc.Dictionary(true, mode)
-    z = np.zeros((1, 1, *D.code_extents((40, 40))))
+    z = np.zeros((1, 1, *D.spatial_code_shape((40, 40))))
     z[0, 0, 8:-8:9, 8:-8:9] = 1
     X = D(z, (40, 40))
     start = np.zeros_like(true)
@@ -306,7 +306,7 @@ def test_learning_survives_kills_bit_for_bit():
     assert found["files_left_over"] == 0
 
 
-def test_learning_goes_on_with_atoms_of_the_same_extents_only(rng):
+def test_learning_goes_on_with_atoms_of_the_same_shape_only(rng):
     X = rng.standard_normal((4, 1, 20))
     learner = csc.DictionaryLearning(3, (4,), 0.3, max_iter=1, warm_start=True, random_state=0)
     learner.fit(X).set_params(atom_shape=(5,))

@@ -344,7 +344,7 @@ X = np.ones((5, 1, 4, 4))
         ({"tol": -1}, X, ValueError, "tol must be"),
         ({"forgetting": np.nan}, X, ValueError, "forgetting must be"),
         ({"atom_shape": (4, 0)}, X, ValueError, "atom_shape must be >= 1"),
-        ({"crop": (4,)}, X, ValueError, "crop must have 2 extents"),
+        ({"crop": (4,)}, X, ValueError, "crop must have 2 sizes"),
         ({"crop": (4, 0)}, X, ValueError, "crop must be >= 1"),
         ({"crop": (4, 3)}, X, ValueError, "crop must be at least as large as the atoms"),
         ({"atom_shape": (5, 4)}, X, ValueError, "larger than X"),

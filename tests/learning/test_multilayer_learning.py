@@ -20,7 +20,7 @@ from csc.learning.multilayer._update import MidLayerPenalty, Objective, descend_
 from csc.operators._sparse_codes import SparseCodes
 from reference import multilayer_learning as naive
 
-CASES = {  # shapes of the atoms, strides, mode, extents of the signals
+CASES = {  # shapes of the atoms, strides, mode, spatial shape of the signals
     "1-D": ([(3, 1, 4), (4, 3, 3)], [(1,), (1,)], "full", (14,)),
     "colour": ([(3, 3, 3, 2), (2, 3, 2, 2)], [(2, 1), (1, 1)], "full", (9, 7)),
     "three": ([(2, 1, 3), (3, 2, 3), (2, 3, 2)], [(1,), (2,), (1,)], "full", (17,)),
@@ -33,13 +33,13 @@ COUNT = 2  # non-zeros of the atoms below the first layer
 
 def problem_of(case, rng, lmbdas=None, n=3):
     """Atoms of all layers, a multi-layer problem of theirs, and some deepest codes."""
-    shapes, strides, mode, extents = case
+    shapes, strides, mode, spatial_shape = case
     atoms = [csc.constraints.UnitSphere().project(rng.standard_normal(shape)) for shape in shapes]
     atoms[1:] = [naive.keep_largest(d, COUNT) for d in atoms[1:]]
     D = csc.MultiLayerDictionary(
         csc.Dictionary(d, mode, t) for d, t in zip(atoms, strides, strict=True)
     )
-    x = rng.standard_normal((n, shapes[0][1], *extents))
+    x = rng.standard_normal((n, shapes[0][1], *spatial_shape))
     problem = csc.MultiLayerProblem(x, D, [csc.L1(v) for v in lmbdas or [0.1] * len(shapes)])
     z = rng.standard_normal(problem.code_shape) * (rng.random(problem.code_shape) < 0.5)
     return atoms, problem, z
@@ -67,10 +67,10 @@ def columns(a):
 @pytest.mark.parametrize("priced", [False, True])
 def test_objective_and_slopes_of_all_layers(case, priced, rng, monkeypatch):
     monkeypatch.setattr(deep_update, "MOREAU_STEP", 1e-7)
-    _, strides, mode, extents = case
+    _, strides, mode, spatial_shape = case
     lmbdas = [0.2, 0.3, 0.1][: len(strides)]
     atoms, problem, z = problem_of(case, rng, lmbdas)
-    model, free = (extents, mode, strides), [0.0] * len(strides)
+    model, free = (spatial_shape, mode, strides), [0.0] * len(strides)
     arguments = columns(problem.x), columns(z), lmbdas if priced else free, model
     objective = objective_of(case, problem, z, priced)
     for layers in (atoms, [d + 0.1 * rng.standard_normal(d.shape) for d in atoms]):
@@ -97,7 +97,7 @@ def test_objective_and_slopes_of_all_layers(case, priced, rng, monkeypatch):
 @pytest.mark.parametrize("priced", [False, True])
 def test_steps_are_those_of_the_transcription(case, priced, rng, monkeypatch):
     monkeypatch.setattr(deep_update, "MOREAU_STEP", 1e-7)
-    _, strides, mode, extents = case
+    _, strides, mode, spatial_shape = case
     lmbdas = [0.05] * len(strides)
     atoms, problem, z = problem_of(case, rng, lmbdas)
     z *= 0.3
@@ -108,7 +108,7 @@ def test_steps_are_those_of_the_transcription(case, priced, rng, monkeypatch):
     ours, rates = descend_layers(objective, atoms, constraints, (INITIAL_RATE,) * len(atoms), 3)
     theirs = naive.descend(
         atoms, columns(problem.x), columns(z), lmbdas if priced else [0.0] * len(atoms),
-        (extents, mode, strides), [COUNT] * len(atoms), 3, INITIAL_RATE,
+        (spatial_shape, mode, strides), [COUNT] * len(atoms), 3, INITIAL_RATE,
     )  # fmt: skip
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-8)
@@ -238,7 +238,7 @@ def test_signals_of_every_kind(kind, deep, rng):
     assert (np.diff(objectives) <= 1e-9 * objectives[0]).all()
     D = model.dictionary_
     for i, code in enumerate((model.transform(X, layer) for layer in range(1, len(D) + 1)), 1):
-        assert code.shape == (shape[0], layers[i - 1][0], *D.extents(shape[2:])[i])
+        assert code.shape == (shape[0], layers[i - 1][0], *D.spatial_shapes(shape[2:])[i])
     assert np.isfinite(model.score(X))
     online = learner(*layers, **options, lmbda=lmbda, batch_size=1, max_iter=2).fit(X)
     assert len(online.history_) == 2 * shape[0]
@@ -439,7 +439,7 @@ def test_health_and_plan_of_all_layers(rng):
         ({"n_nonzero": 0}, "n_nonzero must be >= 1"),
         ({"lmbda": (0.1,)}, "lmbda must be None or one for each of 2 layers"),
         ({"lmbda": (0.0, csc.TargetSparsity(3))}, "does not support TargetSparsity"),
-        ({"crop": (3, 3)}, "crop must have 1 extents"),
+        ({"crop": (3, 3)}, "crop must have 1 sizes"),
         ({"crop": (7,)}, r"at least as large as the atoms, \(8,\)"),
         (
             {"layers": [csc.DictionaryLearning(2, (3,), csc.TargetSparsity(2))], "n_nonzero": None},
@@ -493,7 +493,7 @@ def test_reach_is_that_of_the_product(rng):
         ]
         own = Layers(layers, None)
         D = own.dictionary([rng.standard_normal(shape) for shape in own.shapes(1)])
-        assert own.reach == D.effective().extents
+        assert own.reach == D.effective().atom_shape
         assert own.stride == D.effective().geometry.stride
 
 

@@ -15,7 +15,7 @@ from csc.learning._encode import encode
 from csc.learning._update import descend
 from csc.operators._sparse_codes import SparseCodes
 
-CASES = [  # stride, extents of the atoms, of the codes, whether they wrap
+CASES = [  # stride, spatial shape of the atoms, of the codes, whether they wrap
     ((1, 1, 1), (1, 1, 3), (1, 1, 7), False),
     ((1, 2, 1), (1, 3, 2), (1, 5, 4), False),
     ((2, 1, 2), (2, 3, 3), (3, 5, 4), False),
@@ -26,13 +26,13 @@ CASES = [  # stride, extents of the atoms, of the codes, whether they wrap
 
 def naive_moments(x, z, case):
     """Every pair of codes, one by one."""
-    stride, extents, grid, wraps = case
-    lags = [-(-s // t) for s, t in zip(extents, stride, strict=True)]
+    stride, spatial_shape, grid, wraps = case
+    lags = [-(-s // t) for s, t in zip(spatial_shape, stride, strict=True)]
     k, c = z.shape[1], x.shape[1]
-    phi, psi = np.zeros((k, k, *(2 * q - 1 for q in lags))), np.zeros((k, c, *extents))
+    phi, psi = np.zeros((k, k, *(2 * q - 1 for q in lags))), np.zeros((k, c, *spatial_shape))
     for n, *v in itertools.product(range(len(z)), *map(range, grid)):
         here = z[(n, slice(None), *v)]
-        own = (slice(a * t, a * t + s) for a, t, s in zip(v, stride, extents, strict=True))
+        own = (slice(a * t, a * t + s) for a, t, s in zip(v, stride, spatial_shape, strict=True))
         psi += np.multiply.outer(here, x[(n, slice(None), *own)])
         for d in itertools.product(*(range(1 - q, q) for q in lags)):
             there = [a + b for a, b in zip(v, d, strict=True)]
@@ -47,10 +47,10 @@ def naive_moments(x, z, case):
 
 @pytest.mark.parametrize("case", CASES)
 def test_moments_of_sparse_codes_are_those_of_all_pairs(case, rng):
-    stride, extents, grid, wraps = case
+    stride, spatial_shape, grid, wraps = case
     z = rng.standard_normal((2, 3, *grid)) * (rng.random((2, 3, *grid)) < 0.4)
     x = rng.standard_normal(
-        (2, 2, *((v - 1) * t + s for v, t, s in zip(grid, stride, extents, strict=True)))
+        (2, 2, *((v - 1) * t + s for v, t, s in zip(grid, stride, spatial_shape, strict=True)))
     )
     expected, codes = naive_moments(x, z, case), SparseCodes.of(z)
     phi, psi = (np.full(a.shape, np.nan) for a in expected)
@@ -117,7 +117,7 @@ def planted(rng, shape, atoms, density=0.02, mode="full"):
     """Signals of few of some random atoms, and the atoms."""
     d = csc.constraints.UnitSphere().project(rng.standard_normal(atoms))
     D = csc.Dictionary(d, mode)
-    z_shape = (shape[0], atoms[0], *D.code_extents(shape[2:]))
+    z_shape = (shape[0], atoms[0], *D.spatial_code_shape(shape[2:]))
     z = rng.standard_normal(z_shape) * (rng.random(z_shape) < density)
     return D(z, shape[2:]), d
 

@@ -14,19 +14,19 @@ from csc.nn._convolution import Convolution, correlate, suits_kernels, synthesiz
 def tensors(kind, rng, n=2):
     """D, atoms, signals and codes."""
     D, x = make(kind, rng, n=n)
-    z = rng.standard_normal((n, D.n_atoms, *D.code_extents(x.shape[2:])))
+    z = rng.standard_normal((n, D.n_atoms, *D.spatial_code_shape(x.shape[2:])))
     return D, *(torch.from_numpy(np.array(a)) for a in (D.atoms, x, z))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_both_ways_of_convolution_are_the_dictionary(kind, rng):
     D, atoms, x, z = tensors(kind, rng)
-    extents = tuple(x.shape[2:])
-    expected = D.adjoint(x.numpy()), D(z.numpy(), extents)
-    own = Convolution(atoms, D.geometry, extents)
+    spatial_shape = tuple(x.shape[2:])
+    expected = D.adjoint(x.numpy()), D(z.numpy(), spatial_shape)
+    own = Convolution(atoms, D.geometry, spatial_shape)
     for found in (
         (own.correlate(x), own.synthesize(z)),
-        (correlate(x, atoms, D.geometry), synthesize(z, atoms, D.geometry, extents)),
+        (correlate(x, atoms, D.geometry), synthesize(z, atoms, D.geometry, spatial_shape)),
     ):
         for a, b in zip(found, expected, strict=True):
             np.testing.assert_allclose(a.numpy(), b, atol=1e-12)

@@ -9,11 +9,11 @@ from reference.dictionary_kinds import make
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'mlcsc[torch]'")
 
 
-def as_matrix(D, extents):
+def as_matrix(D, spatial_shape):
     """D as a matrix from codes to signals."""
-    shape = (D.n_atoms, *D.code_extents(extents))
+    shape = (D.n_atoms, *D.spatial_code_shape(spatial_shape))
     units = np.eye(np.prod(shape)).reshape(-1, *shape)
-    return D(units, extents).reshape(len(units), -1).T
+    return D(units, spatial_shape).reshape(len(units), -1).T
 
 
 @pytest.mark.parametrize("hard", [False, True], ids=["soft", "hard"])

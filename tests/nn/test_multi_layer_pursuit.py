@@ -7,7 +7,7 @@ import csc
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'mlcsc[torch]'")
 
-# Of each layer: shape (K, C, *s) of the atoms, mode, stride; and the extents of the signals.
+# Of each layer: shape (K, C, *s) of the atoms, mode, stride; and the spatial shape of the signals.
 STACKS = {
     "images": ([((3, 1, 4, 4), "full", 2), ((4, 3, 2, 3), "full", 1)], (9, 11)),
     "modes": ([((3, 2, 4), "same", 2), ((6, 3, 3), "valid", 1), ((2, 6, 3), "circular", 1)], (9,)),
@@ -16,13 +16,13 @@ STACKS = {
 
 
 def stack(name, rng, dtype="float64"):
-    layers, extents = STACKS[name]
+    layers, spatial_shape = STACKS[name]
     unit = csc.constraints.UnitSphere().project
     layers = [
         csc.Dictionary(unit(rng.standard_normal(shape)).astype(dtype), mode, stride)
         for shape, mode, stride in layers
     ]
-    x = rng.standard_normal((2, layers[0].atoms.shape[1], *extents)).astype(dtype)
+    x = rng.standard_normal((2, layers[0].atoms.shape[1], *spatial_shape)).astype(dtype)
     return csc.MultiLayerDictionary(layers), torch.from_numpy(x)
 
 

@@ -28,7 +28,7 @@ def test_shifts_come_back_to_their_place(kind, margin, rng):
     torch.testing.assert_close(csc.nn.StridedShiftAverage(coder, margin)(x), x)
     assert len(seen[0]) == 2 * np.prod(D.geometry.stride)
     # the atoms fill the shifted signals, and every shift is another one
-    assert D.signal_extents(D.code_extents(seen[0].shape[2:])) <= tuple(seen[0].shape[2:])
+    assert D.signal_shape(D.spatial_code_shape(seen[0].shape[2:])) <= tuple(seen[0].shape[2:])
     assert len({tuple(y.flatten().tolist()) for y in seen[0][::2]}) == len(seen[0]) // 2
 
 

@@ -167,7 +167,7 @@ WRONG = {
     "no channels": (lambda m: m(torch.ones(1, 12).double()), ValueError, r"C = 2 and 1 spatial"),
     "channels": (lambda m: m(torch.ones(1, 3, 12).double()), ValueError, r"got \(1, 3, 12\)"),
     "precision": (lambda m: m(torch.ones(1, 2, 12)), TypeError, "float32 but the atoms are torch"),
-    "small": (lambda m: m(torch.ones(1, 2, 3).double()), ValueError, "atoms of extents"),
+    "small": (lambda m: m(torch.ones(1, 2, 3).double()), ValueError, "atoms of shape"),
 }
 
 

@@ -44,7 +44,7 @@ def test_maps_equal_those_of_padded_atoms(dims, channels, stride, mode, n, dtype
     D, padded = pair(rng, mode, stride, dims=dims, channels=channels, dtype=dtype)
     S = (4, 6, 4)[:dims]
     x = rng.standard_normal((n, channels, *S)).astype(dtype)
-    z = rng.standard_normal((n, 6, *D.code_extents(S))).astype(dtype)
+    z = rng.standard_normal((n, 6, *D.spatial_code_shape(S))).astype(dtype)
     tol = {"rtol": 1e-4, "atol": 1e-4} if dtype == "float32" else {"atol": 1e-12}
     np.testing.assert_allclose(D(z, S), padded(z, S), **tol)
     np.testing.assert_allclose(D.adjoint(x), padded.adjoint(x), **tol)
@@ -143,7 +143,7 @@ ONE = np.ones((2, 1, 3))
         ([ONE, ONE.astype("float32")], None, ValueError, "one dtype"),
         ([ONE, np.zeros((2, 1, 3))], None, ValueError, r"atoms\[1\] are all zero"),
         ([ONE, 3], None, TypeError, "one a size"),
-        (ONE, [(3,)], ValueError, "each of the 2 atoms"),
+        (ONE, [(3,)], ValueError, "of the 2 atoms"),
         (ONE, [(3,), (4,)], ValueError, "none larger"),
         (ONE, [(3,), (0,)], ValueError, "none larger"),
         (ONE, [(3,), (2,)], ValueError, "not zero beyond"),

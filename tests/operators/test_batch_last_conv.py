@@ -37,11 +37,11 @@ def whole(rng, shape, density, dtype):
 
 def cases(shape, density=1.0, dtype="float32", n=17):
     """Dictionaries of all modes that fit, signals and codes."""
-    rng, (extents, signal, stride) = np.random.default_rng(0), shape
+    rng, (spatial_shape, signal, stride) = np.random.default_rng(0), shape
     for mode in MODES:
-        D = csc.Dictionary(whole(rng, (5, 3, *extents), density, dtype), mode, stride)
+        D = csc.Dictionary(whole(rng, (5, 3, *spatial_shape), density, dtype), mode, stride)
         try:
-            codes = D.code_extents(signal)
+            codes = D.spatial_code_shape(signal)
         except ValueError:  # a circle must be as long as whole strides
             continue
         x, z = (whole(rng, (n, *rest), 1.0, dtype) for rest in ((3, *signal), (5, *codes)))
@@ -55,7 +55,7 @@ def naive_maps(D, x, z):
     steps = (*ones, *D.geometry.stride)
     codes = naive_conv.correlate(*three[:2], steps, three[2].shape[2:])
     signal = naive_conv.synthesize(*three[:0:-1], steps, three[0].shape[2:])
-    padded = signal.reshape(*signal.shape[:2], *D.geometry.padded_extents(x.shape[2:]))
+    padded = signal.reshape(*signal.shape[:2], *D.geometry.padded_shape(x.shape[2:]))
     return codes.reshape(z.shape), D.geometry.unpad(padded, x.shape[2:])
 
 
@@ -85,8 +85,8 @@ def test_maps_equal_their_transcriptions(dtype, n, density):
 
 def test_a_dictionary_uses_sparse_where_most_samples_are_zeros_and_stays_adjoint():
     rng = np.random.default_rng(1)
-    for extents, signal, stride in SHAPES[:-1]:
-        atoms = whole(rng, (9, 4, *extents), 0.05, "float64")
+    for spatial_shape, signal, stride in SHAPES[:-1]:
+        atoms = whole(rng, (9, 4, *spatial_shape), 0.05, "float64")
         D = csc.Dictionary(atoms, "valid", stride)
         x = rng.standard_normal((2, 4, *signal))
         assert method(D, x) is Method.BATCH_LAST
@@ -116,7 +116,7 @@ def test_the_largest_product_of_all_atoms_is_that_of_the_transcription(dtype, de
                 -1, 1, *rows[1:]
             )
             D = csc.Dictionary(atoms.astype(dtype), few.mode, few.stride)
-            z = np.zeros((2, 141, *D.code_extents(x.shape[2:])), dtype)
+            z = np.zeros((2, 141, *D.spatial_code_shape(x.shape[2:])), dtype)
             codes = naive_maps(D, x, z)[0] * scales.reshape(rows)
             for positive in (False, True):
                 found = conv_of(D, x).dual_infeasibility(x, scales, positive)
@@ -237,7 +237,7 @@ def test_plans_are_kept_for_both_orders_of_memory(rng):
     both = [ConvPlan.of(D, a, (30,)) for a in (x, batch_last(x))]
     assert [ConvPlan.of(D, a, (30,)) for a in (x, batch_last(x))] == both
     assert [plan.batch_last for plan in both] == [False, True]
-    assert ConvPlan.of(D, x, (31,)).code_extents == (23,)
+    assert ConvPlan.of(D, x, (31,)).spatial_code_shape == (23,)
 
 
 @pytest.mark.parametrize("largest", ["anywhere", 5, -1])

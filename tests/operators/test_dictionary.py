@@ -31,7 +31,7 @@ def problem_arrays(geometry, dtype, seed=0):
     rng = np.random.default_rng(seed)
     D = csc.Dictionary(rng.standard_normal((k, c, *s)).astype(dtype), mode, stride)
     x = rng.standard_normal((n, c, *S)).astype(dtype)
-    return D, x, rng.standard_normal((n, k, *D.code_extents(S))).astype(dtype)
+    return D, x, rng.standard_normal((n, k, *D.spatial_code_shape(S))).astype(dtype)
 
 
 def dense(D, x, atoms=None):
@@ -40,10 +40,10 @@ def dense(D, x, atoms=None):
 
 
 @pytest.mark.parametrize("mode", ["full", "valid", "same", "circular"])
-@pytest.mark.parametrize("extents", [(31,), (12, 9), (5, 6, 7)])
-def test_all_maps_are_adjoint_where_the_arrays_are(mode, extents, rng, dtype, xp):
-    atoms = rng.standard_normal((3, 2, *(3, 4, 2)[: len(extents)])).astype(dtype)
-    csc.testing.dot_test(csc.Dictionary(xp.asarray(atoms), mode), extents, rng=0)
+@pytest.mark.parametrize("spatial_shape", [(31,), (12, 9), (5, 6, 7)])
+def test_all_maps_are_adjoint_where_the_arrays_are(mode, spatial_shape, rng, dtype, xp):
+    atoms = rng.standard_normal((3, 2, *(3, 4, 2)[: len(spatial_shape)])).astype(dtype)
+    csc.testing.dot_test(csc.Dictionary(xp.asarray(atoms), mode), spatial_shape, rng=0)
 
 
 @settings(max_examples=40, deadline=None)
@@ -62,7 +62,7 @@ def test_every_map_equals_its_dense_matrix(geometry, dtype):
     for e, value in zip(basis, g.ravel(), strict=True):
         synthesised = flat @ dense(D, x, e).T
         np.testing.assert_allclose(np.sum(synthesised * x.reshape(len(x), -1)), value, **tol)
-    assert D.code_extents(D.signal_extents(z.shape[2:])) == z.shape[2:]
+    assert D.spatial_code_shape(D.signal_shape(z.shape[2:])) == z.shape[2:]
     csc.testing.dot_test(D, S, rng=0)
 
 
@@ -184,7 +184,7 @@ def test_bad_dictionaries_are_refused(bad, error, words):
         (
             np.ones((1, 1, 2, 8)),
             ValueError,
-            r"extents \(3, 3\) are larger than x of extents \(2, 8\)",
+            r"shape \(3, 3\) are larger than x of shape \(2, 8\)",
         ),
         (np.full((1, 1, 8, 8), np.inf), ValueError, "x holds inf"),
         (np.ones((1, 1, 8, 8), np.uint8), TypeError, "img_as_float32"),

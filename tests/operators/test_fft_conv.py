@@ -26,7 +26,7 @@ def cases(draw):
     rng = np.random.default_rng(draw(st.integers(0, 999)))
     D = csc.Dictionary(rng.standard_normal((k, c, *s)).astype(dtype), mode, stride)
     x = rng.standard_normal((n, c, *S)).astype(dtype)
-    return D, x, rng.standard_normal((n, k, *D.code_extents(S))).astype(dtype)
+    return D, x, rng.standard_normal((n, k, *D.spatial_code_shape(S))).astype(dtype)
 
 
 @settings(max_examples=80, deadline=None)

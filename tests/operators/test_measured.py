@@ -27,7 +27,7 @@ def measured(rng, case, m=7, dtype="float64"):
 @pytest.mark.parametrize("case", CASES)
 def test_it_is_the_product_of_both_matrices(rng, case):
     AD, M = measured(rng, case)
-    z = rng.standard_normal((2, 3, *AD.code_extents()))
+    z = rng.standard_normal((2, 3, *AD.spatial_code_shape()))
     y = rng.standard_normal((2, 7))
     np.testing.assert_allclose(AD(z), z.reshape(2, -1) @ M.T, atol=1e-10)
     np.testing.assert_allclose(AD.adjoint(y).reshape(2, -1), y @ M, atol=1e-10)
@@ -65,7 +65,7 @@ def test_operators_of_every_kind_agree(rng):
     AD, _ = measured(rng, CASES[0])
     A = AD.operator.A
     kinds = [csr_array(A), LinearOperator(A.shape, lambda v: A @ v, lambda v: A.T @ v)]
-    z = rng.standard_normal((2, 3, *AD.code_extents()))
+    z = rng.standard_normal((2, 3, *AD.spatial_code_shape()))
     for kind in kinds:
         np.testing.assert_allclose(csc.MeasuredDictionary(AD.dictionary, kind, (9,))(z), AD(z))
 

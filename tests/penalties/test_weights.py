@@ -11,7 +11,7 @@ K = 6
 
 def dense_lasso(x, D, weights, lmbda, steps=4000):
     """FISTA in dense matrices, weights broadcast by NumPy and by nothing else."""
-    V = D.code_extents(x.shape[2:])
+    V = D.spatial_code_shape(x.shape[2:])
     A = D(np.eye(K * np.prod(V)).reshape(-1, K, *V), x.shape[2:]).reshape(-1, x[0].size).T
     prices = lmbda * np.broadcast_to(weights, (len(x), K, *V)).reshape(len(x), -1)
     z, step = np.zeros(prices.shape), 1 / np.linalg.norm(A, 2) ** 2

@@ -48,7 +48,7 @@ def test_the_layers_are_the_product_of_their_matrices(mode, stride, n_layers, di
         D = csc.MultiLayerDictionary(D.layers[:2])
     K = naive.products(naive.matrices(D.layers, S))
     x = rng.standard_normal((2, 1, *S))
-    z = rng.standard_normal((2, D.n_atoms, *D.code_extents(S)))
+    z = rng.standard_normal((2, D.n_atoms, *D.spatial_code_shape(S)))
     flat = z.reshape(2, -1)
     np.testing.assert_allclose(D(z, S).reshape(2, -1), flat @ K[0].T, atol=1e-10)
     np.testing.assert_allclose(D.adjoint(x).reshape(2, -1), x.reshape(2, -1) @ K[0], atol=1e-10)
@@ -59,7 +59,7 @@ def test_the_layers_are_the_product_of_their_matrices(mode, stride, n_layers, di
     if mode != "same":
         effective = D.effective()
         np.testing.assert_allclose(effective(z, S), D(z, S), atol=1e-10)
-        assert effective.code_extents(S) == D.code_extents(S)
+        assert effective.spatial_code_shape(S) == D.spatial_code_shape(S)
 
 
 @pytest.mark.parametrize("mode", ["full", "valid", "circular"])
@@ -294,8 +294,8 @@ def test_layers_that_do_not_fit_are_named(rng):
         csc.MultiLayerDictionary([])
     with pytest.raises(TypeError, match=r"layer 2 must be a csc\.Dictionary"):
         csc.MultiLayerDictionary([D1, D2.atoms])
-    with pytest.raises(ValueError, match="layer 2 does not fit: atoms of extents"):
-        csc.MultiLayerDictionary([D1, D2]).extents((5,))
+    with pytest.raises(ValueError, match="layer 2 does not fit: atoms of shape"):
+        csc.MultiLayerDictionary([D1, D2]).spatial_shapes((5,))
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ PATTERNS = {
     "lives on": r"\bliv(e|es|ing) on\b",
     "excess": r"\bworst excess\b",
     "rivals": r"\brivals\b",
+    "extents": r"extents",
     "a for per": r"\b(one|number|numbers|price|line|bytes) an? "
     r"(atom|axis|code|layer|signal|group|pass|case|script|core|demo|row|sample)\b",
 }
@@ -69,6 +70,6 @@ def test_patterns_find_their_words(name):
     examples = (
         "it knows no masks; its shape hangs on n; it is told n; mended and silenced by the worths; "
         "uphill steps, called off; a price; beside sporco; it says so; lives on it; the worst excess; "
-        "rivals; one number an atom"
+        "rivals; one number an atom; extents"
     )
     assert re.search(PATTERNS[name], examples, re.IGNORECASE)

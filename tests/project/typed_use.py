@@ -13,7 +13,7 @@ def code(x: NDArray[np.float32], atoms: NDArray[np.float32]) -> float:
     solution = csc.solve(
         problem, csc.solvers.FISTA(restart=False), tol=1e-6, callback=print, verbose=True
     )
-    shape: tuple[int, ...] = D.code_extents(x.shape[2:])
+    shape: tuple[int, ...] = D.spatial_code_shape(x.shape[2:])
     back: NDArray[np.float32] = D(D.adjoint(x), shape=x.shape[2:])
     short = csc.sparse_code(back, several, csc.Relative(0.1), mask=None)
     path = csc.lmbda_path(x, D, 5, penalty=csc.ElasticNet(1.0))

@@ -2,7 +2,7 @@
 
 import csc
 
-# Shape (K, C, *s) of the atoms, mode, stride, extents *S* of the signals. More than eight channels:
+# Shape (K, C, *s) of the atoms, mode, stride, spatial shape *S* of the signals. More than eight channels:
 # csc.nn takes the convolutions of PyTorch instead of kernels.
 KINDS = {
     "patch": ((5, 1, 4, 4), "full", 1, (4, 4)),
@@ -23,7 +23,7 @@ KINDS = {
 
 def make(kind, rng, dtype="float64", n=2):
     """Dictionary with atoms of unit norm, and n signals ``(n, C, *S)``."""
-    shape, mode, stride, extents = KINDS[kind]
+    shape, mode, stride, spatial_shape = KINDS[kind]
     atoms = csc.constraints.UnitSphere().project(rng.standard_normal(shape))
-    x = rng.standard_normal((n, shape[1], *extents)).astype(dtype)
+    x = rng.standard_normal((n, shape[1], *spatial_shape)).astype(dtype)
     return csc.Dictionary(atoms.astype(dtype), mode, stride), x

@@ -5,26 +5,26 @@ import itertools
 import numpy as np
 
 
-def code_positions(atom_extents, signal_extents, mode, stride):
+def code_positions(atom_shape, signal_shape, mode, stride):
     """First sample of every atom position on each axis, in the words of the modes."""
     first = {"full": "0", "circular": "0", "valid": "1 - s", "same": "-((s - 1) // 2)"}[mode]
     stop = {"full": "S - s + 1", "circular": "S", "valid": "S", "same": "S - (s - 1) // 2"}[mode]
-    axes = zip(signal_extents, atom_extents, stride, strict=True)
+    axes = zip(signal_shape, atom_shape, stride, strict=True)
     return [range(eval(first, {"s": s}), eval(stop, {"S": S, "s": s}), t) for S, s, t in axes]
 
 
-def synthesis_matrix(atoms, signal_extents, mode="full", stride=None):
+def synthesis_matrix(atoms, signal_shape, mode="full", stride=None):
     """Dense D: columns are the atoms (K-major) at every position, sample by sample."""
     k, c, *s = atoms.shape
     stride = (1,) * len(s) if stride is None else stride
-    positions = list(itertools.product(*code_positions(s, signal_extents, mode, stride)))
-    D = np.zeros((c, *signal_extents, k * len(positions)))
+    positions = list(itertools.product(*code_positions(s, signal_shape, mode, stride)))
+    D = np.zeros((c, *signal_shape, k * len(positions)))
     for j, (atom, v) in enumerate(itertools.product(atoms, positions)):
         for offset in itertools.product(*map(range, s)):
             u = tuple(a + b for a, b in zip(v, offset, strict=True))
             if mode == "circular":
-                u = tuple(a % S for a, S in zip(u, signal_extents, strict=True))
-            if all(0 <= a < S for a, S in zip(u, signal_extents, strict=True)):
+                u = tuple(a % S for a, S in zip(u, signal_shape, strict=True))
+            if all(0 <= a < S for a, S in zip(u, signal_shape, strict=True)):
                 D[(slice(None), *u, j)] += atom[(slice(None), *offset)]
     return D.reshape(-1, D.shape[-1])
 

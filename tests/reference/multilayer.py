@@ -6,14 +6,14 @@ from scipy.optimize import LinearConstraint, minimize
 from reference.lasso import soft, synthesis_matrix
 
 
-def matrices(layers, extents):
-    """Dense D_i of each layer, and the extents of its codes."""
+def matrices(layers, spatial_shape):
+    """Dense D_i of each layer, and the spatial shape of its codes."""
     dense = []
     for D in layers:
-        dense.append(synthesis_matrix(D.atoms, extents, D.mode, D.geometry.stride))
+        dense.append(synthesis_matrix(D.atoms, spatial_shape, D.mode, D.geometry.stride))
         n = dense[-1].shape[1] // D.n_atoms
-        extents = D.code_extents(extents)
-        assert np.prod(extents) == n
+        spatial_shape = D.spatial_code_shape(spatial_shape)
+        assert np.prod(spatial_shape) == n
     return dense
 
 

@@ -5,16 +5,16 @@ import numpy as np
 from reference.lasso import synthesis_matrix
 
 
-def dense(layers, extents, mode, strides):
-    """Dense D_i of all layers for signals of these extents."""
+def dense(layers, spatial_shape, mode, strides):
+    """Dense D_i of all layers for signals of this spatial shape."""
     out = []
     for d, stride in zip(layers, strides, strict=True):
-        out.append(synthesis_matrix(d, extents, mode, stride))
+        out.append(synthesis_matrix(d, spatial_shape, mode, stride))
         if mode == "circular":
-            extents = tuple(S // t for S, t in zip(extents, stride, strict=True))
+            spatial_shape = tuple(S // t for S, t in zip(spatial_shape, stride, strict=True))
         else:
-            axes = zip(extents, d.shape[2:], stride, strict=True)
-            extents = tuple((S - s) // t + 1 for S, s, t in axes)
+            axes = zip(spatial_shape, d.shape[2:], stride, strict=True)
+            spatial_shape = tuple((S - s) // t + 1 for S, s, t in axes)
     return out
 
 

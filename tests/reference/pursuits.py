@@ -54,7 +54,7 @@ def refit(dense, x, g, cosupports):
 
 def stripe_norm(g, D):
     """Most non-zeros in a stripe of codes (K, V) in one dimension, window by window."""
-    reach, V = -(-D.extents[0] // D.geometry.stride[0]), g.shape[1]
+    reach, V = -(-D.atom_shape[0] // D.geometry.stride[0]), g.shape[1]
     most = 0
     for v in range(V):
         if D.mode == "circular":

@@ -21,14 +21,14 @@ CASES = {
 
 def active_set(case, rng, dtype, *, masked=True, share=0.6):
     """Some active codes with random values, and the dense columns of them, per sample."""
-    mode, stride, extents, size = CASES[case]
+    mode, stride, spatial_shape, size = CASES[case]
     D = csc.Dictionary(rng.standard_normal((3, 2, *size)).astype(dtype), mode, stride)
-    x = rng.standard_normal((2, 2, *extents)).astype(dtype)
+    x = rng.standard_normal((2, 2, *spatial_shape)).astype(dtype)
     mask = (rng.random(x.shape) < 0.8).astype(dtype) if masked else None
     problem = csc.Problem(x, D, csc.L1(0.4), mask)
     z = rng.standard_normal(problem.code_shape) * (rng.random(problem.code_shape) < share)
     active = ActiveSet(problem, SparseCodes.of(z.astype(dtype)), dtype)
-    M = naive.synthesis_matrix(D.atoms.astype("f8"), extents, mode, D.geometry.stride)
+    M = naive.synthesis_matrix(D.atoms.astype("f8"), spatial_shape, mode, D.geometry.stride)
     n, *where = active.codes.coordinates
     column = np.ravel_multi_index(where, z.shape[1:])
     whole = np.zeros((2, len(M), len(n)))

@@ -22,12 +22,12 @@ def test_one_pass_is_the_step_in_its_parts(  # noqa: PLR0913
     seed, k, c, n, axes, stride, mode, penalty, weighted, hidden, dtype
 ):
     rng = np.random.default_rng(seed)
-    extents = {1: (402,), 2: (24, 36), 3: (6, 6, 12)}[axes]
+    spatial_shape = {1: (402,), 2: (24, 36), 3: (6, 6, 12)}[axes]
     D = csc.Dictionary(rng.standard_normal((k, c, *(3, 2, 4)[:axes])).astype(dtype), mode, stride)
     if weighted and type(penalty) is csc.L1:
         weights = rng.uniform(0.5, 2, (k, *(1,) * axes)).astype(dtype)
         penalty = csc.L1(0.2, weights, penalty.positive)
-    x = rng.standard_normal((n, c, *extents)).astype(dtype)
+    x = rng.standard_normal((n, c, *spatial_shape)).astype(dtype)
     mask = (rng.random(x.shape) < 0.7).astype(dtype) if hidden else None
     problem = csc.Problem(x, D, penalty, mask)
     z, z_old = (rng.standard_normal(problem.code_shape).astype(dtype) for _ in range(2))
@@ -36,7 +36,7 @@ def test_one_pass_is_the_step_in_its_parts(  # noqa: PLR0913
     terms = (y - theirs).astype("float64") * (theirs - z)
     close = {"rtol": 1e-4, "atol": 1e-4} if dtype == "float32" else {"rtol": 1e-9, "atol": 1e-11}
     ours, restart_score = problem.proximal_step(
-        (z, z_old), (D(z, extents), D(z_old, extents)), 0.7, 0.1
+        (z, z_old), (D(z, spatial_shape), D(z_old, spatial_shape)), 0.7, 0.1
     )
     assert ours.dtype == dtype
     np.testing.assert_allclose(ours, theirs, **close)

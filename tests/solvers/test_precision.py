@@ -42,10 +42,10 @@ def test_patches_without_a_price_end(rng, dtype):
 
 
 @pytest.mark.parametrize("positive", [False, True])
-@pytest.mark.parametrize("extents", [(6,), (14,)], ids=["patches", "signals"])
-def test_codes_without_a_price_have_a_certificate(rng, extents, positive):
+@pytest.mark.parametrize("spatial_shape", [(6,), (14,)], ids=["patches", "signals"])
+def test_codes_without_a_price_have_a_certificate(rng, spatial_shape, positive):
     D = csc.Dictionary(unit_atoms(rng, (3, 1, 6), "float64"), "valid")
-    x = rng.standard_normal((2, 1, *extents))
+    x = rng.standard_normal((2, 1, *spatial_shape))
     weights = np.array([0.0, 1.0, 2.0])[:, None]
     problem = csc.Problem(x, D, csc.L1(0.3, weights, positive))
     solution = csc.solve(problem, tol=1e-5, max_iter=5000)

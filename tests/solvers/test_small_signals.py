@@ -15,11 +15,15 @@ MODES = ["full", "valid", "same", "circular"]
 
 def dense(problem):
     """Matrix of a problem whose codes come atom by atom, with the ridge of its penalty below."""
-    D, extents = problem.dictionary, problem.x.shape[2:]
+    D, spatial_shape = problem.dictionary, problem.x.shape[2:]
     A = np.eye(problem.x[0].size)
     if not D.is_convolution:
-        A, D, extents = D.operator.matmat(np.eye(D.operator.shape[1])), D.dictionary, D.extents
-    M = A @ naive.synthesis_matrix(D.atoms.astype("f8"), extents, D.mode, D.geometry.stride)
+        A, D, spatial_shape = (
+            D.operator.matmat(np.eye(D.operator.shape[1])),
+            D.dictionary,
+            D.signal_shape,
+        )
+    M = A @ naive.synthesis_matrix(D.atoms.astype("f8"), spatial_shape, D.mode, D.geometry.stride)
     if problem.mask is not None:
         M = M * (problem.mask[0].ravel() != 0)[:, None]
     ridge = problem.penalty.lmbda * problem.penalty.ridge
@@ -68,7 +72,7 @@ def penalty_of(name, shape, lmbda=0.7):
 def test_codes_are_those_of_the_dense_problem(penalty, mode, rng):
     D = csc.Dictionary(rng.standard_normal((3, 2, 4)), mode, 2)
     mask = None if penalty == "weights" else np.arange(12) % 5 > 0
-    penalty = penalty_of(penalty, (3, *D.code_extents((12,))))
+    penalty = penalty_of(penalty, (3, *D.spatial_code_shape((12,))))
     check_optimality(csc.Problem(rng.standard_normal((2, 2, 12)), D, penalty, mask))
 
 
@@ -150,7 +154,7 @@ def test_the_matrix_synthesises_codes(mode, rng):
     D = csc.Dictionary(
         [rng.standard_normal((2, 2, 3, 2)), rng.standard_normal((1, 2, 1, 4))], mode, (1, 2)
     )
-    z = rng.standard_normal((2, 3, *D.code_extents((5, 6))))
+    z = rng.standard_normal((2, 3, *D.spatial_code_shape((5, 6))))
     rows = np.moveaxis(z, 1, -1).reshape(2, -1)
     found = rows @ synthesis_matrix(D, (5, 6))
     np.testing.assert_allclose(found.reshape(2, 2, 5, 6), D(z, (5, 6)), atol=1e-12)

@@ -48,7 +48,7 @@ def problems(draw, dtype="float64"):
     mask = (rng.random(x.shape) < 0.6).astype(dtype) if draw(st.booleans()) else None
     if mask is not None:
         mask.flat[0] = 1
-    V, weights = D.code_extents(S), None
+    V, weights = D.spatial_code_shape(S), None
     shapes = {"atoms": (k, *(1,) * axes), "places": V, "codes": (k, *V), "all": (n, k, *V)}
     if which := draw(st.sampled_from([None, *shapes])):
         weights = rng.uniform(0.5, 2, shapes[which]).astype(dtype)
@@ -106,14 +106,14 @@ def test_the_bound_holds_at_any_codes(problem, seed):
 
 @pytest.mark.parametrize("positive", [False, True])
 @pytest.mark.parametrize(
-    ("mode", "extents", "size"),
+    ("mode", "spatial_shape", "size"),
     [("full", (40,), (5,)), ("circular", (9, 8), (3, 2)), ("same", (3, 4, 5), (2, 2, 2))],
 )
 def test_elastic_nets_keep_sparse_codes_and_meet_their_conditions(
-    mode, extents, size, positive, rng
+    mode, spatial_shape, size, positive, rng
 ):
     D = csc.Dictionary(rng.standard_normal((3, 2, *size)), mode)
-    x, penalty = rng.standard_normal((2, 2, *extents)), csc.ElasticNet(2.0, 0.3, positive)
+    x, penalty = rng.standard_normal((2, 2, *spatial_shape)), csc.ElasticNet(2.0, 0.3, positive)
     mask = rng.random(x.shape) < 0.8
     problem = csc.Problem(x, D, penalty, mask)
     assert not problem.structure.is_small

@@ -19,14 +19,14 @@ GEOMETRY = {
 
 def setup(dims, channels, stride, mode, seed):
     rng = np.random.default_rng(seed)
-    size, extents = (4, 3)[:dims], (20, 14)[:dims]
+    size, spatial_shape = (4, 3)[:dims], (20, 14)[:dims]
     atoms = rng.standard_normal((3, channels, *size))
     D = csc.Dictionary(atoms, mode, stride)
     unit = atoms / np.sqrt((atoms**2).sum(axis=tuple(range(1, atoms.ndim)), keepdims=True))
-    M = naive.synthesis_matrix(unit, extents, "circular", D.geometry.stride)
+    M = naive.synthesis_matrix(unit, spatial_shape, "circular", D.geometry.stride)
     boxes = np.ones((1, 1, *size))
-    B = naive.synthesis_matrix(boxes, extents, mode, D.geometry.stride)
-    z = rng.standard_normal((2, 3, *D.code_extents(extents)))
+    B = naive.synthesis_matrix(boxes, spatial_shape, mode, D.geometry.stride)
+    z = rng.standard_normal((2, 3, *D.spatial_code_shape(spatial_shape)))
     return D, abs(M.T @ M), B != 0, z * (rng.random(z.shape) < 0.1)
 
 
@@ -39,7 +39,7 @@ def test_coherence_is_that_of_the_columns(**geometry):
     for k in (1, 2, 7):
         dense = np.sort(gram, axis=1)[:, -k:].sum(axis=1).max()
         assert theory.babel(D, k) == pytest.approx(dense)
-    bound = theory.welch_bound(3, D.extents, D.atoms.shape[1], D.geometry.stride)
+    bound = theory.welch_bound(3, D.atom_shape, D.atoms.shape[1], D.geometry.stride)
     assert bound <= theory.mutual_coherence(D) + 1e-12
 
 
@@ -50,7 +50,7 @@ def test_stripes_hold_the_codes_whose_atoms_overlap(**geometry):
     if geometry["mode"] == "valid":  # atoms may overlap outside of the signal
         steps = D.geometry.stride
         boxes = naive.synthesis_matrix(
-            np.ones((1, 1, *D.extents)), [40] * len(steps), "full", steps
+            np.ones((1, 1, *D.atom_shape)), [40] * len(steps), "full", steps
         )
         covers = boxes[:, _corner(z.shape[2:], D, 40)] != 0
     overlap = covers.T.astype(int) @ covers > 0
@@ -59,11 +59,13 @@ def test_stripes_hold_the_codes_whose_atoms_overlap(**geometry):
     assert theory.patch_norm(z, z.shape[2:])[0] == counts[0].sum()
 
 
-def _corner(code_extents, D, extent):
+def _corner(spatial_code_shape, D, extent):
     """Flat positions of the first codes of a larger signal."""
-    positions = [(extent - s) // t + 1 for s, t in zip(D.extents, D.geometry.stride, strict=True)]
+    positions = [
+        (extent - s) // t + 1 for s, t in zip(D.atom_shape, D.geometry.stride, strict=True)
+    ]
     grid = np.arange(np.prod(positions)).reshape(positions)
-    return grid[tuple(map(slice, code_extents))].ravel()
+    return grid[tuple(map(slice, spatial_code_shape))].ravel()
 
 
 def test_patch_norm_looks_through_every_window(rng):

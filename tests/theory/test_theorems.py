@@ -28,7 +28,7 @@ def coherent():
 
 def draw(D, rng, draws=DRAWS, count=COUNT):
     """Codes with ``count`` non-zeros of modulus 1 to 2, some of them crowded together."""
-    z = np.zeros((draws, D.n_atoms, *D.code_extents((EXTENT,))))
+    z = np.zeros((draws, D.n_atoms, *D.spatial_code_shape((EXTENT,))))
     for codes in z:
         near = rng.integers(3, codes.shape[1] + 1)  # of the positions
         places = rng.choice(D.n_atoms * near, count, replace=False)
@@ -42,7 +42,7 @@ def noise(D, z, level, rng):
     e = D(rng.standard_normal(z.shape) * (z != 0))
     e[::2] = rng.standard_normal(e[::2].shape)
     e[1::4] = D(np.roll(z, 1, axis=1) * (z == 0))[1::4]
-    return e * (level / theory.local_noise(e, D.extents))[:, None, None]
+    return e * (level / theory.local_noise(e, D.atom_shape))[:, None, None]
 
 
 def omp(D, x):
@@ -201,7 +201,7 @@ def layered_signals(D, rng, draws=DRAWS):
         codes[rng.integers(2), rng.integers(30)] = rng.choice([-1, 1]) * rng.uniform(1, 1.2)
     codes = D.synthesize(deep, to_layer=1), deep
     first, second = D.layers
-    patches = theory.patch_norm(codes[0], second.extents), theory.stripe_norm(deep, second)
+    patches = theory.patch_norm(codes[0], second.atom_shape), theory.stripe_norm(deep, second)
     layers = []
     for n in range(draws):
         pairs = zip(D.layers, codes, patches, strict=True)
@@ -217,7 +217,7 @@ def _layer(D, z, patch):
 
 def errors(D, found, codes):
     """Local norm of the error of the codes of each layer: in the next one's boxes, at any place."""
-    boxes = D.layers[1].extents, (2 * D.layers[1].extents[0] - 1,)
+    boxes = D.layers[1].atom_shape, (2 * D.layers[1].atom_shape[0] - 1,)
     pairs = zip(found, codes, boxes, strict=True)
     return [theory.local_noise(a - b, box) for a, b, box in pairs]
 

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import fft
 
-from csc._typing import Array, Extents, Rng
+from csc._typing import Array, Rng, Shape
 from csc._validation import check_atoms, check_count, check_number
 from csc.analysis.receptive_fields._gabor import check_images
 
@@ -43,11 +43,11 @@ def phase_scrambled(atoms: Array, rng: Rng = None) -> Array:
     True
     """
     atoms = check_atoms(atoms)
-    rng, extents = np.random.default_rng(rng), atoms.shape[2:]
+    rng, spatial_shape = np.random.default_rng(rng), atoms.shape[2:]
     axes = tuple(range(2, atoms.ndim))
-    noise = fft.rfftn(rng.standard_normal((len(atoms), 1, *extents)), axes=axes)
+    noise = fft.rfftn(rng.standard_normal((len(atoms), 1, *spatial_shape)), axes=axes)
     turned = fft.rfftn(atoms.astype(np.float64), axes=axes) * (noise / np.abs(noise))
-    return fft.irfftn(turned, s=extents, axes=axes).astype(atoms.dtype)
+    return fft.irfftn(turned, s=spatial_shape, axes=axes).astype(atoms.dtype)
 
 
 def frequency_band(atoms: Array) -> tuple[float, float]:
@@ -79,18 +79,18 @@ def frequency_band(atoms: Array) -> tuple[float, float]:
     True
     """
     atoms = check_atoms(check_images(atoms))
-    extents = [CANVAS_FACTOR * n for n in atoms.shape[2:]]
-    power = np.abs(fft.fft2(atoms.astype(np.float64), s=extents)) ** 2
+    spatial_shape = [CANVAS_FACTOR * n for n in atoms.shape[2:]]
+    power = np.abs(fft.fft2(atoms.astype(np.float64), s=spatial_shape)) ** 2
     energy = power.sum(axis=(1, 2, 3), keepdims=True)
     pooled = (power / np.where(energy > 0, energy, 1)).sum(axis=(0, 1)).ravel()
-    radius = _radius(extents).ravel()
+    radius = _radius(spatial_shape).ravel()
     order = radius.argsort()
     cumulated = np.cumsum(pooled[order]) / pooled.sum()
     low, high = np.interp([0.1, 0.9], cumulated, radius[order])
     return float(low), float(high)
 
 
-def band_pass_noise(n: int, shape: Extents, rng: Rng = None, *, low: float, high: float) -> Array:
+def band_pass_noise(n: int, shape: Shape, rng: Rng = None, *, low: float, high: float) -> Array:
     """Patches of band-pass filtered white noise, of unit norm.
 
     Parameters
@@ -141,6 +141,6 @@ def band_pass_noise(n: int, shape: Extents, rng: Rng = None, *, low: float, high
     return noise / np.linalg.norm(noise.reshape(n, -1), axis=1)[:, None, None, None]
 
 
-def _radius(extents):
+def _radius(spatial_shape):
     """Radial frequency in cycles per pixel of each bin of a two-dimensional FFT."""
-    return np.hypot(fft.fftfreq(extents[0])[:, None], fft.fftfreq(extents[1]))
+    return np.hypot(fft.fftfreq(spatial_shape[0])[:, None], fft.fftfreq(spatial_shape[1]))

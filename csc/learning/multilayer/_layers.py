@@ -119,7 +119,7 @@ class Layers:
 
     @property
     def reach(self):
-        """Spatial extents of the atoms of the product: ``1 + sum_i (s_i - 1) t_1 ... t_{i-1}``."""
+        """Spatial shape of the atoms of the product: ``1 + sum_i (s_i - 1) t_1 ... t_{i-1}``."""
         reach, product = np.ones(len(self.strides[0]), int), 1
         for learner, stride in zip(self.learners, self.strides, strict=True):
             reach = reach + (np.array(learner.atom_shape) - 1) * product

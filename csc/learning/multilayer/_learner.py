@@ -10,7 +10,7 @@ from sklearn.base import clone
 
 from csc._backend import check_same_device, namespace, to_host
 from csc._progress import progress_iter
-from csc._typing import Array, Codes, Extents, File, SignalsLike, Solver
+from csc._typing import Array, Codes, File, Shape, SignalsLike, Solver
 from csc._validation import check_count, check_number
 from csc.learning._base import Learner, check_crop, seed_of
 from csc.learning._data import Signals
@@ -97,7 +97,7 @@ class MultiLayerDictionaryLearning(Learner):
     replace_after : int, optional
         Code positions after which an unused deepest atom is replaced; None never replaces.
     crop : tuple of int, optional
-        Each step of the joint phase uses a random window of these extents of each signal.
+        Each step of the joint phase uses a random window of this spatial shape of each signal.
     warm_start : bool
         `fit` continues from the current state instead of starting anew.
     random_state : int, RandomState, Generator or None
@@ -193,7 +193,7 @@ class MultiLayerDictionaryLearning(Learner):
         self,
         codes: Codes,
         layer: int | None = None,
-        shape: Extents | Sequence[Extents] | None = None,
+        shape: Shape | Sequence[Shape] | None = None,
     ) -> Codes:
         """Signals ``(N, C, *S)`` synthesised from codes of a layer, or a list of them.
 
@@ -203,17 +203,17 @@ class MultiLayerDictionaryLearning(Learner):
         layer : int, optional
             1 to L; by default the deepest.
         shape : tuple, or a list of them, optional
-            Extents *S* of the signals, as in `DictionaryLearning.inverse_transform`.
+            Spatial shape *S* of the signals, as in `DictionaryLearning.inverse_transform`.
         """
         depth, D = self._depth(layer), self.dictionary_
-        code_extents = lambda extents: D.extents(extents)[depth]  # noqa: E731
+        spatial_code_shape = lambda spatial_shape: D.spatial_shapes(spatial_shape)[depth]  # noqa: E731
         if isinstance(codes, list):
-            shapes = self._extents([z.shape[1:] for z in codes], shape, code_extents)
+            shapes = self._signal_shapes([z.shape[1:] for z in codes], shape, spatial_code_shape)
             return [
                 D.synthesize(z[None], depth, 0, s)[0] for z, s in zip(codes, shapes, strict=True)
             ]
         return D.synthesize(
-            codes, depth, 0, *self._extents([np.shape(codes)[2:]], shape, code_extents)
+            codes, depth, 0, *self._signal_shapes([np.shape(codes)[2:]], shape, spatial_code_shape)
         )
 
     def score(self, X: SignalsLike, y: object = None) -> float:  # noqa: ARG002

@@ -94,7 +94,7 @@ class MidLayerPenalty:
 
     def __init__(self, coded):
         self.parts = [
-            MidLayerCodes(flat.z, problem.dictionary, problem.penalties, problem.extents)
+            MidLayerCodes(flat.z, problem.dictionary, problem.penalties, problem.spatial_shapes)
             for flat, problem, _ in coded
         ]
         self.n = sum(part.z.shape[0] for part in self.parts)
@@ -118,7 +118,7 @@ class MidLayerCodes(NamedTuple):
     z: object  # deepest codes, dense or SparseCodes
     dictionary: object  # MultiLayerDictionary: mode, strides and precision of the layers
     penalties: Sequence
-    extents: list  # of the signals and of the codes of every layer
+    spatial_shapes: list  # of the signals and of the codes of every layer
 
 
 def mid_penalty_value(part, layers):
@@ -145,8 +145,8 @@ def _synthesize_all(part, layers):
         Dictionary(d.astype(D.dtype), D.mode, D.stride) for d, D in zip(layers, old, strict=True)
     ]
     codes = [z.dense() if hasattr(z, "dense") else z]
-    for D, extents in zip(dictionaries[:0:-1], part.extents[-2:0:-1], strict=True):
-        codes.insert(0, D(codes[0], extents))
+    for D, spatial_shape in zip(dictionaries[:0:-1], part.spatial_shapes[-2:0:-1], strict=True):
+        codes.insert(0, D(codes[0], spatial_shape))
     return codes, dictionaries
 
 
