@@ -15,8 +15,8 @@ PACKAGES = ("mlcsc", "numpy", "scipy", "numba", "scikit-learn", "spams-bin", "sp
 def best_time(function, repeats=3):
     """Return the shortest wall-clock seconds of ``repeats`` calls, and the last return value."""
     seconds = float("inf")
+    gc.collect()
     for _ in range(repeats):
-        gc.collect()
         start = perf_counter()
         result = function()
         seconds = min(seconds, perf_counter() - start)

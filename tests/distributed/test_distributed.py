@@ -23,7 +23,7 @@ import dask.array as da
 
 from csc.distributed import DaskSignals, fit, memory_plan, transform
 from csc.distributed._client import tree_reduce
-from doubles.dask_cluster import few_together, fit_while_a_worker_dies
+from doubles.dask_cluster import few_together
 
 
 @pytest.fixture(autouse=True)
@@ -251,11 +251,3 @@ def test_workers_keep_what_they_free(trims):
     assert changed == str(trims)
     if trims:
         assert int(kept) < 0.1 * int(thrown)
-
-
-@pytest.mark.slow
-def test_a_worker_that_dies_changes_nothing(X):
-    """The codes of a lost worker are computed again, from the first pass on."""
-    alone = learner(max_iter=6).fit(X)
-    found = fit_while_a_worker_dies(learner(max_iter=6), X_of(X), 3)
-    assert same(alone, found)

@@ -11,7 +11,7 @@ import dask.array as da
 
 from csc.distributed import DaskSignals, fit, memory_plan, transform
 from csc.learning._data import Signals
-from doubles.dask_cluster import few_together, fit_while_a_worker_dies
+from doubles.dask_cluster import few_together
 
 
 @pytest.fixture(autouse=True)
@@ -116,12 +116,3 @@ def test_a_plan_counts_what_a_worker_holds(client, X):
     found = memory_plan(learner(), of(X), client=client)
     assert found.signals == X.nbytes // 3
     assert found.fits
-
-
-@pytest.mark.slow
-def test_a_worker_that_dies_changes_nothing(X):
-    alone = learner(lmbda=(0.1, 0.3), max_iter=4, **SOON).fit(X)
-    dying = learner(lmbda=(0.1, 0.3), max_iter=4, **SOON)
-    found = fit_while_a_worker_dies(dying, of(X), 2)
-    for a, b in zip(alone.atoms_, found.atoms_, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-6)  # groups here are of other sizes
