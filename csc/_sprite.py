@@ -22,14 +22,14 @@ class Sprites(NamedTuple):
         Pictures in a row of the sheet.
     size : (int, int)
         Height and width of a picture in pixels, without the margin.
-    extents : (int, int)
+    sheet_shape : (int, int)
         Height and width of the sheet in pixels.
     """
 
     png: bytes
     columns: int
     size: tuple
-    extents: tuple
+    sheet_shape: tuple
 
     @property
     def uri(self):

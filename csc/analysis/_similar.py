@@ -76,8 +76,8 @@ def similar_atoms(atoms: Array | Any, n: int = 5) -> SimilarAtoms:
     """
     atoms = check_atoms(getattr(atoms, "atoms", atoms))
     n = min(check_count("n", n), len(atoms) - 1)
-    spectra, weights, extents = _spectra(unit(atoms.astype(np.float64)))
-    axes = tuple(range(1, len(extents) + 1))
+    spectra, weights, spatial_shape = _spectra(unit(atoms.astype(np.float64)))
+    axes = tuple(range(1, len(spatial_shape) + 1))
     size = np.abs(spectra) * np.sqrt(weights)
     bounds = size.reshape(len(atoms), -1) @ size.reshape(len(atoms), -1).T
     np.fill_diagonal(bounds, -1)
@@ -90,7 +90,7 @@ def similar_atoms(atoms: Array | Any, n: int = 5) -> SimilarAtoms:
             if len(found) >= n and bound[some[0]] <= np.partition(found, -n)[-n]:
                 break
             products = (spectra[k].conj() * spectra[some]).sum(axis=1)
-            at_shifts = fft.irfftn(products, s=extents, axes=axes)
+            at_shifts = fft.irfftn(products, s=spatial_shape, axes=axes)
             found = np.append(found, np.abs(at_shifts).max(axis=axes))
         best = np.argsort(-found, kind="stable")[:n]
         indices[k], cosines[k] = order[best], np.minimum(found[best], 1)
@@ -98,9 +98,9 @@ def similar_atoms(atoms: Array | Any, n: int = 5) -> SimilarAtoms:
 
 
 def _spectra(atoms):
-    """Fourier transforms of padded atoms, the weight of each frequency in a bound, and the extents."""
-    extents = tuple(fft.next_fast_len(2 * s - 1, real=True) for s in atoms.shape[2:])
-    spectra = fft.rfftn(atoms, s=extents, axes=tuple(range(2, atoms.ndim)))
+    """Fourier transforms of padded atoms, the weight of each frequency in a bound, and the spatial shape."""
+    spatial_shape = tuple(fft.next_fast_len(2 * s - 1, real=True) for s in atoms.shape[2:])
+    spectra = fft.rfftn(atoms, s=spatial_shape, axes=tuple(range(2, atoms.ndim)))
     weights = np.full(spectra.shape[-1], 2.0)  # a frequency and its negative
     weights[0] = 1  # the highest frequency may count twice: the bound stays one
-    return spectra, weights / np.prod(extents), extents
+    return spectra, weights / np.prod(spatial_shape), spatial_shape

@@ -80,7 +80,7 @@ def html_of(page):
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
     sheets = {
-        name: {"columns": s.columns, "size": s.size, "extents": s.extents}
+        name: {"columns": s.columns, "size": s.size, "sheet_shape": s.sheet_shape}
         for name, s in page.sheets.items()
     }
     return TEMPLATE.format(
@@ -166,7 +166,7 @@ def _asset(name):
 def _rule(named):
     """The style that cuts pictures from a sheet."""
     name, sheet = named
-    (h, w), (_, width) = sheet.size, sheet.extents
+    (h, w), (_, width) = sheet.size, sheet.sheet_shape
     return (
         f".sheet-{name}{{--h:{h};--w:{w};--sheet-width:{width};"
         f'background-image:url("{sheet.uri}")}}\n'
@@ -176,6 +176,6 @@ def _rule(named):
 def _picture(named):
     """All pictures of a sheet at their own size, for browsers without scripts."""
     name, sheet = named
-    height, width = sheet.extents
+    height, width = sheet.sheet_shape
     label = f'role="img" aria-label="all pictures of {name}"'
     return f'<div class="sheet-{name}" {label} style="width:{width}px;height:{height}px"></div>\n'
