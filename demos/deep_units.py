@@ -114,8 +114,8 @@ def random_layers(D, seed):
 def effective_atoms(D):
     """Effective dictionary, its atoms in the middle of an input, and the index of that position."""
     E = D.effective()
-    middle = tuple(n // 2 for n in E.code_extents((SIDE, SIDE)))
-    own = np.zeros((E.n_atoms, E.n_atoms, *E.code_extents((SIDE, SIDE))), E.dtype)
+    middle = tuple(n // 2 for n in E.spatial_code_shape((SIDE, SIDE)))
+    own = np.zeros((E.n_atoms, E.n_atoms, *E.spatial_code_shape((SIDE, SIDE))), E.dtype)
     own[(np.arange(E.n_atoms), np.arange(E.n_atoms), *middle)] = 1
     return E, E(own, (SIDE, SIDE)), middle
 
