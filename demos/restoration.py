@@ -6,7 +6,8 @@ table if the package ``bm3d`` is installed (its licence: free for non-commercial
 if ``PyWavelets`` is.
 
 ``--photographs chosen`` stands for the six that the method was tuned on, ``held-out`` for four that no
-choice was made with. Writes ``restoration.png`` (of the first photograph) and ``restoration.json``.
+choice was made with. Writes ``restoration.png`` (of the first photograph) and ``restoration.json``; with
+``--page`` also ``restoration.html``, a report that a browser opens: before and after with a divider.
 """
 
 import argparse
@@ -53,6 +54,7 @@ def parse_arguments(argv):
     parser.add_argument(
         "--methods", nargs="+", metavar="NAME", help="only these, as named in tables"
     )
+    parser.add_argument("--page", action="store_true", help="write a report to open in a browser")
     parser.add_argument(
         "--out", type=output_folder, default=Path("out"), help="output folder (out)"
     )
@@ -269,7 +271,7 @@ def draw(pictures):
 
 def main(argv=None):
     args = parse_arguments(argv)
-    pictures, numbers = {}, {}
+    pictures, numbers, restorations = {}, {}, []
     for name in args.photographs:
         numbers[name] = {}
         for task in args.tasks:
@@ -279,6 +281,10 @@ def main(argv=None):
                 if name == args.photographs[0]:
                     shown = [(m, best.estimate, best.score) for m, (best, _) in results.items()]
                     pictures[case.title] = [("input", case.y, None), *shown]
+                    estimates = {method: picture for method, picture, _ in shown}
+                    restorations.append(
+                        csc.plot.Restoration(case.y, estimates, case.truth, case.title)
+                    )
                 numbers[name][case.title] = {
                     m: {"psnr_dB": best.score, "seconds": seconds, "strength": best.strength}
                     for m, (best, seconds) in results.items()
@@ -290,6 +296,10 @@ def main(argv=None):
     if "denoise" in args.tasks:
         print(*baselines.denoisers()[1], sep="\n")
     save_results(draw(pictures), numbers, args.out, "restoration")
+    if args.page:
+        title = f"Restorations of {args.photographs[0]}"
+        path = csc.plot.report(restorations, args.out / "restoration.html", title=title)
+        print(f"page:    {path}")
     return numbers
 
 

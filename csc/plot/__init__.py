@@ -20,10 +20,10 @@ from csc.plot._fields import (
     receptive_field_shapes,
 )
 from csc.plot._models import codes, convergence, diagnostics, dictionary, history
-from csc.plot._pages import report
+from csc.plot._pages import Restoration, report
 
 __all__ = [
     "PALETTE", "codes", "convergence", "dictionary", "filter_sets", "fit_quality", "gabor_fits",
     "diagnostics", "history", "orientation_frequency", "receptive_field_shapes", "montage",
-    "report",
+    "Restoration", "report",
 ]  # fmt: skip

@@ -263,7 +263,8 @@ def test_a_grid_goes_on_until_its_best_is_inside():
 def test_restoration_is_better_than_what_came_in(tmp_path):
     from demos import restoration
 
-    small = ["--side", "40", "--tasks", "enlarge", "--out", str(tmp_path)]
+    small = ["--side", "40", "--tasks", "enlarge", "--page", "--out", str(tmp_path)]
     scores = restoration.main(small)["camera"]["x 2"]
     assert scores["csc fast"]["psnr_dB"] > scores["cubic spline"]["psnr_dB"]
     assert (tmp_path / "restoration.png").stat().st_size > 1000
+    assert "Restorations of camera" in (tmp_path / "restoration.html").read_text("utf-8")

@@ -1,14 +1,18 @@
 """Reports as files: what they hold, what they refuse, and that nothing half-written is left."""
 
+import io
 import json
 import re
+from base64 import b64decode
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio
 
 import csc
-from csc.plot._pages import _document
+from csc.plot._pages import _document, _restoration
 from doubles.gabor_atoms import filter_set, gabor_atoms
 
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script><!-- \u2028 &lt;"
@@ -102,7 +106,7 @@ def test_a_report_of_comparisons_holds_each_set_once_and_the_pairs(comparison, t
     assert pairs["b"] == comparison.pairs.indices.tolist()
     np.testing.assert_allclose(np.mean(pairs["scores"]), comparison.matching.atoms.value, rtol=1e-3)
     page = tmp_path / "page.html"
-    with pytest.raises(TypeError, match="signals: only for reports of atoms"):
+    with pytest.raises(TypeError, match="signals: only for reports of one layer"):
         csc.plot.report([comparison], page, signals=np.ones((9, 1, 9, 9)))
 
 
@@ -113,6 +117,60 @@ def test_filters_without_a_partner_are_left_out(analysed, tmp_path):
     pairs = data_of(csc.plot.report(compared, tmp_path / "p.html"))["comparisons"][0]["pairs"]
     assert sorted(pairs["b"]) == list(range(5))
     assert pairs["a"] == np.flatnonzero(compared.pairs.indices >= 0).tolist()
+
+
+def decoded(uri):
+    kind, _, text = uri.partition(";base64,")
+    assert kind == "data:image/webp"
+    return np.asarray(Image.open(io.BytesIO(b64decode(text))))
+
+
+@pytest.mark.parametrize("shape", [(20, 24), (3, 12, 10)])
+def test_a_report_of_restorations_has_exact_pixels_and_psnr(shape, tmp_path, rng):
+    truth = rng.random(shape).astype("float32")
+    noisy = truth + 0.2 * rng.standard_normal(shape).astype("float32")
+    case = csc.plot.Restoration(noisy, {HOSTILE: 0.9 * truth}, truth=truth, title=HOSTILE)
+    (found,) = data_of(csc.plot.report(case, tmp_path / "page.html"))["cases"]
+    damaged, ours, original = found["images"]
+    assert (found["title"], ours["name"], original["name"]) == (HOSTILE, HOSTILE, "original")
+    shown = np.moveaxis(decoded(damaged["uri"]), -1, 0)[:3] if len(shape) == 3 else None
+    shown = decoded(damaged["uri"])[..., 0] if shown is None else shown
+    np.testing.assert_array_equal(shown, (255 * noisy.astype(float).clip(0, 1)).round())
+    expected = peak_signal_noise_ratio(truth, noisy.clip(0, 1), data_range=1)
+    np.testing.assert_allclose(damaged["psnr"], expected, rtol=1e-3)
+    expected = peak_signal_noise_ratio(truth, 0.9 * truth, data_range=1)
+    np.testing.assert_allclose(ours["psnr"], expected, rtol=1e-3)
+    assert original["psnr"] is None
+
+
+def test_pictures_that_are_too_many_are_cut_to_their_centres(tmp_path, rng, monkeypatch):
+    monkeypatch.setattr(_restoration, "MAX_IMAGE_BYTES", 20_000)
+    noise = rng.random((100, 200))
+    case = csc.plot.Restoration(noise, {"same": noise})
+    path = csc.plot.report([case, case], tmp_path / "page.html")
+    image = data_of(path)["cases"][1]["images"][0]
+    cut = decoded(image["uri"])[..., 0]
+    (h, w), (top, left) = cut.shape, ((100 - cut.shape[0]) // 2, (200 - cut.shape[1]) // 2)
+    assert 40 < h < 50
+    np.testing.assert_array_equal(
+        cut, (255 * noise[top : top + h, left : left + w]).round().astype("uint8")
+    )
+    assert "central" in path.read_text("utf-8")
+    assert path.stat().st_size < 80_000
+
+
+def test_restorations_that_do_not_fit_are_refused():
+    flat = np.zeros((8, 8))
+    for arguments, error, message in [
+        ((flat, []), TypeError, "estimates must be a dict"),
+        ((flat, {"original": flat}), ValueError, "must not be named original"),
+        ((flat[0], {"a": flat}), ValueError, r"damaged must be a picture \(H, W\)"),
+        ((flat, {"a": np.zeros((2, 8, 8))}), ValueError, r"estimates\['a'\] must be a picture"),
+        ((flat, {"a": flat}, flat[1:]), ValueError, "must have one shape"),
+        ((flat.astype(int), {"a": flat}), TypeError, "float"),
+    ]:
+        with pytest.raises(error, match=message):
+            csc.plot.Restoration(*arguments)
 
 
 def test_bad_input_is_named_before_any_work(analysed, tmp_path):

@@ -260,6 +260,45 @@ def test_pairs_of_a_comparison_stand_side_by_side(opened, atoms, tmp_path):
     assert page.locator(".box").count() == 40
 
 
+def test_before_and_after_meet_at_the_divider(opened, tmp_path):
+    dark, light = np.full((40, 60), 0.2), np.full((40, 60), 0.6)
+    truth = np.full((40, 60), 0.5)
+    case = csc.plot.Restoration(dark, {"good": light, HOSTILE: 2 * light}, truth=truth)
+    page = opened(csc.plot.report(case, tmp_path / "page.html"))
+    stage = page.locator("#divider")
+
+    def halves():
+        image = np.asarray(Image.open(io.BytesIO(stage.screenshot())).convert("L"), int)
+        middle = image[len(image) * 3 // 4]
+        return [middle[int(len(middle) * share)] for share in (0.1, 0.4, 0.9)]
+
+    assert halves() == [51, 51, 153]
+    box = stage.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 4, box["y"] + 20, steps=3)
+    page.mouse.up()
+    assert halves() == [51, 153, 153]
+    assert abs(float(stage.get_attribute("aria-valuenow")) - 25) <= 1
+    stage.focus()
+    page.keyboard.press("End")
+    assert halves() == [51, 51, 51]
+    page.keyboard.press("Home")
+    page.select_option("#right", HOSTILE)
+    assert halves() == [255, 255, 255]
+    assert page.evaluate("window.hacked") is None
+    page.locator("button.link", has_text="good").click()
+    page.click("#swap")
+    assert halves() == [51, 51, 51]
+    page.click("#swap")
+    page.locator("#gain").focus()
+    page.keyboard.press("Home")  # once, not enlarged
+    page.wait_for_function("document.querySelector('.difference').width === 60")
+    values = pixels(page.locator(".difference"))
+    assert (abs(values - (127.5 + 153 - 128)) <= 1).all()  # 0.6 and 0.5 are 153 and 128 of 255
+    assert "25.00 of 255" in page.locator("figcaption").inner_text()
+
+
 def test_hostile_names_do_nothing(opened, atoms, tmp_path):
     path = tmp_path / "<img src=x onerror=alert(1)>.html"
     page = opened(csc.plot.report(atoms[0], path, analysis=atoms[1], title=HOSTILE))

@@ -346,6 +346,7 @@ ELSEWHERE = {  # what takes an array, and where its kinds are tested
     "dictionary": "plot, which passes on to tile",
     "gabor_fits": "plot, which passes on to fit_gabor",
     "report": "tests/plot",
+    "Restoration": "tests/plot",
     "analyse": "passes on to fit_gabor",
     "check_prox": "passes points on to the penalty",
     "chi_squared": "counts of any type",

@@ -5,5 +5,6 @@ the styles and the scripts of ``csc/plot/assets`` into one file; ``_report.py`` 
 """
 
 from csc.plot._pages._report import report
+from csc.plot._pages._restoration import Restoration
 
-__all__ = ["report"]
+__all__ = ["Restoration", "report"]

@@ -58,7 +58,7 @@ TEMPLATE = """<!DOCTYPE html>
 <p class="lead">{lead}</p>
 </header>
 <main id="main"></main>
-<noscript><p>This page draws with JavaScript, which is switched off. The pictures without it:</p>
+<noscript><p>This page draws with JavaScript, which is switched off.</p>
 {pictures}</noscript>
 <script type="application/json" id="data">{data}</script>
 <script>{script}</script>

@@ -7,6 +7,12 @@ from csc._typing import Array, File
 from csc.plot._pages._atoms import page_of_atoms
 from csc.plot._pages._comparison import comparisons_of, page_of_comparisons
 from csc.plot._pages._document import check_target, write
+from csc.plot._pages._restoration import page_of_restorations, restorations_of
+
+OTHERS = (  # kinds of subjects but atoms: how they are recognised, and their page
+    (comparisons_of, page_of_comparisons),
+    (restorations_of, page_of_restorations),
+)
 
 
 def report(
@@ -30,11 +36,14 @@ def report(
     Of comparisons (`csc.analysis.compare_filters`), the page shows the best pairs next to each other
     with their scores, and what the two sets share next to what they would share by chance.
 
+    Of restorations (`Restoration`), it shows two pictures with a divider between them that can be
+    moved, the PSNR of every method, and difference images.
+
     Parameters
     ----------
-    subject : array (K, C, h, w), Dictionary, DictionaryLearning, or Comparison
+    subject : array (K, C, h, w), Dictionary, DictionaryLearning, Comparison or Restoration
         Atoms of pictures, or a fitted learner of them; or one comparison of filter sets, a list of
-        them, or a dict of them by name.
+        them, or a dict of them by name; or one restoration or a list of them.
     path : str or path
         File to write. An existing file is replaced, as by other functions that save figures, and
         only when the new one is complete. The folder must exist.
@@ -86,10 +95,11 @@ def report(
     of_atoms = {
         "analysis": analysis, "signals": signals, "pictures": pictures, "snapshots": snapshots,
     }  # fmt: skip
-    comparisons = comparisons_of(subject)
-    if comparisons is None:
-        return write(page_of_atoms(subject, title, **of_atoms), path)
-    given = [name for name, value in of_atoms.items() if value is not None]
-    if given:
-        raise TypeError(f"{', '.join(given)}: only for reports of atoms, not of comparisons")
-    return write(page_of_comparisons(comparisons, title), path)
+    for recognised, page_of in OTHERS:
+        found = recognised(subject)
+        if found is not None:
+            given = [name for name, value in of_atoms.items() if value is not None]
+            if given:
+                raise TypeError(f"{', '.join(given)}: only for reports of one layer of atoms")
+            return write(page_of(found, title), path)
+    return write(page_of_atoms(subject, title, **of_atoms), path)
