@@ -50,7 +50,7 @@ _MODULES = [
 ]
 
 
-__all__ = [*sorted(_HOME), *_MODULES]  # noqa: PLE0604  names, though not yet loaded
+__all__ = [*sorted(_HOME), *_MODULES]
 
 
 def __getattr__(name):

@@ -44,7 +44,7 @@ def card(text, atoms):
         more than three channels only the first is shown.
     """
     first = np.asarray(atoms.get() if hasattr(atoms, "get") else atoms)[:MAX_ATOMS]
-    draw = _curves if first.ndim == 3 else _image  # noqa: PLR2004  (K, C, L)
+    draw = _curves if first.ndim == 3 else _image
     return f"<div><pre>{escape(text)}</pre>{draw(first)}</div>"
 
 
@@ -54,7 +54,7 @@ def _image(atoms):
 
     shown = atoms if atoms.shape[1] <= max(COLOURS) else atoms[:, :1]
     sheet = montage(np.ascontiguousarray(shown))
-    grey = (sheet + 1) / 2 if sheet.ndim == 2 else sheet  # noqa: PLR2004  rows and columns
+    grey = (sheet + 1) / 2 if sheet.ndim == 2 else sheet
     png = BytesIO()
     Image.fromarray((255 * grey).round().astype("uint8")).save(png, "PNG")
     data = b64encode(png.getvalue()).decode()

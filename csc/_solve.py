@@ -183,7 +183,7 @@ def solve_quietly(problem, solver=None, *, tol=1e-4, max_iter=10_000, init=None)
     return solution
 
 
-def _solve(problem, solver, limits, init=None, callback=None, *, verbose=False):  # noqa: PLR0913
+def _solve(problem, solver, limits, init=None, callback=None, *, verbose=False):
     """`Solution` of a problem, after a check of all arguments."""
     tol, max_iter = limits
     if not isinstance(problem, Problem | MultiLayerProblem):

@@ -21,7 +21,7 @@ from skimage.restoration import (
 from demos._photographs import psnr
 
 RATIO = 1.25  # between neighbouring strengths of a grid
-MOST_EXTENSIONS = 12  # of a grid whose best value is at an end
+MAX_EXTENSIONS = 12  # of a grid whose best value is at an end
 WITHOUT_BM3D = "BM3D is not in this table: pip install bm3d (free for non-commercial use only)"
 WITHOUT_WAVELETS = "wavelets are not in this table: pip install PyWavelets"
 
@@ -54,7 +54,7 @@ def best_strength(truth, method, start, ratio=RATIO):
         return tried[step].score
 
     best = max((-1, 0, 1), key=score)
-    for _ in range(MOST_EXTENSIONS):
+    for _ in range(MAX_EXTENSIONS):
         neighbour = max((best - 1, best + 1), key=score)
         if score(neighbour) <= score(best):
             break

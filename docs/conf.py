@@ -16,7 +16,7 @@ design.write()
 
 project = "csc"
 author = "the csc developers"
-copyright = f"2026, {author}"  # noqa: A001  Sphinx's name for it
+copyright = f"2026, {author}"
 version = release = csc.__version__
 
 extensions = [

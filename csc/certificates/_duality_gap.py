@@ -106,7 +106,7 @@ def _certify(x, dictionary, z, penalty, mask):
     return half_energy + cost, namespace(z).maximum(gap, 0)  # below 0 only by rounding
 
 
-def _orthogonal(r, D, z, free, penalty, mask):  # noqa: PLR0913
+def _orthogonal(r, D, z, free, penalty, mask):
     """`dual_with_free_codes`, computed on the host."""
     on_host = (to_device(a, "cpu") for a in (r, D, z, free))
     return namespace(r).asarray(

@@ -35,9 +35,7 @@ def lmbda_max_with_free_codes(free, penalty, problem):
     return largest if largest > rounding else 0.0
 
 
-def residual_of_free_codes(  # noqa: PLR0913
-    x, dictionary, free, positive, mask=None, max_steps=MAX_STEPS
-):
+def residual_of_free_codes(x, dictionary, free, positive, mask=None, max_steps=MAX_STEPS):
     """``M (x - D z)`` in float64, z the least-squares codes that are zero except where free.
 
     Parameters
@@ -131,7 +129,7 @@ def _by_normal_equations(rows, matrix, free):
     return residual
 
 
-def dual_with_free_codes(r, dictionary, z, free, positive, mask=None):  # noqa: PLR0913
+def dual_with_free_codes(r, dictionary, z, free, positive, mask=None):
     """The residual made a dual point: no free code may lower the objective along it.
 
     It is made orthogonal to the atoms of the free codes; where ``z >= 0``, of those above zero

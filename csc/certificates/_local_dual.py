@@ -17,7 +17,7 @@ from csc._backend import kernels, namespace
 N_RESCALINGS = 2  # measured on photographs: the first divides the gap by 5 to 10, the second by 2
 
 
-def best_dual(layout, x, r, inverse_lmbda, positive, dual_infeasibility=None):  # noqa: PLR0913
+def best_dual(layout, x, r, inverse_lmbda, positive, dual_infeasibility=None):
     """Best dual value found from residuals: no objective is lower.
 
     Parameters
@@ -98,7 +98,7 @@ def dual_of(inner, energy, largest):
     return s * inner - 0.5 * s * s * energy
 
 
-def local_certificate(x, dictionary, z, penalty, mask, atom_lmbda):  # noqa: PLR0913
+def local_certificate(x, dictionary, z, penalty, mask, atom_lmbda):
     """Objective and duality gap of each signal, ``(N,)`` each, from dual points shrunk locally.
 
     Parameters

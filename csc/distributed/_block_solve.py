@@ -264,7 +264,7 @@ def _certify(grid, model, codes, halos):
     return _sums(submit(grid.client, [root])[0][0].result())
 
 
-def _certificate(grid, model, name, codes, halos, dtype):  # noqa: PLR0913
+def _certificate(grid, model, name, codes, halos, dtype):
     """Task that adds up the certificates of all blocks."""
     partition, leaves = grid.partition, []
     for i, block in enumerate(grid.blocks):

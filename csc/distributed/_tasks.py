@@ -231,7 +231,7 @@ def move(groups, model, codes, shifts):
     return [learning.shift_codes(batch, shifts) for batch in model.coded(groups, codes)]
 
 
-def worst_windows(groups, model, codes, spatial_shape, number):  # noqa: PLR0913
+def worst_windows(groups, model, codes, spatial_shape, number):
     """`csc.learning.worst_windows` of each group."""
     with one_core():
         return [

@@ -52,7 +52,7 @@ _HOME = {
     "random_dictionary": "_bridge",
 }
 
-__all__ = list(_HOME)  # noqa: PLE0605  names, though not yet loaded
+__all__ = list(_HOME)
 
 
 def __getattr__(name):

@@ -10,7 +10,7 @@ from csc.nn._soft_threshold import soft_threshold
 CHECK_EVERY = 10  # steps between two duality gaps
 
 
-def solve_on_device(  # noqa: PLR0913
+def solve_on_device(
     x: torch.Tensor,
     D: Convolution,
     lmbda: torch.Tensor,
@@ -60,7 +60,7 @@ def solve_on_device(  # noqa: PLR0913
     return z
 
 
-def _certificate(x, D, z, r, lmbda, positive):  # noqa: PLR0913
+def _certificate(x, D, z, r, lmbda, positive):
     """Objective and gap of the batch, with one dual point for each signal."""
     q = D.correlate(r) / lmbda
     rows = (q if positive else q.abs()).flatten(1)

@@ -72,7 +72,7 @@ class ImplicitSparseCode(Pursuit):
     True
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         dictionary: Dictionary,
         lmbda: ArrayLike,
@@ -142,7 +142,7 @@ class _Gradients(NamedTuple):
     lmbda: torch.Tensor
 
 
-def _implicit_gradients(grad, x, atoms, z, geometry: ConvGeometry, *, of_atoms):  # noqa: PLR0913
+def _implicit_gradients(grad, x, atoms, z, geometry: ConvGeometry, *, of_atoms):
     """Gradients of ``<grad, z>`` through ``D_S^T (x - D_S z_S) = lmbda_S sign(z_S)``.
 
     With w of ``D_S^T D_S w = grad_S``, a change of x, D and lmbda changes ``<grad, z>`` by

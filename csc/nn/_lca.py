@@ -59,7 +59,7 @@ class LCA(Pursuit):
     torch.Size([2, 8, 26])
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         dictionary: Dictionary,
         lmbda: ArrayLike,

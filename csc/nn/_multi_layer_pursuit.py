@@ -76,7 +76,7 @@ class MultiLayerPursuit(nn.Module):
     [(2, 8, 12, 12), (2, 16, 8, 8)]
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         dictionary: MultiLayerDictionary,
         lmbdas: Sequence[ArrayLike],

@@ -317,7 +317,7 @@ class BatchLastConv:
         flat = np.empty(prod(shape), self.atoms.dtype)
         return _signals_first(flat.reshape(k, *spatial_shape, n))
 
-    def _flat(self, a, writes=False):  # noqa: FBT002
+    def _flat(self, a, writes=False):
         """Flat memory of an array, in the order of these maps."""
         flat = _signals_last(a) if self.batch_last else a
         flat = np.ascontiguousarray(flat).reshape(-1)

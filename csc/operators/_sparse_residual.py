@@ -29,7 +29,7 @@ class SparseResidual:
         D on the support of the codes.
     """
 
-    def __init__(self, x, dictionary, codes, dtype, mask=None):  # noqa: PLR0913
+    def __init__(self, x, dictionary, codes, dtype, mask=None):
         self.layout = PaddedSignals(dictionary, x.shape, dtype)
         self.x, self.mask = self.layout.observed(x, mask)
         self.put(codes.astype(self.layout.dtype))

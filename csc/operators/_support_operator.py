@@ -218,7 +218,7 @@ class PaddedSignals:
         largest = plan.dual_infeasibility(samples, r[self.inside], per_atom, positive)
         return largest if inverse_lmbda.ndim == 1 else largest * inverse_lmbda[:, 0]
 
-    def violating_indices(self, r, lmbda, positions, thresholds, positive):  # noqa: PLR0913
+    def violating_indices(self, r, lmbda, positions, thresholds, positive):
         """Indices of codes at ``positions`` whose correlations exceed ``thresholds`` times lmbda.
 
         Parameters

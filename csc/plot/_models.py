@@ -186,7 +186,7 @@ def codes(solution: Any, ax: Axes | None = None, *, layer: int = -1, signal: int
     check_attribute("solution", solution, "codes", "what csc.solve returns")
     z = solution.codes[layer] if isinstance(solution.codes, list) else solution.codes
     sizes, ax = abs(z[signal]), axes_of(ax)
-    if sizes.ndim == 3 and min(sizes.shape[1:]) > 1:  # noqa: PLR2004  atoms, rows, columns
+    if sizes.ndim == 3 and min(sizes.shape[1:]) > 1:
         ax.imshow(sizes.max(axis=0), cmap="gray_r", interpolation="nearest")
         ax.set_axis_off()
         return ax

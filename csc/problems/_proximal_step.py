@@ -4,7 +4,7 @@ from csc._backend import namespace
 from csc.operators import SoftThreshold
 
 
-def descend(problem, x, fits, point, step, threshold):  # noqa: PLR0913
+def descend(problem, x, fits, point, step, threshold):
     """`shrink` of the residuals ``M (x - D y)`` of signals x, y the extrapolated point.
 
     Parameters

@@ -1,7 +1,7 @@
 """Blurred and subsampled images: a sparse denoiser in turn with the data, solved by FFT."""
 
 from time import perf_counter
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy.fft import fft2, ifft2
@@ -24,11 +24,11 @@ GROUPED = 4  # of the last iterations use groups
 RELEARNED = (6, 10)  # iterations before which atoms are learned from the estimate
 FIRST_SIGMA = 35 / 255  # of the denoiser, for blur
 FIRST_SIGMA_FINE = 14 / 255  # for subsampling, which starts from splines
-LEAST_SIGMA = 2 / 255
+MIN_SIGMA = 2 / 255
 RULE_HERE = RULE._replace(reach=12)
 
 
-def deblur(  # noqa: PLR0913
+def deblur(
     y: ArrayLike,
     kernel: ArrayLike,
     sigma: float,
@@ -89,11 +89,13 @@ def deblur(  # noqa: PLR0913
     start = perf_counter()
     image, sigma, kernel = check_image(y), check_sigma(sigma), check_kernel(kernel, y)
     check_choice("boundary", boundary, ("reflect", "wrap"))
-    found = _restore(image.planes, kernel, 1, sigma, boundary, quality, rng, verbose)
+    found = _restore(
+        _Observed(image.planes, kernel, 1, sigma, boundary), quality, rng, verbose=verbose
+    )
     return _restored(image, sigma, found, start)
 
 
-def super_resolve(  # noqa: PLR0913
+def super_resolve(
     y: ArrayLike,
     factor: int,
     kernel: ArrayLike,
@@ -132,7 +134,9 @@ def super_resolve(  # noqa: PLR0913
     start = perf_counter()
     factor = check_count("factor", factor, low=2)
     image, sigma, kernel = check_image(y), check_sigma(sigma), check_kernel(kernel, y, factor)
-    found = _restore(image.planes, kernel, factor, sigma, "reflect", quality, rng, verbose)
+    found = _restore(
+        _Observed(image.planes, kernel, factor, sigma, "reflect"), quality, rng, verbose=verbose
+    )
     return _restored(image, sigma, found, start)
 
 
@@ -183,8 +187,19 @@ class _Data:
         return spectrum.reshape(-1, f, h, f, w).mean(axis=(1, 3))
 
 
-def _restore(planes, kernel, factor, sigma, boundary, quality, rng, verbose):  # noqa: PLR0913
+class _Observed(NamedTuple):
+    """What was observed, and how: blurred by the kernel, then one pixel in ``factor`` kept per axis."""
+
+    planes: np.ndarray
+    kernel: np.ndarray
+    factor: int
+    sigma: float
+    boundary: str
+
+
+def _restore(observed, quality, rng, *, verbose):
     """The sharp planes, and the atoms used last."""
+    planes, kernel, factor, sigma, boundary = observed
     check_choice("quality", quality, ("best", "fast"))
     rng, atoms = np.random.default_rng(rng), shipped_atoms()
     margin = 0 if boundary == "wrap" else -(-max(kernel.shape) // factor)
@@ -192,7 +207,7 @@ def _restore(planes, kernel, factor, sigma, boundary, quality, rng, verbose):  #
     padded = np.pad(to_opponent(planes), ((0, 0), (margin, margin), (margin, margin)), "symmetric")
     data = _Data(padded, kernel, factor)
     first = FIRST_SIGMA if factor == 1 else FIRST_SIGMA_FINE
-    levels = np.geomspace(first, max(sigma, LEAST_SIGMA), ITERATIONS)
+    levels = np.geomspace(first, max(sigma, MIN_SIGMA), ITERATIONS)
     x = _enlarged(padded, factor) if factor > 1 else padded
     if factor == 1:
         x = data.nearest(x, COUPLING * (sigma / levels[0]) ** 2)

@@ -16,7 +16,7 @@ from csc.restoration._images import Restored, check_image, check_sigma
 from csc.restoration._noise import sigma_of
 from csc.restoration._sparse_estimate import sparse_estimate
 
-LEAST_SIGMA = 1e-3  # a quarter of a grey level of 255: less noise is left as it is
+MIN_SIGMA = 1e-3  # a quarter of a grey level of 255: less noise is left as it is
 LEARNING_LMBDA = 2.0  # times sigma
 LEARNING_PASSES = 3
 LEARNING_PATCHES = 40_000
@@ -28,7 +28,7 @@ COLOUR_SHARE = 0.7
 STEP = {"best": 3, "fast": 4}  # pixels between the references of groups
 
 
-def denoise(  # noqa: PLR0913
+def denoise(
     y: ArrayLike,
     sigma: float | None = None,
     *,
@@ -100,9 +100,9 @@ def denoise(  # noqa: PLR0913
     given = sigma is not None
     sigma = check_sigma(sigma) if given else sigma_of(image)
     source = "given" if given else "estimated"
-    if sigma < LEAST_SIGMA:
+    if sigma < MIN_SIGMA:
         kept = image.like_input(image.planes.copy())
-        message = f"noise ({source}) is below {LEAST_SIGMA}: nothing was changed"
+        message = f"noise ({source}) is below {MIN_SIGMA}: nothing was changed"
         return Restored(kept, sigma, Dictionary(atoms), perf_counter() - start, message)
     planes = to_opponent(image.planes)
     learning = quality == "best" and len(planes) == 1

@@ -35,7 +35,7 @@ def group_colours(noisy, pilot, sigma, *, step=3):
     return group_filter(noisy, pilot, sigma, pilot[0], rule=COLOUR_RULE, step=step)
 
 
-def group_fill(observed, pilot, guide, sigma, *, rule=RULE, step=3, n_filled=4):  # noqa: PLR0913
+def group_fill(observed, pilot, guide, sigma, *, rule=RULE, step=3, n_filled=4):
     """Estimate missing pixels from those seen, plane by plane; the rest is that of ``pilot``.
 
     ``observed`` are planes and masks (C, H, W). The ``n_filled`` nearest patches of each group are

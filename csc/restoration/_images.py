@@ -9,7 +9,7 @@ from csc._typing import Array
 from csc._validation import check_floats, check_number, fill_missing, split_missing
 
 SMALLEST = 8  # pixels, the shortest side of an image
-MOST_CHANNELS = 16  # a longer first axis is one of the image
+MAX_CHANNELS = 16  # a longer first axis is one of the image
 
 
 class Restored(NamedTuple):
@@ -98,9 +98,9 @@ def _planes(y, name, smallest):
         raise ValueError(
             f"{name} of shape {y.shape} has its channels last; use numpy.moveaxis({name}, -1, 0)"
         )
-    if y.ndim == 3 and y.shape[0] > MOST_CHANNELS:
+    if y.ndim == 3 and y.shape[0] > MAX_CHANNELS:
         raise ValueError(
-            f"{name} of shape {y.shape} has {y.shape[0]} channels, more than {MOST_CHANNELS}; for a "
+            f"{name} of shape {y.shape} has {y.shape[0]} channels, more than {MAX_CHANNELS}; for a "
             f"batch restore one image at a time"
         )
     if min(y.shape[-2:]) < smallest:

@@ -24,7 +24,7 @@ GROUP_PASSES = {"best": 6, "fast": 2}
 RELEARNED = {"best": 2, "fast": 0}  # times
 
 
-def inpaint(  # noqa: PLR0913
+def inpaint(
     y: ArrayLike,
     mask: ArrayLike | None = None,
     *,
@@ -103,7 +103,7 @@ def _observed(y):
     return np.ma.getdata(y)
 
 
-def _fill(planes, seen, atoms, quality, rng, verbose):  # noqa: PLR0913
+def _fill(planes, seen, atoms, quality, rng, verbose):
     """The estimate of all planes, and the atoms used last."""
     rng = np.random.default_rng(rng)
     together = len(planes) > 1 and (seen == seen[:1]).all()  # else colours do not mix

@@ -8,7 +8,7 @@ from csc._typing import ArrayLike
 from csc.restoration._images import Image, check_image
 
 SIZE = 8  # pixels, the side of a patch
-MOST_PATCHES = 100_000  # of a plane; a larger one is sampled on a coarser grid
+MAX_PATCHES = 100_000  # of a plane; a larger one is sampled on a coarser grid
 SMOOTH_SHARE = 0.05  # of the patches: those with the least texture
 FEWEST_SMOOTH = 300  # patches, of an image that has few
 FIRST_HIGH = 9  # a coefficient (i, j) with i + j of at least this is a high frequency
@@ -62,7 +62,7 @@ def sigma_of(image: Image) -> float:
 
 def _variance(plane):
     windows = sliding_window_view(plane, (SIZE, SIZE))
-    step = int(np.ceil((windows.shape[0] * windows.shape[1] / MOST_PATCHES) ** 0.5))
+    step = int(np.ceil((windows.shape[0] * windows.shape[1] / MAX_PATCHES) ** 0.5))
     patches = windows[::step, ::step].reshape(-1, SIZE, SIZE)
     squares = dctn(patches, axes=(1, 2), norm="ortho").reshape(len(patches), -1) ** 2
     frequency = np.add.outer(np.arange(SIZE), np.arange(SIZE)).ravel()

@@ -13,7 +13,7 @@ from csc.kernels import cpu
 
 PATCHES_IN_BAND = 16_384
 FACTOR = 1.05  # a patch is coded until its residual norm is this times that of its noise
-MOST_ATOMS = 20  # of a patch with missing pixels
+MAX_ATOMS = 20  # of a patch with missing pixels
 TINY = 1e-6  # weight of a patch with no pixel seen, which has no say where others have
 
 
@@ -59,7 +59,7 @@ def sparse_estimate(planes, atoms, sigma, *, step=1, offset=(0, 0), factor=FACTO
     return out
 
 
-def sparse_fill(planes, seen, atoms, sigma, guess, *, step=1):  # noqa: PLR0913
+def sparse_fill(planes, seen, atoms, sigma, guess, *, step=1):
     """Estimate an image from the pixels seen; each patch is coded by its own.
 
     The weight of a patch grows with the square of its share of seen pixels. Where it has none,
@@ -77,7 +77,7 @@ def sparse_fill(planes, seen, atoms, sigma, guess, *, step=1):  # noqa: PLR0913
             n_seen = np.count_nonzero(m, axis=1)
             means = ((x * m).sum(axis=1) / np.maximum(n_seen, 1))[:, None]
             filled, counts = np.empty_like(x), np.empty(len(x), np.intp)
-            cpu.omp_masked((x - means) * m, m, flat, sigma**2, MOST_ATOMS, filled, counts)
+            cpu.omp_masked((x - means) * m, m, flat, sigma**2, MAX_ATOMS, filled, counts)
             weights = (n_seen / size**2) ** 2 / (1 + counts) + TINY
             empty = n_seen == 0
             weights[empty] *= TINY

@@ -125,7 +125,7 @@ def projection_stability(mu: float, k: int, residual_norm: float) -> Guarantee:
     return _guarantee(mu, k, _half(mu), bound)
 
 
-def omp_stability(  # noqa: PLR0913
+def omp_stability(
     mu: float, k: int, noise: float, noise_norm: float, min_modulus: float
 ) -> Guarantee:
     """With noise, OMP finds the true support, and its error is bounded.

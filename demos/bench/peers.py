@@ -92,7 +92,7 @@ def csc_positive(x, atoms, lmbda, monitor):
     code_csc(x, atoms, lmbda, monitor, positive=True)
 
 
-def code_sporco(module, x, atoms, lmbda, monitor, **options):  # noqa: PLR0913
+def code_sporco(module, x, atoms, lmbda, monitor, **options):
     """Run a solver of sporco, with atoms (H, W, C, K) and codes (H, W, 1, 1, K)."""
 
     def callback(solver):

@@ -14,7 +14,7 @@ from demos.v1_in_depth.stimuli import patches
 SIDE, GRID, WIDTH, N_PATCHES = 8, (8, 8), 3, 3_000
 LMBDA = 0.15
 N_SHUFFLES = 20
-LEAST_FREQUENCY = 0.5 / SIDE  # cycles per pixel; blobs are below
+MIN_FREQUENCY = 0.5 / SIDE  # cycles per pixel; blobs are below
 
 
 def learn(seed, n_patches=N_PATCHES, epochs=4):
@@ -36,7 +36,7 @@ def differences(fit, order):
     a, b = (fit[pair] for pair in pairs[fit.gabor_like[pairs].all(axis=1)].T)
     turn = abs((a.orientation - b.orientation + np.pi / 2) % np.pi - np.pi / 2)
     phase = abs((a.phase - b.phase + np.pi) % (2 * np.pi) - np.pi)
-    frequencies = [np.maximum(one.peak_frequency, LEAST_FREQUENCY) for one in (a, b)]
+    frequencies = [np.maximum(one.peak_frequency, MIN_FREQUENCY) for one in (a, b)]
     return {
         "orientation_degrees": float(np.degrees(turn.mean())),
         "place_pixels": float(np.hypot(a.x - b.x, a.y - b.y).mean()),

@@ -85,7 +85,7 @@ def _box(boxes, k):
 
 
 @entry(**OPTIONS)
-def _descend(  # noqa: PLR0913
+def _descend(
     start, stop, residual, mask, atoms, boxes, where, atom, first, copies, lmbda, inverse_curvature,
     z, pieces, parity, both_signs, n_sweeps, ridge, decreases,
 ):  # fmt: skip
@@ -128,7 +128,7 @@ def correlate_active(signal, atoms, boxes, where, atom, out):
 
 
 @entry(**OPTIONS)
-def _correlate_active(start, stop, signal, atoms, boxes, where, atom, out):  # noqa: PLR0913
+def _correlate_active(start, stop, signal, atoms, boxes, where, atom, out):
     for a in range(start, stop):
         rows, width = _box(boxes, atom[a])
         out[a] = dot_rows(atoms[atom[a]], signal, where[a], rows, width)
@@ -143,9 +143,7 @@ def add_active(target, atoms, boxes, codes, pieces):
 
 
 @entry(**OPTIONS)
-def _add(  # noqa: PLR0913
-    start, stop, target, atoms, boxes, where, atom, first, copies, z, pieces, parity
-):
+def _add(start, stop, target, atoms, boxes, where, atom, first, copies, z, pieces, parity):
     for p in range(start, stop):
         for a in range(pieces[2 * p + parity], pieces[2 * p + parity + 1]):
             rows, width = _box(boxes, atom[a])
@@ -168,7 +166,7 @@ def _correlate_at(start, stop, residual, atoms, boxes, places, out):
             out[i, k] = dot_rows(atoms[k], residual, places[i], rows, width)
 
 
-def violating_indices(residual, matrix, offsets, places, thresholds, positive, out):  # noqa: PLR0913
+def violating_indices(residual, matrix, offsets, places, thresholds, positive, out):
     """Which atoms have correlations with the residual above a threshold, at some places.
 
     ``out[i, k] = |<d_k, r at places[i]>| > thresholds[i]``
@@ -195,9 +193,7 @@ def violating_indices(residual, matrix, offsets, places, thresholds, positive, o
 
 
 @entry(**OPTIONS)
-def _violating_indices(  # noqa: PLR0913
-    start, stop, residual, matrix, offsets, places, thresholds, both_signs, out
-):
+def _violating_indices(start, stop, residual, matrix, offsets, places, thresholds, both_signs, out):
     patches = np.zeros(matrix.shape[1] * TILE_POSITIONS, residual.dtype)
     four = np.empty(4 * TILE_POSITIONS, residual.dtype)
     for tile in range(start, stop):

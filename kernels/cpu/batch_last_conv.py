@@ -66,7 +66,7 @@ def sum_products(buffer, terms, grid, out):
     )
 
 
-def shrink_products(buffer, terms, grid, point, prox, out):  # noqa: PLR0913
+def shrink_products(buffer, terms, grid, point, prox, out):
     """``out = factor soft(y + D^T r, thresholds)`` and ``<y - out, out - z>``.
 
     Parameters
@@ -90,7 +90,7 @@ def shrink_products(buffer, terms, grid, point, prox, out):  # noqa: PLR0913
     return float(restart_score.sum())
 
 
-def largest_products(buffer, terms, grid, scales, positive, out):  # noqa: PLR0913
+def largest_products(buffer, terms, grid, scales, positive, out):
     """``out[n, q] = max_k w_k |row k|`` of signals in C order; the rows are not stored.
 
     Parameters
@@ -166,7 +166,7 @@ def _sum_products(start, stop, buffer, terms, grid, out):
 
 
 @entry()
-def _shrink_products(start, stop, buffer, terms, grid, z, z_old, prox_point, out, restart_score):  # noqa: PLR0913
+def _shrink_products(start, stop, buffer, terms, grid, z, z_old, prox_point, out, restart_score):
     sums, tile = (
         np.empty(ROWS_PER_PART * SUMS_PER_BLOCK, buffer.dtype),
         np.empty(SUMS_PER_BLOCK * SUMS_PER_BLOCK, buffer.dtype),
@@ -193,7 +193,7 @@ def _shrink_products(start, stop, buffer, terms, grid, z, z_old, prox_point, out
 
 
 @entry()
-def _largest_products(start, stop, buffer, terms, grid, scales, negative_sign, out):  # noqa: PLR0913
+def _largest_products(start, stop, buffer, terms, grid, scales, negative_sign, out):
     sums, tile = (
         np.empty(ROWS_PER_PART * SUMS_PER_BLOCK, buffer.dtype),
         np.empty(SUMS_PER_BLOCK * SUMS_PER_BLOCK, buffer.dtype),
@@ -224,7 +224,7 @@ def _where(piece, grid):
 
 
 @inner()
-def _add_up(buffer, terms, grid, where, tile, sums):  # noqa: PLR0913
+def _add_up(buffer, terms, grid, where, tile, sums):
     """Compute the rows of a part in ``sums``; returns their number."""
     group, q0, q1, block, part = where
     base = group * grid.reads[0] + q0 * grid.reads[1] + q1 * grid.reads[2] + block * SUMS_PER_BLOCK
@@ -252,7 +252,7 @@ def _add_up(buffer, terms, grid, where, tile, sums):  # noqa: PLR0913
 
 
 @inner()
-def _add_whole(buffer, base, terms, spans, tile, sums):  # noqa: PLR0913
+def _add_whole(buffer, base, terms, spans, tile, sums):
     """Add a chunk to rows that share its offsets.
 
     What several rows read is first copied next to each other: in the buffer it is far apart.
@@ -270,7 +270,7 @@ def _add_whole(buffer, base, terms, spans, tile, sums):  # noqa: PLR0913
 
 
 @entry()
-def _lay_out(start, stop, x, fit, fit_old, momentum, layout, out):  # noqa: PLR0913
+def _lay_out(start, stop, x, fit, fit_old, momentum, layout, out):
     b, n = layout.batch
     channels, p0, p1, phases, p2 = layout.shape
     row = phases * p2 * b
@@ -302,7 +302,7 @@ def _inside(i, extent, wraps):
 
 
 @inner()
-def _lay_row(x, fit, fit_old, momentum, source, layout, target):  # noqa: PLR0913
+def _lay_row(x, fit, fit_old, momentum, source, layout, target):
     first, n_signals = source
     b, step = layout.batch[0], layout.steps[4]
     phases, p2 = layout.shape[3:]
@@ -329,7 +329,7 @@ def _lay_row(x, fit, fit_old, momentum, source, layout, target):  # noqa: PLR091
 
 
 @inner()
-def _residual(x, fit, fit_old, momentum, step, out):  # noqa: PLR0913
+def _residual(x, fit, fit_old, momentum, step, out):
     if not fit.size:
         if step == 1:
             _copy(x[: out.size], out)

@@ -262,7 +262,7 @@ def _correlate(start, stop, x, signal, matrix, codes, out):
 
 
 @entry()
-def _dual_infeasibility(start, stop, x, signal, matrix, codes, both_signs, out):  # noqa: PLR0913
+def _dual_infeasibility(start, stop, x, signal, matrix, codes, both_signs, out):
     patches = np.empty(matrix.shape[1] * TILE_POSITIONS, x.dtype)
     four = np.empty(4 * TILE_POSITIONS, x.dtype)
     negative_sign = x.dtype.type(-1 if both_signs else 0)
@@ -284,7 +284,7 @@ def _dual_infeasibility(start, stop, x, signal, matrix, codes, both_signs, out):
 
 
 @entry()
-def _synthesize(start, stop, z, codes, matrix, signal, block_and_group, first, out):  # noqa: PLR0913
+def _synthesize(start, stop, z, codes, matrix, signal, block_and_group, first, out):
     block, samples = block_and_group
     positions = len(codes.rows) * codes.length
     groups = -(-len(matrix) // samples)
@@ -300,7 +300,7 @@ def _synthesize(start, stop, z, codes, matrix, signal, block_and_group, first, o
 
 
 @entry()
-def _correlate_atoms(start, stop, x, signal, z, codes, part, sums):  # noqa: PLR0913
+def _correlate_atoms(start, stop, x, signal, z, codes, part, sums):
     positions = len(codes.rows) * codes.length
     groups = -(-len(signal.samples) // SAMPLES_PER_GROUP)
     for i in range(start, stop):

@@ -21,7 +21,7 @@ from csc.kernels.cpu.conv import (
 from csc.kernels.cpu.threads import in_batches
 
 
-def proximal_step(r, atoms, stride, point, prox, out):  # noqa: PLR0913
+def proximal_step(r, atoms, stride, point, prox, out):
     """Step from ``y = z + momentum (z - z_old)`` along the gradient, then soft-threshold.
 
     ``out = factor soft(y + D^T r, thresholds)``, with the step size in the atoms.
@@ -79,7 +79,7 @@ def proximal_step(r, atoms, stride, point, prox, out):  # noqa: PLR0913
 
 
 @entry()
-def _proximal_step(start, stop, r, signal, matrix, codes, z, z_old, prox_point, out, restart_score):  # noqa: PLR0913
+def _proximal_step(start, stop, r, signal, matrix, codes, z, z_old, prox_point, out, restart_score):
     thresholds, momentum, factor, negative_sign = prox_point
     patches = np.empty(matrix.shape[1] * TILE_POSITIONS, r.dtype)
     four = np.empty(4 * TILE_POSITIONS, r.dtype)

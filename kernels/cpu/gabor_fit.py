@@ -193,7 +193,7 @@ def fit_gabors(atoms, width, box, n_trials, points, amplitudes, misfits):
 
 
 @entry(error_model="numpy")
-def _fit(start, stop, atoms, width, box, n_trials, points, amplitudes, misfits):  # noqa: PLR0913
+def _fit(start, stop, atoms, width, box, n_trials, points, amplitudes, misfits):
     n_starts = points.shape[1]
     for t in range(start, stop):
         k, s = t // n_starts, t % n_starts

@@ -115,7 +115,7 @@ def _statistics(x, z, phi, psi):
 
 
 @inner(**OPTIONS)
-def residual_correlations(gram, q, m, active, codes, c):  # noqa: PLR0913
+def residual_correlations(gram, q, m, active, codes, c):
     """c = D^T r = q - G_:A z_A of the first m active atoms, four atoms at a time."""
     scalar, n = gram.dtype.type, len(gram)
     for k in range(n):

@@ -29,9 +29,7 @@ Z, R, STEP = range(3)  # rows of ``work``: vectors over the active atoms
 ATOM, GROUP, IS_ACTIVE = range(3)  # rows of ``index``: active atoms, active groups, of all groups
 
 
-def group_lasso_gram(  # noqa: PLR0913  a kernel has no objects to group its arrays in
-    gram, correlations, energies, curvatures, lmbda, options, start, z, gap
-):
+def group_lasso_gram(gram, correlations, energies, curvatures, lmbda, options, start, z, gap):
     """Minimise the group lasso of each signal until its gap is ``tol`` times the objective.
 
     Parameters
@@ -58,9 +56,7 @@ def group_lasso_gram(  # noqa: PLR0913  a kernel has no objects to group its arr
 
 
 @entry(**OPTIONS)
-def _solve(  # noqa: PLR0913
-    first, stop, gram, correlations, energies, curvatures, limits, start, z, gap
-):
+def _solve(first, stop, gram, correlations, energies, curvatures, limits, start, z, gap):
     n_atoms = len(gram)
     size = n_atoms // len(curvatures)
     lists, work = np.zeros((2, n_atoms), gram.dtype), np.zeros((3, spaced(n_atoms, 8)))
@@ -79,7 +75,7 @@ def _solve(  # noqa: PLR0913
 
 
 @inner(**OPTIONS)
-def _descend(data, limits, size, m, lists, work, squares, block, index):  # noqa: PLR0913
+def _descend(data, limits, size, m, lists, work, squares, block, index):
     """Minimise for one signal; returns how many groups are active, and the duality gap."""
     (gram, energy, curvatures), (lmbda, tol, max_rounds, max_sweeps) = data, limits
     gap, last_gap, fraction, decrease = 0.0, np.inf, SWEEP_FRACTION, np.inf
@@ -107,7 +103,7 @@ def _descend(data, limits, size, m, lists, work, squares, block, index):  # noqa
 
 
 @inner(**OPTIONS)
-def _read(i, size, correlations, start, lists, work, index):  # noqa: PLR0913
+def _read(i, size, correlations, start, lists, work, index):
     """List the correlations of signal ``i``, and its groups with non-zero codes; returns how many."""
     m = 0
     for k in range(lists.shape[1]):
@@ -146,7 +142,7 @@ def _group_squares(size, lists, squares):
 
 
 @inner(**OPTIONS)
-def _certify(energy, top, size, lmbda, m, work, lists, index):  # noqa: PLR0913
+def _certify(energy, top, size, lmbda, m, work, lists, index):
     """Objective and duality gap, as in the lasso on patches; ``top`` is max ||c_g|| / lmbda."""
     residual, penalty_value, fit = energy, 0.0, 0.0
     for a in range(m):
@@ -163,7 +159,7 @@ def _certify(energy, top, size, lmbda, m, work, lists, index):  # noqa: PLR0913
 
 
 @inner(**OPTIONS)
-def _add_violating(size, lmbda, top, m, work, squares, index):  # noqa: PLR0913
+def _add_violating(size, lmbda, top, m, work, squares, index):
     """Append the unused groups that violate optimality most; returns how many are active."""
     if top <= lmbda:
         return m
@@ -176,7 +172,7 @@ def _add_violating(size, lmbda, top, m, work, squares, index):  # noqa: PLR0913
 
 
 @inner(**OPTIONS)
-def _load(gram, n, work, lists, block, index):  # noqa: PLR0913
+def _load(gram, n, work, lists, block, index):
     """Copy correlations and the Gram matrix of the active atoms next to each other."""
     for i in range(n):
         k = index[ATOM, i]
@@ -188,7 +184,7 @@ def _load(gram, n, work, lists, block, index):  # noqa: PLR0913
 
 
 @inner(**OPTIONS)
-def _sweep(size, m, lmbda, curvatures, work, block, index):  # noqa: PLR0913
+def _sweep(size, m, lmbda, curvatures, work, block, index):
     """Minimise over every active group in turn; returns a bound of the decrease of the objective."""
     decrease, n = 0.0, padded(m * size)
     for a in range(m):

@@ -39,9 +39,7 @@ Q, C, LMBDA, INVERSE_LMBDA, PRIORITY, SCRATCH = range(6)
 ACTIVE, SELECTED = range(2)  # rows of ``index``: numbers of atoms
 
 
-def lasso_gram(  # noqa: PLR0913  a kernel has no objects to group its arrays in
-    gram, correlations, energies, weights, positive, tol, max_rounds, start, z, gap
-):
+def lasso_gram(gram, correlations, energies, weights, positive, tol, max_rounds, start, z, gap):
     """Minimise the lasso of each signal until its duality gap is ``tol`` times the objective.
 
     Parameters
@@ -71,9 +69,7 @@ def lasso_gram(  # noqa: PLR0913  a kernel has no objects to group its arrays in
 
 
 @entry(**OPTIONS)
-def _lasso(  # noqa: PLR0913
-    first, stop, norm2, gram, correlations, energies, weights, options, start, z, gap
-):
+def _lasso(first, stop, norm2, gram, correlations, energies, weights, options, start, z, gap):
     n_atoms = len(gram)
     factor = np.empty((n_atoms + 4, spaced(n_atoms, 8)))
     work = np.zeros((5, spaced(n_atoms, 8)))
@@ -228,7 +224,7 @@ def _slope(gram, k, threshold, m, work, lists, index):
 
 
 @inner(forceinline=True, **OPTIONS)
-def _enter(gram, k, slope, cost, m, factor, work, index):  # noqa: PLR0913
+def _enter(gram, k, slope, cost, m, factor, work, index):
     """Minimise over the active codes and z_k; codes that reach zero on the way leave.
 
     The curvature along the ray is the Schur complement of G_kk. If it is as small as its rounding

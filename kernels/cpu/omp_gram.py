@@ -54,7 +54,7 @@ def omp_gram(gram, correlations, energies, lmbda, n_nonzero, energy, z):
 
 
 @entry(**OPTIONS)
-def _omp(start, stop, gram, correlations, energies, stopping, z, ends):  # noqa: PLR0913
+def _omp(start, stop, gram, correlations, energies, stopping, z, ends):
     n_atoms, max_atoms = len(gram), stopping[2]
     lists = np.empty((4, n_atoms), gram.dtype)
     directions = np.empty((max_atoms, n_atoms), gram.dtype)

@@ -41,7 +41,7 @@ class _Rule(NamedTuple):
     dependent: float
 
 
-def omp_seen(x, seen, atoms, lmbda, n_nonzero, energy, z):  # noqa: PLR0913
+def omp_seen(x, seen, atoms, lmbda, n_nonzero, energy, z):
     """Code each signal from the values seen; as `omp_gram`, with a mask for each signal.
 
     Parameters
@@ -71,7 +71,7 @@ def omp_seen(x, seen, atoms, lmbda, n_nonzero, energy, z):  # noqa: PLR0913
 
 
 @entry(**OPTIONS)
-def _code_all(start, stop, x, seen, by_pixel, rule, z, ends):  # noqa: PLR0913
+def _code_all(start, stop, x, seen, by_pixel, rule, z, ends):
     n, n_atoms = by_pixel.shape
     most = min(rule.most, n)
     lists = np.empty((3, n_atoms), by_pixel.dtype)
@@ -106,7 +106,7 @@ def _take_seen(x, seen, i, at, residual):
     return m, squares
 
 
-def omp_masked(x, seen, atoms, energy, n_nonzero, out, counts):  # noqa: PLR0913
+def omp_masked(x, seen, atoms, energy, n_nonzero, out, counts):
     """Code each patch from its seen pixels; write the reconstruction at all pixels.
 
     The pursuit of a patch stops at ||r||^2 <= ``energy`` x (number of seen pixels), at ``n_nonzero`` atoms, or at
@@ -130,7 +130,7 @@ def omp_masked(x, seen, atoms, energy, n_nonzero, out, counts):  # noqa: PLR0913
 
 
 @entry(**OPTIONS)
-def _pursue_all(start, stop, x, seen, by_pixel, energy, most, out, counts):  # noqa: PLR0913
+def _pursue_all(start, stop, x, seen, by_pixel, energy, most, out, counts):
     n, n_atoms = by_pixel.shape
     lists = np.empty((3, n_atoms), x.dtype)
     at, residual = np.empty(n, np.intp), np.empty(n, x.dtype)
@@ -166,7 +166,7 @@ def _weigh(by_pixel, at, m, faint, lists):
 
 
 @inner(**OPTIONS)
-def _best(by_pixel, at, m, residual, noise, lists):  # noqa: PLR0913
+def _best(by_pixel, at, m, residual, noise, lists):
     """Return the atom that reduces the squared residual most, or -1 if that is rounding."""
     scores, inverse_norms = lists[SCORES], lists[INVERSE_NORMS]
     for k in range(len(scores)):
@@ -187,9 +187,7 @@ def _best(by_pixel, at, m, residual, noise, lists):  # noqa: PLR0913
 
 
 @inner(**OPTIONS)
-def _pursue(  # noqa: PLR0913
-    by_pixel, at, m, rule, residual, lists, directions, triangle, taken, codes
-):
+def _pursue(by_pixel, at, m, rule, residual, lists, directions, triangle, taken, codes):
     """Select atoms, orthonormalised on the seen pixels, until a rule; return count and reason."""
     energy = _product(residual, residual, m)
     noise = (16 * np.finfo(by_pixel.dtype).eps) ** 2 * energy
@@ -251,7 +249,7 @@ def _make_orthonormal(count, m, directions, triangle):
     return norm
 
 
-def add_patches(patches, weights, rows, columns, sums, totals):  # noqa: PLR0913
+def add_patches(patches, weights, rows, columns, sums, totals):
     """Add patches ``(R, Q, C, p, p)`` with weights ``(R, Q)`` at positions rows x columns.
 
     ``sums`` (C, H, W) accumulates weighted patches and ``totals`` (H, W) weights, in float64.
@@ -260,7 +258,7 @@ def add_patches(patches, weights, rows, columns, sums, totals):  # noqa: PLR0913
 
 
 @entry(**OPTIONS)
-def _add_patches(patches, weights, rows, columns, sums, totals):  # noqa: PLR0913
+def _add_patches(patches, weights, rows, columns, sums, totals):
     n_rows, n_columns, channels, size, wide = patches.shape
     for r in range(n_rows):
         for q in range(n_columns):

@@ -23,7 +23,7 @@ SWEEPS_PER_GAP = 4  # sweeps between two computations of the gap
 MIN_ROWS_PER_BATCH = 16  # rows: fewer do not repay the call
 
 
-def shrink_overlapping(v, groups, radii, limits, near, u, bound):  # noqa: PLR0913
+def shrink_overlapping(v, groups, radii, limits, near, u, bound):
     """Subtract from each row the sum of balls' elements that leaves least.
 
     Parameters
@@ -49,9 +49,7 @@ def shrink_overlapping(v, groups, radii, limits, near, u, bound):  # noqa: PLR09
 
 
 @entry(**OPTIONS)
-def _rows(  # noqa: PLR0913
-    first, stop, v, members, starts, counts, radii, tol, max_sweeps, near, u, bound
-):
+def _rows(first, stop, v, members, starts, counts, radii, tol, max_sweeps, near, u, bound):
     xi, rest = np.empty(len(members)), np.empty(v.shape[1])
     inside = np.empty(len(starts) - 1, np.bool_)
     for i in range(first, stop):
@@ -76,7 +74,7 @@ def _rows(  # noqa: PLR0913
 
 
 @inner(**OPTIONS)
-def _start(members, starts, radii, near, rest, xi):  # noqa: PLR0913
+def _start(members, starts, radii, near, rest, xi):
     """``xi_g = r_g near_g / ||near_g||``, which is the answer if ``near`` is."""
     for g in range(len(starts) - 1):
         square = 0.0
@@ -89,7 +87,7 @@ def _start(members, starts, radii, near, rest, xi):  # noqa: PLR0913
 
 
 @inner(**OPTIONS)
-def _sweep(is_first, members, starts, radii, rest, xi, inside):  # noqa: PLR0913
+def _sweep(is_first, members, starts, radii, rest, xi, inside):
     """Replace each xi_g by the projection of ``rest_g + xi_g``; where rest_g is 0, it is that."""
     for g in range(len(starts) - 1):
         square, left = 0.0, 0.0

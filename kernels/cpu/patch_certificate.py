@@ -18,7 +18,7 @@ Q, UPPER, LOWER = range(3)  # rows of ``lists``: vectors over all atoms
 FIT, R = range(2)  # rows of ``work``: vectors over the samples of a patch
 
 
-def certify_patches(x, atoms, gram, correlations, weights, positive, z, objective, gap):  # noqa: PLR0913
+def certify_patches(x, atoms, gram, correlations, weights, positive, z, objective, gap):
     """Objective and duality gap of the lasso of each signal.
 
     Parameters
@@ -42,7 +42,7 @@ def certify_patches(x, atoms, gram, correlations, weights, positive, z, objectiv
 
 
 @entry(**OPTIONS)
-def _certify(  # noqa: PLR0913
+def _certify(
     start, stop, x, atoms, gram, correlations, weights, norm, both_signs, z, objective, gap
 ):
     n_atoms, n = atoms.shape

@@ -82,7 +82,7 @@ def filter_groups(noisy, pilot, guide, grid, rule, variance):
     return bands.total()
 
 
-def fill_groups(observed, pilot, guide, grid, rule, variances, n_filled):  # noqa: PLR0913
+def fill_groups(observed, pilot, guide, grid, rule, variances, n_filled):
     """Estimate missing pixels from those seen in each patch; returns sums and weights.
 
     Parameters
@@ -163,7 +163,7 @@ def _work_space(rule, channels, dtype):
 
 
 @entry(**OPTIONS)
-def _search_all(start, stop, guide, at, rule, rows, columns, distances):  # noqa: PLR0913
+def _search_all(start, stop, guide, at, rule, rows, columns, distances):
     work = _work_space(rule, 1, guide.dtype)
     for g in range(start, stop):
         _search(guide, at[g, 0], at[g, 1], rule, work)
@@ -224,7 +224,7 @@ def _score(patch, stride, count, work):
 
 
 @inner(**OPTIONS)
-def _climb(at, distance, row, column, rows, columns, distances):  # noqa: PLR0913
+def _climb(at, distance, row, column, rows, columns, distances):
     """Append to the heap."""
     while at > 0:
         above = (at - 1) // 2
@@ -236,7 +236,7 @@ def _climb(at, distance, row, column, rows, columns, distances):  # noqa: PLR091
 
 
 @inner(**OPTIONS)
-def _sink(n, distance, row, column, rows, columns, distances):  # noqa: PLR0913
+def _sink(n, distance, row, column, rows, columns, distances):
     """Replace the first of the heap's ``n``."""
     at = 0
     while True:
@@ -264,7 +264,7 @@ def _gather(image, row, column, size, patch):
 
 
 @inner(**OPTIONS)
-def _scatter(patch, weight, row, column, size, sums, weights):  # noqa: PLR0913
+def _scatter(patch, weight, row, column, size, sums, weights):
     """Add a weighted patch to the sums, whose first row is row 0."""
     k = 0
     for c in range(sums.shape[0]):
@@ -363,7 +363,7 @@ def _eliminate(k, strip):
 
 
 @entry(**OPTIONS)
-def _filter_bands(  # noqa: PLR0913
+def _filter_bands(
     start, stop, noisy, pilot, guide, grid_rows, grid_columns, tops, rule, variance, sums, weights
 ):
     work = _work_space(rule, len(noisy), noisy.dtype)
@@ -407,7 +407,7 @@ def _subtract_product(matrix, vector, n, out):
 
 
 @entry(**OPTIONS)
-def _fill_bands(  # noqa: PLR0913
+def _fill_bands(
     start, stop, image, seen, pilot, guide, grid_rows, grid_columns, tops, rule, variances, n_filled,
     sums, weights,
 ):  # fmt: skip
@@ -448,7 +448,7 @@ def _list_seen(known, n, at):
 
 
 @inner(**OPTIONS)
-def _fill(m, at, noise, work, factor, right):  # noqa: PLR0913
+def _fill(m, at, noise, work, factor, right):
     """Replace the patch in ``answer`` by its estimate from the ``m`` pixels ``at``."""
     mean, covariance, answer = work.mean, work.covariance, work.answer
     for a in range(m):

@@ -20,7 +20,7 @@ REGISTER_BYTES = 32
 
 
 @intrinsic
-def add_products(typing, source, base, offsets, first, last, values, start, sums):  # noqa: ARG001, PLR0913
+def add_products(typing, source, base, offsets, first, last, values, start, sums):  # noqa: ARG001
     """``sums[j] += sum_i values[start + i - first] source[base + offsets[i] + j]``.
 
     All j < SUMS_PER_BLOCK. Eight registers of sums and one load per product: the speed is that of the cache.
@@ -29,7 +29,7 @@ def add_products(typing, source, base, offsets, first, last, values, start, sums
 
 
 @intrinsic
-def add_products_of_four(typing, source, base, offsets, first, last, values, start, sums):  # noqa: ARG001, PLR0913
+def add_products_of_four(typing, source, base, offsets, first, last, values, start, sums):  # noqa: ARG001
     """The same for four rows: row r at ``sums[SUMS_PER_BLOCK r]``, its term i at ``4 i + r``.
 
     Each load is used in four products. Two multipliers with a latency of four cycles need eight
@@ -59,7 +59,7 @@ def _sums_of_products(shape, source, offsets, values, sums):
 class _Sums:
     """Rows of sums of products, as many at once as stay in registers."""
 
-    def __init__(self, context, builder, kinds, given, arrays, shape):  # noqa: PLR0913
+    def __init__(self, context, builder, kinds, given, arrays, shape):
         def data(i):
             return context.make_array(kinds[i])(context, builder, given[i]).data
 
@@ -121,7 +121,7 @@ def _word(n):
 
 
 @intrinsic
-def dot_rows(typing, atom, signal, start, rows, width):  # noqa: ARG001, PLR0913
+def dot_rows(typing, atom, signal, start, rows, width):  # noqa: ARG001
     """``sum_{i, j} atom[i width + j] * signal[start + rows[i] + j]``."""
     signature = signal.dtype(atom, signal, types.int64, rows, types.int64)
 
@@ -133,7 +133,7 @@ def dot_rows(typing, atom, signal, start, rows, width):  # noqa: ARG001, PLR0913
 
 
 @intrinsic
-def dot_rows_masked(typing, atom, signal, start, rows, width, mask):  # noqa: ARG001, PLR0913
+def dot_rows_masked(typing, atom, signal, start, rows, width, mask):  # noqa: ARG001
     """``sum_{i, j} atom[i width + j] * signal[p] * mask[p]`` with ``p = start + rows[i] + j``."""
     signature = signal.dtype(atom, signal, types.int64, rows, types.int64, mask)
 
@@ -146,7 +146,7 @@ def dot_rows_masked(typing, atom, signal, start, rows, width, mask):  # noqa: AR
 
 
 @intrinsic
-def add_rows(typing, atom, signal, start, rows, width, scale):  # noqa: ARG001, PLR0913
+def add_rows(typing, atom, signal, start, rows, width, scale):  # noqa: ARG001
     """``signal[start + rows[i] + j] += scale * atom[i width + j]``."""
     signature = types.void(atom, signal, types.int64, rows, types.int64, signal.dtype)
 

@@ -6,7 +6,7 @@ from csc.kernels.gpu.conv import tiles
 from csc.kernels.gpu.launch import VALUES_PER_THREAD, c_name, launch, rows_for, shape_of, up
 
 
-def proximal_step(r, atoms, stride, point, prox, out):  # noqa: PLR0913
+def proximal_step(r, atoms, stride, point, prox, out):
     """Step from ``y = z + momentum (z - z_old)`` along the gradient, then soft-threshold.
 
     Arguments as in `csc.kernels.cpu.proximal_step`, CuPy arrays; momentum and factor may be such

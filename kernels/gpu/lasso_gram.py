@@ -12,9 +12,7 @@ MAX_SCRATCH_BYTES = 2**28  # for their Cholesky factors
 MAX_CORRELATIONS = 2**25  # float64 numbers computed at once in `certify_patches`
 
 
-def lasso_gram(  # noqa: PLR0913  a kernel has no objects to group its arrays in
-    gram, correlations, energies, weights, positive, tol, max_rounds, start, z, gap
-):
+def lasso_gram(gram, correlations, energies, weights, positive, tol, max_rounds, start, z, gap):
     """Minimise the lasso of each signal until its duality gap is ``tol`` times the objective.
 
     Arguments as in `csc.kernels.cpu.lasso_gram`, CuPy arrays.
@@ -50,7 +48,7 @@ def statistics(x, z, phi, psi):
     cp.matmul(wide.T, x.astype("float64"), out=psi)
 
 
-def certify_patches(x, atoms, gram, correlations, weights, positive, z, objective, gap):  # noqa: ARG001, PLR0913
+def certify_patches(x, atoms, gram, correlations, weights, positive, z, objective, gap):  # noqa: ARG001
     """Objective and duality gap of the lasso of each signal.
 
     Arguments as in `csc.kernels.cpu.certify_patches`, CuPy arrays. All is computed in float64,

@@ -43,7 +43,7 @@ def signal_of(rng, shape, atoms):
         ("float64", (1, 1, 33), (2,), (1,), {}),  # blocks of one position
     ],
 )
-def test_blocks_reach_the_certified_minimum_of_the_whole(  # noqa: PLR0913
+def test_blocks_reach_the_certified_minimum_of_the_whole(
     client, rng, dtype, shape, spatial_shape, block, parameters
 ):
     atoms = (

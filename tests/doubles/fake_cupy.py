@@ -22,7 +22,7 @@ class State:
     """What the fake remembers."""
 
     may_wait = True
-    names = set()  # noqa: RUF012  of functions and methods that were asked for
+    names = set()
 
 
 def _wait():
@@ -70,7 +70,7 @@ def _lifted(function, name):
     return call
 
 
-class ndarray(NDArrayOperatorsMixin):  # noqa: N801  CuPy's name
+class ndarray(NDArrayOperatorsMixin):
     """An array on the device."""
 
     __hash__ = None
@@ -83,7 +83,7 @@ class ndarray(NDArrayOperatorsMixin):  # noqa: N801  CuPy's name
             kwargs["out"] = tuple(map(_host, out))
         return _device(getattr(ufunc, method)(*map(_host, inputs), **kwargs))
 
-    def __array_function__(self, function, types, args, kwargs):  # noqa: ARG002
+    def __array_function__(self, function, types, args, kwargs):
         return _lifted(function, function.__name__)(*args, **kwargs)
 
     def __array__(self, *args, **kwargs):

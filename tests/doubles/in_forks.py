@@ -47,7 +47,7 @@ def compare(name, place, waits):
     try:
         for wait in waits:
             np.testing.assert_array_equal(wait(SECONDS), expected[name])
-    except Exception as error:  # noqa: BLE001  whatever it is, it is told
+    except Exception as error:
         tell(name, place, repr(error))
     else:
         tell(name, place, "")

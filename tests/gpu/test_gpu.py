@@ -100,7 +100,7 @@ def test_steps_agree_and_nobody_waits(rng, dtype, solver, penalty):
     ours = csc.Problem(x, csc.Dictionary(atoms, "same"), penalty, mask)
     theirs = on_gpu(ours)
     states = [solver.init(problem, problem.zeros()) for problem in (ours, theirs)]
-    theirs.structure.atom_lmbda if type(penalty) is csc.L1 else None  # noqa: B018  cached
+    theirs.structure.atom_lmbda if type(penalty) is csc.L1 else None
     for _ in range(12):
         states[0] = solver.step(ours, states[0])
         with fake_cupy.no_waiting():

@@ -36,7 +36,7 @@ def passes_of(snapshots, n_atoms):
         raise ValueError("snapshots must hold the atoms after each pass, got none")
     shots = [check_floats(f"snapshots[{i}]", shot) for i, shot in enumerate(snapshots)]
     for i, shot in enumerate(shots):
-        if shot.ndim != 4 or len(shot) != n_atoms or shot.shape[1] not in (1, 3):  # noqa: PLR2004
+        if shot.ndim != 4 or len(shot) != n_atoms or shot.shape[1] not in (1, 3):
             raise ValueError(
                 f"snapshots[{i}] must be {n_atoms} atoms (K, C, h, w) of one or three channels, "
                 f"got shape {shot.shape}"
