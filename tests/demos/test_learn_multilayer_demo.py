@@ -21,7 +21,10 @@ def test_every_depth_and_every_model_is_in_the_results(tmp_path, monkeypatch, ca
     monkeypatch.setattr(demo, "SMALL_DIGITS", architecture((4, 3, 1), (6, 3, 1), (8, 4, 1)))
     monkeypatch.setattr(demo, "GREEDY_NONZEROS", (1, 2, 3, 5))
     monkeypatch.setattr(demo, "CLASSIFIER_NONZEROS", 3)
-    numbers = demo.main([*SMALL, "--out", str(tmp_path / "new")])
+    numbers = demo.main([*SMALL, "--page", "--out", str(tmp_path / "new")])
+    for data in ("photographs", "digits"):
+        page = (tmp_path / "new" / f"learn_multilayer_{data}.html").read_text("utf-8")
+        assert f"Three layers learned from {data}" in page
     assert json.loads((tmp_path / "new" / "learn_multilayer.json").read_text()) == numbers
     assert (tmp_path / "new" / "learn_multilayer.png").stat().st_size > 1000
     table = numbers["digits"]

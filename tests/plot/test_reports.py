@@ -173,6 +173,49 @@ def test_restorations_that_do_not_fit_are_refused():
             csc.plot.Restoration(*arguments)
 
 
+def deep_dictionary(rng, channels=1):
+    """Three layers with strides, of sparse atoms."""
+    sides, counts, strides = (5, 3, 2), (4, 5, 6), (3, 2, 1)
+    layers, below = [], channels
+    for side, count, stride in zip(sides, counts, strides, strict=True):
+        atoms = rng.standard_normal((count, below, side, side))
+        if layers:
+            atoms *= rng.random(atoms.shape) < 0.3
+        layers.append(csc.Dictionary(atoms, "full", stride))
+        below = count
+    return csc.MultiLayerDictionary(layers)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_the_parts_of_a_deep_atom_add_up_to_it(channels, tmp_path, rng):
+    D = deep_dictionary(rng, channels)
+    data = data_of(csc.plot.report(D, tmp_path / "page.html"))
+    shallow, deep = (D.effective(i).atoms for i in (2, 3))
+    if channels == 2:
+        shallow, deep = (atoms.mean(axis=1, keepdims=True) for atoms in (shallow, deep))
+    for atom, parts in zip(deep, data["layers"][2]["parts"], strict=True):
+        total = np.zeros_like(atom)
+        for k, (row, column), code in zip(parts["index"], parts["at"], parts["code"], strict=True):
+            h, w = shallow.shape[2:]
+            total[:, row : row + h, column : column + w] += code * shallow[k]
+        np.testing.assert_allclose(total, atom, atol=2e-3 * abs(atom).max())
+    assert data["layers"][0]["parts"] is None
+    assert data["layers"][2]["share"] is None
+
+
+def test_a_deep_learner_has_use_and_history(tmp_path, rng):
+    X = rng.laplace(size=(4, 1, 12, 12))
+    layers = [csc.DictionaryLearning(k, (3, 3), 0.3, max_iter=1) for k in (3, 4)]
+    learner = csc.MultiLayerDictionaryLearning(layers, 3, max_iter=2, random_state=0).fit(X)
+    data = data_of(csc.plot.report(learner, tmp_path / "page.html"))
+    shares = [of_layer.share for of_layer in learner.diagnostics()]
+    np.testing.assert_allclose(data["layers"][1]["share"], shares[1], rtol=1e-3)
+    assert len(data["history"]["objective"]) == 2
+    series = csc.MultiLayerDictionary([csc.Dictionary(rng.standard_normal((3, 1, 5)))] * 1)
+    with pytest.raises(ValueError, match="draws series"):
+        csc.plot.report(series, tmp_path / "page.html")
+
+
 def test_bad_input_is_named_before_any_work(analysed, tmp_path):
     atoms, found = analysed
     page = tmp_path / "page.html"

@@ -127,9 +127,15 @@ def drag(page, selector, start, end):
         (page.mouse.up if k else page.mouse.down)()
 
 
-def minus(value):
+def bright_in(page, layer):
+    """The set of atoms of a layer that are not faded."""
+    chosen = f"[id^={layer}-].tile:not(.faded)"
+    return set(page.eval_on_selector_all(chosen, "all => all.map(t => Number(t.dataset.i))"))
+
+
+def minus(value, decimals=2):
     """A number as pages show it."""
-    return f"{value:.2f}".replace("-", "\u2212")
+    return f"{value:.{decimals}f}".replace("-", "\u2212")
 
 
 def test_a_click_shows_the_atom_and_its_fit(opened, page_of_atoms, atoms):
@@ -297,6 +303,39 @@ def test_before_and_after_meet_at_the_divider(opened, tmp_path):
     values = pixels(page.locator(".difference"))
     assert (abs(values - (127.5 + 153 - 128)) <= 1).all()  # 0.6 and 0.5 are 153 and 128 of 255
     assert "25.00 of 255" in page.locator("figcaption").inner_text()
+
+
+def test_a_deep_atom_opens_into_its_parts(opened, tmp_path, rng):
+    first, second = rng.standard_normal((4, 1, 5, 5)), np.zeros((3, 4, 2, 2))
+    second[1, [2, 0, 3], [0, 1, 0], [1, 1, 0]] = 1.0, -0.5, 0.1
+    second[0, 1, 0, 0] = second[2, 2, 1, 1] = 1.0
+    third = np.zeros((2, 3, 2, 2))
+    third[0, 1, 0, 0] = third[1, 0, 1, 1] = 1.0
+    D = csc.MultiLayerDictionary([csc.Dictionary(a) for a in (first, second, third)])
+    page = opened(csc.plot.report(D, tmp_path / "page.html"))
+    assert page.inner_text("#atom-name") == "Layer 3, atom 0"
+    assert bright_in(page, "layer2") == {1}
+    assert bright_in(page, "layer1") == {0, 2, 3}
+    page.locator("summary.part").first.click()
+    inner = page.locator(".parts .parts .part")
+    codes = [minus(code, 3) for code in (1.0, -0.5, 0.1)]
+    assert inner.locator(".part-code").all_inner_texts() == codes
+    page.click("#layer2-1")
+    page.locator("#parts").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    truth = D.effective(2).atoms[1, 0]
+    two = truth.copy()
+    two[:5, :5] -= 0.1 * first[3, 0]
+    energy = 100 * (1 - ((truth - two) ** 2).sum() / (truth**2).sum())
+    assert page.locator(".view figcaption").nth(1).inner_text() == (
+        f"sum of the first 2 parts: {energy:.0f} % of the energy"
+    )
+    grey = 127.5 * (1 + two / abs(truth).max())
+    assert abs(pixels(page.locator("canvas.sum")) - grey.clip(0, 255)).max() < 2
+    page.locator(".part button").nth(1).click()
+    order_of_parts = np.argsort(-np.array([np.linalg.norm(first[2]), np.linalg.norm(first[0]) / 2]))
+    assert page.inner_text("#atom-name") == f"Layer 1, atom {[2, 0][order_of_parts[1]]}"
 
 
 def test_hostile_names_do_nothing(opened, atoms, tmp_path):

@@ -7,11 +7,13 @@ from csc._typing import Array, File
 from csc.plot._pages._atoms import page_of_atoms
 from csc.plot._pages._comparison import comparisons_of, page_of_comparisons
 from csc.plot._pages._document import check_target, write
+from csc.plot._pages._layers import layers_of, page_of_layers
 from csc.plot._pages._restoration import page_of_restorations, restorations_of
 
 OTHERS = (  # kinds of subjects but atoms: how they are recognised, and their page
     (comparisons_of, page_of_comparisons),
     (restorations_of, page_of_restorations),
+    (layers_of, page_of_layers),
 )
 
 
@@ -39,11 +41,15 @@ def report(
     Of restorations (`Restoration`), it shows two pictures with a divider between them that can be
     moved, the PSNR of every method, and difference images.
 
+    Of several layers, it shows the atoms of every depth as patterns in the picture. An atom opens
+    into those of the layer before that make it, with their codes, and these open in turn.
+
     Parameters
     ----------
-    subject : array (K, C, h, w), Dictionary, DictionaryLearning, Comparison or Restoration
-        Atoms of pictures, or a fitted learner of them; or one comparison of filter sets, a list of
-        them, or a dict of them by name; or one restoration or a list of them.
+    subject : atoms, Comparison, Restoration, or layers
+        Atoms of pictures: an array (K, C, h, w), a `Dictionary` or a fitted `DictionaryLearning`;
+        one comparison of filter sets, a list of them, or a dict of them by name; one restoration or
+        a list of them; a `MultiLayerDictionary` or a fitted `MultiLayerDictionaryLearning`.
     path : str or path
         File to write. An existing file is replaced, as by other functions that save figures, and
         only when the new one is complete. The folder must exist.

@@ -3,7 +3,7 @@
 const CURVE = { width: 300, height: 84, left: 4, right: 296, top: 20, bottom: 66 };
 
 // A curve of values at the given passes; show(k) marks point k.
-function curve(name, at, values, decimals, unit) {
+function curve(name, at, values, unit) {
   const known = values.filter(Number.isFinite);
   const [low, high] = [Math.min(...known), Math.max(...known)];
   const [first, last] = [at[0], at[at.length - 1]];
@@ -14,7 +14,7 @@ function curve(name, at, values, decimals, unit) {
   const rule = make("line", { y1: CURVE.top - 6, y2: CURVE.bottom + 6, class: "marker" });
   const reading = make("output", {});
   const svg = make("svg", { viewBox: `0 0 ${CURVE.width} ${CURVE.height}`, role: "img",
-    "aria-label": `${name}: from ${shown(values[0], decimals)} to ${shown(values[values.length - 1], decimals)}` },
+    "aria-label": `${name}: from ${significant(values[0])} to ${significant(values[values.length - 1])}` },
     make("polyline", { points: line, class: "curve atoms" }), rule, now,
     make("text", { x: CURVE.left, y: CURVE.height - 3 }, `${unit} ${first}`),
     make("text", { x: CURVE.right, y: CURVE.height - 3, "text-anchor": "end" }, `${unit} ${last}`));
@@ -23,7 +23,7 @@ function curve(name, at, values, decimals, unit) {
     rule.setAttribute("x2", x(k));
     now.setAttribute("cx", x(k));
     now.setAttribute("cy", y(values[k]));
-    reading.textContent = shown(values[k], decimals);
+    reading.textContent = significant(values[k]);
   };
   show(values.length - 1);
   return { element: make("figure", { class: "curve-box" }, make("figcaption", {}, `${name} `, reading), svg), show };
@@ -35,8 +35,8 @@ function learningPanel(history, passes, choose) {
   const unit = passes ? "pass" : history.unit;
   const curves = history
     ? [
-        curve("objective per signal", history.at, history.objective, 4, history.unit),
-        curve("codes per signal", history.at, history.codes, 2, history.unit),
+        curve("objective per signal", history.at, history.objective, history.unit),
+        curve("codes per signal", history.at, history.codes, history.unit),
       ]
     : [];
   const slider = make("input", { type: "range", min: 0, max: stops.length - 1, value: stops.length - 1, id: "pass" });

@@ -28,6 +28,13 @@ function shown(value, decimals = 2) {
   return value.toFixed(decimals).replace("-", "−");
 }
 
+// A number with so many significant digits.
+function significant(value, digits = 4) {
+  if (value === null || !Number.isFinite(value)) return "–";
+  const before = Math.max(1, Math.ceil(Math.log10(Math.abs(value) || 1) + 1e-9));
+  return shown(value, Math.max(0, digits - before));
+}
+
 function percent(value, decimals = 0) {
   return value === null ? "–" : `${shown(100 * value, decimals)} %`;
 }

@@ -2,14 +2,16 @@
 
 class Sheet {
   // n pictures of the sheet `name`; label(i) describes one; choose(i) is called for the chosen one.
-  // fill(box, i), if given, puts something else into the box of i than picture i.
-  constructor({ n, name, zoom, title, label, choose, fill }) {
+  // fill(box, i), if given, puts something else into the box of i than picture i. The boxes' ids begin
+  // with the prefix.
+  constructor({ n, name, zoom, title, label, choose, fill, prefix = "tile" }) {
+    this.prefix = prefix;
     this.choose = choose;
     this.chosen = null;
     this.visible = [];
     this.tiles = Array.from({ length: n }, (_, i) => {
       const tile = make("div", {
-        class: fill ? "box" : "tile", role: "option", id: `tile-${i}`, "aria-label": label(i),
+        class: fill ? "box" : "tile", role: "option", id: `${prefix}-${i}`, "aria-label": label(i),
         "aria-selected": "false", title: label(i), "data-i": i,
       });
       if (fill) fill(tile, i);
@@ -51,7 +53,13 @@ class Sheet {
     if (this.chosen !== null) this.tiles[this.chosen].setAttribute("aria-selected", "false");
     this.chosen = i;
     this.tiles[i].setAttribute("aria-selected", "true");
-    this.element.setAttribute("aria-activedescendant", `tile-${i}`);
+    this.element.setAttribute("aria-activedescendant", `${this.prefix}-${i}`);
+  }
+
+  deselect() {
+    if (this.chosen !== null) this.tiles[this.chosen].setAttribute("aria-selected", "false");
+    this.chosen = null;
+    this.element.removeAttribute("aria-activedescendant");
   }
 
   // Bring the chosen picture into view, within the sheet only.
