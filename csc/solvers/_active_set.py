@@ -8,6 +8,7 @@ from csc._backend import kernels
 from csc.certificates import elastic_net_certificate, largest_with_ridge, sparse_certificate
 from csc.operators import SparseCodes, SparseResidual
 from csc.penalties import ridge_of
+from csc.solvers._conjugate_gradients import conjugate_gradients
 
 OBJECTIVE_ROUNDING = 1e-15  # relative increase of the objective that is rounding
 BLOCK_POSITIONS = 2**16  # positions whose correlations are compared at a time,
@@ -101,32 +102,21 @@ class ActiveSet(SparseResidual):
         return lowered
 
     def refine(self, n_steps):
-        """Conjugate gradients on the non-zero codes, with their signs fixed [1]_.
+        """Conjugate gradients on the non-zero codes, with their signs fixed.
 
         Codes that would change sign become zero. A step that raises the objective by more than
         rounding is halved twice, then rejected.
-
-        References
-        ----------
-        .. [1] M. R. Hestenes, E. Stiefel, "Methods of conjugate gradients for solving linear
-           systems", J. Res. Nat. Bur. Stand. 49(6), 1952, (3:1a)-(3:1f).
         """
         kept = self.codes.values != 0
         support = self.columns.part(kept)
         z, lmbda = self.codes.values[kept], self.lmbda[kept]
         ridge = z.dtype.type(self.ridge)
-        r = support.adjoint(self.observed(self.r)) - lmbda * np.sign(z) - ridge * z
-        move, p, rr = np.zeros_like(z), r.copy(), np.vdot(r, r)
-        for _ in range(n_steps):
-            Ap = support.adjoint(self.observed(support.add(p, self.layout.buffer()))) + ridge * p
-            curvature = np.vdot(p, Ap)
-            if curvature <= 0 or rr <= 0:
-                break
-            step = rr / curvature
-            move += step * p
-            r -= step * Ap
-            before, rr = rr, np.vdot(r, r)
-            p = r + (rr / before) * p
+
+        def gram(p):
+            return support.adjoint(self.observed(support.add(p, self.layout.buffer()))) + ridge * p
+
+        gradient = support.adjoint(self.observed(self.r)) - lmbda * np.sign(z) - ridge * z
+        move = conjugate_gradients(gram, gradient, n_steps)
         before = self._objective(self.r, z, lmbda) * (1 + OBJECTIVE_ROUNDING)
         for length in (1, 0.5, 0.25):
             new = z + z.dtype.type(length) * move

@@ -1,42 +1,9 @@
-"""Shared by the ADMM solvers: conjugate gradients, balancing of rho, norms."""
+"""Shared by the ADMM solvers: balancing of rho, norms."""
 
 from math import inf
 
 MAX_RHO_FACTOR = 2.0  # largest change of rho at a time
 BALANCED_RATIO = 1.2  # of the relative residuals: up to this, rho stays
-
-
-def conjugate_gradients(apply, b, x, n_steps, *, rel_tol, reduction=0.0):
-    """Conjugate gradients for ``A x = b`` from ``x``, A symmetric [1]_.
-
-    Parameters
-    ----------
-    apply : callable
-        ``x -> A x``, A positive semi-definite.
-    b, x : arrays of one shape
-    n_steps : int
-        Largest number of steps.
-    rel_tol, reduction : floats
-        Stop once ``||b - A x||`` is at most ``rel_tol ||b||``, or ``reduction`` times its first
-        value.
-
-    References
-    ----------
-    .. [1] M. R. Hestenes, E. Stiefel, "Methods of conjugate gradients for solving linear systems",
-       J. Res. Nat. Bur. Stand. 49(6), 1952, (3:1a)-(3:1f).
-    """
-    r = b - apply(x)
-    p, rr = r, (r * r).sum()
-    tol_squared = max(reduction**2 * rr, rel_tol**2 * (b * b).sum())
-    for _ in range(n_steps):
-        if rr <= tol_squared:
-            break
-        Ap = apply(p)
-        step = rr / (p * Ap).sum()
-        x, r = x + step * p, r - step * Ap
-        before, rr = rr, (r * r).sum()
-        p = r + (rr / before) * p
-    return x
 
 
 def coarse_rho_factor(primal, dual):

@@ -63,7 +63,10 @@ class GreedyState(SparseResidual):
         return len(selected)
 
     def refit(self):
-        """Conjugate gradients on the normal equations, to the precision of the signals [1]_.
+        """Least squares on the support by CGLS, to the precision of the signals [1]_.
+
+        Conjugate gradients on the normal equations that update the residual of the signals: in
+        float32 more precise than those of `conjugate_gradients`, which update ``D^T r``.
 
         References
         ----------

@@ -6,12 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from csc._typing import Array, LayersProblem, ProblemLike
-from csc.solvers._admm_common import (
-    coarse_rho_factor,
-    conjugate_gradients,
-    layer_scales,
-    mean_lmbda,
-)
+from csc.solvers._admm_common import coarse_rho_factor, layer_scales, mean_lmbda
+from csc.solvers._conjugate_gradients import conjugate_gradients
 
 
 class Sweep(NamedTuple):
@@ -279,7 +275,7 @@ def _by_gradients(problem, masks):
         def solve(b, guess):
             rel_tol = np.finfo(b.dtype).eps
             return conjugate_gradients(
-                normal, b, guess, CG_STEPS, rel_tol=rel_tol, reduction=CG_REDUCTION
+                normal, b, CG_STEPS, start=guess, rel_tol=rel_tol, reduction=CG_REDUCTION
             )
 
         return solve

@@ -4,13 +4,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from csc._typing import Array, LayersProblem, ProblemLike
-from csc.solvers._admm_common import (
-    conjugate_gradients,
-    layer_scales,
-    mean_lmbda,
-    rho_factor,
-    squared_norm,
-)
+from csc.solvers._admm_common import layer_scales, mean_lmbda, rho_factor, squared_norm
+from csc.solvers._conjugate_gradients import conjugate_gradients
 
 
 class MLADMMState(NamedTuple):
@@ -133,7 +128,7 @@ class MLADMM:
                 (fit, *(rho * a for rho, a in zip(rhos, codes, strict=True)))
             )
 
-        return conjugate_gradients(normal, b, gamma, self.cg_steps, rel_tol=1e-15)
+        return conjugate_gradients(normal, b, self.cg_steps, start=gamma, rel_tol=1e-15)
 
 
 N_BALANCED_SWEEPS = 300  # rho is constant afterwards, so that the method converges
