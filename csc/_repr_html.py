@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from dataclasses import replace
+from hashlib import sha256
 from html import escape
 from io import BytesIO
 from numbers import Real
@@ -9,6 +10,7 @@ from numbers import Real
 import numpy as np
 
 from csc._montage import COLOURS, montage
+from csc._sprite import MARGIN, pictures_of, small_sheet
 
 MAX_ATOMS = 64  # in a thumbnail
 WIDTH = 240  # pixels, of a thumbnail
@@ -40,16 +42,38 @@ def card(text, atoms):
     ----------
     text : str
     atoms : array (K, C, *s)
-        Shown as curves for one spatial axis, as images for two, as rows of slices for three. Of
-        more than three channels only the first is shown.
+        Shown as curves for one spatial axis, as the sheet of a report (`csc.plot.report`) for two,
+        as rows of slices for three. Of more than three channels only the first is shown.
     """
     first = np.asarray(atoms.get() if hasattr(atoms, "get") else atoms)[:MAX_ATOMS]
-    draw = _curves if first.ndim == 3 else _image
-    return f"<div><pre>{escape(text)}</pre>{draw(first)}</div>"
+    draw = {3: _curves, 4: _sheet}.get(first.ndim, _image)
+    left = f"<div>the first {MAX_ATOMS} of {len(atoms)}</div>" if len(atoms) > MAX_ATOMS else ""
+    return f"<div><pre>{escape(text)}</pre>{draw(first)}{left}</div>"
+
+
+def _sheet(atoms):
+    """The sheet of 2-D atoms as one PNG; the number of an atom appears under the pointer."""
+    shown = atoms if atoms.shape[1] <= max(COLOURS) else atoms[:, :1]
+    if shown.shape[1] not in COLOURS:
+        return _image(shown)
+    sheet = small_sheet(pictures_of(shown))
+    zoom = WIDTH / sheet.sheet_shape[1]
+    h, w = (n + 2 * MARGIN for n in sheet.size)
+    areas = []
+    for i in range(len(shown)):
+        top, left = (zoom * k for k in (i // sheet.columns * h, i % sheet.columns * w))
+        corners = f"{left:.0f},{top:.0f},{left + zoom * w:.0f},{top + zoom * h:.0f}"
+        areas.append(f'<area shape="rect" coords="{corners}" title="{i}" alt="{i}">')
+    name = f"atoms-{sha256(sheet.png).hexdigest()[:12]}"
+    size = "x".join(map(str, sheet.size))
+    return (
+        f'<img alt="sheet of {len(shown)} pictures {size}" usemap="#{name}" style="width:{WIDTH}px;'
+        f'image-rendering:pixelated" src="{sheet.uri}"><map name="{name}">{"".join(areas)}</map>'
+    )
 
 
 def _image(atoms):
-    """A montage of 2-D or 3-D atoms as one PNG."""
+    """A montage of volumes, or of atoms of two channels, as one PNG."""
     from PIL import Image
 
     shown = atoms if atoms.shape[1] <= max(COLOURS) else atoms[:, :1]

@@ -36,30 +36,42 @@ class Sprites(NamedTuple):
         """The sheet as the address of an image that lies in the page itself."""
         return f"data:image/png;base64,{b64encode(self.png).decode()}"
 
-    def corner(self, i):
-        """Left and top of picture ``i`` in the sheet."""
-        row, column = divmod(i, self.columns)
-        height, width = (n + 2 * MARGIN for n in self.size)
-        return column * width + MARGIN, row * height + MARGIN
-
 
 def sprites(pictures, columns=None):
     """Lay pictures ``(n, h, w)`` or ``(n, h, w, 3)`` of uint8 row by row on one sheet."""
     n, h, w = pictures.shape[:3]
     columns = columns or max(1, round(sqrt(n * h / w)))
-    around = [(0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN), *[(0, 0)] * (pictures.ndim - 3)]
-    framed = np.pad(pictures, around, mode="edge")
-    rows = ceil(n / columns)
-    blank = np.full((rows * columns, *framed.shape[1:]), 128, np.uint8)
-    blank[:n] = framed
-    grid = blank.reshape(rows, columns, *framed.shape[1:])
-    sheet = np.moveaxis(grid, 2, 1)
-    sheet = sheet.reshape(rows * framed.shape[1], columns * framed.shape[2], *framed.shape[3:])
+    sheet = laid_out(_framed(pictures, mode="edge"), columns)
     return Sprites(png_of(sheet), columns, (h, w), sheet.shape[:2])
 
 
+def small_sheet(pictures):
+    """The same pictures to be looked at: `Sprites` whose gaps are transparent."""
+    n, h, w = pictures.shape[:3]
+    colours = pictures if pictures.ndim > 3 else np.repeat(pictures[..., None], 3, axis=-1)
+    opaque = np.concatenate([colours, np.full((n, h, w, 1), 255, np.uint8)], axis=-1)
+    columns = max(1, round(sqrt(n * h / w)))
+    sheet = laid_out(_framed(opaque, mode="constant"), columns)
+    return Sprites(png_of(sheet), columns, (h, w), sheet.shape[:2])
+
+
+def _framed(pictures, mode):
+    around = [(0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN), *[(0, 0)] * (pictures.ndim - 3)]
+    return np.pad(pictures, around, mode=mode)
+
+
+def laid_out(boxes, columns):
+    """Boxes ``(n, h, w, ...)`` row by row in one array; empty places are zero."""
+    n, h, w = boxes.shape[:3]
+    rows = ceil(n / columns)
+    grid = np.zeros((rows * columns, *boxes.shape[1:]), boxes.dtype)
+    grid[:n] = boxes
+    grid = np.moveaxis(grid.reshape(rows, columns, *boxes.shape[1:]), 2, 1)
+    return grid.reshape(rows * h, columns * w, *boxes.shape[3:])
+
+
 def png_of(pixels):
-    """Bytes of a PNG of uint8 pixels ``(H, W)`` or ``(H, W, 3)``."""
+    """Bytes of a PNG of uint8 pixels ``(H, W)``, ``(H, W, 3)`` or, with opacity, ``(H, W, 4)``."""
     from PIL import Image
 
     file = BytesIO()

@@ -1,7 +1,9 @@
 """What a newcomer meets first: reprs, pictures, progress, versions."""
 
+import io
 import re
 import sys
+from base64 import b64decode
 from functools import partial
 from html import escape
 from html.parser import HTMLParser
@@ -9,6 +11,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 import csc
 import csc._repr_html
@@ -24,7 +27,7 @@ class Strict(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.seen.append((tag, dict(attrs)))
-        if tag != "img":
+        if tag not in ("img", "area"):  # which have no end
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs):
@@ -56,6 +59,23 @@ def test_a_dictionary_shows_its_atoms(rng, channels):
     D = csc.Dictionary(rng.standard_normal((5, channels, 4, 4)).astype("float32"))
     seen = dict(tags(D._repr_html_()))
     assert seen["img"]["src"].startswith("data:image/png;base64,iVBOR")
+
+
+def test_a_dictionary_shows_the_sheet_of_its_report(rng):
+    D = csc.Dictionary(rng.standard_normal((70, 1, 4, 6)))
+    html = D._repr_html_()
+    data = dict(tags(html))["img"]["src"].partition(",")[2]
+    sheet = np.asarray(Image.open(io.BytesIO(b64decode(data))))
+    grey = np.round(128 + 127 * D.atoms / abs(D.atoms).max(axis=(1, 2, 3), keepdims=True))
+    titles = [attributes for tag, attributes in tags(html) if tag == "area"]
+    assert [one["title"] for one in titles] == [str(i) for i in range(64)]
+    for i in (0, 6, 7, 63):  # the area of an atom is where the sheet has it
+        left, top, right, bottom = (int(n) for n in titles[i]["coords"].split(","))
+        scale = sheet.shape[1] / 240
+        x, y = (round((a + b) / 2 * scale) for a, b in ((left, right), (top, bottom)))
+        np.testing.assert_array_equal(sheet[y - 2 : y + 2, x - 3 : x + 3, 0], grey[i, 0])
+        assert (sheet[y - 3, x - 4 : x + 4, 3] == 0).all()  # between atoms, the page is seen
+    assert "the first 64 of 70" in html
 
 
 def test_a_series_shows_curves_and_a_volume_its_slices(rng):
