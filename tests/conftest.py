@@ -39,6 +39,7 @@ def pytest_collection_modifyitems(items):
         folder = item.path.relative_to(TESTS).parts[0] if TESTS in item.path.parents else None
         if folder in MARKERS:
             item.add_marker(MARKERS[folder])
+            item.add_marker("slow")
         if "client" in getattr(item, "fixturenames", ()):
             item.add_marker("dask")
         if needs_device(item):

@@ -13,6 +13,7 @@ def image_problem(rng, penalty, dtype="float64", mask=None, n=1):
     return csc.Problem(x.astype(dtype), csc.Dictionary(D.astype(dtype)), penalty, mask)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "solver",
     [None, csc.solvers.ISTA(), csc.solvers.FISTA(), csc.solvers.FISTA(restart=False)],

@@ -47,6 +47,7 @@ def comparison(planted):
 # ---- the whole
 
 
+@pytest.mark.slow
 def test_planted_copies_match_and_noise_stays_near_its_null(planted, comparison):
     matching = comparison.matching
     assert matching.atoms.value >= 0.99

@@ -144,6 +144,7 @@ def planted(rng, atoms, shape, density):
 
 
 # Seeds 0 to 4 of each pass; one or two of them keep the suite short.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seed", "atoms", "shape", "density", "missing"),
     [

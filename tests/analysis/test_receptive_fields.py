@@ -172,6 +172,7 @@ def test_any_number_of_threads_gives_the_same_bits(rng):
 # ---- the fit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(12, 12), (11, 13), (16, 9)])
 def test_recovers_the_parameters_of_clean_gabors(shape, rng, dtype):
     true = random_gabors(25, shape, rng)
@@ -578,6 +579,7 @@ def test_bad_noise_is_refused(n, shape, low, error, words):
         band_pass_noise(n, shape, low=low, high=0.3)
 
 
+@pytest.mark.slow
 def test_analyse_tells_gabors_from_both_nulls():
     rng = np.random.default_rng(7)
     atoms = render(random_gabors(60, (12, 12), rng), (12, 12)).astype(np.float32)
@@ -649,6 +651,7 @@ def test_pixel_fields_are_the_adjoint_of_the_whitening(rng):
     assert (patch * pixel_fields(atom, zca)).sum() == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_whitening_and_aperture_are_applied_to_atoms_and_nulls():
     atoms = render(random_gabors(12, (12, 12), np.random.default_rng(0)), (12, 12))
     aperture = np.exp(-0.5 * ((np.indices((12, 12)) - 5.5) ** 2).sum(axis=0) / 9)
@@ -658,6 +661,7 @@ def test_whitening_and_aperture_are_applied_to_atoms_and_nulls():
     assert report.cut_share == summarise(fit_gabor(atoms * aperture)).cut_off
 
 
+@pytest.mark.slow
 def test_macaque_distance_has_its_null_floor_and_confidence():
     atoms = render(random_gabors(30, (12, 12), np.random.default_rng(0)), (12, 12))
     report = analyse(atoms, rng=0)
@@ -680,6 +684,7 @@ def test_coverage_is_one_for_equal_counts_and_unbiased(rng):
     assert np.mean(shared) == pytest.approx(0.5, abs=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shape", "few"), [((3, 3), True), ((3, 7), True), ((5, 5), False)])
 def test_too_few_pixels_for_the_numbers_of_a_gabor_are_said(shape, few, rng):
     """On 3 x 3 pixels r2 is 1.00 for smooth filters and 0.9 for noise: it says nothing."""

@@ -23,6 +23,7 @@ def problem_of(penalty, rng, mask=None):
     return csc.Problem(rng.standard_normal((2, 1, 10)), D, penalty, mask)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("penalty", PENALTIES, ids=repr)
 def test_gap_bounds_the_excess_and_vanishes_at_the_minimum(penalty, masked, rng):

@@ -129,6 +129,7 @@ def masked_pursuit(x, seen, atoms, energy, most):
     return (z @ atoms[taken] if taken else np.zeros(len(x))), len(taken)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("energy", [0.0, 0.05])
 def test_masked_omp_codes_by_the_pixels_seen(rng, energy):
     atoms = rng.standard_normal((20, 16)).astype("float32")

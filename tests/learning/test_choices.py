@@ -42,6 +42,7 @@ EVERY = [  # signals, atoms, and what else
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize(("shape", "atoms", "options"), EVERY)
 def test_batch_learning_never_raises_the_objective(shape, atoms, options, masked, rng):
@@ -142,6 +143,7 @@ def test_a_target_goes_with_any_penalty_and_is_refused_elsewhere(rng):
         csc.TargetSparsity(0)
 
 
+@pytest.mark.slow
 def test_a_grid_over_strength_and_number_of_atoms_of_signals(rng):
     X = planted(rng, (6, 1, 150), (4, 1, 9), density=0.02)
     grid = {"n_atoms": [1, 4], "lmbda": [0.05, 1.0]}

@@ -192,6 +192,7 @@ def test_same_seed_same_atoms_other_seed_other_atoms(rng):
     assert not np.allclose(first, learner(random_state=1).fit(X).atoms_)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [1, 2, 7, 19])
 @pytest.mark.parametrize(
     "mode",

@@ -63,6 +63,7 @@ def columns(a):
     return a.reshape(len(a), -1).T
 
 
+@pytest.mark.slow
 @EVERY
 @pytest.mark.parametrize("priced", [False, True])
 def test_objective_and_slopes_of_all_layers(case, priced, rng, monkeypatch):
@@ -93,6 +94,7 @@ def test_objective_and_slopes_of_all_layers(case, priced, rng, monkeypatch):
                 assert (there - back) / (2 * h) == pytest.approx((slope * way).sum(), rel=1e-5)
 
 
+@pytest.mark.slow
 @EVERY
 @pytest.mark.parametrize("priced", [False, True])
 def test_steps_are_those_of_the_transcription(case, priced, rng, monkeypatch):
@@ -153,6 +155,7 @@ PURSUITS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "dtype"), [*((name, "float64") for name in PURSUITS), ("deepest", "float32")]
 )
@@ -225,6 +228,7 @@ SIGNALS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "deep"),
     [*((kind, True) for kind in SIGNALS), ("3-D", False), ("strides", False), ("one atom", False)],
@@ -305,6 +309,7 @@ def test_windows_to_begin_with_are_drawn_by_their_energy(rng):
     assert windows_of(Signals(x.astype("float32")), (3,), 2, rng).dtype == "f4"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("batch", "stop"), [(None, 2), (None, 7), (1, 15)])
 def test_resumed_from_a_file_is_bit_identical(stop, batch, rng, tmp_path, monkeypatch):
     X = rng.laplace(size=(2, 1, 30))
@@ -378,6 +383,7 @@ def test_sigterm_within_a_pursuit_ends_the_fit(rng):
         model.fit(rng.laplace(size=(2, 1, 30)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pursuit", [p for p, _ in PURSUITS.values()], ids=PURSUITS)
 def test_a_learner_comes_back_whole(pursuit, rng, tmp_path):
     X = rng.laplace(size=(2, 1, 30))

@@ -28,6 +28,7 @@ def layers(c):
     return csc.MultiLayerDictionaryLearning(parts, 3, max_iter=3, random_state=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("c", [1e-6, 1e6])
 @pytest.mark.parametrize("learner", [batch, online, layers])
 def test_atoms_and_passes_are_those_of_any_scale(learner, c):

@@ -127,6 +127,7 @@ def learner(n_atoms, atom_shape, **changes):
     return csc.DictionaryLearning(n_atoms, atom_shape, **(defaults | changes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["full", "valid", "same", "circular"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("missing", [0, 0.3])

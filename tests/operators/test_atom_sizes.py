@@ -70,6 +70,7 @@ def test_large_atoms_of_several_sizes_are_transformed(rng, monkeypatch):
     assert not g[3:, :, 700:].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["full", "valid", "same", "circular"])
 @pytest.mark.parametrize("solver", SOLVERS, ids=lambda s: type(s).__name__)
 def test_solvers_find_the_dense_lasso(solver, mode, rng):

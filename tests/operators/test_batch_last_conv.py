@@ -68,6 +68,7 @@ def method(D, x):
     return ConvPlan.of(D, x, x.shape[2:]).method
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("n", [1, 3, 17, 70])
 @pytest.mark.parametrize("density", [1.0, 0.2])
@@ -174,6 +175,7 @@ def test_a_fused_step_is_the_prox_of_the_gradient_step(order, density):
         np.testing.assert_allclose(found, np.maximum(v - prices, 0), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("all_threads")
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS == 1, reason="Numba has one thread only")
 def test_number_of_threads_changes_no_bit():

@@ -77,6 +77,7 @@ def test_lipschitz_is_exact_for_patches_and_circles_and_never_too_small(geometry
         assert D.lipschitz(x.shape[2:]) == pytest.approx(true)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["full", "valid", "same", "circular"])
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_lipschitz_stays_tight_for_all_modes_and_strides(mode, stride, rng):

@@ -41,6 +41,7 @@ def test_few_measurements_have_a_norm_too(rng, m):
     assert np.linalg.norm(M, 2) ** 2 <= AD.lipschitz() <= 1.021 * np.linalg.norm(M, 2) ** 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("positive", [False, True])
 def test_codes_and_gap_are_those_of_the_dense_lasso(rng, case, positive):

@@ -40,6 +40,7 @@ def test_lmbda_max_is_that_of_a_grid(rng):
     assert penalty.lmbda_max(np.zeros((1, 3, 1))) == 0
 
 
+@pytest.mark.slow
 def test_groups_without_overlaps_are_those_of_a_size(dtype, rng):
     size = csc.GroupL21(0.5, 2)
     groups = csc.GroupL21(0.5, groups=[[0, 1], [2, 3], [4, 5]])

@@ -24,6 +24,7 @@ def dense_lasso(x, D, weights, lmbda, steps=4000):
     return cost, z
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(6,), (1, 6), (6, 1), (1, 6, 1), (1, 1, 6), (6, 6), (2, 1, 1)])
 @pytest.mark.parametrize(
     "solver", [None, csc.solvers.FISTA(), csc.solvers.ADMM()], ids=["default", "FISTA", "ADMM"]
@@ -87,6 +88,7 @@ def test_lmbda_max_of_two_atoms_of_which_one_is_free():
     assert explained.penalty.lmbda == 0  # the free atom leaves nothing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lmbda", [0.0, 0.2])
 @pytest.mark.parametrize(
     "solver", [None, csc.solvers.FISTA(), csc.solvers.ISTA()], ids=lambda s: type(s).__name__

@@ -148,6 +148,7 @@ def test_one_layer_is_the_single_layer_solver_bit_for_bit(dtype, rng):
         assert a.z[0].dtype == dtype
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "stride", "n_layers"), [("full", 1, 3), ("same", 2, 2), ("circular", 1, 2)]
 )
@@ -163,6 +164,7 @@ def test_ml_admm_reaches_the_minimum_with_a_certificate(mode, stride, n_layers, 
     assert solution.objective == pytest.approx(value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_layers", [2, 3])
 def test_the_minimum_is_that_of_a_general_solver(n_layers, rng):
     p = problem(rng, n_layers, n=1, extent=9)
@@ -171,6 +173,7 @@ def test_the_minimum_is_that_of_a_general_solver(n_layers, rng):
     assert csc.solve(p, tol=1e-10).objective == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_floor_of_ml_ista_falls_with_the_step_and_the_gap_sees_it(rng):
     p = problem(rng, 2, n=1)
     best = csc.solve(p, tol=1e-8).objective
@@ -188,6 +191,7 @@ def test_the_floor_of_ml_ista_falls_with_the_step_and_the_gap_sees_it(rng):
     )  # it is slow, and not there yet
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None)
 @given(n_layers=st.integers(1, 3), scale=st.floats(0, 2), seed=st.integers(0, 999))
 def test_the_gap_bounds_the_excess_anywhere(n_layers, scale, seed):
@@ -212,6 +216,7 @@ def assert_closes_at_the_minimum(certificate, p, solution, duals):
     assert gap <= 1e-8 * objective
 
 
+@pytest.mark.slow
 def test_the_certificate_hands_the_duals_down_and_a_wrong_hand_is_caught(rng):
     p, solver = problem(rng, 3, n=1), csc.solvers.MLADMM()
     solution = csc.solve(p, solver, tol=3e-9)

@@ -239,6 +239,7 @@ def compiled():
     return sum(len(f.signatures) for f in ours)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
 def test_arrays_of_all_kinds_give_the_same_result_and_compile_nothing(name, tmp_path):
     array, call = CALLS[name]
@@ -301,6 +302,7 @@ def test_a_masked_array_is_its_mask(name):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
 def test_masked_entries_are_honoured_or_refused(name):
     array, call = CALLS[name]

@@ -227,6 +227,7 @@ def test_progress_is_shown_when_asked_and_not_else(x, D, capsys):
     np.testing.assert_array_equal(silent.codes, loud.codes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "call",
     [

@@ -13,6 +13,7 @@ def dense_layers(p):
     return naive_multilayer.matrices(p.dictionary.layers, p.x.shape[2:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["full", "valid", "same", "circular"])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_layered_thresholding_is_one_dense_pass(mode, stride, rng):

@@ -133,6 +133,7 @@ def holistic_case(case, rng, lmbda=0.05):
     return problem, naive_multilayer.matrices(D.layers, S), counts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "debias", "way"),
     [*((case, debias, "inverses") for case in CASES for debias in (False, True)),
@@ -249,6 +250,7 @@ def test_the_right_zeros_take_noise_away(rng):
     assert medians[1] < 0.7 * medians[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "rho", "few"),
     [*((case, None, 0) for case in CASES), ("convolutional", 30.0, 0), ("stride", 30.0, 0),

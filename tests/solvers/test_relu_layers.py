@@ -46,6 +46,7 @@ def best():
     return csc.solve(relu_problem(), tol=1e-5)
 
 
+@pytest.mark.slow
 def test_ml_admm_reaches_the_constrained_minimum(best):
     problem, solution = best.problem, best
     assert solution.converged
@@ -56,6 +57,7 @@ def test_ml_admm_reaches_the_constrained_minimum(best):
     assert solution.objective == pytest.approx(minimum(problem), rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["full", "circular", "same"])
 @pytest.mark.parametrize("positive", [True, False])
 def test_other_modes_and_signed_deepest_codes(mode, positive):

@@ -82,6 +82,7 @@ def test_a_real_ctrl_c_amid_the_kernels_leaves_usable_codes():
     assert again.objective <= solution.objective * (1 + 1e-6)
 
 
+@pytest.mark.slow
 @EVERY
 @pytest.mark.parametrize("scale", [1e-10, 1e10])
 def test_codes_scale_with_the_signals(solver, scale, rng):
@@ -134,6 +135,7 @@ def test_a_price_of_zero_is_least_squares_and_says_what_it_cannot_certify(rng):
     assert solution.gap >= solution.objective * (1 - 1e-9) or solution.converged
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", LASSO[:-1], ids=lambda s: type(s).__name__)
 def test_what_lies_under_the_mask_means_nothing(solver, rng):
     p, mask = problem(rng), rng.random((8, 8)) < 0.6

@@ -40,6 +40,7 @@ LAYERED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("solver", "units"), LAYERED, ids=lambda a: type(a).__name__)
 @pytest.mark.parametrize("what", ["signals", "first", "second"])
 def test_pursuits_of_layers_know_no_scale(solver, units, what):
@@ -88,6 +89,7 @@ def single(solver, patches, x_scale, atom_scale):
     return csc.Problem(x_scale * x, csc.Dictionary(atom_scale * atoms, mode), penalty)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("solver", "patches"), SERIES, ids=lambda a: type(a).__name__)
 @pytest.mark.parametrize("what", ["signals", "atoms"])
 def test_solvers_of_one_layer_know_no_scale(solver, patches, what):

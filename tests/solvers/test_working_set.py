@@ -71,6 +71,7 @@ def dense_parts(problem, i):
     return M, x, np.broadcast_to(problem.penalty.lmbda * weights, problem.code_shape)[i].ravel()
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(problem=problems())
 def test_codes_and_gap_are_those_of_the_dense_lasso(problem):

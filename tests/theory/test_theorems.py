@@ -143,6 +143,7 @@ def test_near_codes_of_near_signals(rng):
     assert not (energy(z - other) <= bound / 2)[holds].all()
 
 
+@pytest.mark.slow
 def test_omp_with_noise_finds_the_support(rng):
     D, level = incoherent(), 0.05
     z = draw(D, rng, DRAWS + 60)
