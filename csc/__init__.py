@@ -32,6 +32,7 @@ _MODULES = [
     "analysis",
     "certificates",
     "constraints",
+    "data_terms",
     "datasets",
     "distributed",
     "images",

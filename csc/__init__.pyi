@@ -3,6 +3,7 @@
 from csc import analysis as analysis
 from csc import certificates as certificates
 from csc import constraints as constraints
+from csc import data_terms as data_terms
 from csc import datasets as datasets
 from csc import distributed as distributed
 from csc import images as images

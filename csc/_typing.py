@@ -72,6 +72,30 @@ class Penalty(Protocol):
         """argmin_u  ``step penalty(u) + 1/2 ||u - z||^2``."""
 
 
+class DataTerm(Protocol):
+    """What every problem needs of a data term; `csc.data_terms.Huber` and others have more."""
+
+    @property
+    def weights(self) -> Any:
+        """Weights of the samples, or None."""
+
+    @property
+    def smooth(self) -> bool:
+        """Whether the slope is Lipschitz continuous, so that there is a ``curvature``."""
+
+    def loss(self, x: Array, u: Array) -> Array:
+        """Loss of each sample x at its fit u."""
+
+    def slope(self, x: Array, u: Array) -> Array:
+        """Minus the derivative of the loss with respect to u."""
+
+    def conjugate(self, x: Array, t: Array) -> Array:
+        """``max_u  -t u - loss(x, u)``."""
+
+    def prox(self, x: Array, v: Array, step: float) -> Array:
+        """argmin_u  ``step loss(x, u) + 1/2 (u - v)^2``."""
+
+
 class ProblemLike(Protocol):
     """What every solver needs of a problem, of one layer or several."""
 
@@ -104,6 +128,10 @@ class LayerProblem(ProblemLike, Protocol):
     @property
     def mask(self) -> Array | None:
         """1 = observed; None if all samples are."""
+
+    @property
+    def data_term(self) -> Any:
+        """Loss of the samples; see `csc.data_terms`."""
 
     @property
     def structure(self) -> Any:

@@ -33,7 +33,10 @@ def elastic_net_certificate(residual, lmbda, options):
     positions = np.union1d(exceeds, codes.index // layout.code_shape[1])
     per_signal = largest[0].size
     penalty = lmbda[codes.index % len(lmbda)] * abs(codes.values) + 0.5 * ridge * codes.values**2
-    objective, gap = 0.5 * residual.energies(r) + codes.sums(penalty), np.zeros(len(largest))
+    objective, gap = (
+        0.5 * residual.energies(residual.r) + codes.sums(penalty),
+        np.zeros(len(largest)),
+    )
     for own, c, z in _correlations(residual, r, positions):
         inside = np.clip(c, -np.inf if positive else -lmbda, lmbda)
         terms = (c - inside - ridge * z) ** 2 / (2 * ridge) + lmbda * abs(z) - z * inside

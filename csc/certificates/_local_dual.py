@@ -73,7 +73,7 @@ def sparse_certificate(residual, lmbda, positive, infeasibility=None, *, local=T
     layout, codes = residual.layout, residual.codes
     r = residual.observed(residual.r)
     penalty = codes.sums(abs(codes.values) * codes.pick(lmbda))
-    objective = 0.5 * residual.energies(r) + penalty
+    objective = 0.5 * residual.energies(residual.r) + penalty
     if local:
         dual = best_dual(layout, residual.x, r, 1 / lmbda, positive, infeasibility)
     else:

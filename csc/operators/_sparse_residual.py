@@ -52,7 +52,7 @@ class SparseResidual:
         return r if self.mask is None else r * self.mask
 
     def energies(self, r):
-        """``||r||^2`` of each signal ``(N,)``, in float64, of a padded residual."""
-        rows, energies = self.layout.samples(r), np.empty(len(r))
+        """``||M r||^2`` of each signal ``(N,)``, in float64, of a padded residual."""
+        rows, energies = self.layout.samples(self.observed(r)), np.empty(len(r))
         kernels(rows).inner_products(rows, rows, energies)
         return energies

@@ -1,9 +1,9 @@
-"""Problems: signals, a dictionary and a penalty, and what solvers need of them.
+"""Problems: signals, a data term, a dictionary and a penalty, and what solvers need of them.
 
 Here: `Problem` of one layer and `MultiLayerProblem` of several; `Problem.structure` (see
 `ProblemStructure`), which decides what solvers suit a problem; proximal-gradient steps.
 
-May import: `csc.operators`, `csc.penalties`, `csc.certificates`, and the modules of `csc` whose
+May import: `csc.data_terms`, `csc.operators`, `csc.penalties`, `csc.certificates`, and the modules of `csc` whose
 names begin with ``_``.
 
 A new problem: the methods that `csc.solve` and the solvers call, and a certificate.

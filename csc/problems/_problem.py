@@ -1,4 +1,4 @@
-"""The problem: signals, a dictionary, a penalty on the codes."""
+"""The problem: signals, a data term, a dictionary, a penalty on the codes."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,7 +10,7 @@ import numpy as np
 from csc import certificates
 from csc._backend import namespace
 from csc._repr_html import card
-from csc._typing import Array, ArrayLike, Penalty, Shape
+from csc._typing import Array, ArrayLike, DataTerm, Penalty, Shape
 from csc._validation import (
     check_instance,
     check_real,
@@ -20,10 +20,19 @@ from csc._validation import (
     split_missing,
 )
 from csc.certificates import (
+    data_term_certificate,
     elastic_net_certificate,
     lmbda_max_with_free_codes,
     local_certificate,
     sparse_certificate,
+)
+from csc.data_terms import (
+    LeastSquares,
+    dual_point,
+    is_plain,
+    largest_curvature,
+    observed_weights,
+    values,
 )
 from csc.operators import (
     Dictionary,
@@ -34,13 +43,15 @@ from csc.operators import (
     SparseResidual,
 )
 from csc.penalties import L0, L1, ElasticNet, LogPenalty, atom_weights, resolved, ridge_of
-from csc.problems._proximal_step import descend, masked
+from csc.problems._proximal_step import descend, masked, residual_of_fit
 from csc.problems._structure import ProblemStructure
+
+LEAST_SQUARES = LeastSquares()
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """minimise over z  ``1/2 ||M (x - D z)||^2 + penalty(z)``.
+    """minimise over z  ``data_term(x, D z) + penalty(z)``, by default ``1/2 ||M (x - D z)||^2``.
 
     Parameters
     ----------
@@ -53,6 +64,8 @@ class Problem:
         A relative ``lmbda`` is resolved here, against these signals.
     mask : array, optional
         1 = observed, 0 = missing; broadcastable to ``x``.
+    data_term : LeastSquares, Huber, LeastAbsolute, Poisson or Logistic, optional
+        See `csc.data_terms`; solvers say which they support.
 
     Raises
     ------
@@ -72,6 +85,7 @@ class Problem:
     dictionary: Dictionary | MeasuredDictionary
     penalty: Penalty
     mask: Array | None = None
+    data_term: DataTerm = LEAST_SQUARES
 
     if TYPE_CHECKING:  # the fields above are what is kept, this what may come
 
@@ -81,6 +95,7 @@ class Problem:
             dictionary: Dictionary | MeasuredDictionary,
             penalty: Penalty,
             mask: ArrayLike | None = None,
+            data_term: DataTerm = LEAST_SQUARES,
         ) -> None: ...
 
     def __post_init__(self):
@@ -91,6 +106,7 @@ class Problem:
                 "csc.Dictionary(atoms)"
             )
         check_instance("penalty", self.penalty, "prox", "csc.L1(0.1)")
+        check_instance("data_term", self.data_term, "slope", "csc.data_terms.Huber(0.1)")
         x, mask = split_missing(self.x, self.mask)
         if mask is not None:
             x, mask = fill_missing(x, mask)
@@ -99,14 +115,22 @@ class Problem:
         check_scale("atoms", D.atoms)
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "mask", mask)
+        if not is_plain(self.data_term):
+            self._check_data_term(x, mask)
         object.__setattr__(self, "penalty", self._resolved(self.penalty))
+
+    def _check_data_term(self, x, mask):
+        observed_weights(self.data_term, x, mask)  # raises if they do not fit
+        if hasattr(self.data_term, "check"):
+            self.data_term.check(x, self.dictionary, self.penalty)
 
     def _resolved(self, penalty):
         check_penalty(penalty, self.x, self.code_shape)
         return resolved(penalty, lambda: self.lmbda_max(penalty))
 
     def __repr__(self):
-        return f"Problem(x {self.x.shape}, {self.dictionary!r}, {self.penalty!r})"
+        data_term = "" if is_plain(self.data_term) else f", data_term={self.data_term!r}"
+        return f"Problem(x {self.x.shape}, {self.dictionary!r}, {self.penalty!r}{data_term})"
 
     def _repr_html_(self):
         return card(repr(self), self.dictionary.atoms)
@@ -114,7 +138,8 @@ class Problem:
     @cached_property
     def structure(self) -> ProblemStructure:
         """What solvers ask beyond the objective: kind of problem, lambda of each atom, products."""
-        return ProblemStructure(self.x, self.dictionary, self.penalty, self.mask, self.code_shape)
+        of = self.x, self.dictionary, self.penalty, self.mask, self.code_shape
+        return ProblemStructure(*of, self.data_term)
 
     @property
     def code_shape(self) -> Shape:
@@ -139,8 +164,8 @@ class Problem:
         return self.synthesize(z) if D.is_convolution else D.reconstruct(z)
 
     def residual(self, z: Array | SparseCodes) -> Array:
-        """``M (x - D z)``, of dense or sparse codes."""
-        return masked(self.x - self.synthesize(z), self.mask)
+        """``M (x - D z)``, of dense or sparse codes; in general, minus the slope of the data term."""
+        return residual_of_fit(self, self.x, self.synthesize(z))
 
     def value(self, z: Array | SparseCodes) -> float:
         """Objective at codes ``z``, computed in float64."""
@@ -149,7 +174,11 @@ class Problem:
             fit = PaddedSignals(self.dictionary, self.x.shape, "float64").synthesize(z)
         else:
             fit = self.dictionary.as_double(z.astype("float64"), self.x.shape[2:])
-        r = masked(self.x.astype("float64") - fit, self.mask)
+        x = self.x.astype("float64")
+        if not is_plain(self.data_term):
+            weights = self.structure.sample_weights
+            return float(values(self.data_term, x, fit, weights).sum()) + self.penalty_value(z)
+        r = masked(x - fit, self.mask)
         return 0.5 * float((r * r).sum()) + self.penalty_value(z)
 
     def penalty_value(self, z: Array | SparseCodes) -> float:
@@ -165,7 +194,7 @@ class Problem:
         return replace(penalty, weights=own).value(z.values) if len(own) else 0.0
 
     def grad(self, z: Array | SparseCodes) -> Array:
-        """Gradient of the data term: ``-D^T M (x - D z)``."""
+        """Gradient of the data term: of least squares ``-D^T M (x - D z)``."""
         return -self.dictionary.adjoint(self.residual(z))
 
     def prox_grad(self, z: Array | SparseCodes, step: float) -> Array:
@@ -192,13 +221,18 @@ class Problem:
         return descend(self, self.x, fits, MomentumPoint(*codes, momentum), step, step)
 
     def lipschitz(self) -> float:
-        """Certified upper bound of the Lipschitz constant of `grad`."""
-        return self.dictionary.lipschitz(self.x.shape[2:])
+        """Certified upper bound of the Lipschitz constant of `grad`; infinite if it is not smooth."""
+        bound = self.dictionary.lipschitz(self.x.shape[2:])
+        if is_plain(self.data_term):
+            return bound
+        return bound * largest_curvature(self.data_term, self.x, self.structure.sample_weights)
 
     def lmbda_max(self, penalty: Any = None) -> float:
         """Smallest ``lmbda`` at which all penalised codes are zero (see the penalty)."""
         penalty = self.penalty if penalty is None else penalty
         D = self.dictionary
+        if not is_plain(self.data_term):
+            return self._lmbda_max_of_data_term(penalty)
         if type(penalty) is L1 and penalty.weights is not None:
             free = namespace(self.x).broadcast_to(penalty.weights == 0, self.code_shape)
             if free.any():
@@ -221,6 +255,19 @@ class Problem:
             )
         return penalty.lmbda_max(D.adjoint(self.x), self._atom_energies(type(penalty) is L0))
 
+    def _lmbda_max_of_data_term(self, penalty):
+        free = getattr(penalty, "weights", None)
+        if type(penalty) is L0 or (free is not None and bool((free == 0).any())):
+            raise ValueError(
+                "lmbda must be a number for L0 penalties and for codes of weight 0, if the data term "
+                f"is {self.data_term!r}"
+            )
+        fit = namespace(self.x).zeros_like(self.x)
+        # not `structure`: the penalty may not be resolved yet
+        weights = observed_weights(self.data_term, self.x, self.mask)
+        slope = dual_point(self.data_term, self.x, fit, weights)
+        return penalty.lmbda_max(self.dictionary.adjoint(slope))
+
     def _atom_energies(self, of_seen):
         """Squared norms of the atoms; ``of_seen``: of what the mask leaves of them at every code."""
         D = self.dictionary
@@ -234,11 +281,22 @@ class Problem:
         """Bound on how far the objective at ``z`` lies above its minimum."""
         return self.certificate(z)[1]
 
-    def certificate(self, z: Array | SparseCodes) -> tuple[float, float]:
-        """Objective and duality gap at ``z``, in float64; the gap is infinite if not convex."""
+    def certificate(
+        self, z: Array | SparseCodes, theta: Array | None = None
+    ) -> tuple[float, float]:
+        """Objective and duality gap at ``z``, in float64; the gap is infinite if not convex.
+
+        ``theta``, of the shape of ``x``, is a dual point; by default `residual`. Other data terms than
+        least squares use it: where they have no slope, a solver knows a better one.
+        """
         z = self._checked(z)
         if not self.penalty.convex:
             return self.value(z), inf
+        if not is_plain(self.data_term):
+            structure = self.structure
+            lmbda = structure.code_lmbda if structure.has_local_dual else None
+            model = self.data_term, structure.sample_weights, self.penalty, lmbda
+            return data_term_certificate(self.x, self.dictionary, z, model, theta)
         if self.structure.is_patch and self.structure.has_positive_lmbda:
             return self._patch_certificate(z)
         if self.structure.has_local_dual or self._is_sparse_elastic_net(z):

@@ -1,11 +1,12 @@
 """Proximal-gradient steps, with one kernel for both where the prox is a soft threshold."""
 
 from csc._backend import namespace
+from csc.data_terms import dual_point, is_plain
 from csc.operators import SoftThreshold
 
 
 def descend(problem, x, fits, point, step, threshold):
-    """`shrink` of the residuals ``M (x - D y)`` of signals x, y the extrapolated point.
+    """`shrink` of the residuals of signals x at D y, y the extrapolated point.
 
     Parameters
     ----------
@@ -16,10 +17,11 @@ def descend(problem, x, fits, point, step, threshold):
         As `shrink`.
     """
     (Dz, Dz_old), momentum, number = fits, point[2], namespace(x).asarray
-    D, is_whole = problem.dictionary, problem.mask is None and problem.structure.has_soft_threshold
+    D, structure = problem.dictionary, problem.structure
+    is_whole = problem.mask is None and structure.has_soft_threshold and structure.is_least_squares
     if is_whole and D.has_proximal_step(Dz):
         return D.proximal_step(x, step, point, _soft_threshold(problem, threshold, x.dtype), fits)
-    r = masked(x - (Dz + number(momentum, dtype=Dz.dtype) * (Dz - Dz_old)), problem.mask)
+    r = residual_of_fit(problem, x, Dz + number(momentum, dtype=Dz.dtype) * (Dz - Dz_old))
     return shrink(problem, r, point, step, threshold)
 
 
@@ -55,6 +57,13 @@ def _soft_threshold(problem, threshold, dtype):
     thresholds = threshold * problem.structure.atom_lmbda.astype("float64")
     factor = 1 / (1 + threshold * problem.penalty.lmbda * problem.penalty.ridge)
     return SoftThreshold(thresholds.astype(dtype), factor, problem.penalty.positive)
+
+
+def residual_of_fit(problem, x, fit):
+    """Minus the slope of the data term at a fit of signals x; of least squares ``M (x - fit)``."""
+    if is_plain(problem.data_term):
+        return masked(x - fit, problem.mask)
+    return dual_point(problem.data_term, x, fit, problem.structure.sample_weights)
 
 
 def masked(a, mask):

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from csc._backend import kernels, namespace
-from csc._typing import Array, Penalty, Shape
+from csc._typing import Array, DataTerm, Penalty, Shape
+from csc.data_terms import LeastSquares, is_plain, observed_weights
 from csc.operators import CirculantGram, Dictionary, MeasuredDictionary
 from csc.penalties import L1, ElasticNet, atom_weights, finite_lmbda
 from csc.problems._small_form import SmallForm, is_small, small_form
@@ -31,7 +32,7 @@ class ProblemStructure:
 
     Parameters
     ----------
-    x, dictionary, penalty, mask, code_shape
+    x, dictionary, penalty, mask, code_shape, data_term
         Of the problem.
 
     Examples
@@ -48,16 +49,29 @@ class ProblemStructure:
     penalty: Penalty
     mask: Array | None
     code_shape: Shape
+    data_term: DataTerm = LeastSquares()
+
+    @property
+    def is_least_squares(self) -> bool:
+        """Whether the data term is least squares without weights."""
+        return is_plain(self.data_term)
+
+    @cached_property
+    def sample_weights(self) -> Array | None:
+        """Weights of the data term times the mask, of the shape of ``x``; None if all are 1."""
+        return observed_weights(self.data_term, self.x, self.mask)
 
     @property
     def is_patch(self) -> bool:
-        """Whether the atoms have one position and every signal is seen whole."""
-        return self.mask is None and self.dictionary.is_patch(self.x.shape[2:])
+        """Whether atoms have one position, signals are seen whole, and the data term is plain."""
+        whole = self.mask is None and self.is_least_squares
+        return whole and self.dictionary.is_patch(self.x.shape[2:])
 
     @property
     def is_masked_patch(self) -> bool:
         """Whether the atoms have one position, and a mask says what was seen of the signals."""
-        return self.mask is not None and self.dictionary.is_patch(self.x.shape[2:])
+        masked = self.mask is not None and self.is_least_squares
+        return masked and self.dictionary.is_patch(self.x.shape[2:])
 
     @cached_property
     def gram_form(self) -> GramForm:
@@ -80,7 +94,7 @@ class ProblemStructure:
     @cached_property
     def is_small(self) -> bool:
         """Whether signals have so few codes that they are coded as patches; see `SmallForm`."""
-        return not self.is_patch and is_small(self)
+        return self.is_least_squares and not self.is_patch and is_small(self)
 
     @cached_property
     def small_form(self) -> SmallForm:
@@ -135,7 +149,8 @@ class ProblemStructure:
     def has_spectra(self) -> bool:
         """Whether D is a product at every frequency: it wraps around and every sample is seen."""
         D = self.dictionary
-        return self.on_host and self.mask is None and D.mode == "circular" and D.geometry.is_dense
+        whole = self.on_host and self.mask is None and self.is_least_squares
+        return whole and D.mode == "circular" and D.geometry.is_dense
 
     def solve_ridge(self, v: Array, rho: float) -> Array:
         """argmin over z  ``1/2 ||x - D z||^2 + rho / 2 ||z - v||^2``, if `has_spectra`."""
@@ -154,7 +169,7 @@ class ProblemStructure:
     def sees_whole_atoms(self) -> bool:
         """Whether no border cuts an atom and no sample is missing."""
         whole = self.dictionary.mode in {"full", "circular"}
-        return whole and self.mask is None and self.on_host
+        return whole and self.mask is None and self.on_host and self.is_least_squares
 
     @cached_property
     def has_local_dual(self) -> bool:

@@ -5,7 +5,7 @@ Here: one file for each solver. A solver sees a problem only through its methods
 its certificate says that it is done (``_run.py``), and takes the fastest that supports the problem
 (``_select.py``).
 
-May import: `csc.operators`, `csc.penalties`, `csc.certificates`, `csc.problems`, `csc.theory`,
+May import: `csc.data_terms`, `csc.operators`, `csc.penalties`, `csc.certificates`, `csc.problems`, `csc.theory`,
 and the modules of `csc` whose
 names begin with ``_``.
 
@@ -29,7 +29,9 @@ from csc.solvers._ml_admm import MLADMM
 from csc.solvers._ml_fista import MLFISTA
 from csc.solvers._ml_ista import MLISTA
 from csc.solvers._omp import OMP
+from csc.solvers._primal_dual import PrimalDual
 from csc.solvers._projection_pursuit import ProjectionPursuit
+from csc.solvers._reweighted import Reweighted
 from csc.solvers._run import (
     Outcome,
     Progress,
@@ -47,5 +49,5 @@ from csc.solvers._working_set import WorkingSet
 __all__ = [
     "ADMM", "FISTA", "ISTA", "MLADMM", "MLFISTA", "MLISTA", "OMP", "ConvOMP", "CoordinateDescent",
     "GreedyFISTA", "GroupDescent", "HolisticPursuit", "LayeredBasisPursuit", "LayeredThresholding",
-    "ProjectionPursuit", "Status", "WorkingSet",
+    "PrimalDual", "ProjectionPursuit", "Reweighted", "Status", "WorkingSet",
 ]  # fmt: skip

@@ -113,7 +113,7 @@ class ActiveSet(SparseResidual):
         ridge = z.dtype.type(self.ridge)
 
         def gram(p):
-            return support.adjoint(self.observed(support.add(p, self.layout.buffer()))) + ridge * p
+            return support.adjoint(self.bent(support.add(p, self.layout.buffer()))) + ridge * p
 
         gradient = support.adjoint(self.observed(self.r)) - lmbda * np.sign(z) - ridge * z
         move = conjugate_gradients(gram, gradient, n_steps)
@@ -128,10 +128,19 @@ class ActiveSet(SparseResidual):
                 self.refresh()
                 break
 
+    def bent(self, fit):
+        """Change of the slope of the data term with a padded ``fit``: of least squares ``M fit``."""
+        return self.observed(fit)
+
     def _objective(self, residual, z, lmbda):
-        half = 0.5 * float(self.energies(self.observed(residual)).sum())
         squares = self.ridge * float((z * z).sum(dtype="float64"))
-        return half + float((lmbda * abs(z)).sum(dtype="float64")) + 0.5 * squares
+        return (
+            self.data_value(residual) + float((lmbda * abs(z)).sum(dtype="float64")) + 0.5 * squares
+        )
+
+    def data_value(self, residual):
+        """Data term of a padded residual: ``1/2 ||M r||^2``."""
+        return 0.5 * float(self.energies(residual).sum())
 
     @cached_property
     def _curvatures(self):

@@ -41,7 +41,7 @@ def minimise_in_blocks(active, tol, *, uneven):
     atoms, scratch = layout.padded_atoms.astype("float64"), np.zeros(active.r.size)
     seen = np.ones(active.r.shape) if active.mask is None else active.mask
     workspace = seen.reshape(-1).astype("float64"), atoms, scratch
-    residual_energy = float(active.energies(active.observed(active.r)).sum())
+    residual_energy = float(active.energies(active.r).sum())
     residual_energy += active.ridge * float((codes.values**2).sum())
     share = UNEVEN_SHARE if uneven else 0.5
     blocks = _split(points, np.arange(len(codes.index)), share)

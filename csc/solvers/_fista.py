@@ -49,15 +49,15 @@ class FISTA:
     restart: bool = True
 
     check_every = 10
-    requirements = "needs a penalty with a prox"
+    requirements = "needs a penalty with a prox and a smooth data term; see csc.data_terms"
 
     def __post_init__(self):
         if self.step_size is not None and not self.step_size > 0:
             raise ValueError(f"step_size must be > 0, got {self.step_size}")
 
     def supports(self, problem: ProblemLike) -> bool:
-        """Whether the penalty has a prox."""
-        return hasattr(problem.penalty, "prox")
+        """Whether the penalty has a prox and the data term is smooth."""
+        return hasattr(problem.penalty, "prox") and problem.data_term.smooth
 
     def init(self, problem: LayerProblem, z0: Array) -> FISTAState:
         """State at codes ``z0``, without momentum."""

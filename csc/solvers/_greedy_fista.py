@@ -52,7 +52,7 @@ class GreedyFISTA:
     step_decay: float = 0.96
 
     check_every = 10
-    requirements = "needs a penalty with a prox"
+    requirements = "needs a penalty with a prox and a smooth data term; see csc.data_terms"
 
     def __post_init__(self):
         if not 1 <= self.step_factor < 2:
@@ -63,8 +63,8 @@ class GreedyFISTA:
             raise ValueError(f"step_decay must be in (0, 1), got {self.step_decay}")
 
     def supports(self, problem: ProblemLike) -> bool:
-        """Whether the penalty has a prox."""
-        return hasattr(problem.penalty, "prox")
+        """Whether the penalty has a prox and the data term is smooth."""
+        return hasattr(problem.penalty, "prox") and problem.data_term.smooth
 
     def init(self, problem: LayerProblem, z0: Array) -> GreedyFISTAState:
         """State at codes ``z0``, without momentum."""

@@ -7,6 +7,8 @@ from csc.solvers._group_descent import GroupDescent
 from csc.solvers._ml_admm import MLADMM
 from csc.solvers._ml_ista import MLISTA
 from csc.solvers._omp import OMP
+from csc.solvers._primal_dual import PrimalDual
+from csc.solvers._reweighted import Reweighted
 from csc.solvers._working_set import WorkingSet
 
 
@@ -25,6 +27,8 @@ def fastest(problem, tol=1e-4):
         ConvOMP(weak_factor=0.5),
         CoordinateDescent(tol),
         GroupDescent(margin * tol),
+        Reweighted(margin * tol),
         FISTA(),
+        PrimalDual(),
     )
     return next(solver for solver in candidates if solver.supports(problem))

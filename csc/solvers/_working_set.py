@@ -97,7 +97,7 @@ class WorkingSet:
     def supports(self, problem: ProblemLike) -> bool:
         """Whether it is a lasso or an elastic net with all lambdas > 0, or `SmallForm` suits it."""
         structure = problem.structure
-        if type(problem.penalty) not in (L1, ElasticNet):
+        if type(problem.penalty) not in (L1, ElasticNet) or not structure.is_least_squares:
             return False
         is_sparse = structure.has_local_dual or structure.certifies_sparse_codes
         return _is_patch_lasso(problem) or is_sparse or structure.is_small

@@ -1,0 +1,91 @@
+"""The duality gap of any data term and convex penalty.
+
+With ``f(u)`` the data term at the fit ``u = D z`` and g the penalty, weak duality (Fenchel) says
+
+    f(D z) + g(z)  >=  -f*(-theta) - g*(D^T theta)    for every theta.
+
+``theta = -f'(D z)`` is best at a minimum; before, it is divided until ``D^T theta`` lies in the domain
+of ``g*``. Every conjugate here has a domain that contains, with ``theta_i``, all numbers between it
+and 0, for each sample apart. Samples may therefore be divided by different numbers, as in
+`csc.certificates._local_dual`.
+"""
+
+import numpy as np
+
+from csc._backend import namespace
+from csc.certificates._local_dual import N_RESCALINGS
+from csc.data_terms import dual_point, dual_values, values
+from csc.operators import PaddedSignals, SparseCodes
+
+
+def data_term_certificate(x, dictionary, z, model, theta=None):
+    """Objective and duality gap of all signals together, in float64.
+
+    Parameters
+    ----------
+    x : array (N, C, *S)
+    dictionary : Dictionary or MeasuredDictionary
+    z : array (N, K, *V) or SparseCodes
+    model : (data term, weights, penalty, code_lmbda)
+        Weights of the samples, or None; ``lmbda w`` of the codes, all > 0, if the penalty is L1 and the
+        arrays are NumPy's, else None.
+    theta : array like x, optional
+        Dual point to try, in the domain of the conjugate of the data term.
+    """
+    (term, weights, penalty, code_lmbda), n = model, len(x)
+    x, D = x.astype("float64"), dictionary.as_double
+    if code_lmbda is not None:
+        layout, codes = PaddedSignals(D, x.shape, "float64"), SparseCodes.of(z)
+        fit = layout.synthesize(
+            SparseCodes(codes.shape, codes.index, codes.values.astype("float64"))
+        )
+    else:
+        z = z.dense() if isinstance(z, SparseCodes) else z
+        z = z.astype("float64")
+        fit = D(z, x.shape[2:])
+    weights = None if weights is None else weights.astype("float64")
+    objective = values(term, x, fit, weights)
+    theta = dual_point(term, x, fit, weights) if theta is None else theta.astype("float64")
+    if code_lmbda is not None:
+        lmbda = code_lmbda.astype("float64")
+        own = codes.sums(abs(codes.values) * codes.pick(lmbda))
+        if penalty.positive and (codes.values < 0).any():
+            own = own + np.inf
+        padded = layout.buffer(D.pad(theta))
+        pair = term, x.reshape(n, -1), None if weights is None else weights.reshape(n, -1)
+        dual = best_dual_of_term(layout, pair, padded, 1 / lmbda, penalty.positive)
+    else:
+        own, q = penalty.values(z), D.adjoint(theta)
+        s = 1 / namespace(x).maximum(penalty.dual_norm(q), 1)
+        scaled = theta * s.reshape(n, *(1,) * (x.ndim - 1))
+        dual = dual_values(term, x, scaled, weights) - penalty.conjugate(q, s)
+    objective = objective + own
+    gap = namespace(x).maximum(objective - dual, 0)
+    return float(objective.sum()), float(gap.sum())
+
+
+def best_dual_of_term(layout, pair, theta, inverse_lmbda, positive, dual_infeasibility=None):
+    """Best dual value of each signal ``(N,)``: `best_dual`, for any data term.
+
+    Parameters
+    ----------
+    layout : PaddedSignals
+    pair : (data term, x, weights)
+        Signals and weights ``(N, C * prod(S))``; weights may be None.
+    theta : array
+        Dual point, padded.
+    inverse_lmbda, positive, dual_infeasibility
+        As `best_dual`.
+    """
+    term, x, weights = pair
+    best = np.full(len(x), -np.inf)
+    for round_ in range(N_RESCALINGS + 1):
+        if round_ > 0:
+            theta = theta / layout.max_over_covering_atoms(np.maximum(dual_infeasibility, 1))
+            dual_infeasibility = None
+        if dual_infeasibility is None:
+            dual_infeasibility = layout.dual_infeasibility(theta, inverse_lmbda, positive)
+        largest = dual_infeasibility.reshape(len(x), -1).max(axis=1)
+        scaled = layout.samples(theta) / np.maximum(largest, 1)[:, None]
+        best = np.maximum(best, dual_values(term, x, scaled, weights))
+    return best

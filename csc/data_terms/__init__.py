@@ -1,0 +1,24 @@
+"""Data terms: how far the fit ``u = D z`` may lie from the signals ``x``, sample by sample.
+
+Here: `LeastSquares`, `Huber`, `LeastAbsolute`, `Poisson` and `Logistic`, each with the loss of one
+sample, its slope, curvature, proximal operator and conjugate; and the sums over samples that
+problems and certificates need.
+
+May import: the modules of `csc` whose names begin with ``_``.
+
+A new data term: a frozen dataclass with the methods of `Huber`; `csc.testing.check_data_term`
+checks it, and docs/data_terms.md shows one.
+"""
+
+from csc.data_terms._robust import Huber, LeastAbsolute
+from csc.data_terms._smooth import LeastSquares, Logistic, Poisson
+from csc.data_terms._sums import (
+    dual_point,
+    dual_values,
+    is_plain,
+    largest_curvature,
+    observed_weights,
+    values,
+)
+
+__all__ = ["Huber", "LeastAbsolute", "LeastSquares", "Logistic", "Poisson"]

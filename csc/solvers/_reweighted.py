@@ -1,0 +1,210 @@
+"""Any data term by weighted least squares, on an active set."""
+
+from dataclasses import dataclass
+from math import inf
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from csc._typing import LayerProblem, ProblemLike
+from csc.certificates import best_dual_of_term
+from csc.data_terms import dual_values, values
+from csc.operators import PaddedSignals, SparseCodes
+from csc.penalties import L1
+from csc.solvers._active_set import ActiveSet
+
+WEAK_FACTOR = 0.4  # of the largest violation nearby: codes with less are not selected yet
+SWEEPS = 5  # over the active codes, per round
+CG_STEPS = 10
+MAX_NEW_FRACTION = 0.3  # of new active codes, up to which conjugate gradients pay
+DAMPING = 0.05  # of Newton's method: share of the parabolas in its second derivatives
+ROUNDS_PER_STEP = 10
+LOCAL_GAP_FACTOR = 20  # times tol: from this gap on the tight certificate is computed
+FIRST_WIDTH = 0.5  # of the mean absolute residual: of the smoothing of absolute values
+PROGRESS = 0.1  # decrease in a round, over the gap that smoothing causes: below, it moves
+FLOAT32_MIN_TOL = 1e-5  # relative gap below which descent in float32 adds only rounding
+MAX_STEPS_WITHOUT_PROGRESS = 3
+MIN_DECREASE = 1e-12  # of the objective, relative: less is no progress
+
+
+class ReweightedState(NamedTuple):
+    """State of the reweighted solver."""
+
+    z: object  # sparse codes
+    tol: float  # relative gap of the next step
+    smoothing: object = None  # of absolute values: what replaces them
+    certified: tuple = (inf, inf)  # objective and gap at z
+    n_without_progress: int = 0  # last steps without progress
+
+
+@dataclass(frozen=True)
+class Reweighted:
+    """Lasso with any data term, by iteratively reweighted least squares on an active set [1]_.
+
+    In each round, every sample's loss is replaced by a parabola above it that touches it at the
+    present fit; this is a weighted lasso. One correlation selects the codes that violate optimality
+    most, and coordinate descent lowers the weighted problem, and with it the objective [2]_; conjugate
+    gradients do so for the second derivatives. Memory grows with the signal and its non-zero codes only.
+
+    Absolute values have no such parabola at 0. They are smoothed, from one center after another (the
+    proximal point algorithm on the dual [3]_); the duality gap is that of the absolute values.
+
+    Parameters
+    ----------
+    tol : float
+        Relative gap at which the first step ends; a step is at most ten rounds.
+
+    References
+    ----------
+    .. [1] P. J. Green, "Iteratively reweighted least squares for maximum likelihood estimation, and
+       some robust and resistant alternatives", J. R. Stat. Soc. B 46(2), 1984.
+    .. [2] D. R. Hunter, K. Lange, "A tutorial on MM algorithms", Am. Stat. 58(1), 2004, sec. 2.
+    .. [3] R. T. Rockafellar, "Augmented Lagrangians and applications of the proximal point algorithm
+       in convex programming", Math. Oper. Res. 1(2), 1976, sec. 4.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> x, D = np.array([[[3.0, 4.0]]]), csc.Dictionary(np.eye(2)[:, None])
+    >>> problem = csc.Problem(x, D, csc.L1(0.5), data_term=csc.data_terms.Huber(1.0))
+    >>> csc.solve(problem, csc.solvers.Reweighted(), tol=1e-6).codes.ravel().round(2)
+    array([2.5, 3.5])
+    """
+
+    tol: float = 1e-4
+
+    check_every = 1
+    sparse = True
+    requirements = (
+        "needs an L1 penalty with all lambdas > 0, a data term with majoriser_curvature (or, like "
+        "LeastAbsolute, smoothed), a Dictionary, and NumPy arrays"
+    )
+
+    def supports(self, problem: ProblemLike) -> bool:
+        """Whether it is a lasso with a data term that parabolas bound."""
+        term = problem.data_term
+        bounded = hasattr(term, "majoriser_curvature") or hasattr(term, "smoothed")
+        return bounded and type(problem.penalty) is L1 and problem.structure.has_local_dual
+
+    def init(self, problem: LayerProblem, z0: Any) -> ReweightedState:  # noqa: ARG002
+        """State at codes ``z0``."""
+        return ReweightedState(z0, self.tol)
+
+    def step(self, problem: LayerProblem, state: ReweightedState) -> ReweightedState:
+        """Ten rounds, or fewer to ``tol``, which then falls."""
+        exact = state.tol < FLOAT32_MIN_TOL
+        active = _WeightedSet(problem, SparseCodes.of(state.z), "float64" if exact else None)
+        term, smoothing = problem.data_term, state.smoothing
+        if smoothing is None and not hasattr(term, "majoriser_curvature"):
+            smoothing = term.smoothed(FIRST_WIDTH * active.mean_residual(), 0 * active.data)
+        for round_ in range(ROUNDS_PER_STEP):
+            active.reweight(smoothing or term)
+            infeasibility = active.dual_infeasibility()
+            objective, gap = active.certified(infeasibility, state.tol)
+            if gap <= state.tol * objective:
+                if round_ == 0 and gap > 0:  # unchanged codes would end the loop
+                    return self.step(problem, state._replace(tol=state.tol / 10))
+                z = active.codes.astype(problem.x.dtype)
+                return ReweightedState(z, state.tol / 10, smoothing, (objective, gap))
+            new, before = active.grow(infeasibility, WEAK_FACTOR), active.model_value()
+            active.descend(SWEEPS)
+            if new < MAX_NEW_FRACTION:
+                active.refine(CG_STEPS)
+            if smoothing and before - active.model_value() < PROGRESS * active.smoothing_gap():
+                smoothing = smoothing.moved(active.data, active.fit)
+        n_without_progress, same = 0, smoothing is state.smoothing
+        if (
+            same
+            and gap > 0.9 * state.certified[1]
+            and objective >= state.certified[0] * (1 - MIN_DECREASE)
+        ):
+            n_without_progress = state.n_without_progress + 1
+        if n_without_progress == MAX_STEPS_WITHOUT_PROGRESS:
+            return state  # only rounding is left: unchanged codes end the loop
+        z = active.codes.astype(problem.x.dtype)
+        return ReweightedState(z, state.tol, smoothing, (objective, gap), n_without_progress)
+
+    def certificate(self, problem: LayerProblem, state: ReweightedState) -> tuple[float, float]:
+        """Objective and duality gap at the codes, with the slope of the smoothed data term."""
+        if state.smoothing is None:
+            return problem.certificate(state.z)
+        layout = PaddedSignals(problem.dictionary, problem.x.shape, problem.x.dtype)
+        fit = layout.buffer(problem.dictionary.pad(problem.synthesize(state.z)))
+        x = layout.buffer(problem.dictionary.pad(problem.x))
+        theta = layout.samples(state.smoothing.slope(x, fit)).reshape(problem.x.shape)
+        weights = problem.structure.sample_weights
+        return problem.certificate(state.z, theta if weights is None else weights * theta)
+
+
+class _WeightedSet(ActiveSet):
+    """Active codes of a weighted lasso whose weights change.
+
+    ``mask`` holds the weights of the parabolas, ``x`` their centres, ``r`` the distance of the fit
+    from these; ``data`` and ``weights`` are those of the problem.
+    """
+
+    def __init__(self, problem, codes, dtype=None):
+        super().__init__(problem, codes, problem.x.dtype if dtype is None else dtype)
+        pad, x = problem.dictionary.pad, problem.x
+        weights = problem.structure.sample_weights
+        self.data, self.term = self.x, problem.data_term
+        weights = np.ones_like(x) if weights is None else weights
+        self.weights = self.layout.buffer(pad(weights))
+        self.mask = self.weights
+
+    def mean_residual(self):
+        """Weighted mean of ``|x - D z|``."""
+        r = abs(self.data - self.fit)
+        return float((self.weights * r).sum() / self.weights.sum())
+
+    @property
+    def fit(self):
+        """``D z``, padded."""
+        return self.x - self.r
+
+    def reweight(self, term):
+        """Parabolas above the losses of a data term that touch them at the present fit."""
+        fit, self.model = self.fit, term
+        curvature = term.majoriser_curvature(self.data, fit)
+        self.r = np.where(self.weights > 0, term.slope(self.data, fit) / curvature, 0)
+        self.x = fit + self.r
+        self.mask = self.weights * curvature
+        bend = term.second_derivative(self.data, fit)
+        self.bend = self.weights * (bend + DAMPING * (curvature - bend))
+        self.__dict__.pop("_curvatures", None)
+
+    def certified(self, infeasibility, tol):
+        """Objective and duality gap of the problem; the tight one if the first is near ``tol``."""
+        layout = self.layout
+        x, fit, theta = self.data, self.fit, self.observed(self.r)
+        x, fit, weights = (layout.samples(a).astype("float64") for a in (x, fit, self.weights))
+        penalty = self.codes.sums(abs(self.codes.values) * self.lmbda)
+        objective = values(self.term, x, fit, weights) + penalty
+        top = np.maximum(infeasibility.reshape(len(x), -1).max(axis=1), 1)
+        scaled = layout.samples(theta).astype("float64") / top[:, None]
+        gap = objective - dual_values(self.term, x, scaled, weights)
+        if gap.sum() <= LOCAL_GAP_FACTOR * tol * objective.sum():
+            pair, inverse = (self.term, x, weights), 1 / self.all_lmbda
+            dual = best_dual_of_term(layout, pair, theta, inverse, self.positive, infeasibility)
+            gap = objective - dual
+        return float(objective.sum()), float(np.maximum(gap, 0).sum())
+
+    def smoothing_gap(self):
+        """Part of the duality gap that the smoothing causes: ``sum w (|r| - s r)``, s its slopes."""
+        r = self.data - self.fit
+        slope = self.model.slope(self.data, self.fit)
+        return float((self.weights * (abs(r) - slope * r)).sum())
+
+    def model_value(self):
+        """Objective with the smooth data term."""
+        return self._objective(self.r, self.codes.values, self.lmbda)
+
+    def bent(self, fit):
+        """Change of the slope of the data term with a padded ``fit``, for Newton's method."""
+        return self.bend * fit
+
+    def data_value(self, residual):
+        """The smooth data term where the fit is ``x - residual``."""
+        samples = self.layout.samples
+        loss = samples(self.model.loss(self.data, self.x - residual))
+        return float((samples(self.weights) * loss).sum(dtype="float64"))

@@ -1,0 +1,117 @@
+"""Data terms on one photograph: their time over that of the plain lasso, and sporco's ADMM.
+
+Processor seconds of the best of some runs on one thread, to a relative duality gap. sporco solves the
+same problem (circular borders) for absolute values and for weights; it is stopped at the first
+iteration whose objective is within the tolerance of the minimum, evaluated by the same lines in float64.
+"""
+
+import argparse
+import importlib.util
+import warnings
+from time import process_time
+
+import numba
+import numpy as np
+
+import csc
+from csc.data_terms import Huber, LeastAbsolute, LeastSquares, Logistic, Poisson
+from demos._arguments import integer, number
+from demos.bench.report import print_json
+from demos.bench.signals import learned_atoms, photograph
+
+REPEATS = 2
+NOISE = 0.1  # of the standard deviation of the photograph
+IMPULSES = 0.05  # share of the samples
+FRACTION = 0.1  # of lmbda_max; the first four have the lmbda of Huber's problem
+SPORCO_STEPS = 1000
+EVALUATE_EVERY = 10
+
+
+def problems(size, n_atoms, side):
+    """Yield name and problem; the plain lasso first."""
+    rng, x = np.random.default_rng(0), photograph(size)
+    deviation = float(x.std())
+    noisy = x + NOISE * deviation * rng.standard_normal(x.shape).astype(x.dtype)
+    hit = np.where(rng.random(x.shape) < IMPULSES, np.float32(4 * deviation), noisy)
+    D = csc.Dictionary(learned_atoms(n_atoms, side), "circular")
+    weights = rng.uniform(0.2, 1.8, x.shape).astype(x.dtype)
+    delta = 2 * NOISE * deviation
+    huber = csc.Problem(hit, D, csc.L1(csc.Relative(FRACTION)), data_term=Huber(delta))
+    yield "least squares", csc.Problem(noisy, D, huber.penalty)
+    yield "weighted", csc.Problem(noisy, D, huber.penalty, data_term=LeastSquares(weights))
+    yield "Huber", huber
+    in_units_of_delta = csc.L1(huber.penalty.lmbda / delta)
+    yield "absolute", csc.Problem(hit, D, in_units_of_delta, data_term=LeastAbsolute())
+    relative = csc.L1(csc.Relative(FRACTION))
+    bits = (noisy > 0).astype(x.dtype)
+    yield "logistic", csc.Problem(bits, D, relative, data_term=Logistic())
+    counts = rng.poisson(np.maximum(x / deviation + 2, 0)).astype(x.dtype)
+    blobs = csc.Dictionary(csc.constraints.UnitSphere().project(abs(D.atoms)), "circular")
+    positive = csc.L1(csc.Relative(FRACTION), positive=True)
+    yield "Poisson", csc.Problem(counts, blobs, positive, data_term=Poisson(0.5))
+
+
+def run_sporco(problem, target):
+    """Processor seconds, iterations and objective of sporco's ADMM, up to the target objective."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from sporco.admm import cbpdn
+    kind = cbpdn.ConvL1L1Grd
+    weights = problem.data_term.weights
+    arguments = (problem.penalty.lmbda, 0.0)
+    if isinstance(problem.data_term, LeastSquares):
+        kind, arguments = cbpdn.ConvBPDNMaskDcpl, (problem.penalty.lmbda,)
+    mask = None if weights is None else np.sqrt(weights[0, 0])
+    seconds, objective, start = 0.0, float("inf"), process_time()
+
+    def evaluate(solver):
+        nonlocal seconds, objective, start
+        if solver.k % EVALUATE_EVERY == 0:
+            seconds += process_time() - start
+            codes = np.moveaxis(solver.var_y1()[:, :, 0, 0], -1, 0)[None]
+            objective = problem.value(codes.astype("float32"))
+            start = process_time()
+        return objective <= target
+
+    options = {"Verbose": False, "MaxMainIter": SPORCO_STEPS, "RelStopTol": 1e-6,
+               "Callback": evaluate, "FastSolve": True, "AutoRho": {"Enabled": True},
+               "DataType": np.float32}  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        atoms = np.moveaxis(problem.dictionary.atoms[:, 0], 0, -1)
+        solver = kind(atoms, problem.x[0, 0], *arguments, mask, kind.Options(options))
+        start = process_time()
+        solver.solve()
+    return seconds, solver.k, objective
+
+
+def main(argv):
+    parser = argparse.ArgumentParser(prog="python -m demos.bench data_terms", description=__doc__)
+    parser.add_argument("--size", type=integer(16), default=64, help="of the photograph")
+    parser.add_argument("--atoms", type=integer(1), default=32)
+    parser.add_argument("--side", type=integer(2), default=8, help="of the atoms")
+    parser.add_argument("--tol", type=number(above=0), default=1e-3, help="relative gap")
+    options = parser.parse_args(argv)
+    numba.set_num_threads(1)
+    plain = None
+    for name, problem in problems(options.size, options.atoms, options.side):
+        csc.solve(problem, tol=options.tol)  # compiles
+        seconds = float("inf")
+        for _ in range(REPEATS):
+            start = process_time()
+            solution = csc.solve(problem, tol=options.tol)
+            seconds = min(seconds, process_time() - start)
+        plain = plain or seconds
+        case = {"bench": "data_terms", "case": name, "size": options.size, "tol": options.tol}
+        print_json(
+            **case, solver="csc", seconds=seconds, over_plain=seconds / plain,
+            objective=solution.objective, relative_gap=solution.relative_gap,
+            nonzero=int((solution.codes != 0).sum()),
+        )  # fmt: skip
+        if name in ("weighted", "absolute") and importlib.util.find_spec("sporco") is not None:
+            best = solution.objective - solution.gap
+            theirs, steps, objective = run_sporco(problem, best * (1 + options.tol))
+            print_json(
+                **case, solver="sporco", seconds=theirs, ratio=theirs / seconds, steps=steps,
+                relative_excess=objective / best - 1,
+            )  # fmt: skip

@@ -1,0 +1,231 @@
+"""Data terms on grids that do not know the answer, and their problems against SciPy and scikit-learn."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.optimize import linprog, minimize
+from sklearn.linear_model import Lasso
+
+import csc
+from csc.data_terms import Huber, LeastAbsolute, LeastSquares, Logistic, Poisson
+from csc.solvers import FISTA, ISTA, PrimalDual, Reweighted, WorkingSet
+
+WIDE, POSITIVE = np.linspace(-9, 9, 3601), np.linspace(0, 12, 4001)
+TERMS = {
+    "least squares": (LeastSquares(), [-1.0, 0.5], WIDE),
+    "Huber": (Huber(0.7), [-1.0, 0.5], WIDE),
+    "absolute": (LeastAbsolute(), [-1.0, 0.5], WIDE),
+    "Poisson": (Poisson(0.5), [0.0, 0.3, 4.0], POSITIVE),
+    "logistic": (Logistic(), [0.0, 0.3, 1.0], WIDE),
+}
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_terms_agree_with_a_grid(name):
+    csc.testing.check_data_term(*TERMS[name])
+
+
+@pytest.mark.parametrize("method", ["slope", "prox", "conjugate", "majoriser_curvature"])
+def test_the_check_finds_each_wrong_method(method):
+    class Wrong(Huber):
+        pass
+
+    setattr(Wrong, method, lambda self, x, *more: 0.9 * getattr(Huber, method)(self, x, *more))
+    with pytest.raises(AssertionError):
+        csc.testing.check_data_term(Wrong(0.7), [-1.0, 0.5], WIDE)
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_terms_keep_the_precision(name, dtype):
+    term, samples, grid = TERMS[name]
+    x, u = np.full(5, samples[1], dtype), grid[::800][:5].astype(dtype)
+    results = [term.loss(x, u), term.slope(x, u), term.conjugate(x, term.slope(x, u))]
+    results.append(term.prox(x, u, 0.3))
+    if hasattr(term, "majoriser_curvature"):
+        results += [term.majoriser_curvature(x, u), term.second_derivative(x, u)]
+        step = 1e-2 if dtype == "float32" else 1e-5
+        inner = abs(abs(x - u) - 0.7) > step
+        slopes = (term.slope(x, u - step) - term.slope(x, u + step)) / dtype.type(2 * step)
+        seen = inner & (u > step)  # Poisson's slope has a kink at 0, Huber's at delta
+        np.testing.assert_allclose(results[-1][seen], slopes[seen], rtol=1e-2, atol=1e-3)
+    assert all(a.dtype == dtype and np.isfinite(a).all() for a in results)
+
+
+def make_problem(rng, mode, term, *, positive=False):
+    atoms = rng.standard_normal((4, 1, 4))
+    atoms = abs(atoms) if positive else atoms
+    D = csc.Dictionary(atoms / np.linalg.norm(atoms, axis=2, keepdims=True), mode)
+    shape = (1, 4, *D.spatial_code_shape((20,)))
+    x = D(2 * abs(rng.standard_normal(shape)) * (rng.random(shape) < 0.15), (20,))
+    if isinstance(term, Poisson):
+        x = rng.poisson(x + term.background).astype("float64")
+    elif isinstance(term, Logistic):
+        x = (x > 0.5).astype("float64")
+    else:
+        x = x + 0.05 * rng.standard_normal(x.shape) + 4 * (rng.random(x.shape) < 0.08)
+    penalty = csc.L1(csc.Relative(0.1), positive=positive)
+    return csc.Problem(x, D, penalty, data_term=term)
+
+
+def smallest_objective(problem):
+    """By others, with the dictionary as a matrix: linear programming, Lasso, or L-BFGS-B."""
+    x, term, penalty = problem.x.ravel(), problem.data_term, problem.penalty
+    n = int(np.prod(problem.code_shape))
+    A = np.stack([problem.dictionary(e.reshape(problem.code_shape), problem.x.shape[2:]).ravel()
+                  for e in np.eye(n)], axis=1)  # fmt: skip
+    w = (
+        np.ones_like(x)
+        if term.weights is None
+        else np.broadcast_to(term.weights, problem.x.shape).ravel()
+    )
+    if isinstance(term, LeastAbsolute):  # x = A (p - q) + r - s
+        costs = np.concatenate([np.full(2 * n, penalty.lmbda), w, w])
+        return linprog(costs, A_eq=np.hstack([A, -A, np.eye(len(x)), -np.eye(len(x))]), b_eq=x).fun
+    if isinstance(term, Huber | LeastSquares):  # least squares, of Huber with sparse outliers
+        kept, root = w > 0, np.sqrt(w)
+        columns = [root[:, None] * A]
+        if isinstance(term, Huber):
+            columns.append(np.diag(penalty.lmbda / (term.delta * np.where(kept, root, 1))))
+        matrix, target = np.hstack(columns)[kept], (root * x)[kept]
+        lasso = Lasso(penalty.lmbda / len(target), fit_intercept=False, tol=1e-9, max_iter=100_000)
+        p = lasso.fit(matrix, target).coef_
+        return 0.5 * ((target - matrix @ p) ** 2).sum() + penalty.lmbda * abs(p).sum()
+    signs = np.hstack([A] if penalty.positive else [A, -A])
+
+    def cost(p):
+        u = signs @ p
+        value = (w * term.loss(x, u)).sum() + penalty.lmbda * p.sum()
+        return value, penalty.lmbda - signs.T @ (w * term.slope(x, u))
+
+    bounds = [(0, None)] * signs.shape[1]
+    options = {"maxiter": 20_000, "maxfun": 100_000, "ftol": 1e-12, "gtol": 1e-7}
+    return minimize(cost, np.zeros(signs.shape[1]), jac=True, bounds=bounds, options=options).fun
+
+
+CASES = {  # mode, class, parameters, whether weights differ
+    "weighted": ("full", LeastSquares, (), True),
+    "Huber": ("valid", Huber, (0.1,), False),
+    "weighted Huber": ("circular", Huber, (0.1,), True),
+    "absolute": ("full", LeastAbsolute, (), False),
+    "weighted absolute": ("same", LeastAbsolute, (), True),
+    "Poisson": ("full", Poisson, (0.5,), False),
+    "logistic": ("valid", Logistic, (), False),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_solvers_reach_the_minimum_that_others_find(name, rng):
+    mode, kind, parameters, differ = CASES[name]
+    weights = rng.uniform(0.2, 2, (1, 20)) * (rng.random((1, 20)) < 0.9)
+    term = kind(*parameters, weights if differ else None)
+    problem = make_problem(rng, mode, term, positive=kind is Poisson)
+    best = smallest_objective(problem)
+    tol = 1e-3 if "absolute" in name else 1e-4
+    for solver in (Reweighted(), FISTA(), PrimalDual()):
+        if not solver.supports(problem) or (
+            isinstance(solver, PrimalDual) and "absolute" not in name
+        ):
+            continue
+        solution = csc.solve(problem, solver, tol=tol, max_iter=20_000)
+        assert solution.converged, solver
+        error = solution.objective - best
+        assert -1e-5 * best <= error <= solution.gap + 1e-7 * best
+        dense = problem.value(solution.codes)
+        assert solution.objective == pytest.approx(dense, rel=1e-10)
+    far = problem.zeros()  # the gap is a bound at any codes, not only at good ones
+    assert problem.gap(far) >= problem.value(far) - best - 1e-7 * best
+
+
+@pytest.mark.parametrize("penalty", [csc.ElasticNet(0.02), csc.GroupL21(0.02, 2)], ids=repr)
+def test_other_penalties_have_a_gap_too(penalty, rng):
+    problem = replace(make_problem(rng, "full", Huber(0.1)), penalty=penalty)
+    solution = csc.solve(problem, tol=1e-6)
+    assert solution.converged
+    assert isinstance(csc.solvers.fastest(problem), FISTA)
+    robust = csc.solve(replace(problem, data_term=LeastAbsolute()), tol=1e-3, max_iter=50_000)
+    assert robust.converged
+
+
+def test_weights_of_zero_and_one_are_a_mask(rng):
+    problem = make_problem(rng, "full", LeastSquares())
+    mask = rng.random(problem.x.shape) < 0.8
+    masked = csc.Problem(problem.x, problem.dictionary, problem.penalty, mask)
+    weighted = replace(problem, data_term=LeastSquares(mask.astype("float64")))
+    both = csc.Problem(
+        problem.x, problem.dictionary, problem.penalty, mask, LeastSquares(np.ones(20))
+    )
+    best = csc.solve(masked, tol=1e-9).objective
+    for other in (weighted, both):
+        assert csc.solve(other, tol=1e-8).objective == pytest.approx(best, rel=1e-7)
+        assert other.lmbda_max() == pytest.approx(masked.lmbda_max(), rel=1e-12)
+
+
+@pytest.mark.parametrize("term", [Huber(0.1), LeastAbsolute(), Logistic()], ids=repr)
+def test_above_lmbda_max_all_codes_are_zero_and_below_not(term, rng):
+    problem = make_problem(rng, "full", term)
+    for factor, some in ((1.0001, False), (0.8, True)):
+        own = replace(problem, penalty=csc.L1(factor * problem.lmbda_max()))
+        assert (own.gap(own.zeros()) > 1e-9) == some
+        relative = replace(problem, penalty=csc.L1(csc.Relative(factor)))
+        assert relative.penalty.lmbda == pytest.approx(own.penalty.lmbda)
+
+
+def test_float32_problems_stay_float32(rng):
+    problem = make_problem(rng, "full", Huber(0.1))
+    D = csc.Dictionary(problem.dictionary.atoms.astype("float32"))
+    small = csc.Problem(problem.x.astype("float32"), D, problem.penalty, data_term=Huber(0.1))
+    for solver in (Reweighted(), FISTA(), PrimalDual()):
+        solution = csc.solve(small, solver, tol=1e-3, max_iter=20_000)
+        assert solution.codes.dtype == "float32"
+    assert solution.objective == pytest.approx(csc.solve(problem, tol=1e-6).objective, rel=1e-3)
+
+
+def test_what_does_not_fit_is_refused(rng):
+    problem = make_problem(rng, "full", Huber(0.1))
+    for solver in (WorkingSet(), csc.solvers.ADMM()):
+        with pytest.raises(ValueError, match="cannot solve this problem"):
+            csc.solve(problem, solver)
+    with pytest.raises(ValueError, match="smooth data term"):
+        csc.solve(replace(problem, data_term=LeastAbsolute()), ISTA())
+    positive = csc.Dictionary(abs(problem.dictionary.atoms))
+    bad = [
+        (lambda: Huber(0.0), "delta must be finite and > 0"),
+        (lambda: LeastSquares(np.array([-1.0])), "weights must be >= 0"),
+        (lambda: replace(problem, data_term=LeastSquares(np.ones(3))), "do not broadcast to x"),
+        (lambda: replace(problem, data_term=Logistic()), r"x must lie in \[0, 1\]"),
+        (lambda: replace(problem, data_term=Poisson(1.0)), "x must be >= 0"),
+        (lambda: replace(problem, x=abs(problem.x), data_term=Poisson(1.0)), "atoms must be >= 0"),
+        (
+            lambda: csc.Problem(abs(problem.x), positive, csc.L1(1.0), data_term=Poisson(1.0)),
+            "positive=True",
+        ),
+    ]
+    for make, words in bad:
+        with pytest.raises(ValueError, match=words):
+            make()
+    with pytest.raises(TypeError, match="data_term must be a data_term such as"):
+        replace(problem, data_term=Huber)
+
+
+def test_outliers_hardly_move_the_reconstruction(rng):
+    t = np.linspace(-1, 1, 15)
+    atoms = np.stack([np.exp(-8 * t * t), t * np.exp(-8 * t * t)])[:, None]
+    D = csc.Dictionary(atoms / np.linalg.norm(atoms, axis=2, keepdims=True))
+    z = 2 * rng.standard_normal((1, 2, 186)) * (rng.random((1, 2, 186)) < 0.08)
+    x = D(z, (200,))
+    hit = x + 6 * (rng.random(x.shape) < 0.05)
+    errors = {}
+    for term in (LeastSquares(), Huber(0.05), LeastAbsolute()):
+        lmbda = csc.Relative(0.05) if type(term) is LeastSquares else csc.Relative(0.1)
+        problem = csc.Problem(hit, D, csc.L1(lmbda), data_term=term)
+        fit = csc.solve(problem, tol=1e-3).reconstruction()
+        errors[type(term)] = np.linalg.norm(fit - x) / np.linalg.norm(x)
+    assert max(errors[Huber], errors[LeastAbsolute]) < 0.3 * errors[LeastSquares], errors
+
+
+def test_the_lipschitz_constant_grows_with_the_weights(rng):
+    plain = make_problem(rng, "full", LeastSquares())
+    heavy = replace(plain, data_term=LeastSquares(np.array([9.0])))
+    assert heavy.lipschitz() == pytest.approx(9 * plain.lipschitz())
+    assert replace(heavy, data_term=LeastAbsolute()).lipschitz() == np.inf
