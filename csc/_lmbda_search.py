@@ -9,8 +9,9 @@ import numpy as np
 from csc._backend import namespace
 from csc._progress import progress_iter
 from csc._solve import Solution, solve_quietly
-from csc._typing import Array, ArrayLike, Penalty
+from csc._typing import Array, ArrayLike, DataTerm, Penalty
 from csc._validation import check_count, check_number
+from csc.data_terms import LEAST_SQUARES
 from csc.operators import Dictionary, MeasuredDictionary, SparseCodes
 from csc.penalties import L1, Relative
 from csc.problems import Problem
@@ -178,6 +179,7 @@ def lmbda_for_sparsity(  # noqa: PLR0913  the last two are those of every short 
     tol: float = 1e-4,
     penalty: Penalty | None = None,
     mask: ArrayLike | None = None,
+    data_term: DataTerm = LEAST_SQUARES,
     verbose: bool = False,
 ) -> Solution:
     """Solution with a given number of non-zero codes.
@@ -199,6 +201,8 @@ def lmbda_for_sparsity(  # noqa: PLR0913  the last two are those of every short 
         Its ``lmbda`` is replaced; ``L1`` by default.
     mask : array, optional
         1 = observed; broadcastable to ``x``.
+    data_term : data term, optional
+        See `csc.data_terms`.
     verbose : bool
         Show a progress bar.
 
@@ -222,7 +226,7 @@ def lmbda_for_sparsity(  # noqa: PLR0913  the last two are those of every short 
     """
     check_number("n_nonzero", n_nonzero, strict=True)
     check_number("accuracy", accuracy)
-    problem = _at_lmbda_max(x, dictionary, penalty, mask)
+    problem = _at_lmbda_max(x, dictionary, penalty, mask, data_term)
     per_signal = int(np.prod(problem.code_shape[1:]))
     if n_nonzero > per_signal:
         raise ValueError(f"n_nonzero must be <= {per_signal}, the codes of one signal, "
@@ -277,9 +281,9 @@ def _between(low, high):
     return low[0] + min(max(fraction, BRACKET_MARGIN), 1 - BRACKET_MARGIN) * (high[0] - low[0])
 
 
-def _at_lmbda_max(x, dictionary, penalty, mask):
+def _at_lmbda_max(x, dictionary, penalty, mask, data_term=LEAST_SQUARES):
     penalty = L1(0.0) if penalty is None else penalty
-    return Problem(x, dictionary, replace(penalty, lmbda=Relative(1.0)), mask)
+    return Problem(x, dictionary, replace(penalty, lmbda=Relative(1.0)), mask, data_term)
 
 
 def _refuse_zero_lmbda_max(problem):

@@ -11,12 +11,13 @@ checks it, and docs/data_terms.md shows one.
 """
 
 from csc.data_terms._robust import Huber, LeastAbsolute
-from csc.data_terms._smooth import LeastSquares, Logistic, Poisson
+from csc.data_terms._smooth import LEAST_SQUARES, LeastSquares, Logistic, Poisson
 from csc.data_terms._sums import (
     dual_point,
     dual_values,
     is_plain,
     largest_curvature,
+    majoriser,
     observed_weights,
     values,
 )

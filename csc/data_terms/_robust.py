@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from csc._backend import namespace
 from csc._typing import Array
 from csc._validation import check_number
-from csc.data_terms._weights import checked_weights
+from csc.data_terms._weights import SampleWeightsMixin, checked_weights
 
 
-@dataclass(frozen=True, eq=False)
-class Huber:
+@dataclass(frozen=True, eq=False, repr=False)
+class Huber(SampleWeightsMixin):
     """``sum w h(x - u)``, ``h(r) = r^2 / 2`` for ``|r| <= delta``, else ``delta |r| - delta^2 / 2`` [1]_.
 
     Least squares for small residuals and absolute values for outliers. It equals
@@ -48,10 +48,6 @@ class Huber:
         check_number("delta", self.delta, strict=True)
         object.__setattr__(self, "weights", checked_weights(self.weights))
 
-    def __repr__(self):
-        weights = "" if self.weights is None else f", weights=array {self.weights.shape}"
-        return f"Huber(delta={self.delta!r}{weights})"
-
     def loss(self, x: Array, u: Array) -> Array:
         """``h(x - u)``."""
         r = abs(x - u)
@@ -84,8 +80,8 @@ class Huber:
         return (abs(x - u) <= self.delta).astype(u.dtype)
 
 
-@dataclass(frozen=True, eq=False)
-class LeastAbsolute:
+@dataclass(frozen=True, eq=False, repr=False)
+class LeastAbsolute(SampleWeightsMixin):
     """``sum w |x - u|``: Laplacian noise, or impulses that replace samples by anything.
 
     Its solvers are `Reweighted` (L1 penalties on the CPU) and `PrimalDual` (all others).
@@ -110,10 +106,6 @@ class LeastAbsolute:
 
     def __post_init__(self):
         object.__setattr__(self, "weights", checked_weights(self.weights))
-
-    def __repr__(self):
-        shape = None if self.weights is None else self.weights.shape
-        return f"LeastAbsolute({'' if shape is None else f'weights=array {shape}'})"
 
     def loss(self, x: Array, u: Array) -> Array:
         """``|x - u|``."""

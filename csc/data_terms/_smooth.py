@@ -21,15 +21,15 @@ from typing import Any
 from csc._backend import namespace
 from csc._typing import Array
 from csc._validation import check_number
-from csc.data_terms._weights import checked_weights
+from csc.data_terms._weights import SampleWeightsMixin, checked_weights
 
 MIN_CURVATURE = 0.01  # of Poisson's majoriser, times 1 / rate: 0 has no parabola
 NEWTON_STEPS = 60  # of the prox of Logistic, safeguarded by bisection
 SMALL_FIT = 1e-4  # relative to the background, or of a logit: below, the limit of a formula at 0
 
 
-@dataclass(frozen=True, eq=False)
-class LeastSquares:
+@dataclass(frozen=True, eq=False, repr=False)
+class LeastSquares(SampleWeightsMixin):
     """``1/2 sum w (x - u)^2``: Gaussian noise, of variance ``1 / w``.
 
     Parameters
@@ -53,9 +53,6 @@ class LeastSquares:
 
     def __post_init__(self):
         object.__setattr__(self, "weights", checked_weights(self.weights))
-
-    def __repr__(self):
-        return f"LeastSquares({_shown(self.weights)})"
 
     def loss(self, x: Array, u: Array) -> Array:
         """``1/2 (x - u)^2``."""
@@ -86,8 +83,11 @@ class LeastSquares:
         return namespace(u).ones_like(u)
 
 
-@dataclass(frozen=True, eq=False)
-class Poisson:
+LEAST_SQUARES = LeastSquares()  # the default everywhere
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Poisson(SampleWeightsMixin):
     """``sum w (u + b - x log(u + b))``: counts x of mean ``u + b``, for fits ``u >= 0``.
 
     The constant ``x log x - x`` is added, so that the value is the Kullback-Leibler divergence of
@@ -124,9 +124,6 @@ class Poisson:
     def __post_init__(self):
         check_number("background", self.background, strict=True)
         object.__setattr__(self, "weights", checked_weights(self.weights))
-
-    def __repr__(self):
-        return f"Poisson(background={self.background!r}{_shown(self.weights, ', ')})"
 
     def check(self, x: Array, dictionary: Any, penalty: Any) -> None:
         """Refuse negative counts, and problems whose fits may be negative."""
@@ -190,8 +187,8 @@ class Poisson:
         return x / (namespace(x, u).maximum(u, 0) + self.background) ** 2
 
 
-@dataclass(frozen=True, eq=False)
-class Logistic:
+@dataclass(frozen=True, eq=False, repr=False)
+class Logistic(SampleWeightsMixin):
     """``sum w (log(1 + e^u) - x u)``: bits x, each 1 with the probability ``1 / (1 + e^-u)``.
 
     Signals may be any numbers from 0 to 1, such as shares of ones. Its curvature is at most 1/4.
@@ -221,9 +218,6 @@ class Logistic:
 
     def __post_init__(self):
         object.__setattr__(self, "weights", checked_weights(self.weights))
-
-    def __repr__(self):
-        return f"Logistic({_shown(self.weights)})"
 
     def check(self, x: Array, dictionary: Any, penalty: Any) -> None:  # noqa: ARG002
         """Refuse signals outside of [0, 1]."""
@@ -284,7 +278,3 @@ def _sigmoid(u):
     xp = namespace(u)
     decay = xp.exp(-abs(u))
     return xp.where(u >= 0, 1, decay) / (1 + decay)
-
-
-def _shown(weights, before=""):
-    return "" if weights is None else f"{before}weights=array {weights.shape}"

@@ -64,6 +64,24 @@ def largest_curvature(term, x, weights):
     return float(namespace(x).asarray(curvature).max())
 
 
+def majoriser(term, x, fit, weights):
+    """Least squares above a data term that touch it at a fit: ``c / 2 ||y - u||^2 + constant``.
+
+    Returns
+    -------
+    y : array like x
+    c : float
+        One curvature for all samples.
+    constant : array (N,), float64
+    """
+    slope = dual_point(term, x, fit, weights)
+    curvature = term.majoriser_curvature(x, fit)
+    curvature = curvature if weights is None else curvature * weights
+    c = float(curvature.max())
+    squares = (slope * slope).reshape(len(x), -1).sum(axis=1, dtype="float64")
+    return fit + slope / x.dtype.type(c), c, values(term, x, fit, weights) - squares / (2 * c)
+
+
 def _sums(terms, weights):
     xp = namespace(terms)
     if weights is not None:  # where, not a product: inf times a weight of 0 is no number

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from csc.data_terms import LEAST_SQUARES
 from csc.distributed import _tasks
 from csc.distributed._client import constant_task, gather_lists, map_tasks, submit, tree_reduce
 from csc.learning import LayersBatch, largest, product
@@ -31,9 +32,9 @@ class DaskGroups:
         """Whether they contain all signals: their codes are then kept to start the next pass."""
         return self.number == len(self.signals)
 
-    def resolve(self, dictionary, penalty):
+    def resolve(self, dictionary, penalty, data_term=LEAST_SQUARES):
         """The penalty with its ``lmbda`` resolved: the largest value of all groups."""
-        model, name = self._model(_tasks.Model(dictionary, penalty))
+        model, name = self._model(_tasks.Model(dictionary, penalty, data_term=data_term))
         tasks = map_tasks(
             "resolve", _tasks.resolve, name, [(group, model) for group in self.groups]
         )
@@ -66,9 +67,11 @@ class DaskGroups:
             0
         ]
 
-    def encode(self, dictionary, penalty, tol, starts=None):  # noqa: ARG002  they lie with the signals
+    def encode(self, dictionary, penalty, tol, starts=None, data_term=LEAST_SQUARES):  # noqa: ARG002  codes lie with the signals
         """Codes of all groups as a `DaskBatch`; they stay with the signals on the workers."""
-        return self._coded(_tasks.Model(dictionary, penalty, tol), dictionary.geometry.stride)
+        return self._coded(
+            _tasks.Model(dictionary, penalty, tol, data_term), dictionary.geometry.stride
+        )
 
     def encode_layers(self, model, limits, starts=None):  # noqa: ARG002  they lie with the signals
         """Codes of all groups as a `LayersBatch`; they stay with the signals on the workers."""

@@ -136,7 +136,7 @@ def transform(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> 
         D = D.effective()
         signals.refuse_missing()
     else:
-        model = _tasks.Model(D, learner.penalty_, learner.coding_tol)
+        model = _tasks.Model(D, learner.penalty_, learner.coding_tol, learner.data_term)
     signals.check(D.atoms.shape[1:], D.geometry.must_fit)
     if len(set(signals.shapes)) > 1:
         raise ValueError("X contains signals of several shapes; transform each shape separately")

@@ -12,6 +12,7 @@ from threadpoolctl import ThreadpoolController
 
 from csc import learning
 from csc._solve import solve_quietly
+from csc.data_terms import LEAST_SQUARES
 from csc.distributed._malloc import keep_freed
 from csc.distributed._partition import merge_codes
 from csc.operators import SparseCodes
@@ -19,28 +20,33 @@ from csc.problems import Problem
 
 
 class Model(NamedTuple):
-    """Dictionary, penalty and tolerance of the codes."""
+    """Dictionary, penalty, tolerance of the codes, and data term."""
 
     dictionary: object
     penalty: object
     tol: float = 0.0
+    data_term: object = LEAST_SQUARES
 
     def encode(self, groups, starts=None):
         """Codes of each group, to learn from."""
-        coded = learning.encode(groups, self.dictionary, self.penalty, starts, self.tol)
+        of = self.dictionary, self.penalty, starts, self.tol, self.data_term
+        coded = learning.encode(groups, *of)
         return [batch.z for batch in coded]
 
     def certified(self, groups):
         """Codes of each group, to a certified duality gap."""
-        problems = [Problem(x, self.dictionary, self.penalty, mask) for x, mask in groups]
+        problems = [self._problem(x, mask) for x, mask in groups]
         return [solve_quietly(problem, tol=self.tol).z for problem in problems]
 
     def coded(self, groups, codes):
         """`EncodedBatch` of each group."""
-        problems = [Problem(x, self.dictionary, self.penalty, mask) for x, mask in groups]
+        problems = [self._problem(x, mask) for x, mask in groups]
         return [
             learning.EncodedBatch(problem, z) for problem, z in zip(problems, codes, strict=True)
         ]
+
+    def _problem(self, x, mask):
+        return Problem(x, self.dictionary, self.penalty, mask, self.data_term)
 
 
 class LayersTaskModel(NamedTuple):
@@ -177,7 +183,8 @@ def resolve(groups, model):
     """The penalty with its ``lmbda`` resolved on each group."""
     with one_core():
         return [
-            learning.resolve_lmbda(x, model.dictionary, model.penalty, mask) for x, mask in groups
+            learning.resolve_lmbda(x, model.dictionary, model.penalty, mask, model.data_term)
+            for x, mask in groups
         ]
 
 

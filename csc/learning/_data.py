@@ -18,6 +18,7 @@ from csc._validation import (
     check_signals,
     split_masked,
 )
+from csc.data_terms import LEAST_SQUARES
 from csc.learning._batch import Batch
 from csc.learning._encode import Group, encode, resolve_lmbda
 from csc.learning._executor import MAX_GROUP_SAMPLES, SignalSource
@@ -43,13 +44,13 @@ class Groups:
     def __iter__(self):
         return iter(self.groups)
 
-    def encode(self, dictionary, penalty, tol, starts=None):
+    def encode(self, dictionary, penalty, tol, starts=None, data_term=LEAST_SQUARES):
         """Codes of all groups: `Batch`."""
-        return Batch(encode(self, dictionary, penalty, starts, tol))
+        return Batch(encode(self, dictionary, penalty, starts, tol, data_term))
 
-    def resolve(self, dictionary, penalty):
+    def resolve(self, dictionary, penalty, data_term=LEAST_SQUARES):
         """The penalty with its ``lmbda`` resolved: the largest value of all groups."""
-        resolved = [resolve_lmbda(x, dictionary, penalty, mask) for x, mask in self]
+        resolved = [resolve_lmbda(x, dictionary, penalty, mask, data_term) for x, mask in self]
         return max(resolved, key=lambda penalty: penalty.lmbda)
 
     def encode_layers(self, model, limits, starts=None):

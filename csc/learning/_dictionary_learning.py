@@ -12,9 +12,21 @@ from threadpoolctl import ThreadpoolController
 from csc._backend import check_same_device, namespace, to_host
 from csc._progress import progress_iter
 from csc._solve import solve_quietly
-from csc._typing import Array, AtomSet, Codes, File, Mode, Penalty, Shape, SignalsLike, Stride
+from csc._typing import (
+    Array,
+    AtomSet,
+    Codes,
+    DataTerm,
+    File,
+    Mode,
+    Penalty,
+    Shape,
+    SignalsLike,
+    Stride,
+)
 from csc._validation import check_atoms, check_count, check_instance, check_number
 from csc.constraints import UnitBall, UnitSphere
+from csc.data_terms import LEAST_SQUARES
 from csc.learning import _statistics as stats
 from csc.learning._base import Learner, check_crop, seed_of
 from csc.learning._data import Signals
@@ -40,6 +52,7 @@ class DictionaryLearning(Learner):
 
         minimise over D, z   mean_n  1/2 ||M (x_n - D z_n)||^2 + penalty(z_n),   d_k in constraint
 
+    or with another data term.
     Signals larger than the atoms (images, series, volumes, also of several sizes in one list) are
     represented by convolution. A step computes the codes of a batch, warm-started if possible, adds
     their moments to the sufficient statistics [1]_, and updates the atoms. If a batch has fewer
@@ -70,6 +83,9 @@ class DictionaryLearning(Learner):
         Allowed positions of the atoms; see `Dictionary`.
     penalty : L1, ElasticNet, GroupL21, L0 or LogPenalty, optional
         Instead of ``lmbda``: any penalty, also one of your own (docs/extending.md).
+    data_term : data term, optional
+        Of `csc.data_terms`; all but `LeastAbsolute`. ``Huber(delta)`` learns atoms that outliers do not
+        disturb. Each update lowers least squares that lie above the data term and touch it at the codes.
     constraint : Constraint
         Default `UnitBall`.
     homeostasis : HomeostaticGain, optional
@@ -156,6 +172,7 @@ class DictionaryLearning(Learner):
     mode: Mode = "full"
     stride: Stride = 1
     penalty: Penalty | None = None
+    data_term: DataTerm = LEAST_SQUARES
     constraint: AtomSet = UnitBall()
     homeostasis: HomeostaticGain | None = None
     # its optimisation
@@ -247,7 +264,7 @@ class DictionaryLearning(Learner):
         self._remember(signals)
         groups = signals.take(np.arange(len(signals))).groups
         solutions = [
-            solve_quietly(Problem(x, D, self.penalty_, seen), tol=self.coding_tol)
+            solve_quietly(Problem(x, D, self.penalty_, seen, self.data_term), tol=self.coding_tol)
             for x, seen in progress_iter(groups, "group", verbose=self.verbose)
         ]
         if sum(len(solution.problem.x) for solution in solutions) < len(signals):
@@ -326,6 +343,13 @@ class DictionaryLearning(Learner):
         check_instance("constraint", self.constraint, "project", "csc.constraints.UnitBall()")
         if self.penalty is not None:
             check_instance("penalty", self.penalty, "prox", "csc.L1(0.1)")
+        check_instance("data_term", self.data_term, "slope", "csc.data_terms.Huber(0.1)")
+        if not hasattr(self.data_term, "majoriser_curvature"):
+            raise ValueError(
+                f"data_term {self.data_term!r} has no majoriser_curvature, which updates of the atoms "
+                "need; take csc.data_terms.Huber with a small delta"
+            )
+        _check_sample_weights(self.data_term.weights, len(self.atom_shape))
         weights = getattr(self.penalty, "weights", None)
         if np.ndim(weights) == 2 + len(self.atom_shape) and len(weights) > 1:
             raise ValueError(
@@ -376,7 +400,7 @@ class DictionaryLearning(Learner):
                 len(signals), 1 + MAX_TARGET_SAMPLES // max(map(np.prod, signals.shapes))
             )
             which, window = self._order(0, len(signals), n_searched), self._window(0)
-        return signals.take(which, window).resolve(D, penalty)
+        return signals.take(which, window).resolve(D, penalty, self.data_term)
 
     def _after_passes(self, signals):
         """Warn if all codes of the last step were zero: no atom can learn from them."""
@@ -384,7 +408,7 @@ class DictionaryLearning(Learner):
         if last is None or last.n_nonzero > 0 or last.objective == 0:
             return
         D, form = self._dictionary(self.state_.atoms), replace(self.penalty_, lmbda=Relative(1.0))
-        top = signals.take(np.arange(len(signals))).resolve(D, form).lmbda
+        top = signals.take(np.arange(len(signals))).resolve(D, form, self.data_term).lmbda
         warn_of_zero_codes(last.lmbda, top, stacklevel=3)
 
     def _dictionary(self, atoms):
@@ -399,7 +423,7 @@ class DictionaryLearning(Learner):
         D = self._dictionary(self.state_.atoms)
         self.penalty_ = self._corrected(online)
         starts = None if online else self.state_.codes
-        batch = groups.encode(D, self.penalty_, self._precision(online), starts)
+        batch = groups.encode(D, self.penalty_, self._precision(online), starts, self.data_term)
         if not batch.groups:
             raise ValueError("this batch of X contains no observed sample; drop such signals")
         same_problem = not online and self.crop is None and self.homeostasis is None
@@ -436,6 +460,14 @@ class DictionaryLearning(Learner):
             return self.coding_tol  # patches are coded accurately at little cost
         first = FIRST_ONLINE_CODING_TOL if online else FIRST_CODING_TOL
         return max(self.coding_tol, first / (1 + self.state_.n_steps))
+
+
+def _check_sample_weights(weights, n_axes):
+    if np.ndim(weights) == 2 + n_axes and len(weights) > 1:
+        raise ValueError(
+            f"weights of shape {weights.shape} of the data term differ between signals, but batches "
+            "change; give weights (C, *S)"
+        )
 
 
 @cache

@@ -7,6 +7,7 @@ import numpy as np
 
 from csc._lmbda_search import lmbda_for_sparsity
 from csc._solve import solve_quietly
+from csc.data_terms import LEAST_SQUARES
 from csc.learning._step import EncodedBatch
 from csc.operators import SparseCodes
 from csc.penalties import TargetSparsity
@@ -25,7 +26,7 @@ class Group(NamedTuple):
     mask: np.ndarray | None  # of the same shape; None if all was observed
 
 
-def encode(groups, dictionary, penalty, starts, tol):
+def encode(groups, dictionary, penalty, starts, tol, data_term=LEAST_SQUARES):
     """Codes of groups of signals on the current atoms.
 
     Parameters
@@ -37,6 +38,7 @@ def encode(groups, dictionary, penalty, starts, tol):
         Codes of each group to start from.
     tol : float
         Relative duality gap.
+    data_term : data term
 
     Returns
     -------
@@ -44,16 +46,16 @@ def encode(groups, dictionary, penalty, starts, tol):
     """
     coded = []
     for i, (x, mask) in enumerate(groups):
-        problem = Problem(x, dictionary, penalty, mask)
+        problem = Problem(x, dictionary, penalty, mask, data_term)
         start = None if starts is None or i >= len(starts) else starts[i]
         coded.append(EncodedBatch(problem, _codes(problem, start, tol)))
     return coded
 
 
-def resolve_lmbda(x, dictionary, penalty, mask):
+def resolve_lmbda(x, dictionary, penalty, mask, data_term=LEAST_SQUARES):
     """The penalty with its ``lmbda`` resolved on a group of signals."""
     if not isinstance(penalty.lmbda, TargetSparsity):
-        return Problem(x, dictionary, penalty, mask).penalty
+        return Problem(x, dictionary, penalty, mask, data_term).penalty
     form, n = replace(penalty, lmbda=0.0), penalty.lmbda.n_nonzero
     found = lmbda_for_sparsity(
         x,
@@ -63,6 +65,7 @@ def resolve_lmbda(x, dictionary, penalty, mask):
         tol=TARGET_ACCURACY / 10,
         penalty=form,
         mask=mask,
+        data_term=data_term,
     )
     return found.problem.penalty
 

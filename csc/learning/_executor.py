@@ -49,13 +49,15 @@ class EncodedSignals(Protocol):
 class SignalGroups(Protocol):
     """Groups of signals for one step."""
 
-    def encode(self, dictionary: Any, penalty: Any, tol: float, starts: Any = None) -> Any:
+    def encode(
+        self, dictionary: Any, penalty: Any, tol: float, starts: Any = None, data_term: Any = None
+    ) -> Any:
         """`EncodedSignals` on the atoms of a dictionary."""
 
     def encode_layers(self, model: Any, limits: Any, starts: Any = None) -> Any:
         """`LayersBatch`: codes of all layers."""
 
-    def resolve(self, dictionary: Any, penalty: Any) -> Any:
+    def resolve(self, dictionary: Any, penalty: Any, data_term: Any = None) -> Any:
         """The penalty with its ``lmbda`` as a number: the largest of all groups."""
 
     def resolve_layers(self, model: Any) -> Any:

@@ -5,7 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from csc._backend import kernels, namespace
+from csc.data_terms import majoriser
 from csc.operators import Dictionary, PaddedSignals, RestrictedDictionary, SparseCodes
+from csc.problems import Problem
 
 
 class Statistics(NamedTuple):
@@ -37,8 +39,11 @@ def sums_of_codes(problem, codes):
 
     Unobserved samples, behind a mask or beyond a border that atoms overhang, are replaced by
     ``D z``. The data term of these statistics is then a majoriser of that of the problem: equal at
-    the current atoms, and no smaller elsewhere. Lowering the one lowers the other.
+    the current atoms, and no smaller elsewhere. Lowering the one lowers the other. Data terms other
+    than plain least squares are replaced by least squares above them in the same way.
     """
+    if not problem.structure.is_least_squares:
+        return _of_majoriser(problem, codes)
     if problem.structure.is_patch:
         return _of_patches(problem.x, codes)
     D, ones = problem.dictionary, (1,) * (5 - problem.x.ndim)
@@ -51,6 +56,17 @@ def sums_of_codes(problem, codes):
     own = x[(..., *map(slice, problem.x.shape[2:]))] if wraps else x
     energy = 0.5 * float(xp.einsum("ncijk,ncijk->", own, own, dtype="float64"))
     return Statistics(phi.reshape(k, k, *lags), psi.reshape(k, -1), energy)
+
+
+def _of_majoriser(problem, codes):
+    """Statistics of the least squares that lie above the data term and touch it at the codes."""
+    fit, weights = problem.synthesize(codes), problem.structure.sample_weights
+    y, c, constant = majoriser(problem.data_term, problem.x, fit, weights)
+    plain = Problem(y, problem.dictionary, problem.penalty)
+    if plain.structure.is_patch and isinstance(codes, SparseCodes):
+        codes = codes.dense()
+    phi, psi, energy = sums_of_codes(plain, codes)
+    return Statistics(c * phi, c * psi, c * energy + float(constant.sum()))
 
 
 def _complete(problem, codes):

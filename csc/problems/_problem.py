@@ -27,7 +27,7 @@ from csc.certificates import (
     sparse_certificate,
 )
 from csc.data_terms import (
-    LeastSquares,
+    LEAST_SQUARES,
     dual_point,
     is_plain,
     largest_curvature,
@@ -45,8 +45,6 @@ from csc.operators import (
 from csc.penalties import L0, L1, ElasticNet, LogPenalty, atom_weights, resolved, ridge_of
 from csc.problems._proximal_step import descend, masked, residual_of_fit
 from csc.problems._structure import ProblemStructure
-
-LEAST_SQUARES = LeastSquares()
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import numpy as np
 
 from csc._backend import kernels, namespace
 from csc._typing import Array, DataTerm, Penalty, Shape
-from csc.data_terms import LeastSquares, is_plain, observed_weights
+from csc.data_terms import LEAST_SQUARES, is_plain, observed_weights
 from csc.operators import CirculantGram, Dictionary, MeasuredDictionary
 from csc.penalties import L1, ElasticNet, atom_weights, finite_lmbda
 from csc.problems._small_form import SmallForm, is_small, small_form
@@ -49,7 +49,7 @@ class ProblemStructure:
     penalty: Penalty
     mask: Array | None
     code_shape: Shape
-    data_term: DataTerm = LeastSquares()
+    data_term: DataTerm = LEAST_SQUARES
 
     @property
     def is_least_squares(self) -> bool:

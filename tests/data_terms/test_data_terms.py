@@ -229,3 +229,12 @@ def test_the_lipschitz_constant_grows_with_the_weights(rng):
     heavy = replace(plain, data_term=LeastSquares(np.array([9.0])))
     assert heavy.lipschitz() == pytest.approx(9 * plain.lipschitz())
     assert replace(heavy, data_term=LeastAbsolute()).lipschitz() == np.inf
+
+
+def test_terms_are_equal_if_their_numbers_and_weights_are():
+    weights = np.arange(3.0)
+    assert Huber(0.1, weights) == Huber(0.1, weights.copy())
+    assert hash(Huber(0.1, weights)) == hash(Huber(0.1, weights.copy()))
+    others = [Huber(0.2, weights), Huber(0.1), Huber(0.1, weights + 1), LeastSquares(weights)]
+    assert all(Huber(0.1, weights) != other for other in others)
+    assert repr(Huber(0.1, weights)) == "Huber(delta=0.1, weights=array (3,))"

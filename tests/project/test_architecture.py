@@ -31,13 +31,14 @@ MAY_IMPORT = {
     "theory": {"operators"},
     "datasets": {"operators"},
     "solvers": {"data_terms", "operators", "penalties", "certificates", "problems", "theory"},
-    "front": {"operators", "penalties", "certificates", "problems", "solvers"},
+    "front": {"data_terms", "operators", "penalties", "certificates", "problems", "solvers"},
     "io": {"data_terms", "operators", "penalties", "constraints", "learning"},
     "learning": {
-        "constraints", "data_terms", "operators", "penalties", "certificates", "problems", "solvers", "front", "io",
+        "constraints", "data_terms", "operators", "penalties", "certificates", "problems", "solvers",
+        "front", "io",
     },
     "distributed": {
-        "operators", "penalties", "certificates", "problems", "solvers", "front", "learning",
+        "data_terms", "operators", "penalties", "certificates", "problems", "solvers", "front", "learning",
         "images",
     },
     "nn": {"operators", "penalties", "problems", "solvers", "front"},
