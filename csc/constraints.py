@@ -6,7 +6,7 @@ from math import lcm
 
 import numpy as np
 
-from csc._backend import namespace
+from csc._backend import kernels, namespace
 from csc._typing import Array
 from csc._validation import check_count, check_number, check_real
 
@@ -273,9 +273,17 @@ class TaperedBall(Constraint):
         """Project onto the ellipsoid: ``v w^2 / (w^2 + m)``, with m found by Newton's method."""
         atoms = check_real("atoms", atoms)
         xp = namespace(atoms)
-        squares, order, levels, factors = map(xp.asarray, _window(self.edge, atoms.shape[2:]))
-        energies = _folded((atoms * atoms).sum(axis=1)).reshape(len(atoms), -1)
-        m = _multiplier(energies[:, order] * factors, levels)
+        squares, which, levels = map(xp.asarray, _window(self.edge, atoms.shape[2:]))
+        energies = (atoms * atoms).sum(axis=1, dtype="float64").reshape(len(atoms), -1)
+        if xp is np:
+            m = np.empty(len(atoms))
+            limits = MAX_NEWTON_STEPS, LAST_EXCESS
+            energies = np.ascontiguousarray(energies)
+            kernels(atoms).taper_multiplier(energies, which, levels, *limits, m)
+        else:
+            order = xp.argsort(squares.ravel())[int((which < 0).sum()) :]
+            inside = squares.ravel()[order]
+            m = _multiplier(energies[:, order] * inside, inside)
         m = m.reshape(-1, *(1,) * (atoms.ndim - 1))
         scales = squares / (squares + (squares == 0) + m)
         return (atoms * scales).astype(atoms.dtype, copy=False)
@@ -284,14 +292,15 @@ class TaperedBall(Constraint):
 def _multiplier(energies, levels):
     """Root ``m >= 0`` of ``phi(m) = sum(e / (w^2 + m)^2) = 1`` of each row e; 0 if phi(0) <= 1.
 
-    This is the equation of a trust region. ``phi^(-1/2)`` is concave and nearly linear, so Newton's
+    For arrays on the GPU; on the CPU the kernel ``taper_multiplier`` finds it in the same way. This
+    is the equation of a trust region. ``phi^(-1/2)`` is concave and nearly linear, so Newton's
     method for ``phi^(-1/2) = 1`` rises to the root from every point below it [1]_. Such a point is
     ``sqrt(sum(e)) - max(w^2)`` over any part of the samples, here over those of the smallest w.
 
     Parameters
     ----------
     energies : array (K, L)
-        ``v^2 w^2``, or sums of it over samples with the same w.
+        ``v^2 w^2``.
     levels : array (L,)
         ``w^2 > 0``, ascending.
 
@@ -302,7 +311,7 @@ def _multiplier(energies, levels):
     """
     xp, ones = namespace(energies), levels / levels
     if levels.size == 0:  # the window is zero everywhere
-        return xp.zeros((len(energies), 1))
+        return xp.zeros(len(energies))
     below = (xp.sqrt(energies.cumsum(axis=1)) - levels).max(axis=1, keepdims=True)
     m = xp.maximum(below, 0)
     for _ in range(MAX_NEWTON_STEPS):
@@ -315,27 +324,18 @@ def _multiplier(energies, levels):
         m += phi * excess / ((terms @ ones)[:, None] + TINY)
         if bool(excess.max() <= LAST_EXCESS):
             break
-    return m
-
-
-def _folded(energies):
-    """Sums over mirror images along every axis but the first; the middle one counts twice."""
-    for axis in range(1, energies.ndim):
-        half = (slice(None),) * axis + (slice(-(-energies.shape[axis] // 2)),)
-        energies = energies[half] + namespace(energies).flip(energies, axis)[half]
-    return energies
+    return m[:, 0]
 
 
 @cache
 def _window(edge, spatial_shape):
-    """``w^2``; of the samples that `_folded` leaves, those with w > 0 by ascending w, and factors."""
-    window, once = np.ones(()), np.ones(())
+    """``w^2``; of each sample the index of its w^2 in its values > 0, or -1; these, ascending."""
+    window = np.ones(())
     for s in spatial_shape:
         place = np.minimum(np.arange(s), np.arange(s)[::-1]) / max(s - 1, 1)
         rise = np.minimum(2 * place / edge, 1) if s > 1 else np.ones(1)
         window = np.multiply.outer(window, 0.5 - 0.5 * np.cos(np.pi * rise))
-        once = np.multiply.outer(once, np.where(2 * np.arange(-(-s // 2)) == s - 1, 0.5, 1))
     squares = window**2
-    folded = squares[tuple(slice(n) for n in once.shape)].ravel()
-    order = np.argsort(folded, kind="stable")[int((folded == 0).sum()) :]
-    return squares, order, folded[order], folded[order] * once.ravel()[order]
+    levels = np.unique(squares[squares > 0])
+    which = np.searchsorted(levels, squares.ravel())
+    return squares, np.where(squares.ravel() > 0, which, -1), levels

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import csc
+from csc import constraints as taper
+from csc._backend import kernels
 
 CONSTRAINTS = [
     csc.constraints.UnitBall(),
@@ -101,3 +103,20 @@ def test_one_dead_atom_is_replaced_and_its_group_stays_orthonormal(rng):
         pairs @ pairs.swapaxes(1, 2), np.tile(np.eye(2), (3, 1, 1)), atol=1e-12
     )
     np.testing.assert_array_equal(new[[0, 1, 4, 5]], atoms[[0, 1, 4, 5]])
+
+
+@pytest.mark.parametrize("size", [0.0, 0.5, 30.0])
+def test_the_kernel_taper_multiplier_finds_the_root_of_arrays(size, rng):
+    squares, which, levels = taper._window(0.8, (6, 9))
+    inside = which >= 0
+    assert (squares.ravel()[inside] == levels[which[inside]]).all()
+    assert not squares.ravel()[~inside].any()
+    energies, m = (size * rng.standard_normal((4, 54))) ** 2, np.empty(4)
+    kernels(m).taper_multiplier(energies, which, levels, 60, 1e-7, m)
+    order = squares.ravel().argsort()[int((~inside).sum()) :]
+    w2 = squares.ravel()[order]
+    np.testing.assert_allclose(m, taper._multiplier(energies[:, order] * w2, w2), rtol=1e-12)
+    phi = (energies[:, order] * w2 / (w2 + m[:, None]) ** 2).sum(axis=1)
+    assert (phi <= 1 + 1e-12).all()
+    np.testing.assert_allclose(phi[m > 0], 1, rtol=1e-12)
+    assert (m > 0).any() == (size > 0)

@@ -35,6 +35,7 @@ with usable_cache():
         filter_groups,
         similar_patches,
     )
+    from csc.kernels.cpu.taper_multiplier import taper_multiplier
 
 __all__ = [
     "GroupRule", "add_active", "add_patches", "certify_patches", "correlate", "correlate_active", "correlate_at",
@@ -44,5 +45,5 @@ __all__ = [
     "omp_gram", "omp_masked",
     "omp_seen", "proximal_step", "shrink_overlapping",
     "shrink_products", "similar_patches", "statistics", "sum_products", "synthesize",
-    "violating_indices",
+    "taper_multiplier", "violating_indices",
 ]  # fmt: skip
