@@ -6,7 +6,7 @@ from csc.kernels.cpu.compilation import entry
 
 
 @entry()
-def taper_multiplier(energies, which, levels, max_steps, last_excess, m):  # noqa: PLR0913
+def taper_multiplier(energies, which, levels, max_steps, last_excess, m):
     """Root ``m >= 0`` of ``phi(m) = sum(v^2 w^2 / (w^2 + m)^2) = 1``; 0 if phi(0) <= 1.
 
     Newton's method for ``phi^(-1/2) = 1`` from a point below the root; see `csc.constraints`.
