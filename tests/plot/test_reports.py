@@ -5,6 +5,7 @@ import json
 import re
 from base64 import b64decode
 from html.parser import HTMLParser
+from time import process_time
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 import csc
-from csc.plot._pages import _document, _restoration
+from csc.plot._pages import _atoms, _document, _restoration
 from doubles.gabor_atoms import filter_set, gabor_atoms
 
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script><!-- \u2028 &lt;"
@@ -38,6 +39,32 @@ def test_a_report_of_atoms_holds_their_fits_and_pictures(analysed, tmp_path):
     assert data["macaque"]["counts"] == csc.analysis.receptive_fields.MACAQUE.tolist()
     assert data["share"] is None
     assert data["history"] is None
+
+
+def test_192_atoms_take_less_than_two_seconds(tmp_path, rng, record_property):
+    atoms, found = gabor_atoms(192, 12, rng)
+    options = {"signals": rng.standard_normal((5000, 1, 12, 12)), "snapshots": [atoms] * 8}
+    start = process_time()
+    path = csc.plot.report(atoms, tmp_path / "page.html", analysis=found, **options)
+    seconds = process_time() - start
+    record_property("seconds of CPU time", seconds)
+    record_property("bytes", path.stat().st_size)
+    assert seconds < 2
+    assert path.stat().st_size < 2_000_000
+
+
+def test_many_atoms_have_fewer_patches_and_passes(tmp_path, rng, monkeypatch):
+    atoms, found = gabor_atoms(1200, 14, rng, noise=1.0)
+    some = csc.analysis.SimilarAtoms(np.zeros((1200, 5), int), np.ones((1200, 5)))
+    monkeypatch.setattr(_atoms, "similar_atoms", lambda *_: some)  # takes seconds
+    options = {"signals": rng.standard_normal((500, 1, 14, 14)), "snapshots": [atoms] * 20}
+    path = csc.plot.report(atoms, tmp_path / "page.html", analysis=found, **options)
+    data = data_of(path)
+    assert 3_500_000 < path.stat().st_size < 5_000_000
+    assert 1 <= data["patches"]["n"] < 10
+    assert data["passes"]["at"][0] == 1
+    assert data["passes"]["at"][-1] == data["passes"]["of"] == 20
+    assert 3 <= len(data["passes"]["at"]) < 20
 
 
 def test_hostile_text_stays_text(analysed, tmp_path):
@@ -216,6 +243,20 @@ def test_a_deep_learner_has_use_and_history(tmp_path, rng):
         csc.plot.report(series, tmp_path / "page.html")
 
 
+def test_atoms_of_two_channels_are_shown_as_the_last_snapshot(analysed, tmp_path):
+    atoms, found = analysed
+    on_off = csc.images.on_off(atoms)
+    pages = [
+        csc.plot.report(a, tmp_path / f"{name}.html", analysis=found, snapshots=shots)
+        for name, a, shots in (("one", atoms, None), ("two", on_off, [atoms]), ("no", on_off, None))
+    ]
+    one, two, without = (
+        re.search(r"\.sheet-atoms\{.*?\}", page.read_text("utf-8"))[0] for page in pages
+    )
+    assert one == two != without
+    assert "passes" not in data_of(pages[1])  # a slider with one stop
+
+
 def test_bad_input_is_named_before_any_work(analysed, tmp_path):
     atoms, found = analysed
     page = tmp_path / "page.html"
@@ -233,6 +274,7 @@ def test_bad_input_is_named_before_any_work(analysed, tmp_path):
         ((atoms, page), {"signals": patches, "pictures": patches[1:]}, ValueError, "of the 30"),
         ((atoms, page), {"snapshots": []}, ValueError, "got none"),
         ((atoms, page), {"snapshots": [atoms[:2]]}, ValueError, r"snapshots\[0\] must be 12"),
+        ((atoms, page), {"snapshots": [atoms[:, :, 1:]]}, ValueError, r"of \(9, 9\) pixels"),
     ]
     for arguments, options, error, message in cases:
         with pytest.raises(error, match=message):

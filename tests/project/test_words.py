@@ -30,7 +30,7 @@ ROOMS = {
     "docs": sorted(p for p in ROOT.glob("docs/*.*") if p.suffix in {".md", ".rst", ".py"}),
     **{
         str(room.relative_to(ROOT)): sorted(
-            p for p in room.rglob("*") if p.suffix in {".py", ".cu"}
+            p for p in room.rglob("*") if p.suffix in {".py", ".cu", ".js", ".css"}
         )
         for room in sorted([*ROOT.glob("csc/[a-z]*/"), *ROOT.glob("kernels/?pu/")])
         if room.is_dir()

@@ -8,9 +8,10 @@ from csc.analysis import receptive_fields, similar_atoms
 from csc.analysis.receptive_fields import MACAQUE, MACAQUE_EDGES, unit_planes
 from csc.plot._models import atoms_of
 from csc.plot._pages._document import Page, bytes_of, numbers
-from csc.plot._pages._fits import columns_of, shapes_of, shown_atoms
-from csc.plot._pages._learning import history_of, passes_of
-from csc.plot._pages._use import best_patches, share_of_energy
+from csc.plot._pages._fits import COLOURS, columns_of, shapes_of, shown_atoms
+from csc.plot._pages._learning import checked_snapshots, history_of, passes_of
+from csc.plot._pages._sizes import room_next_to
+from csc.plot._pages._use import best_patches, checked_signals, share_of_energy
 
 IMAGES_NDIM = 4  # axes of (K, C, h, w)
 N_SIMILAR = 5
@@ -22,15 +23,16 @@ def page_of_atoms(subject, title, analysis, signals, pictures, snapshots):
     atoms = checked_atoms(subject)
     found = checked_analysis(analysis, atoms)
     share = share_of_energy(subject)
-    best = best_patches(subject, atoms, signals, pictures)
-    passes = passes_of(snapshots, len(atoms))
+    patches = checked_signals(signals, pictures, atoms)
+    shots = checked_snapshots(snapshots, atoms)
     if found is None:
         found = receptive_fields.analyse(atoms, rng=0)
     similar = similar_atoms(atoms, N_SIMILAR)
     planes, norms, _ = unit_planes(found.fields)
+    seen = shots[-1] if shots and atoms.shape[1] not in COLOURS else shown_atoms(atoms)
     columns = max(1, round(len(atoms) ** 0.5))  # of all sheets: an atom has one place
-    sheets = {"atoms": sprites(pictures_of(shown_atoms(atoms)), columns)}
-    if not same_pictures(atoms, found.fields):
+    sheets = {"atoms": sprites(pictures_of(seen), columns)}
+    if not same_pictures(seen, found.fields):
         sheets["fields"] = sprites(pictures_of(shown_atoms(found.fields)), columns)
     data = {
         "kind": "atoms",
@@ -46,9 +48,11 @@ def page_of_atoms(subject, title, analysis, signals, pictures, snapshots):
         "similar": {"indices": similar.indices.tolist(), "cosines": numbers(similar.cosines)},
         "history": history_of(subject),
     }
-    for name, extra in (("patches", best), ("passes", passes)):
-        if extra is not None:
-            data[name], sheets[name] = extra
+    room = room_next_to(atoms, found.fields)
+    if patches is not None:
+        data["patches"], sheets["patches"] = best_patches(subject, atoms, patches, room.patches)
+    if len(shots) > 1:
+        data["passes"], sheets["passes"] = passes_of(shots, room.passes)
     h, w = atoms.shape[2:]
     title = f"{len(atoms)} atoms of {h} × {w} pixels" if title is None else title
     return Page(title, lead_of(found), data, SCRIPTS, sheets)
@@ -112,4 +116,5 @@ def lead_of(found):
             f"macaque cells; with scrambled phases {found.macaque.null:.2f}, and two samples of the "
             f"macaque’s own cells {found.macaque.floor:.2f}."
         )
-    return f"{lead} {found.fit.caution}".strip()
+    caution = found.fit.caution
+    return f"{lead} {caution[:1].upper()}{caution[1:]}." if caution else lead

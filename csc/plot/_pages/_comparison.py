@@ -125,14 +125,13 @@ def overlaps_of(comparison):
 
 
 def lead_of(comparisons):
-    """What each comparison found, in a sentence."""
-    lines = []
-    for _, comparison in comparisons:
+    """The mean score of the best pairs of each comparison, and that of its null models."""
+    found = []
+    for name, comparison in comparisons:
         score = comparison.matching
         chance = max(score.phase.value, score.noise.value)
-        lines.append(
-            f"{comparison.a.name} with {comparison.b.name}: mean score of the best pairs "
-            f"{score.atoms.value:.2f} [{score.atoms.low:.2f}, {score.atoms.high:.2f}], with null "
-            f"models up to {chance:.2f}."
-        )
-    return " ".join(lines)
+        found.append(f"{name} {score.atoms.value:.2f} ({chance:.2f})")
+    return (
+        "Mean scores of the best pairs, in brackets the larger one of two null models: "
+        f"{'; '.join(found)}. A score is the cosine of two filters at the best sign and shift."
+    )

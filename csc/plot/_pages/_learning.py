@@ -5,7 +5,7 @@ import numpy as np
 from csc._sprite import pictures_of, sprites
 from csc._validation import check_floats
 from csc.plot._pages._document import numbers
-from csc.plot._pages._sizes import PASS_PIXELS
+from csc.plot._pages._fits import COLOURS
 
 MAX_POINTS = 200  # of a curve
 
@@ -28,22 +28,30 @@ def history_of(subject):
     }  # fmt: skip
 
 
-def passes_of(snapshots, n_atoms):
-    """The atoms after every pass, or after so many as a page can hold: data and a sheet, or None."""
+def checked_snapshots(snapshots, atoms):
+    """Pictures of the atoms after each pass, a list of arrays; empty for None."""
     if snapshots is None:
-        return None
+        return []
     if len(snapshots) == 0:
         raise ValueError("snapshots must hold the atoms after each pass, got none")
     shots = [check_floats(f"snapshots[{i}]", shot) for i, shot in enumerate(snapshots)]
+    expected = len(atoms), *atoms.shape[2:]
     for i, shot in enumerate(shots):
-        if shot.ndim != 4 or len(shot) != n_atoms or shot.shape[1] not in (1, 3):
+        shape = shot.shape
+        if (*shape[:1], *shape[2:]) != expected or shape[1] not in COLOURS:
             raise ValueError(
-                f"snapshots[{i}] must be {n_atoms} atoms (K, C, h, w) of one or three channels, "
-                f"got shape {shot.shape}"
+                f"snapshots[{i}] must be {len(atoms)} atoms (K, C, h, w) of {expected[1:]} pixels, "
+                f"in one or three channels, got shape {shape}"
             )
-    fitting = max(2, PASS_PIXELS // shots[0].size)
+    return shots
+
+
+def passes_of(shots, room):
+    """The atoms after every pass, or after as many as so many pixels hold: data and a sheet."""
+    fitting = max(2, room // shots[0].size)
     chosen = np.unique(np.linspace(0, len(shots) - 1, min(len(shots), fitting)).round().astype(int))
     sheets = [pictures_of(shots[i]) for i in chosen]
+    n_atoms = len(shots[0])
     columns = max(1, round(n_atoms**0.5))
     rows = -(-n_atoms // columns)
     blank = [(0, rows * columns - n_atoms), *[(0, 0)] * (sheets[0].ndim - 1)]

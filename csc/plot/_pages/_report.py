@@ -65,9 +65,11 @@ def report(
     pictures : array (N, 1 or 3, h', w'), optional
         What to show of each signal, for example the patch before whitening.
     snapshots : sequence of arrays (K, 1 or 3, h, w), optional
-        The atoms after each pass of learning, for a slider over the passes. With
+        The atoms as pictures after each pass of learning, for a slider over the passes. With
         ``learner.set_params(max_iter=n, warm_start=n > 1).fit(X)`` for n = 1, 2, ..., the atoms
-        after every pass are those of one uninterrupted fit.
+        after every pass are those of one uninterrupted fit. Atoms that do not have one or three
+        channels are shown as the last of the snapshots, for example by `csc.images.on_minus_off`,
+        or without any as their first singular component over the channels.
 
     Returns
     -------

@@ -6,7 +6,6 @@ from csc._montage import scaled
 from csc._sprite import sprites
 from csc._validation import check_floats
 from csc.plot._pages._document import numbers
-from csc.plot._pages._sizes import PATCH_PIXELS
 
 N_PATCHES = 10  # of each atom
 
@@ -20,8 +19,8 @@ def share_of_energy(subject):
     return squares / max(squares.sum(), np.finfo(float).tiny)
 
 
-def best_patches(subject, atoms, signals, pictures):
-    """The patches with the largest codes of each atom: data and a sheet, or None without signals."""
+def checked_signals(signals, pictures, atoms):
+    """Patches of the size of the atoms and what to show of each, or None without any."""
     if signals is None:
         if pictures is not None:
             raise ValueError("pictures are those of signals: give signals too")
@@ -32,11 +31,16 @@ def best_patches(subject, atoms, signals, pictures):
             f"signals must be patches of the size of the atoms, (N, {atoms.shape[1:]}), got shape "
             f"{signals.shape}; cut them with csc.images.extract_patches"
         )
-    pictures = checked_pictures(signals if pictures is None else pictures, signals)
+    return signals, checked_pictures(signals if pictures is None else pictures, signals)
+
+
+def best_patches(subject, atoms, patches, room):
+    """The patches with the largest codes of each atom, in so many pixels: data and a sheet."""
+    signals, pictures = patches
     is_learner = hasattr(subject, "transform")
     values = responses(subject, atoms, signals) if is_learner else inner_products(atoms, signals)
-    size = np.prod(pictures.shape[-2:])
-    n = int(np.clip(PATCH_PIXELS / (len(atoms) * size), 1, min(N_PATCHES, len(signals))))
+    fitting = room / (len(atoms) * np.prod(pictures.shape[1:]))
+    n = int(np.clip(fitting, 1, min(N_PATCHES, len(signals))))
     chosen = np.argpartition(-np.abs(values), n - 1, axis=0)[:n]
     order = np.argsort(-np.abs(np.take_along_axis(values, chosen, 0)), axis=0)
     chosen = np.take_along_axis(chosen, order, 0).T  # (K, n)

@@ -11,14 +11,40 @@ const like = fit.like.map(Boolean);
 const columns = {
   r2: { name: "R² of the Gabor fit", values: fit.r2, decimals: 2, step: 0.01 },
   orientation: { name: "orientation, degrees", values: degrees, decimals: 0, step: 1, gabor: true },
-  frequency: { name: "frequency, cycles per pixel", values: fit.peak_frequency, decimals: 3, step: 0.005, gabor: true },
+  frequency: {
+    name: "frequency, cycles per pixel",
+    values: fit.peak_frequency,
+    decimals: 3,
+    step: 0.005,
+    gabor: true,
+  },
   n_x: { name: "n_x, width in cycles", values: fit.n_x, decimals: 2, step: 0.05, gabor: true },
   n_y: { name: "n_y, length in cycles", values: fit.n_y, decimals: 2, step: 0.05, gabor: true },
 };
-if (data.share) columns.use = { name: "use, % of the energy of all codes", values: data.share.map((s) => 100 * s), decimals: 2, step: 0.05 };
-if (data.n > 1) columns.similar = { name: "cosine with the most similar atom", values: data.similar.cosines.map((c) => c[0]), decimals: 2, step: 0.01 };
+if (data.share)
+  columns.use = {
+    name: "use, % of the energy of all codes",
+    values: data.share.map((s) => 100 * s),
+    decimals: 2,
+    step: 0.05,
+  };
+if (data.n > 1)
+  columns.similar = {
+    name: "cosine with the most similar atom",
+    values: data.similar.cosines.map((c) => c[0]),
+    decimals: 2,
+    step: 0.01,
+  };
 
-const state = { chosen: null, ranges: {}, kind: "all", only: false, sort: "r2", descending: true, sheet: "atoms" };
+const state = {
+  chosen: null,
+  ranges: {},
+  kind: "all",
+  only: false,
+  sort: "r2",
+  descending: true,
+  sheet: "atoms",
+};
 
 function describe(i) {
   const words = [`atom ${i}`, `R² ${shown(fit.r2[i])}`, like[i] ? "Gabor-like" : "not Gabor-like"];
@@ -28,9 +54,15 @@ function describe(i) {
 
 // ---- The sheet and what steers it
 
+const zoom = zoomFor("atoms", data.n > 400 ? 26 : 38);
+
 const sheet = new Sheet({
-  n: data.n, name: "atoms", zoom: zoomFor("atoms", data.n > 400 ? 26 : 38), title: "Atoms: arrow keys move, the chosen one is shown in detail",
-  label: describe, choose,
+  n: data.n,
+  name: "atoms",
+  zoom,
+  title: "Atoms: arrow keys move, the chosen one is shown in detail",
+  label: describe,
+  choose,
 });
 const count = make("output", { id: "count", "aria-live": "polite" });
 const chips = make("div", { class: "chips", "aria-label": "Filters" });
@@ -38,7 +70,7 @@ const chips = make("div", { class: "chips", "aria-label": "Filters" });
 function sortOrder() {
   if (state.sort === "index") return state.descending ? [...everyone].reverse() : everyone;
   const { values, gabor } = columns[state.sort];
-  const value = (i) => (gabor && !like[i] ? NaN : values[i] ?? NaN);
+  const value = (i) => (gabor && !like[i] ? NaN : (values[i] ?? NaN));
   const sign = state.descending ? -1 : 1;
   return [...everyone].sort((a, b) => {
     const [p, q] = [value(a), value(b)];
@@ -74,16 +106,30 @@ function update() {
   for (const [key, inputs] of Object.entries(bounds)) {
     inputs.forEach((input, side) => {
       const range = state.ranges[key];
-      if (document.activeElement !== input) input.value = range ? range[side].toFixed(columns[key].decimals) : "";
+      if (document.activeElement !== input)
+        input.value =
+          range && Number.isFinite(range[side]) ? range[side].toFixed(columns[key].decimals) : "";
     });
   }
 }
 
 function chip(key, [low, high]) {
   const { name, decimals } = columns[key];
-  const text = `${name.split(",")[0]} ${shown(low, decimals)} to ${shown(high, decimals)}`;
-  return make("button", { type: "button", class: "chip", "aria-label": `remove the filter ${text}`,
-    on: { click: () => brush({ [key]: null }) } }, text, make("span", { "aria-hidden": "true" }, " ×"));
+  const [from, to] = [shown(low, decimals), shown(high, decimals)];
+  const both = Number.isFinite(low) && Number.isFinite(high);
+  const range = both ? `${from} to ${to}` : Number.isFinite(low) ? `from ${from}` : `up to ${to}`;
+  const text = `${name.split(",")[0]} ${range}`;
+  return make(
+    "button",
+    {
+      type: "button",
+      class: "chip",
+      "aria-label": `remove the filter ${text}`,
+      on: { click: () => brush({ [key]: null }) },
+    },
+    text,
+    make("span", { "aria-hidden": "true" }, " ×"),
+  );
 }
 
 // Set ranges by column; null removes one. Without any, remove all that the plots can set.
@@ -102,71 +148,158 @@ const bounds = {};
 function boundsTable() {
   const rows = Object.entries(columns).map(([key, { name, step }]) => {
     bounds[key] = ["from", "to"].map((side) =>
-      make("input", { type: "number", step, id: `${key}-${side}`, "aria-label": `${name}, ${side}`,
-        on: { input: () => {
-          const [low, high] = bounds[key].map((input) => input.value);
-          const range = [low === "" ? -Infinity : Number(low), high === "" ? Infinity : Number(high)];
-          brush({ [key]: low === "" && high === "" ? null : range });
-        } } }));
-    return make("tr", {}, make("th", { scope: "row" }, name), bounds[key].map((input) => make("td", {}, input)));
+      make("input", {
+        type: "number",
+        step,
+        id: `${key}-${side}`,
+        "aria-label": `${name}, ${side}`,
+        on: {
+          input: () => {
+            const [low, high] = bounds[key].map((input) => input.value);
+            const range = [
+              low === "" ? -Infinity : Number(low),
+              high === "" ? Infinity : Number(high),
+            ];
+            brush({ [key]: low === "" && high === "" ? null : range });
+          },
+        },
+      }),
+    );
+    return make(
+      "tr",
+      {},
+      make("th", { scope: "row" }, name),
+      bounds[key].map((input) => make("td", {}, input)),
+    );
   });
-  return make("details", { class: "bounds" }, make("summary", {}, "Filter by numbers"),
-    make("table", {}, make("thead", {}, make("tr", {}, make("td", {}), make("th", { scope: "col" }, "from"), make("th", { scope: "col" }, "to"))), make("tbody", {}, rows)));
+  return make(
+    "details",
+    { class: "bounds" },
+    make("summary", {}, "Filter by numbers"),
+    make(
+      "table",
+      {},
+      make(
+        "thead",
+        {},
+        make(
+          "tr",
+          {},
+          make("td", {}),
+          make("th", { scope: "col" }, "from"),
+          make("th", { scope: "col" }, "to"),
+        ),
+      ),
+      make("tbody", {}, rows),
+    ),
+  );
 }
 
 function toolbar() {
-  const sort = make("select", { id: "sort", on: { change: () => {
-    state.sort = sort.value;
-    sheet.order(sortOrder());
-  } } },
+  const sort = make(
+    "select",
+    {
+      id: "sort",
+      on: {
+        change: () => {
+          state.sort = sort.value;
+          sheet.order(sortOrder());
+        },
+      },
+    },
     make("option", { value: "index" }, "number"),
-    Object.entries(columns).map(([key, { name }]) => make("option", { value: key, selected: key === state.sort }, name.split(",")[0])));
-  const direction = make("button", { type: "button", id: "direction", on: { click: () => {
-    state.descending = !state.descending;
-    direction.textContent = state.descending ? "largest first" : "smallest first";
-    sheet.order(sortOrder());
-  } } }, "largest first");
-  const kinds = segments("Which atoms", { all: "all", like: "Gabor-like", not: "the others" }, "all", (kind) => {
-    state.kind = kind;
-    update();
+    Object.entries(columns).map(([key, { name }]) =>
+      make("option", { value: key, selected: key === state.sort }, name.split(",")[0]),
+    ),
+  );
+  const direction = make(
+    "button",
+    {
+      type: "button",
+      id: "direction",
+      on: {
+        click: () => {
+          state.descending = !state.descending;
+          direction.textContent = state.descending ? "largest first" : "smallest first";
+          sheet.order(sortOrder());
+        },
+      },
+    },
+    "largest first",
+  );
+  const kinds = segments(
+    "Which atoms",
+    { all: "all", like: "Gabor-like", not: "the others" },
+    "all",
+    (kind) => {
+      state.kind = kind;
+      update();
+    },
+  );
+  const only = make("input", {
+    type: "checkbox",
+    id: "only",
+    on: {
+      change: () => {
+        state.only = only.checked;
+        update();
+      },
+    },
   });
-  const only = make("input", { type: "checkbox", id: "only", on: { change: () => {
-    state.only = only.checked;
-    update();
-  } } });
-  const size = make("input", { type: "range", id: "size", min: 1, max: 8, step: 0.5, value: zoomFor("atoms", data.n > 400 ? 26 : 38),
-    on: { input: () => sheet.element.style.setProperty("--zoom", size.value * sizes[state.sheet]) } });
-  const sizes = { atoms: 1, fields: data.sheets.fields ? data.size[0] / data.sheets.fields.size[0] : 1 };
+  const size = make("input", {
+    type: "range",
+    id: "size",
+    min: Math.min(1, zoom),
+    max: Math.max(8, 2 * zoom),
+    step: 0.5,
+    value: zoom,
+    on: { input: () => sheet.element.style.setProperty("--zoom", size.value * sizes[state.sheet]) },
+  });
+  const sizes = {
+    atoms: 1,
+    fields: data.sheets.fields ? data.size[0] / data.sheets.fields.size[0] : 1,
+  };
   const sources = data.sheets.fields
-    ? segments("What the sheet shows", { atoms: "atoms", fields: "fields in the stimulus" }, "atoms", (name) => {
-        state.sheet = name;
-        sheet.source(name);
-        sheet.element.style.setProperty("--zoom", size.value * sizes[name]);
-      })
+    ? segments(
+        "What the sheet shows",
+        { atoms: "atoms", fields: "fields in the stimulus" },
+        "atoms",
+        (name) => {
+          state.sheet = name;
+          sheet.source(name);
+          sheet.element.style.setProperty("--zoom", size.value * sizes[name]);
+        },
+      )
     : null;
-  return make("div", { class: "toolbar" },
+  return make(
+    "div",
+    { class: "toolbar" },
     make("div", { class: "row" }, make("label", { for: "sort" }, "Sort by"), sort, direction),
     make("div", { class: "row" }, kinds, make("label", {}, only, " hide the others")),
     make("div", { class: "row" }, sources, make("label", { for: "size" }, "Size"), size),
-    make("div", { class: "row found" }, count, chips));
+    make("div", { class: "row found" }, count, chips),
+  );
 }
 
 // ---- One atom in detail
 
-const detail = make("section", { class: "panel detail", id: "detail", "aria-label": "The chosen atom" });
-const PICTURE = 112; // pixels on the screen, about
-
-function canvasFigure(caption, description, draw, style = "") {
-  const canvas = make("canvas", { role: "img", "aria-label": description, class: style });
-  draw(canvas);
-  return make("figure", { class: "view" }, canvas, make("figcaption", {}, caption));
-}
+const detail = make("section", {
+  class: "panel detail",
+  id: "detail",
+  "aria-label": "The chosen atom",
+});
 
 // Atom and field have one scale: the larger of the two fills the frame.
 function tileFigure(caption, description, name, i) {
-  const largest = Math.max(...["atoms", "fields"].flatMap((sheet) => data.sheets[sheet]?.size || []));
-  return make("figure", { class: "view" },
-    make("div", { class: "frame" }, picture(name, i, PICTURE / largest, description)), make("figcaption", {}, caption));
+  const largest = Math.max(
+    ...["atoms", "fields"].flatMap((sheet) => data.sheets[sheet]?.size || []),
+  );
+  return make(
+    "figure",
+    { class: "view" },
+    make("div", { class: "frame" }, picture(name, i, PICTURE / largest, description)),
+    make("figcaption", {}, caption),
+  );
 }
 
 function views(i) {
@@ -174,19 +307,39 @@ function views(i) {
   const plane = planes.get(i);
   const model = gabor(fit, i, height, width);
   const bars = `bars at ${shown(degrees[i], 0)} degrees, ${shown(fit.peak_frequency[i], 3)} cycles per pixel`;
-  return make("div", { class: "views" },
+  return make(
+    "div",
+    { class: "views" },
     tileFigure("atom", `atom ${i}`, "atoms", i),
-    data.sheets.fields ? tileFigure("field", `receptive field of atom ${i} in pixels of the stimulus`, "fields", i) : null,
-    canvasFigure("Gabor function", `Gabor function fitted to atom ${i}: ${bars}`, (c) => drawSigned(c, model, height, width)),
-    canvasFigure("residual", `residual of the fit, ${percent(1 - fit.r2[i])} of the energy`,
-      (c) => drawSigned(c, plane.map((value, p) => value - model[p]), height, width)),
-    canvasFigure("spectrum", `amplitude spectrum of atom ${i}, from minus to plus half a cycle per pixel`,
-      (c) => drawGrey(c, spectrum(plane, height, width), SPECTRUM_SIDE, SPECTRUM_SIDE), "smooth"));
+    data.sheets.fields
+      ? tileFigure("field", `receptive field of atom ${i} in pixels of the stimulus`, "fields", i)
+      : null,
+    canvasFigure("Gabor function", `Gabor function fitted to atom ${i}: ${bars}`, (c) =>
+      drawSigned(c, model, height, width),
+    ),
+    canvasFigure("residual", `residual of the fit, ${percent(1 - fit.r2[i])} of the energy`, (c) =>
+      drawSigned(
+        c,
+        plane.map((value, p) => value - model[p]),
+        height,
+        width,
+      ),
+    ),
+    canvasFigure(
+      "spectrum",
+      `amplitude spectrum of atom ${i}, from minus to plus half a cycle per pixel`,
+      (c) => drawGrey(c, spectrum(plane, height, width), SPECTRUM_SIDE, SPECTRUM_SIDE),
+      "smooth",
+    ),
+  );
 }
 
 function facts(i) {
-    const bar = make("svg", { viewBox: "-8 -8 16 16", class: "glyph", "aria-hidden": "true" },
-    make("line", { x1: -7, x2: 7, transform: `rotate(${-degrees[i]})`, class: "bar" }));
+  const bar = make(
+    "svg",
+    { viewBox: "-8 -8 16 16", class: "glyph", "aria-hidden": "true" },
+    make("line", { x1: -7, x2: 7, transform: `rotate(${-degrees[i]})`, class: "bar" }),
+  );
   const rows = [
     ["R² of the Gabor fit", shown(fit.r2[i], 3)],
     ["orientation of the bars", make("span", {}, `${shown(degrees[i], 0)}°`, bar)],
@@ -197,21 +350,41 @@ function facts(i) {
     ["envelope within the patch", percent(fit.energy_inside[i])],
   ];
   if (data.share) rows.push(["use, of the energy of all codes", percent(data.share[i], 2)]);
-  return make("dl", { class: like[i] ? "facts" : "facts weak" }, rows.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
+  return make(
+    "dl",
+    { class: like[i] ? "facts" : "facts weak" },
+    rows.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]),
+  );
 }
 
 function similarAtoms(i) {
   if (data.n < 2) return null;
   const tiles = data.similar.indices[i].map((j, k) => {
     const cosine = data.similar.cosines[i][k];
-    return make("button", { type: "button", class: cosine > 0.95 ? "linked twin" : "linked", on: { click: () => choose(j) },
-      "aria-label": `atom ${j}, cosine ${shown(cosine)}` },
-      picture("atoms", j, 44 / data.size[0], ""), make("span", {}, shown(cosine)));
+    return make(
+      "button",
+      {
+        type: "button",
+        class: cosine > 0.95 ? "linked twin" : "linked",
+        on: { click: () => choose(j) },
+        "aria-label": `atom ${j}, cosine ${shown(cosine)}`,
+      },
+      picture("atoms", j, 44 / data.size[0], ""),
+      make("span", {}, shown(cosine)),
+    );
   });
   const twins = data.similar.cosines[i].filter((cosine) => cosine > 0.95).length;
-  return make("section", {}, make("h3", {}, "Most similar atoms"),
-    make("p", { class: "note" }, `Cosine at the best sign and shift; ${twins ? `${twins} above 0.95: a duplicate` : "none above 0.95, so no duplicate"}.`),
-    make("div", { class: "strip" }, tiles));
+  return make(
+    "section",
+    {},
+    make("h3", {}, "Most similar atoms"),
+    make(
+      "p",
+      { class: "note" },
+      `Cosine at the best sign and shift; ${twins ? `${twins} above 0.95: a duplicate` : "none above 0.95, so no duplicate"}.`,
+    ),
+    make("div", { class: "strip" }, tiles),
+  );
 }
 
 function usedMost(i) {
@@ -219,12 +392,30 @@ function usedMost(i) {
   if (!patches) return null;
   const tiles = Array.from({ length: patches.n }, (_, k) => {
     const code = shown(patches.codes[i][k]);
-    return make("figure", { class: "used" }, picture("patches", i * patches.n + k, 52 / data.sheets.patches.size[0], `patch with ${patches.are_codes ? "code" : "inner product"} ${code}`), make("figcaption", {}, code));
+    return make(
+      "figure",
+      { class: "used" },
+      picture(
+        "patches",
+        i * patches.n + k,
+        52 / data.sheets.patches.size[0],
+        `patch with ${patches.are_codes ? "code" : "inner product"} ${code}`,
+      ),
+      make("figcaption", {}, code),
+    );
   });
   const what = patches.are_codes ? "largest codes" : "largest inner products";
-  return make("section", {}, make("h3", {}, "Used most in"),
-    make("p", { class: "note" }, `The patches with the ${what} of ${patches.of.toLocaleString("en")}; below each, the value.`),
-    make("div", { class: "strip" }, tiles));
+  return make(
+    "section",
+    {},
+    make("h3", {}, "Used most in"),
+    make(
+      "p",
+      { class: "note" },
+      `The patches with the ${what} of ${patches.of.toLocaleString("en")}; below each, the value.`,
+    ),
+    make("div", { class: "strip" }, tiles),
+  );
 }
 
 function step(by) {
@@ -233,25 +424,49 @@ function step(by) {
   choose(visible[(at + by + visible.length) % visible.length]);
 }
 
-function choose(i) {
+function choose(i, seen = false) {
   if (i === undefined) return;
   state.chosen = i;
   sheet.select(i);
-  const arrow = (sign, by, name) => make("button", { type: "button", class: "quiet", "aria-label": name, on: { click: () => step(by) } }, sign);
+  const arrow = (sign, by, name) =>
+    make(
+      "button",
+      { type: "button", class: "quiet", "aria-label": name, on: { click: () => step(by) } },
+      sign,
+    );
   detail.replaceChildren(
-    make("div", { class: "detail-head" }, make("h2", { id: "atom-name" }, `Atom ${i}`),
-      make("span", { class: like[i] ? "tag yes" : "tag" }, like[i] ? "Gabor-like" : "not Gabor-like"),
-      make("span", { class: "spacer" }), arrow("‹", -1, "previous atom"), arrow("›", 1, "next atom")),
-    views(i), facts(i), ...[similarAtoms(i), usedMost(i)].filter(Boolean));
-  sheet.reveal();
+    make(
+      "div",
+      { class: "detail-head" },
+      make("h2", { id: "atom-name" }, `Atom ${i}`),
+      make(
+        "span",
+        { class: like[i] ? "tag yes" : "tag" },
+        like[i] ? "Gabor-like" : "not Gabor-like",
+      ),
+      make("span", { class: "spacer" }),
+      arrow("‹", -1, "previous atom"),
+      arrow("›", 1, "next atom"),
+    ),
+    views(i),
+    facts(i),
+    ...[similarAtoms(i), usedMost(i)].filter(Boolean),
+  );
+  if (!seen) sheet.reveal();
   for (const plot of [shapes, waves]) plot.ring(plot.places[i]);
   quality.show(fit.r2[i]);
 }
 
 // ---- The plots
 
-const shapes = new Shapes({ name: "shapes", label: "Shapes over macaque cells", macaque: data.macaque, brush, choose,
-  help: "Dots: Gabor-like atoms. Crosses: atoms with scrambled phases. Squares: counts of macaque cells. Drag to select, click a dot to see it, click elsewhere to clear." });
+const shapes = new Shapes({
+  name: "shapes",
+  label: "Shapes over macaque cells",
+  macaque: data.macaque,
+  brush,
+  choose,
+  help: "Dots: Gabor-like atoms. Crosses: atoms with scrambled phases. Squares: counts of macaque cells. Drag to select, click a dot to see it, click elsewhere to clear.",
+});
 shapes.places = everyone.map((i) => (like[i] ? shapes.place(fit.n_x[i], fit.n_y[i]) : null));
 const scrambled = data.nulls.phase.n_x.map((n_x, k) => shapes.place(n_x, data.nulls.phase.n_y[k]));
 shapes.points = (context) => {
@@ -259,47 +474,100 @@ shapes.points = (context) => {
   shapes.atoms(context, state.marked);
 };
 
-const waves = new Waves({ name: "waves", label: "Orientation and frequency", brush, choose,
-  help: "Gabor-like atoms, and as crosses those with scrambled phases." });
-waves.places = everyone.map((i) => (like[i] ? waves.place(fit.orientation[i], fit.peak_frequency[i]) : null));
+const waves = new Waves({
+  name: "waves",
+  label: "Orientation and frequency",
+  brush,
+  choose,
+  help: "Gabor-like atoms, and as crosses those with scrambled phases.",
+});
+waves.places = everyone.map((i) =>
+  like[i] ? waves.place(fit.orientation[i], fit.peak_frequency[i]) : null,
+);
 const { phase } = data.nulls;
-const scrambledWaves = phase.orientation.map((angle, k) => (phase.like[k] ? waves.place(angle, phase.peak_frequency[k]) : null));
+const scrambledWaves = phase.orientation.map((angle, k) =>
+  phase.like[k] ? waves.place(angle, phase.peak_frequency[k]) : null,
+);
 waves.points = (context) => {
   crosses(context, scrambledWaves);
   waves.atoms(context, state.marked);
 };
 
-const quality = new Quality({ name: "quality", label: "How many are Gabor-like", brush, choose,
+const quality = new Quality({
+  name: "quality",
+  label: "How many are Gabor-like",
+  brush,
+  choose,
   help: "The share of atoms whose fit reaches each R². Solid: these atoms; dashed: with scrambled phases; dotted: band-pass noise.",
-  lines: [{ values: data.nulls.noise.r2, style: "null dotted" }, { values: phase.r2, style: "null dashed" }, { values: fit.r2, style: "atoms" }] });
+  lines: [
+    { values: data.nulls.noise.r2, style: "null dotted" },
+    { values: phase.r2, style: "null dashed" },
+    { values: fit.r2, style: "atoms" },
+  ],
+});
 
-const distance = new Strip({ name: "distance", label: "Distance to the macaque’s shapes", unit: "earth mover’s distance, bins",
+const distance = new Strip({
+  name: "distance",
+  label: "Distance to the macaque’s shapes",
+  unit: "earth mover’s distance, bins",
   help: "Lines are intervals of 95 %. The floor: two samples of the macaque’s own cells.",
   rows: [
-    { name: "these atoms", value: data.macaque.emd, interval: data.macaque.interval, style: "atoms" },
+    {
+      name: "these atoms",
+      value: data.macaque.emd,
+      interval: data.macaque.interval,
+      style: "atoms",
+    },
     { name: "scrambled phases", value: data.macaque.null, style: "null" },
-    { name: "floor, two samples", value: data.macaque.floor, interval: data.macaque.floor_interval, style: "macaque" },
-  ] });
+    {
+      name: "floor, two samples",
+      value: data.macaque.floor,
+      interval: data.macaque.floor_interval,
+      style: "macaque",
+    },
+  ],
+});
 
 const plots = [shapes, waves, quality];
 
 // ---- The page
 
-const learning = data.history || data.passes
-  ? learningPanel(data.history, data.passes, (k, last) => {
-      if (!data.passes || state.sheet !== "atoms") return;
-      if (last) sheet.source("atoms");
-      else sheet.source("passes", k * data.passes.rows);
-    })
-  : null;
+const learning =
+  data.history || data.passes
+    ? learningPanel(data.history, data.passes, (k, last) => {
+        if (!data.passes || state.sheet !== "atoms") return;
+        if (last) sheet.source("atoms");
+        else sheet.source("passes", k * data.passes.rows);
+      })
+    : null;
 
-document.getElementById("main").append(
-  make("div", { class: "columns" },
-    make("div", { class: "wide" }, ...[learning].filter(Boolean),
-      make("section", { class: "panel", "aria-label": "Sheet of atoms" }, toolbar(), sheet.element, boundsTable()),
-      make("section", { class: "plots", "aria-label": "Plots" },
-        make("div", {}, shapes.element, distance.element), make("div", {}, waves.element, quality.element))),
-    make("div", { class: "narrow" }, detail)));
+document
+  .getElementById("main")
+  .append(
+    make(
+      "div",
+      { class: "columns" },
+      make(
+        "div",
+        { class: "wide" },
+        ...[learning].filter(Boolean),
+        make(
+          "section",
+          { class: "panel", "aria-label": "Sheet of atoms" },
+          toolbar(),
+          sheet.element,
+          boundsTable(),
+        ),
+        make(
+          "section",
+          { class: "plots", "aria-label": "Plots" },
+          make("div", {}, shapes.element, distance.element),
+          make("div", {}, waves.element, quality.element),
+        ),
+      ),
+      make("div", { class: "narrow" }, detail),
+    ),
+  );
 
 sheet.order(sortOrder());
 update();

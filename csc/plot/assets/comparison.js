@@ -2,10 +2,11 @@
 
 const { data } = page;
 const sets = data.sets.map((set, i) => ({
-  ...set, sheet: `set${i}`, images: new Planes(set.planes),
+  ...set,
+  sheet: `set${i}`,
+  images: new Planes(set.planes),
   degrees: set.fit.orientation.map((angle) => (angle * 180) / Math.PI),
 }));
-const PICTURE = 112; // pixels on the screen, about
 
 function comparisonPage(c) {
   const { pairs } = c;
@@ -19,7 +20,8 @@ function comparisonPage(c) {
     return like[k] ? Math.min(apart, 180 - apart) : NaN;
   });
   const octaves = everyone.map((k) =>
-    like[k] ? Math.abs(Math.log2(a.fit.frequency[pairs.a[k]] / b.fit.frequency[pairs.b[k]])) : NaN);
+    like[k] ? Math.abs(Math.log2(a.fit.frequency[pairs.a[k]] / b.fit.frequency[pairs.b[k]])) : NaN,
+  );
   const keys = {
     score: { name: "score of the pair", value: (k) => -pairs.scores[k] },
     turn: { name: "difference of orientation", value: (k) => turn[k] },
@@ -29,22 +31,34 @@ function comparisonPage(c) {
 
   // ---- The pairs
 
-  const describe = (k) => `pair of filter ${pairs.a[k]} and filter ${pairs.b[k]}, score ${shown(pairs.scores[k])}`;
+  const describe = (k) =>
+    `pair of filter ${pairs.a[k]} and filter ${pairs.b[k]}, score ${shown(pairs.scores[k])}`;
   const partner = (k, pixels, label) => {
     const tile = picture(b.sheet, pairs.b[k], pixels / data.sheets[b.sheet].size[0], label);
     if (pairs.signs[k] < 0) tile.classList.add("negative");
     return tile;
   };
   const sheet = new Sheet({
-    n, title: "Pairs, the best first: arrow keys move, the chosen one is shown in detail", label: describe, choose,
+    n,
+    title: "Pairs, the best first: arrow keys move, the chosen one is shown in detail",
+    label: describe,
+    choose,
     fill: (box, k) => {
       const bar = make("span", { class: "score" });
       bar.style.setProperty("--score", pairs.scores[k]);
-      box.append(picture(a.sheet, pairs.a[k], 40 / data.sheets[a.sheet].size[0], ""), partner(k, 40, ""), bar);
+      box.append(
+        picture(a.sheet, pairs.a[k], 40 / data.sheets[a.sheet].size[0], ""),
+        partner(k, 40, ""),
+        bar,
+      );
     },
   });
   const count = make("output", { id: "count", "aria-live": "polite" });
-  const chips = make("button", { type: "button", class: "chip", hidden: true, on: { click: () => brush(null) } }, "selected in the plot ×");
+  const chips = make(
+    "button",
+    { type: "button", class: "chip", hidden: true, on: { click: () => brush(null) } },
+    "selected in the plot ×",
+  );
 
   function order(key) {
     const { value } = keys[key];
@@ -55,9 +69,18 @@ function comparisonPage(c) {
   function update() {
     const ranges = Object.entries(state.ranges);
     const all = !ranges.length && state.both === "all" && state.least <= 0;
-    state.marked = all ? null : everyone.map((k) =>
-      (state.both === "all" || like[k]) && pairs.scores[k] >= state.least && (!ranges.length || Boolean(a.fit.like[pairs.a[k]])) &&
-      ranges.every(([key, [low, high]]) => low <= a.fit[key][pairs.a[k]] && a.fit[key][pairs.a[k]] <= high));
+    state.marked = all
+      ? null
+      : everyone.map(
+          (k) =>
+            (state.both === "all" || like[k]) &&
+            pairs.scores[k] >= state.least &&
+            (!ranges.length || Boolean(a.fit.like[pairs.a[k]])) &&
+            ranges.every(
+              ([key, [low, high]]) =>
+                low <= a.fit[key][pairs.a[k]] && a.fit[key][pairs.a[k]] <= high,
+            ),
+        );
     sheet.mark(state.marked, state.only);
     count.textContent = all ? `${n} pairs` : `${state.marked.filter(Boolean).length} of ${n} pairs`;
     chips.hidden = !ranges.length;
@@ -73,89 +96,186 @@ function comparisonPage(c) {
   }
 
   function toolbar() {
-    const sort = make("select", { id: "sort", on: { change: () => sheet.order(order(sort.value)) } },
-      Object.entries(keys).map(([key, { name }]) => make("option", { value: key }, name)));
-    const least = make("input", { type: "range", id: "least", min: 0, max: 1, step: 0.01, value: 0, on: { input: () => {
-      state.least = Number(least.value);
-      reading.textContent = shown(state.least);
-      update();
-    } } });
-    const reading = make("output", { for: "least" }, "0.00");
-    const only = make("input", { type: "checkbox", id: "only", on: { change: () => {
-      state.only = only.checked;
-      update();
-    } } });
-    const kinds = segments("Which pairs", { all: "all pairs", like: "both Gabor-like" }, "all", (kind) => {
-      state.both = kind;
-      update();
+    const sort = make(
+      "select",
+      { id: "sort", on: { change: () => sheet.order(order(sort.value)) } },
+      Object.entries(keys).map(([key, { name }]) => make("option", { value: key }, name)),
+    );
+    const least = make("input", {
+      type: "range",
+      id: "least",
+      min: 0,
+      max: 1,
+      step: 0.01,
+      value: 0,
+      on: {
+        input: () => {
+          state.least = Number(least.value);
+          reading.textContent = shown(state.least);
+          update();
+        },
+      },
     });
-    return make("div", { class: "toolbar" },
+    const reading = make("output", { for: "least" }, "0.00");
+    const only = make("input", {
+      type: "checkbox",
+      id: "only",
+      on: {
+        change: () => {
+          state.only = only.checked;
+          update();
+        },
+      },
+    });
+    const kinds = segments(
+      "Which pairs",
+      { all: "all pairs", like: "both Gabor-like" },
+      "all",
+      (kind) => {
+        state.both = kind;
+        update();
+      },
+    );
+    return make(
+      "div",
+      { class: "toolbar" },
       make("div", { class: "row" }, make("label", { for: "sort" }, "Sort by"), sort),
       make("div", { class: "row" }, kinds, make("label", {}, only, " hide the others")),
-      make("div", { class: "row" }, make("label", { for: "least" }, "Score at least"), least, reading),
-      make("div", { class: "row found" }, count, chips));
+      make(
+        "div",
+        { class: "row" },
+        make("label", { for: "least" }, "Score at least"),
+        least,
+        reading,
+      ),
+      make("div", { class: "row found" }, count, chips),
+    );
   }
 
   // ---- One pair
 
-  const detail = make("section", { class: "panel detail", id: "detail", "aria-label": "The chosen pair" });
+  const detail = make("section", {
+    class: "panel detail",
+    id: "detail",
+    "aria-label": "The chosen pair",
+  });
 
   function views(set, i, tile) {
     const { height, width } = set.images;
     const plane = set.images.get(i);
-    const canvas = (caption, description, draw, style = "") => {
-      const drawn = make("canvas", { role: "img", "aria-label": description, class: style });
-      draw(drawn);
-      return make("figure", { class: "view" }, drawn, make("figcaption", {}, caption));
-    };
-    return make("div", { class: "views" },
-      make("figure", { class: "view" }, make("div", { class: "frame" }, tile), make("figcaption", {}, `filter ${i}`)),
-      canvas("Gabor function", `Gabor function fitted to filter ${i} of ${set.name}`,
-        (c) => drawSigned(c, gabor(set.fit, i, height, width), height, width)),
-      canvas("spectrum", `amplitude spectrum of filter ${i} of ${set.name}, from minus to plus half a cycle per pixel`,
-        (c) => drawGrey(c, spectrum(plane, height, width), SPECTRUM_SIDE, SPECTRUM_SIDE), "smooth"));
+    return make(
+      "div",
+      { class: "views" },
+      make(
+        "figure",
+        { class: "view" },
+        make("div", { class: "frame" }, tile),
+        make("figcaption", {}, `filter ${i}`),
+      ),
+      canvasFigure("Gabor function", `Gabor function fitted to filter ${i} of ${set.name}`, (c) =>
+        drawSigned(c, gabor(set.fit, i, height, width), height, width),
+      ),
+      canvasFigure(
+        "spectrum",
+        `amplitude spectrum of filter ${i} of ${set.name}, from minus to plus half a cycle per pixel`,
+        (c) => drawGrey(c, spectrum(plane, height, width), SPECTRUM_SIDE, SPECTRUM_SIDE),
+        "smooth",
+      ),
+    );
   }
 
   function facts(i, j) {
-    const row = (name, value) => make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, value(a, i)), make("td", {}, value(b, j)));
-    return make("table", { class: "facts-table" },
-      make("thead", {}, make("tr", {}, make("td", {}), make("th", { scope: "col" }, a.name), make("th", { scope: "col" }, b.name))),
-      make("tbody", {},
+    const row = (name, value) =>
+      make(
+        "tr",
+        {},
+        make("th", { scope: "row" }, name),
+        make("td", {}, value(a, i)),
+        make("td", {}, value(b, j)),
+      );
+    return make(
+      "table",
+      { class: "facts-table" },
+      make(
+        "thead",
+        {},
+        make(
+          "tr",
+          {},
+          make("td", {}),
+          make("th", { scope: "col" }, a.name),
+          make("th", { scope: "col" }, b.name),
+        ),
+      ),
+      make(
+        "tbody",
+        {},
         row("R² of the Gabor fit", (set, k) => shown(set.fit.r2[k])),
         row("orientation", (set, k) => `${shown(set.degrees[k], 0)}°`),
         row("cycles per pixel", (set, k) => shown(set.fit.peak_frequency[k], 3)),
-        row("bandwidth, octaves", (set, k) => (set.fit.bandwidth[k] === null ? "low-pass" : shown(set.fit.bandwidth[k]))),
+        row("bandwidth, octaves", (set, k) =>
+          set.fit.bandwidth[k] === null ? "low-pass" : shown(set.fit.bandwidth[k]),
+        ),
         row("n_x, n_y", (set, k) => `${shown(set.fit.n_x[k])}, ${shown(set.fit.n_y[k])}`),
-        row("phase", (set, k) => `${shown((set.fit.phase[k] * 180) / Math.PI, 0)}°`)));
+        row("phase", (set, k) => `${shown((set.fit.phase[k] * 180) / Math.PI, 0)}°`),
+      ),
+    );
   }
 
-  function choose(k) {
+  function choose(k, seen = false) {
     if (k === undefined) return;
     state.chosen = k;
     sheet.select(k);
     const [i, j] = [pairs.a[k], pairs.b[k]];
     const sign = pairs.signs[k] < 0 ? ", shown with its sign turned" : "";
-    const bar = make("span", { class: "score", role: "img", "aria-label": `score ${shown(pairs.scores[k])} of 1` });
+    const bar = make("span", {
+      class: "score",
+      role: "img",
+      "aria-label": `score ${shown(pairs.scores[k])} of 1`,
+    });
     bar.style.setProperty("--score", pairs.scores[k]);
     const [down, right] = pairs.shifts[k];
     detail.replaceChildren(
-      make("div", { class: "detail-head" }, make("h2", { id: "pair-name" }, `Score ${shown(pairs.scores[k])}`),
-        make("span", { class: like[k] ? "tag yes" : "tag" }, like[k] ? "both Gabor-like" : "not both Gabor-like")),
+      make(
+        "div",
+        { class: "detail-head" },
+        make("h2", { id: "pair-name" }, `Score ${shown(pairs.scores[k])}`),
+        make(
+          "span",
+          { class: like[k] ? "tag yes" : "tag" },
+          like[k] ? "both Gabor-like" : "not both Gabor-like",
+        ),
+      ),
       bar,
       make("h3", { class: "set-name" }, a.name),
-      views(a, i, picture(a.sheet, i, PICTURE / data.sheets[a.sheet].size[0], `filter ${i} of ${a.name}`)),
+      views(
+        a,
+        i,
+        picture(a.sheet, i, PICTURE / data.sheets[a.sheet].size[0], `filter ${i} of ${a.name}`),
+      ),
       make("h3", { class: "set-name" }, b.name),
       views(b, j, partner(k, PICTURE, `filter ${j} of ${b.name}${sign}`)),
       facts(i, j),
-      make("p", { class: "note" }, `The score is the cosine at the best sign and shift: here ${shown(down, 0)} down and ${shown(right, 0)} to the right, in pixels of the larger filters${sign && `; the second filter is${sign.slice(1)}`}.`));
-    sheet.reveal();
+      make(
+        "p",
+        { class: "note" },
+        `The score is the cosine at the best sign and shift: here ${shown(down, 0)} down and ${shown(right, 0)} to the right, in pixels of the larger filters${sign && `; the second filter is${sign.slice(1)}`}.`,
+      ),
+    );
+    if (!seen) sheet.reveal();
     shapes.ring(shapes.places[k], partners[k]);
   }
 
   // ---- The plots
 
-  const shapes = new Shapes({ name: "shapes", label: "Shapes over macaque cells", macaque: data.macaque, brush, choose,
-    help: `Dots: ${a.name}. Open squares: ${b.name}. Gabor-like filters only; grey: counts of macaque cells. Drag to select pairs by the first filter.` });
+  const shapes = new Shapes({
+    name: "shapes",
+    label: "Shapes over macaque cells",
+    macaque: data.macaque,
+    brush,
+    choose,
+    help: `Dots: ${a.name}. Open squares: ${b.name}. Gabor-like filters only; grey: counts of macaque cells. Drag to select pairs by the first filter.`,
+  });
   const at = (set, i) => (set.fit.like[i] ? shapes.place(set.fit.n_x[i], set.fit.n_y[i]) : null);
   shapes.places = everyone.map((k) => at(a, pairs.a[k]));
   const partners = everyone.map((k) => at(b, pairs.b[k]));
@@ -163,40 +283,119 @@ function comparisonPage(c) {
     shapes.atoms(context, state.marked, partners, square, "second");
     shapes.atoms(context, state.marked);
   };
-  const quality = new Quality({ name: "quality", label: "How many are Gabor-like",
+  const quality = new Quality({
+    name: "quality",
+    label: "How many are Gabor-like",
     help: `The share of filters whose fit reaches each R². Solid: ${a.name}; long dashes: ${b.name}; short dashes and dots: the same with scrambled phases.`,
-    lines: [{ values: a.phase.r2, style: "null dashed" }, { values: b.phase.r2, style: "null dotted" },
-      { values: b.fit.r2, style: "second long" }, { values: a.fit.r2, style: "atoms" }] });
-  const distance = new Strip({ name: "distance", label: "Distances between the two sets", unit: "energy distance: 0 equal, 1 apart",
+    lines: [
+      { values: a.phase.r2, style: "null dashed" },
+      { values: b.phase.r2, style: "null dotted" },
+      { values: b.fit.r2, style: "second long" },
+      { values: a.fit.r2, style: "atoms" },
+    ],
+  });
+  const distance = new Strip({
+    name: "distance",
+    label: "Distances between the two sets",
+    unit: "energy distance: 0 equal, 1 apart",
     help: "Dots with their intervals of 95 %. Grey bands: what a random split of both sets gives; only dots beyond them differ.",
-    rows: c.distances.map((row) => ({ ...row, name: row.name.replace("R2", "R²"), style: "atoms" })) });
-  const overlap = new Strip({ name: "overlap", label: "What the sets share, and by chance", unit: "0 none, 1 all", left: 210,
+    rows: c.distances.map((row) => ({
+      ...row,
+      name: row.name.replace("R2", "R²"),
+      style: "atoms",
+    })),
+  });
+  const overlap = new Strip({
+    name: "overlap",
+    label: "What the sets share, and by chance",
+    unit: "0 none, 1 all",
+    left: 210,
     help: "Dots with their intervals; crosses: the second set with scrambled phases, ticks: band-pass noise.",
     rows: c.overlaps.map(({ name, atoms, phase, noise }) => ({
       name: name.split(",")[0].replace("mean score of the best pairs", "mean score of the pairs"),
-      value: atoms[0], interval: atoms.slice(1), style: "atoms",
-      others: [{ value: phase[0], style: "null" }, { value: noise[0], style: "macaque" }],
-    })) });
+      value: atoms[0],
+      interval: atoms.slice(1),
+      style: "atoms",
+      others: [
+        { value: phase[0], style: "null" },
+        { value: noise[0], style: "macaque" },
+      ],
+    })),
+  });
   const plots = [shapes];
 
   function measures() {
-    const text = ([value, low, high]) => (value === null ? "–" : `${shown(value)} [${shown(low)}, ${shown(high)}]`);
+    const text = ([value, low, high]) =>
+      value === null ? "–" : `${shown(value)} [${shown(low)}, ${shown(high)}]`;
     const head = ["", a.name, "with scrambled phases", b.name, "with scrambled phases"];
-    return make("section", { class: "panel last", "aria-label": "Measures" }, make("h2", {}, "Measures of both sets"),
-      make("div", { class: "scroll" }, make("table", { class: "measures" },
-        make("thead", {}, make("tr", {}, head.map((words) => make("th", { scope: "col" }, words)))),
-        make("tbody", {}, Object.entries(a.measures).map(([name, of]) => make("tr", {}, make("th", { scope: "row" }, name.replace("R2", "R²").replace(">=", "≥")),
-          make("td", {}, text(of.atoms)), make("td", { class: "soft" }, shown(of.phase[0])),
-          make("td", {}, text(b.measures[name].atoms)), make("td", { class: "soft" }, shown(b.measures[name].phase[0]))))))));
+    return make(
+      "section",
+      { class: "panel last", "aria-label": "Measures" },
+      make("h2", {}, "Measures of both sets"),
+      make(
+        "div",
+        { class: "scroll" },
+        make(
+          "table",
+          { class: "measures" },
+          make(
+            "thead",
+            {},
+            make(
+              "tr",
+              {},
+              head.map((words) => make("th", { scope: "col" }, words)),
+            ),
+          ),
+          make(
+            "tbody",
+            {},
+            Object.entries(a.measures).map(([name, of]) =>
+              make(
+                "tr",
+                {},
+                make("th", { scope: "row" }, name.replace("R2", "R²").replace(">=", "≥")),
+                make("td", {}, text(of.atoms)),
+                make("td", { class: "soft" }, shown(of.phase[0])),
+                make("td", {}, text(b.measures[name].atoms)),
+                make("td", { class: "soft" }, shown(b.measures[name].phase[0])),
+              ),
+            ),
+          ),
+        ),
+      ),
+    );
   }
 
-  const element = make("div", { class: "columns" },
-    make("div", { class: "wide" },
-      make("section", { class: "panel", "aria-label": "Pairs" },
-        make("p", { class: "pair-title" }, make("strong", {}, a.title), " with ", make("strong", {}, b.title)), toolbar(), sheet.element),
-      make("section", { class: "plots", "aria-label": "Plots" }, make("div", {}, shapes.element, overlap.element), make("div", {}, distance.element, quality.element)),
-      measures()),
-    make("div", { class: "narrow" }, detail));
+  const element = make(
+    "div",
+    { class: "columns" },
+    make(
+      "div",
+      { class: "wide" },
+      make(
+        "section",
+        { class: "panel", "aria-label": "Pairs" },
+        make(
+          "p",
+          { class: "pair-title" },
+          make("strong", {}, a.title),
+          " with ",
+          make("strong", {}, b.title),
+        ),
+        toolbar(),
+        sheet.element,
+      ),
+      make(
+        "section",
+        { class: "plots", "aria-label": "Plots" },
+        make("div", {}, shapes.element, overlap.element),
+        make("div", {}, distance.element, quality.element),
+      ),
+      measures(),
+    ),
+    make("div", { class: "narrow" }, detail),
+  );
   const start = () => {
     sheet.order(order("score"));
     update();
@@ -212,9 +411,21 @@ function open(i) {
   start();
 }
 if (data.comparisons.length > 1) {
-  const select = make("select", { id: "comparison", on: { change: () => open(Number(select.value)) } },
-    data.comparisons.map(({ name }, i) => make("option", { value: i }, name)));
-  document.getElementById("main").append(make("p", { class: "row chooser" }, make("label", { for: "comparison" }, "Comparison"), select));
+  const select = make(
+    "select",
+    { id: "comparison", on: { change: () => open(Number(select.value)) } },
+    data.comparisons.map(({ name }, i) => make("option", { value: i }, name)),
+  );
+  document
+    .getElementById("main")
+    .append(
+      make(
+        "p",
+        { class: "row chooser" },
+        make("label", { for: "comparison" }, "Comparison"),
+        select,
+      ),
+    );
 }
 document.getElementById("main").append(stage);
 open(0);

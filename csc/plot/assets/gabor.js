@@ -1,6 +1,7 @@
 // Images that the page computes: the fitted Gabor function, the residual, the spectrum.
 
 const SPECTRUM_SIDE = 64;
+const PICTURE = 112; // pixels on the screen, of an image in detail; page.css has it, too
 
 // Images of one byte per pixel, as numbers from -1 to 1; 1 is the largest modulus of each.
 class Planes {
@@ -81,7 +82,12 @@ function spectrum(values, height, width) {
 
 // Draw values of an image on a canvas of its size: from -1, black, to 1, white; 0 is mid-grey.
 function drawSigned(canvas, values, height, width) {
-  drawGrey(canvas, values.map((value) => 0.5 + value / 2), height, width);
+  drawGrey(
+    canvas,
+    values.map((value) => 0.5 + value / 2),
+    height,
+    width,
+  );
 }
 
 // Draw values from 0, black, to 1, white.
@@ -95,4 +101,11 @@ function drawGrey(canvas, values, height, width) {
     pixels[p] = 0xff000000 | (grey << 16) | (grey << 8) | grey;
   });
   context.putImageData(image, 0, 0);
+}
+
+// A canvas with a caption, drawn at once.
+function canvasFigure(caption, description, draw, style = "") {
+  const canvas = make("canvas", { role: "img", "aria-label": description, class: style });
+  draw(canvas);
+  return make("figure", { class: "view" }, canvas, make("figcaption", {}, caption));
 }

@@ -7,17 +7,27 @@ function curve(name, at, values, unit) {
   const known = values.filter(Number.isFinite);
   const [low, high] = [Math.min(...known), Math.max(...known)];
   const [first, last] = [at[0], at[at.length - 1]];
-  const x = (k) => CURVE.left + ((CURVE.right - CURVE.left) * (at[k] - first)) / (last - first || 1);
-  const y = (value) => CURVE.bottom - ((CURVE.bottom - CURVE.top) * (value - low)) / (high - low || 1);
+  const x = (k) =>
+    CURVE.left + ((CURVE.right - CURVE.left) * (at[k] - first)) / (last - first || 1);
+  const y = (value) =>
+    CURVE.bottom - ((CURVE.bottom - CURVE.top) * (value - low)) / (high - low || 1);
   const line = values.map((value, k) => `${x(k)} ${y(value)}`).join(" ");
   const now = make("circle", { r: 4, class: "dot atoms" });
   const rule = make("line", { y1: CURVE.top - 6, y2: CURVE.bottom + 6, class: "marker" });
   const reading = make("output", {});
-  const svg = make("svg", { viewBox: `0 0 ${CURVE.width} ${CURVE.height}`, role: "img",
-    "aria-label": `${name}: from ${significant(values[0])} to ${significant(values[values.length - 1])}` },
-    make("polyline", { points: line, class: "curve atoms" }), rule, now,
+  const svg = make(
+    "svg",
+    {
+      viewBox: `0 0 ${CURVE.width} ${CURVE.height}`,
+      role: "img",
+      "aria-label": `${name}: from ${significant(values[0])} to ${significant(values[values.length - 1])}`,
+    },
+    make("polyline", { points: line, class: "curve atoms" }),
+    rule,
+    now,
     make("text", { x: CURVE.left, y: CURVE.height - 3 }, `${unit} ${first}`),
-    make("text", { x: CURVE.right, y: CURVE.height - 3, "text-anchor": "end" }, `${unit} ${last}`));
+    make("text", { x: CURVE.right, y: CURVE.height - 3, "text-anchor": "end" }, `${unit} ${last}`),
+  );
   const show = (k) => {
     rule.setAttribute("x1", x(k));
     rule.setAttribute("x2", x(k));
@@ -26,7 +36,15 @@ function curve(name, at, values, unit) {
     reading.textContent = significant(values[k]);
   };
   show(values.length - 1);
-  return { element: make("figure", { class: "curve-box" }, make("figcaption", {}, `${name} `, reading), svg), show };
+  return {
+    element: make(
+      "figure",
+      { class: "curve-box" },
+      make("figcaption", {}, `${name} `, reading),
+      svg,
+    ),
+    show,
+  };
 }
 
 // The panel: history {unit, at, objective, codes} and passes {at, of}, either may be missing.
@@ -39,10 +57,17 @@ function learningPanel(history, passes, choose) {
         curve("codes per signal", history.at, history.codes, history.unit),
       ]
     : [];
-  const slider = make("input", { type: "range", min: 0, max: stops.length - 1, value: stops.length - 1, id: "pass" });
+  const slider = make("input", {
+    type: "range",
+    min: 0,
+    max: stops.length - 1,
+    value: stops.length - 1,
+    id: "pass",
+  });
   const reading = make("output", { for: "pass", id: "pass-now" });
   const nearest = (stop) => {
-    const wanted = unit === history.unit ? stop : (stop / passes.of) * history.at[history.at.length - 1];
+    const wanted =
+      unit === history.unit ? stop : (stop / passes.of) * history.at[history.at.length - 1];
     const distances = history.at.map((at) => Math.abs(at - wanted));
     return distances.indexOf(Math.min(...distances));
   };
@@ -76,10 +101,16 @@ function learningPanel(history, passes, choose) {
     show();
   });
   show();
-  return make("section", { class: "panel learning", "aria-label": "Learning" },
-    make("div", { class: "learning-steer" },
+  return make(
+    "section",
+    { class: "panel learning", "aria-label": "Learning" },
+    make(
+      "div",
+      { class: "learning-steer" },
       make("h2", {}, "Learning"),
       make("label", { for: "pass" }, passes ? "The atoms after " : "After ", reading),
-      make("div", { class: "row" }, play, slider)),
-    curves.map(({ element }) => element));
+      make("div", { class: "row" }, play, slider),
+    ),
+    curves.map(({ element }) => element),
+  );
 }

@@ -10,7 +10,8 @@ function make(name, attributes = {}, ...children) {
     : document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
     if (key === "on") {
-      for (const [event, listener] of Object.entries(value)) element.addEventListener(event, listener);
+      for (const [event, listener] of Object.entries(value))
+        element.addEventListener(event, listener);
     } else if (value === true) {
       element.setAttribute(key, "");
     } else if (value !== false && value !== null && value !== undefined) {
@@ -49,7 +50,8 @@ function segments(label, values, chosen, choose) {
         "aria-pressed": String(value === chosen),
         on: {
           click: () => {
-            for (const b of buttons) b.setAttribute("aria-pressed", String(b.dataset.value === value));
+            for (const b of buttons)
+              b.setAttribute("aria-pressed", String(b.dataset.value === value));
             choose(value);
           },
         },

@@ -9,13 +9,31 @@ class Plot {
     this.height = height;
     this.brush = brush;
     this.choose = choose;
-    this.axes = make("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": label });
+    this.axes = make("svg", {
+      viewBox: `0 0 ${WIDTH} ${height}`,
+      role: "img",
+      "aria-label": label,
+    });
     this.canvas = make("canvas", { "aria-hidden": "true" });
-    this.over = make("svg", { viewBox: `0 0 ${WIDTH} ${height}`, class: "over", "aria-hidden": "true" });
-    this.area = make("div", { class: "plot-area", style: `aspect-ratio: ${WIDTH} / ${height}` },
-      this.axes, this.canvas, this.over);
-    this.element = make("figure", { class: "plot", id: name }, make("h3", {}, label), this.area,
-      help ? make("figcaption", {}, help) : null);
+    this.over = make("svg", {
+      viewBox: `0 0 ${WIDTH} ${height}`,
+      class: "over",
+      "aria-hidden": "true",
+    });
+    this.area = make(
+      "div",
+      { class: "plot-area", style: `aspect-ratio: ${WIDTH} / ${height}` },
+      this.axes,
+      this.canvas,
+      this.over,
+    );
+    this.element = make(
+      "figure",
+      { class: "plot", id: name },
+      make("h3", {}, label),
+      this.area,
+      help ? make("figcaption", {}, help) : null,
+    );
     this.framed = make("g", {});
     this.rings = make("g", {});
     this.over.append(this.framed, this.rings);
@@ -32,7 +50,11 @@ class Plot {
   axis(x, y, words, turned = false) {
     const [, stem, below, rest] = /^(?:(\w)_(\w))?(.*)$/.exec(words);
     const parts = stem
-      ? [make("tspan", { class: "letter" }, stem), make("tspan", { dy: 3, class: "letter below" }, below), make("tspan", { dy: -3 }, rest)]
+      ? [
+          make("tspan", { class: "letter" }, stem),
+          make("tspan", { dy: 3, class: "letter below" }, below),
+          make("tspan", { dy: -3 }, rest),
+        ]
       : [rest];
     const transform = `translate(${x} ${y})${turned ? " rotate(-90)" : ""}`;
     this.axes.append(make("text", { transform, "text-anchor": "middle", class: "axis" }, parts));
@@ -96,7 +118,9 @@ class Plot {
   // Put rings around places: the chosen ones. The points need not be drawn again for that.
   ring(...places) {
     const circle = ([cx, cy], of) => make("circle", { cx, cy, r: 7, class: of });
-    this.rings.replaceChildren(...places.filter(Boolean).flatMap((place) => [circle(place, "halo"), circle(place, "ring")]));
+    this.rings.replaceChildren(
+      ...places.filter(Boolean).flatMap((place) => [circle(place, "halo"), circle(place, "ring")]),
+    );
   }
 
   // Draw points, the marked ones over the others.
@@ -107,7 +131,8 @@ class Plot {
       context.globalAlpha = alpha;
       context.beginPath();
       places.forEach((place, i) => {
-        if (place && (marked === null || marked[i]) === wanted) draw.trace(context, ...place, radius);
+        if (place && (marked === null || marked[i]) === wanted)
+          draw.trace(context, ...place, radius);
       });
       draw.finish(context);
     };
@@ -117,7 +142,7 @@ class Plot {
   }
 }
 
-// Marks of points, told apart without colour.
+// Marks of points, which differ in shape, not only in colour.
 const dot = {
   trace: (context, x, y, radius) => {
     context.moveTo(x + radius, y);
@@ -130,7 +155,7 @@ const square = {
   finish: (context) => context.stroke(),
 };
 
-// Crosses, so that a null model is told from atoms without colour.
+// Crosses of a null model: they differ from atoms in shape, not only in colour.
 function crosses(context, places) {
   context.strokeStyle = colour("null");
   context.globalAlpha = 0.55;
@@ -160,7 +185,9 @@ class Shapes extends Plot {
     this.inverse = (pixel, from) =>
       Math.exp(low + (Math.min(box.size, Math.max(0, pixel - from)) / box.size) * (high - low));
     this.box = box;
-    this.axes.append(make("rect", { x: box.left, y: box.top, width: box.size, height: box.size, class: "ground" }));
+    this.axes.append(
+      make("rect", { x: box.left, y: box.top, width: box.size, height: box.size, class: "ground" }),
+    );
     if (options.macaque) this.cells(options.macaque);
     for (const tick of [0.1, 0.3, 1, 3]) {
       this.text(this.x(tick), box.top + box.size + 16, tick, { "text-anchor": "middle" });
@@ -176,7 +203,16 @@ class Shapes extends Plot {
       row.forEach((count, j) => {
         const [x, y] = [this.x(edges[j]), this.y(edges[i + 1])];
         const [w, h] = [this.x(edges[j + 1]) - x, this.y(edges[i]) - y];
-        this.axes.append(make("rect", { x, y, width: w, height: h, class: "cell", "fill-opacity": (0.5 * count) / top }));
+        this.axes.append(
+          make("rect", {
+            x,
+            y,
+            width: w,
+            height: h,
+            class: "cell",
+            "fill-opacity": (0.5 * count) / top,
+          }),
+        );
         if (count) this.text(x + w - 4, y + 12, count, { class: "count", "text-anchor": "end" });
       }),
     );
@@ -219,9 +255,14 @@ class Waves extends Plot {
     this.axis(this.cx, this.cy + 36, "cycles per pixel; the bars at the rim show the orientation");
     for (const degrees of [0, 45, 90, 135, 180]) {
       const angle = (degrees * Math.PI) / 180;
-      const [x, y] = [this.cx + (this.radius + 16) * Math.cos(angle), this.cy - (this.radius + 16) * Math.sin(angle)];
+      const [x, y] = [
+        this.cx + (this.radius + 16) * Math.cos(angle),
+        this.cy - (this.radius + 16) * Math.sin(angle),
+      ];
       const [dx, dy] = [8 * Math.cos(angle), -8 * Math.sin(angle)];
-      this.axes.append(make("line", { x1: x - dx, y1: y - dy, x2: x + dx, y2: y + dy, class: "bar" }));
+      this.axes.append(
+        make("line", { x1: x - dx, y1: y - dy, x2: x + dx, y2: y + dy, class: "bar" }),
+      );
     }
   }
 
@@ -232,7 +273,10 @@ class Waves extends Plot {
 
   polar([x, y]) {
     const [dx, dy] = [x - this.cx, Math.max(0, this.cy - y)];
-    return [(Math.atan2(dy, dx) * 180) / Math.PI, Math.min(0.5, Math.hypot(dx, dy) / this.radius / 2)];
+    return [
+      (Math.atan2(dy, dx) * 180) / Math.PI,
+      Math.min(0.5, Math.hypot(dx, dy) / this.radius / 2),
+    ];
   }
 
   range(start, now) {
@@ -259,9 +303,13 @@ class Quality extends Plot {
     this.x = (value) => left + width * Math.min(1, Math.max(0, value));
     this.y = (share) => top + height * (1 - share);
     this.axes.append(make("rect", { x: left, y: top, width, height, class: "ground" }));
-    for (const tick of [0, 0.2, 0.4, 0.6, 0.8, 1]) this.text(this.x(tick), top + height + 16, tick, { "text-anchor": "middle" });
-    for (const tick of [0, 0.5, 1]) this.text(left - 7, this.y(tick) + 4, `${100 * tick} %`, { "text-anchor": "end" });
-    this.axes.append(make("line", { x1: this.x(0.8), x2: this.x(0.8), y1: top, y2: top + height, class: "grid" }));
+    for (const tick of [0, 0.2, 0.4, 0.6, 0.8, 1])
+      this.text(this.x(tick), top + height + 16, tick, { "text-anchor": "middle" });
+    for (const tick of [0, 0.5, 1])
+      this.text(left - 7, this.y(tick) + 4, `${100 * tick} %`, { "text-anchor": "end" });
+    this.axes.append(
+      make("line", { x1: this.x(0.8), x2: this.x(0.8), y1: top, y2: top + height, class: "grid" }),
+    );
     this.axis(left + width / 2, top + height + 36, "R² of the Gabor fit");
     for (const { values, style } of options.lines) {
       const sorted = [...values].map((v) => v ?? 0).sort((a, b) => a - b);
@@ -269,7 +317,12 @@ class Quality extends Plot {
         const [before, after] = [1 - k / sorted.length, 1 - (k + 1) / sorted.length];
         return `${this.x(value)} ${this.y(before)} ${this.x(value)} ${this.y(after)}`;
       });
-      this.axes.append(make("polyline", { points: `${this.x(0)} ${this.y(1)} ${steps.join(" ")}`, class: `curve ${style}` }));
+      this.axes.append(
+        make("polyline", {
+          points: `${this.x(0)} ${this.y(1)} ${steps.join(" ")}`,
+          class: `curve ${style}`,
+        }),
+      );
     }
     this.places = [];
   }
@@ -290,7 +343,12 @@ class Quality extends Plot {
   show(value) {
     this.marker = this.marker || this.axes.appendChild(make("line", { class: "marker" }));
     const { top, height } = this.box;
-    for (const [key, at] of Object.entries({ x1: this.x(value), x2: this.x(value), y1: top, y2: top + height }))
+    for (const [key, at] of Object.entries({
+      x1: this.x(value),
+      x2: this.x(value),
+      y1: top,
+      y2: top + height,
+    }))
       this.marker.setAttribute(key, at);
   }
 }
@@ -301,7 +359,12 @@ class Strip extends Plot {
   constructor({ rows, unit, left = 150, ...options }) {
     super({ height: 34 * rows.length + 46, ...options });
     const known = rows
-      .flatMap(({ value, interval, chance, others }) => [value, ...(interval || []), ...(chance || []), ...(others || []).map((o) => o.value)])
+      .flatMap(({ value, interval, chance, others }) => [
+        value,
+        ...(interval || []),
+        ...(chance || []),
+        ...(others || []).map((o) => o.value),
+      ])
       .filter(Number.isFinite);
     const low = Math.min(0, ...known);
     const top = Math.max(0.5, 1.1 * Math.max(0, ...known));
@@ -309,10 +372,14 @@ class Strip extends Plot {
     this.x = (value) => left + ((right - left) * (value - low)) / (top - low);
     const bottom = 34 * rows.length + 8;
     this.axes.append(make("line", { x1: left, x2: right, y1: bottom, y2: bottom, class: "grid" }));
-    this.axes.append(make("line", { x1: this.x(0), x2: this.x(0), y1: 6, y2: bottom, class: "grid" }));
+    this.axes.append(
+      make("line", { x1: this.x(0), x2: this.x(0), y1: 6, y2: bottom, class: "grid" }),
+    );
     const step = top - low > 1.2 ? 0.5 : 0.25;
     for (let tick = 0; tick <= top; tick += step) {
-      this.text(this.x(tick), bottom + 16, shown(tick, step === 0.5 ? 1 : 2), { "text-anchor": "middle" });
+      this.text(this.x(tick), bottom + 16, shown(tick, step === 0.5 ? 1 : 2), {
+        "text-anchor": "middle",
+      });
     }
     this.axis((left + right) / 2, bottom + 35, unit);
     rows.forEach((row, k) => this.row(row, 34 * k + 22, left));
@@ -321,7 +388,8 @@ class Strip extends Plot {
   row({ name, value, interval, chance, style, others = [] }, y, left) {
     this.text(left - 12, y + 4, name, { "text-anchor": "end", class: "name" });
     if (!Number.isFinite(value)) return this.text(left, y + 4, "–");
-    const line = ([a, b], of) => this.axes.append(make("line", { x1: this.x(a), x2: this.x(b), y1: y, y2: y, class: of }));
+    const line = ([a, b], of) =>
+      this.axes.append(make("line", { x1: this.x(a), x2: this.x(b), y1: y, y2: y, class: of }));
     if (chance && chance.every(Number.isFinite)) line(chance, "chance");
     if (interval && interval.every(Number.isFinite)) line(interval, `span ${style}`);
     for (const mark of [...others, { value, style }]) this.mark(mark, y);

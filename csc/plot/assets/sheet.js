@@ -1,7 +1,8 @@
 // A sheet of many pictures, of which one is chosen: by a click, or by the arrow keys.
 
 class Sheet {
-  // n pictures of the sheet `name`; label(i) describes one; choose(i) is called for the chosen one.
+  // n pictures of the sheet `name`; label(i) describes one; choose(i, seen) is called for the chosen
+  // one, with `seen` if it is in view.
   // fill(box, i), if given, puts something else into the box of i than picture i. The boxes' ids begin
   // with the prefix.
   constructor({ n, name, zoom, title, label, choose, fill, prefix = "tile" }) {
@@ -11,19 +12,27 @@ class Sheet {
     this.visible = [];
     this.tiles = Array.from({ length: n }, (_, i) => {
       const tile = make("div", {
-        class: fill ? "box" : "tile", role: "option", id: `${prefix}-${i}`, "aria-label": label(i),
-        "aria-selected": "false", title: label(i), "data-i": i,
+        class: fill ? "box" : "tile",
+        role: "option",
+        id: `${prefix}-${i}`,
+        "aria-label": label(i),
+        "aria-selected": "false",
+        title: label(i),
+        "data-i": i,
       });
       if (fill) fill(tile, i);
       else place(tile, name, i);
       return tile;
     });
     this.element = make("div", {
-      class: fill ? "sheet boxes" : `sheet sheet-${name}`, role: "listbox", tabindex: "0", "aria-label": title,
+      class: fill ? "sheet boxes" : `sheet sheet-${name}`,
+      role: "listbox",
+      tabindex: "0",
+      "aria-label": title,
       on: {
         click: (event) => {
           const tile = event.target.closest("[data-i]");
-          if (tile) this.choose(Number(tile.dataset.i));
+          if (tile) this.choose(Number(tile.dataset.i), true);
         },
         keydown: (event) => this.key(event),
       },
@@ -68,7 +77,8 @@ class Sheet {
     const [top, bottom] = [tile.offsetTop, tile.offsetTop + tile.offsetHeight];
     const box = this.element;
     if (top < box.scrollTop) box.scrollTop = top - 4;
-    else if (bottom > box.scrollTop + box.clientHeight) box.scrollTop = bottom - box.clientHeight + 4;
+    else if (bottom > box.scrollTop + box.clientHeight)
+      box.scrollTop = bottom - box.clientHeight + 4;
   }
 
   // Use another sheet for the same pictures, `rows` further down.
@@ -98,6 +108,5 @@ class Sheet {
     if (!move || event.ctrlKey || event.altKey || event.metaKey || last < 0) return;
     event.preventDefault();
     this.choose(this.visible[Math.min(last, Math.max(0, move()))]);
-    this.reveal();
   }
 }
