@@ -5,6 +5,7 @@ import json
 import re
 from base64 import b64decode
 from html.parser import HTMLParser
+from importlib.resources import files
 from time import process_time
 
 import numpy as np
@@ -51,6 +52,60 @@ def test_192_atoms_take_less_than_two_seconds(tmp_path, rng, record_property):
     record_property("bytes", path.stat().st_size)
     assert seconds < 2
     assert path.stat().st_size < 2_000_000
+
+
+def test_patches_are_found_in_larger_pictures(tmp_path, rng):
+    atoms, found = gabor_atoms(5, 7, rng)
+    photographs = [0.1 * rng.standard_normal((1, 30 + 5 * i, 40)) for i in range(3)]
+    planted = {0: (2, 11, 22), 1: (0, 3, 30), 4: (1, 20, 5)}
+    for k, (i, row, column) in planted.items():
+        photographs[i][:, row : row + 7, column : column + 7] -= 5 * atoms[k]
+    pictures = [np.repeat(x, 3, axis=0) for x in photographs]
+    options = {"analysis": found, "signals": photographs, "pictures": pictures}
+    page = csc.plot.report(atoms, tmp_path / "page.html", **options)
+    best = data_of(page)["patches"]
+    for k, place in planted.items():
+        assert best["places"][k][0] == list(place)
+        window = photographs[place[0]][:, place[1] : place[1] + 7, place[2] : place[2] + 7]
+        response = (window * atoms[k]).sum() / np.linalg.norm(atoms[k])
+        np.testing.assert_allclose(best["codes"][k][0], response, rtol=1e-3)
+        apart = [p for p in best["places"][k][1:] if p[0] == place[0]]
+        assert all(max(abs(p[1] - place[1]), abs(p[2] - place[2])) > 3 for p in apart)
+    with pytest.raises(ValueError, match="at least as large as the atoms"):
+        csc.plot.report(atoms, page, analysis=found, signals=[photographs[0][:, :5]])
+    with pytest.raises(ValueError, match="of the same size unless"):
+        csc.plot.report(atoms, page, analysis=found, signals=photographs, pictures=pictures[::-1])
+
+
+@pytest.mark.parametrize(("mode", "stride"), [("full", 1), ("full", 2), ("valid", 1)])
+def test_codes_of_a_convolutional_learner_are_found_where_they_are(mode, stride, tmp_path, rng):
+    atoms, found = gabor_atoms(3, 6, rng)
+    x = np.zeros((2, 1, 24, 24))
+    x[1, :, 8:14, 4:10] = 3 * atoms[2]
+    learner = csc.DictionaryLearning(
+        3, (6, 6), 0.1, mode=mode, stride=stride, init=atoms, max_iter=1, replace_after=None
+    )
+    learner.partial_fit(x)
+    page = tmp_path / "page.html"
+    if mode == "valid":
+        with pytest.raises(ValueError, match='in mode "full" only'):
+            csc.plot.report(learner, page, analysis=found, signals=x)
+        return
+    best = data_of(csc.plot.report(learner, page, analysis=found, signals=x))["patches"]
+    codes = learner.transform(x)
+    assert best["places"][2][0] == [1, 8, 4]
+    np.testing.assert_allclose(
+        best["codes"][2][0], codes[1, 2, 8 // stride, 4 // stride], rtol=1e-3
+    )
+
+
+def test_an_analysis_is_shown_by_its_fields(analysed, tmp_path):
+    atoms, found = analysed
+    pages = [
+        csc.plot.report(found, tmp_path / "a.html", title="t"),
+        csc.plot.report(atoms, tmp_path / "b.html", title="t", analysis=found),
+    ]
+    assert pages[0].read_text("utf-8") == pages[1].read_text("utf-8")
 
 
 def test_many_atoms_have_fewer_patches_and_passes(tmp_path, rng, monkeypatch):
@@ -270,7 +325,9 @@ def test_bad_input_is_named_before_any_work(analysed, tmp_path):
         ((atoms, page), {"analysis": found.fit}, TypeError, "analysis must be what"),
         ((atoms[:3], page), {"analysis": found}, ValueError, "of these 3 atoms, got one of 12"),
         ((atoms, page), {"pictures": patches}, ValueError, "give signals too"),
-        ((atoms, page), {"signals": patches[:, :, 1:]}, ValueError, "of the size of the atoms"),
+        ((atoms, page), {"signals": patches[:, :, 1:]}, ValueError, "at least as large as the"),
+        ((atoms, page), {"signals": patches[0]}, ValueError, r"patches \(N, C, h, w\) or a list"),
+        ((atoms, page), {"signals": []}, ValueError, "got none"),
         ((atoms, page), {"signals": patches, "pictures": patches[1:]}, ValueError, "of the 30"),
         ((atoms, page), {"snapshots": []}, ValueError, "got none"),
         ((atoms, page), {"snapshots": [atoms[:2]]}, ValueError, r"snapshots\[0\] must be 12"),
@@ -314,3 +371,29 @@ def test_a_page_loads_nothing(analysed, tmp_path):
     assert addresses
     assert all(address.startswith("data:image/png;base64,") for address in addresses), addresses
     assert set(re.findall(r"https?://[^\"' ]+", text)) <= {"http://www.w3.org/2000/svg"}
+
+
+def luminance(colour):
+    """Relative luminance of "#rrggbb", as WCAG 2.2 defines it."""
+    parts = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return linear @ (0.2126, 0.7152, 0.0722)
+
+
+def test_text_and_marks_have_the_contrast_that_wcag_asks_for():
+    style = files("csc.plot").joinpath("assets", "page.css").read_text("utf-8")
+    themes = [
+        dict(re.findall(r"--(\w+): (#\w{6});", block))
+        for block in re.findall(r"\{([^{}]*--paper[^{}]*)\}", style)
+    ]
+    themes = [one for one in themes if "paper" in one]
+    assert (
+        len(themes) == 3
+    )  # light, dark by the system, dark by the button; print is black on white
+    assert themes[1] == themes[2]
+    for theme in themes:
+        for names, least in (("ink soft good", 4.5), ("atoms null second macaque", 3)):
+            for name in names.split():
+                for ground in ("paper", "panel", "ground"):
+                    pair = sorted(map(luminance, (theme[name], theme[ground])))
+                    assert (pair[1] + 0.05) / (pair[0] + 0.05) >= least, (name, ground, theme)

@@ -240,6 +240,20 @@ def test_a_click_in_a_plot_chooses_the_nearest_atom(opened, page_of_atoms, atoms
     assert page.inner_text("#atom-name") == f"Atom {i}"
 
 
+def test_patches_of_pictures_say_where_they_are(opened, atoms, tmp_path):
+    pictures = np.zeros((2, 1, 30, 40))
+    pictures[1, :, 8:18, 20:30] = atoms[0][6]
+    path = csc.plot.report(atoms[0], tmp_path / "p.html", analysis=atoms[1], signals=pictures)
+    page = opened(path)
+    page.click("#tile-6")
+    first = page.locator(".used .tile").first
+    value = minus(np.linalg.norm(atoms[0][6]))
+    expected = f"patch of picture 1, row 8, column 20 with inner product {value}"
+    assert first.get_attribute("aria-label") == expected
+    centred = atoms[0][6] - atoms[0][6].mean()
+    np.testing.assert_allclose(photographed(first, 10), pictures_of(centred[None])[0], atol=1)
+
+
 def test_the_slider_shows_the_atoms_of_the_pass(opened, page_of_atoms, atoms):
     page, pictures = opened(page_of_atoms), pictures_of(atoms[0])
     page.locator("#pass").focus()

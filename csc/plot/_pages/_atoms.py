@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from csc._backend import to_host
 from csc._sprite import pictures_of, sprites
 from csc._validation import check_floats
 from csc.analysis import receptive_fields, similar_atoms
@@ -19,7 +20,9 @@ SCRIPTS = ("sheet.js", "gabor.js", "plots.js", "learning.js", "atoms.js")
 
 
 def page_of_atoms(subject, title, analysis, signals, pictures, snapshots):
-    """`Page` of atoms (K, C, h, w), or of a dictionary or a learner that has them."""
+    """`Page` of atoms (K, C, h, w), of a dictionary or a learner, or of an analysis of its fields."""
+    if isinstance(subject, receptive_fields.Report):
+        subject, analysis = subject.fields, subject
     atoms = checked_atoms(subject)
     found = checked_analysis(analysis, atoms)
     share = share_of_energy(subject)
@@ -61,7 +64,7 @@ def page_of_atoms(subject, title, analysis, signals, pictures, snapshots):
 def checked_atoms(subject):
     """Atoms (K, C, h, w) that are not all zero, or an error that says what a report can show."""
     atoms = check_floats("subject", atoms_of(subject))
-    atoms = np.asarray(atoms.get() if hasattr(atoms, "get") else atoms)
+    atoms = to_host(atoms)
     if atoms.ndim != IMAGES_NDIM:
         raise ValueError(
             f"a report shows atoms of pictures, (K, C, h, w), got shape {atoms.shape}; "

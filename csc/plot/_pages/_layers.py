@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from csc._backend import to_host
 from csc._sprite import pictures_of, sprites
 from csc.plot._pages._document import Page, bytes_of, numbers
 from csc.plot._pages._fits import COLOURS
@@ -66,7 +67,7 @@ def page_of_layers(found, title):
 
 def pictured(atoms):
     """Atoms with one or three channels; others are averaged over their channels, a linear map."""
-    atoms = np.asarray(atoms.get() if hasattr(atoms, "get") else atoms, np.float64)
+    atoms = to_host(atoms).astype(np.float64)
     if atoms.ndim != IMAGES_NDIM:
         raise ValueError(
             f"a report shows atoms of pictures, (K, C, h, w), got shape {atoms.shape}; "
@@ -83,9 +84,7 @@ def parts_of(layers, seen, i):
     """
     strides = [prod(s) for s in zip(*(D.geometry.stride for D in layers[:i]), strict=True)]
     norms = np.linalg.norm(seen[i - 1].reshape(len(seen[i - 1]), -1), axis=1)
-    atoms = np.asarray(
-        layers[i].atoms.get() if hasattr(layers[i].atoms, "get") else layers[i].atoms
-    )
+    atoms = to_host(layers[i].atoms)
     found = []
     for atom in atoms:
         places = np.argwhere(atom)

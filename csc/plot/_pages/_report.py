@@ -47,7 +47,8 @@ def report(
     Parameters
     ----------
     subject : atoms, Comparison, Restoration, or layers
-        Atoms of pictures: an array (K, C, h, w), a `Dictionary` or a fitted `DictionaryLearning`;
+        Atoms of pictures: an array (K, C, h, w), a `Dictionary`, a fitted `DictionaryLearning`, or
+        what `csc.analysis.receptive_fields.analyse` returned;
         one comparison of filter sets, a list of them, or a dict of them by name; one restoration or
         a list of them; a `MultiLayerDictionary` or a fitted `MultiLayerDictionaryLearning`.
     path : str or path
@@ -58,12 +59,13 @@ def report(
     analysis : csc.analysis.receptive_fields.Report, optional
         What `csc.analysis.receptive_fields.analyse` returned for these atoms. By default it is
         called with ``rng=0``, which takes most of the time.
-    signals : array (N, C, h, w), optional
-        Patches of the size of the atoms, as a learner takes them: the ten with the largest codes
-        are shown for each atom (fewer of many atoms, so that the file stays small). Without a
-        learner, the inner products with the atoms stand for the codes.
-    pictures : array (N, 1 or 3, h', w'), optional
-        What to show of each signal, for example the patch before whitening.
+    signals : array (N, C, h, w), or list of arrays (C, H, W), optional
+        Patches of the size of the atoms, or larger pictures, as a learner takes them: the ten
+        patches with the largest codes are shown for each atom (fewer of many atoms, so that the
+        file stays small), none of a picture within half an atom of another. Without a learner, the
+        inner products with the atoms, scaled to unit norm, stand for the codes.
+    pictures : array or list of arrays (1 or 3, H, W), optional
+        What to show of each signal, for example the picture before whitening.
     snapshots : sequence of arrays (K, 1 or 3, h, w), optional
         The atoms as pictures after each pass of learning, for a slider over the passes. With
         ``learner.set_params(max_iter=n, warm_start=n > 1).fit(X)`` for n = 1, 2, ..., the atoms

@@ -390,19 +390,16 @@ function similarAtoms(i) {
 function usedMost(i) {
   const { patches } = data;
   if (!patches) return null;
-  const tiles = Array.from({ length: patches.n }, (_, k) => {
+  const used = Array.from({ length: patches.n }, (_, k) => k).filter((k) => patches.codes[i][k]);
+  const tiles = used.map((k) => {
     const code = shown(patches.codes[i][k]);
-    return make(
-      "figure",
-      { class: "used" },
-      picture(
-        "patches",
-        i * patches.n + k,
-        52 / data.sheets.patches.size[0],
-        `patch with ${patches.are_codes ? "code" : "inner product"} ${code}`,
-      ),
-      make("figcaption", {}, code),
-    );
+    const [signal, row, column] = patches.places ? patches.places[i][k] : [];
+    const where = patches.places ? ` of picture ${signal}, row ${row}, column ${column}` : "";
+    const label = `patch${where} with ${patches.are_codes ? "code" : "inner product"} ${code}`;
+    const zoom = 52 / data.sheets.patches.size[0];
+    const tile = picture("patches", i * patches.n + k, zoom, label);
+    tile.title = label;
+    return make("figure", { class: "used" }, tile, make("figcaption", {}, code));
   });
   const what = patches.are_codes ? "largest codes" : "largest inner products";
   return make(
@@ -412,7 +409,9 @@ function usedMost(i) {
     make(
       "p",
       { class: "note" },
-      `The patches with the ${what} of ${patches.of.toLocaleString("en")}; below each, the value.`,
+      patches.places
+        ? `The patches with the ${what} in ${patches.of.toLocaleString("en")} pictures; below each, the value.`
+        : `The patches with the ${what} of ${patches.of.toLocaleString("en")}; below each, the value.`,
     ),
     make("div", { class: "strip" }, tiles),
   );
