@@ -19,10 +19,12 @@ _NAMES = {
     "csc.penalties": [
         "L0",
         "L1",
+        "L1Ball",
         "ElasticNet",
         "GroupL21",
         "LogPenalty",
         "Relative",
+        "SparseGroupL21",
         "TargetSparsity",
     ],
     "csc.problems": ["MultiLayerProblem", "Problem"],

@@ -40,8 +40,10 @@ from csc.penalties import L0 as L0
 from csc.penalties import L1 as L1
 from csc.penalties import ElasticNet as ElasticNet
 from csc.penalties import GroupL21 as GroupL21
+from csc.penalties import L1Ball as L1Ball
 from csc.penalties import LogPenalty as LogPenalty
 from csc.penalties import Relative as Relative
+from csc.penalties import SparseGroupL21 as SparseGroupL21
 from csc.penalties import TargetSparsity as TargetSparsity
 from csc.problems import MultiLayerProblem as MultiLayerProblem
 from csc.problems import Problem as Problem

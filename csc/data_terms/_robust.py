@@ -25,8 +25,7 @@ class Huber(SampleWeightsMixin):
 
     References
     ----------
-    .. [1] P. J. Huber, "Robust estimation of a location parameter", Ann. Math. Stat. 35(1), 1964,
-       sec. 1.
+    .. [1] P. J. Huber, "Robust estimation of a location parameter", Ann. Math. Stat. 35(1), 1964.
 
     Examples
     --------
@@ -138,7 +137,7 @@ class SmoothedAbsolute:
     References
     ----------
     .. [1] R. T. Rockafellar, "Augmented Lagrangians and applications of the proximal point algorithm
-       in convex programming", Math. Oper. Res. 1(2), 1976, sec. 4.
+       in convex programming", Math. Oper. Res. 1(2), 1976.
     """
 
     width: float

@@ -104,7 +104,7 @@ class Poisson(SampleWeightsMixin):
     References
     ----------
     .. [1] Z. T. Harmany, R. F. Marcia, R. M. Willett, "This is SPIRAL-TAP: sparse Poisson intensity
-       reconstruction algorithms", IEEE TIP 21(3), 2012, eqs. (2)-(4).
+       reconstruction algorithms", IEEE TIP 21(3), 2012.
 
     Examples
     --------
@@ -201,7 +201,7 @@ class Logistic(SampleWeightsMixin):
     References
     ----------
     .. [1] T. Jaakkola, M. Jordan, "Bayesian parameter estimation via variational methods", Stat.
-       Comput. 10, 2000, sec. 2 (the parabola above the loss).
+       Comput. 10, 2000 (the parabola above the loss).
 
     Examples
     --------

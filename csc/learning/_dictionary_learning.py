@@ -81,7 +81,7 @@ class DictionaryLearning(Learner):
         All parameters below are keyword-only.
     mode, stride
         Allowed positions of the atoms; see `Dictionary`.
-    penalty : L1, ElasticNet, GroupL21, L0 or LogPenalty, optional
+    penalty : L1, ElasticNet, GroupL21, SparseGroupL21, L1Ball, L0 or LogPenalty, optional
         Instead of ``lmbda``: any penalty, also one of your own (docs/extending.md).
     data_term : data term, optional
         Of `csc.data_terms`; all but `LeastAbsolute`. ``Huber(delta)`` learns atoms that outliers do not

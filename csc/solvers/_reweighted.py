@@ -58,9 +58,9 @@ class Reweighted:
     ----------
     .. [1] P. J. Green, "Iteratively reweighted least squares for maximum likelihood estimation, and
        some robust and resistant alternatives", J. R. Stat. Soc. B 46(2), 1984.
-    .. [2] D. R. Hunter, K. Lange, "A tutorial on MM algorithms", Am. Stat. 58(1), 2004, sec. 2.
+    .. [2] D. R. Hunter, K. Lange, "A tutorial on MM algorithms", Am. Stat. 58(1), 2004.
     .. [3] R. T. Rockafellar, "Augmented Lagrangians and applications of the proximal point algorithm
-       in convex programming", Math. Oper. Res. 1(2), 1976, sec. 4.
+       in convex programming", Math. Oper. Res. 1(2), 1976.
 
     Examples
     --------

@@ -23,7 +23,12 @@ REPEATS = 2
 NOISE = 0.1  # of the standard deviation of the photograph
 IMPULSES = 0.05  # share of the samples
 FRACTION = 0.1  # of lmbda_max; the first four have the lmbda of Huber's problem
-SPORCO_STEPS = 1000
+SPORCO_STEPS = 500
+SPORCO_RHOS = (
+    1.0,
+    5.0,
+    20.0,
+)  # the fastest counts; its default and its adaptive ones are slower here
 EVALUATE_EVERY = 10
 
 
@@ -52,6 +57,12 @@ def problems(size, n_atoms, side):
 
 
 def run_sporco(problem, target):
+    """The best of `sporco_admm` over its parameters: by whether it reached the target, then time."""
+    runs = [sporco_admm(problem, target, rho) for rho in SPORCO_RHOS]
+    return min(runs, key=lambda run: (run[2] > target, run[0]))
+
+
+def sporco_admm(problem, target, rho):
     """Processor seconds, iterations and objective of sporco's ADMM, up to the target objective."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -74,7 +85,7 @@ def run_sporco(problem, target):
         return objective <= target
 
     options = {"Verbose": False, "MaxMainIter": SPORCO_STEPS, "RelStopTol": 1e-6,
-               "Callback": evaluate, "FastSolve": True, "AutoRho": {"Enabled": True},
+               "Callback": evaluate, "FastSolve": True, "rho": rho, "AutoRho": {"Enabled": False},
                "DataType": np.float32}  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

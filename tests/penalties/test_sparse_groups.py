@@ -1,0 +1,76 @@
+"""Sparse groups and the l1 ball: proxes against their neighbours, gauges against their definition."""
+
+import numpy as np
+import pytest
+
+import csc
+from csc.certificates import kkt_violation
+
+PENALTIES = [csc.SparseGroupL21(0.4, 3, 0.7), csc.SparseGroupL21(0.4, 2, 0.0), csc.L1Ball(2.5)]
+
+
+@pytest.mark.parametrize("penalty", PENALTIES, ids=repr)
+def test_prox_is_no_worse_than_its_neighbours(penalty, rng):
+    v = rng.standard_normal((2, 6, 3))
+    u = penalty.prox(v, 1.3)
+    assert 0 < (u == 0).sum() < u.size
+
+    def cost(z):
+        return 1.3 * penalty.value(z) + 0.5 * ((z - v) ** 2).sum()
+
+    others = [csc.L1Ball(2.5).prox(u + scale * rng.standard_normal(v.shape), 1.0)
+              if isinstance(penalty, csc.L1Ball) else u + scale * rng.standard_normal(v.shape)
+              for scale in (1e-4, 1e-2, 1.0) for _ in range(200)]  # fmt: skip
+    assert cost(u) <= min(map(cost, others)) + 1e-12
+    assert penalty.prox(v.astype("float32"), 1.3).dtype == "float32"
+    small = 1e-3 * v
+    if isinstance(penalty, csc.L1Ball):
+        np.testing.assert_array_equal(penalty.prox(small, 1.0), small)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES[:2], ids=repr)
+def test_the_dual_norm_is_the_largest_ratio_of_products_and_values(penalty, rng):
+    q = rng.standard_normal((2, 6, 3))
+    top = penalty.dual_norm(q)
+    z = rng.standard_normal((4000, 2, 6, 3)) * (rng.random((4000, 2, 6, 3)) < 0.1)
+    ratios = np.array([(a * q).sum(axis=(1, 2)) / np.maximum(penalty.values(a), 1e-9) for a in z])
+    assert (ratios.max(axis=0) <= top * (1 + 1e-9)).all()
+    # reached: at the prox of a step so long that only the last group is left
+    u = penalty.prox(q / top[:, None, None] * (1 + 1e-6), 1.0)
+    assert u.any(axis=(1, 2)).all()
+    assert not penalty.prox(q / top[:, None, None] * (1 - 1e-9), 1.0).any()
+
+
+@pytest.mark.parametrize(
+    "penalty", [*PENALTIES, csc.SparseGroupL21(csc.Relative(0.2), 2)], ids=repr
+)
+def test_solutions_are_certified_and_stationary(penalty, rng):
+    D = csc.Dictionary(csc.constraints.UnitSphere().project(rng.standard_normal((6, 1, 5))))
+    x = 2 * rng.standard_normal((2, 1, 30))
+    problem = csc.Problem(x, D, penalty)
+    solution = csc.solve(problem, tol=1e-9)
+    assert solution.converged
+    assert kkt_violation(x, D, solution.codes, problem.penalty).max() < 1e-3
+    assert problem.gap(problem.zeros()) > 1e-3
+
+
+def test_the_ball_and_the_penalty_have_the_same_solutions(rng):
+    D = csc.Dictionary(rng.standard_normal((4, 1, 5)))
+    x = rng.standard_normal((1, 1, 30))
+    lasso = csc.sparse_code(x, D, csc.Relative(0.3), tol=1e-10)
+    ball = csc.L1Ball(float(abs(lasso.codes).sum()))
+    fit = csc.solve(csc.Problem(x, D, ball), tol=1e-8)
+    np.testing.assert_allclose(fit.reconstruction(), lasso.reconstruction(), atol=1e-3)
+    robust = csc.solve(csc.Problem(x, D, ball, data_term=csc.data_terms.Huber(0.5)), tol=1e-6)
+    assert robust.converged
+    assert csc.L1Ball(1.0).value(np.ones((1, 2, 1))) == np.inf
+
+
+def test_bad_penalties_are_refused():
+    with pytest.raises(ValueError, match="radius must be finite and > 0"):
+        csc.L1Ball(0.0)
+    with pytest.raises(ValueError, match="ratio must be finite and >= 0"):
+        csc.SparseGroupL21(1.0, 2, -1.0)
+    D = csc.Dictionary(np.ones((3, 1, 2)))
+    with pytest.raises(ValueError, match="group_size must divide the number of atoms"):
+        csc.Problem(np.ones((1, 1, 5)), D, csc.SparseGroupL21(1.0, 2))

@@ -1,0 +1,150 @@
+"""The same problem, solved by sporco or SPAMS: objectives agree to 1e-3, and ours is no higher."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import csc
+from csc.data_terms import LeastAbsolute, LeastSquares
+from csc.problems import with_gradient_term
+
+STEPS = 400  # of sporco's ADMM
+
+
+@pytest.fixture(scope="module")
+def cbpdn():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("sporco.admm.cbpdn", reason="sporco is not installed")
+
+
+@pytest.fixture
+def case(rng):
+    """A piece of a photograph, and random atoms that wrap around."""
+    x = csc.images.natural()[0].pixels[None, None, 50:66, 60:76].astype("float64")
+    atoms = csc.constraints.UnitSphere().project(rng.standard_normal((6, 1, 5, 5)))
+    return x - x.mean(), csc.Dictionary(atoms, "circular")
+
+
+def by_sporco(kind, problem, *arguments, layout=None, **options):
+    """Objective, in our terms, of the codes that a class of sporco finds."""
+    options = {"Verbose": False, "MaxMainIter": STEPS, "RelStopTol": 1e-5} | options
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        atoms = np.moveaxis(problem.dictionary.atoms[:, 0], 0, -1)
+        if layout is not None:
+            atoms = layout
+        x = np.moveaxis(problem.x[0, : problem.x.shape[1]], 0, -1)
+        x = x[..., 0] if layout is None else x
+        more = {} if layout is None else {"dimK": 0}
+        solver = kind(atoms, x, *arguments, opt=kind.Options(options), **more)
+        solver.solve()
+    codes = solver.getmin() if not hasattr(solver, "var_y1") else solver.var_y1()
+    return codes.reshape(*codes.shape[:2], codes.shape[2], codes.shape[4])  # (H, W, C, K)
+
+
+def compare(problem, codes, tol=1e-5, objective=None):
+    z = np.moveaxis(codes[:, :, 0], -1, 0)[None]
+    theirs = (objective or problem).value(np.ascontiguousarray(z))
+    ours = csc.solve(problem, tol=tol, max_iter=50_000)
+    assert ours.objective == pytest.approx(theirs, rel=1e-3)
+    assert ours.objective - ours.gap <= theirs
+
+
+def test_elastic_net(cbpdn, case):
+    x, D = case
+    lmbda, mu = 0.2, 0.1
+    problem = csc.Problem(x, D, csc.ElasticNet(lmbda, mu / lmbda))
+    compare(problem, by_sporco(cbpdn.ConvElasticNet, problem, lmbda, mu))
+
+
+def test_gradient_of_codes(cbpdn, case):
+    x, D = case
+    weights = np.array([3.0, 0, 0, 0, 1.0, 0])
+    plain = csc.Problem(x, D, csc.L1(0.2))
+    codes = by_sporco(cbpdn.ConvBPDNGradReg, plain, 0.2, 0.5, GradWeight=weights)
+    compare(with_gradient_term(plain, 0.5 * weights), codes)
+
+
+@pytest.mark.slow
+def test_weights_of_samples(cbpdn, case, rng):
+    x, D = case
+    root = rng.uniform(0.3, 1.5, x.shape[2:])
+    problem = csc.Problem(x, D, csc.L1(0.1), data_term=LeastSquares(root**2))
+    compare(problem, by_sporco(cbpdn.ConvBPDNMaskDcpl, problem, 0.1, root))
+
+
+@pytest.mark.slow
+def test_absolute_values(cbpdn, case):
+    x, D = case
+    problem = csc.Problem(x, D, csc.L1(1.5), data_term=LeastAbsolute())
+    codes = by_sporco(cbpdn.ConvL1L1Grd, problem, 1.5, 0.0, rho=20.0)
+    compare(problem, codes, tol=5e-4)
+
+
+def test_l1_ball(cbpdn, case):
+    x, D = case
+    problem = csc.Problem(x, D, csc.L1Ball(8.0))
+    codes = by_sporco(cbpdn.ConvBPDNProjL1, problem, 8.0)
+    codes *= min(1, 8 / abs(codes).sum())  # within its tolerance
+    compare(problem, codes)
+
+
+@pytest.mark.slow
+def test_ball_of_the_residual(cbpdn, case):
+    x, D = case
+    epsilon = 0.3 * float(np.linalg.norm(x))
+    ours = csc.noise_constrained(x, D, epsilon, tol=1e-4)
+    codes = by_sporco(cbpdn.ConvMinL1InL2Ball, ours.problem, epsilon, AutoRho={"Enabled": True})
+    assert abs(ours.codes).sum() == pytest.approx(abs(codes).sum(), rel=1e-3)
+
+
+@pytest.mark.slow
+def test_joint_sparsity_of_channels(cbpdn, case):
+    x, D = case
+    x = np.concatenate([x, np.roll(x, 1, 3), 0.5 * x], axis=1)
+    lmbda, mu = 0.1, 0.15
+    copies = (D.atoms[:, 0][:, None, None] * np.eye(3)[:, :, None, None]).reshape(-1, 3, 5, 5)
+    penalty = csc.SparseGroupL21(lmbda, 3, mu / lmbda)
+    problem = csc.Problem(x, csc.Dictionary(copies, "circular"), penalty)
+    layout = np.moveaxis(D.atoms[:, 0], 0, -1)
+    codes = by_sporco(cbpdn.ConvBPDNJoint, problem, lmbda, mu, layout=layout)
+    z = np.moveaxis(codes, (3, 2), (0, 1)).reshape(-1, 16, 16)  # atom by atom, its channels
+    compare(problem, np.moveaxis(z, 0, -1)[:, :, None])
+
+
+@pytest.fixture(scope="module")
+def spams():
+    return pytest.importorskip("spams", reason="SPAMS is not installed: pip install spams-bin")
+
+
+@pytest.fixture
+def patches(rng):
+    """Patches as signals, and as columns; atoms of their size, and as columns."""
+    x = csc.images.extract_patches([csc.images.natural()[0].pixels], (5, 5), n=40, rng=0)
+    x = (x - x.mean(axis=(2, 3), keepdims=True)).astype("float64")
+    atoms = csc.constraints.UnitSphere().project(rng.standard_normal((30, 1, 5, 5)))
+    columns = (np.asfortranarray(a.reshape(len(a), -1).T) for a in (x, atoms))
+    return x, csc.Dictionary(atoms), *columns
+
+
+def test_lasso_and_elastic_net_of_spams(spams, patches):
+    x, D, X, A = patches
+    for ridge in (0.0, 0.5):
+        options = {"mode": spams.PENALTY, "lambda1": 0.1, "lambda2": 0.1 * ridge, "numThreads": 1}
+        theirs = spams.lasso(X, D=A, **options).toarray().T.reshape(40, 30, 1, 1)
+        penalty = csc.ElasticNet(0.1, ridge) if ridge else csc.L1(0.1)
+        problem = csc.Problem(x, D, penalty)
+        ours = csc.solve(problem, tol=1e-7)
+        assert ours.objective == pytest.approx(problem.value(theirs), rel=1e-3)
+
+
+def test_l1_ball_of_spams(spams, patches):
+    x, D, X, A = patches
+    options = {"mode": spams.L1COEFFS, "lambda1": 0.4, "numThreads": 1}
+    theirs = spams.lasso(X, D=A, **options).toarray().T.reshape(40, 30, 1, 1)
+    problem = csc.Problem(x, D, csc.L1Ball(0.4))
+    ours = csc.solve(problem, tol=1e-6)
+    unit = csc.Problem(x, D, csc.L1(0.0))  # SPAMS leaves its ball by some rounding
+    assert ours.objective == pytest.approx(unit.value(theirs), rel=1e-3)
