@@ -241,6 +241,11 @@ def test_pictures_that_are_too_many_are_cut_to_their_centres(tmp_path, rng, monk
     assert path.stat().st_size < 80_000
 
 
+def test_a_restoration_has_a_short_repr():
+    case = csc.plot.Restoration(np.zeros((8, 9)), {"a": np.zeros((8, 9))}, title="noise")
+    assert repr(case) == "Restoration('noise', 8x9: a)"
+
+
 def test_restorations_that_do_not_fit_are_refused():
     flat = np.zeros((8, 8))
     for arguments, error, message in [

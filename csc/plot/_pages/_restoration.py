@@ -18,7 +18,7 @@ RGB = 3  # channels of a colour picture
 DAMAGED, TRUTH = "damaged", "original"  # names of these two pictures on the page
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Restoration:
     """A damaged picture, and what methods make of it, for `csc.plot.report`.
 
@@ -67,6 +67,10 @@ class Restoration:
         shapes = {name: checked_picture(name, x).shape for name, x in others.items()}
         if len(set(shapes.values())) > 1:
             raise ValueError(f"estimates and truth must have one shape, got {shapes}")
+
+    def __repr__(self):
+        size = "x".join(map(str, next(iter(self.estimates.values())).shape))
+        return f"Restoration({self.title!r}, {size}: {', '.join(self.estimates)})"
 
     def psnr(self) -> dict[str, float]:
         """PSNR in dB of every estimate, and of the damaged picture if it has the same shape."""
