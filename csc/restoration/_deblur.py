@@ -12,16 +12,15 @@ from csc._typing import Array, ArrayLike, Rng
 from csc._validation import check_choice, check_count, check_floats
 from csc.operators import Dictionary
 from csc.restoration._colour import from_opponent, to_opponent
-from csc.restoration._dictionary import Effort, learned_atoms, shipped_atoms
+from csc.restoration._dictionary import shipped_atoms
 from csc.restoration._groups import RULE, group_planes
 from csc.restoration._images import Restored, check_image, check_sigma
 from csc.restoration._sparse_estimate import sparse_estimate
 
 COUPLING = 0.23  # weight of the denoised image, relative to sigma^2 / sigma_k^2
-ITERATIONS = 12
+ITERATIONS = {"best": 24, "fast": 12}
+GROUPED_FRACTION = 1 / 3  # of the iterations, the last ones, use groups
 FACTOR = 1.08  # as in `sparse_estimate`
-GROUPED = 4  # of the last iterations use groups
-RELEARNED = (6, 10)  # iterations before which atoms are learned from the estimate
 FIRST_SIGMA = 35 / 255  # of the denoiser, for blur
 FIRST_SIGMA_FINE = 14 / 255  # for subsampling, which starts from splines
 MIN_SIGMA = 2 / 255
@@ -56,9 +55,9 @@ def deblur(
         What lies outside the image: nothing known, which mirror images stand for, or the
         opposite side.
     quality : {"best", "fast"}
-        ``"fast"`` learns no atoms.
+        24 iterations or 12.
     rng : numpy.random.Generator or int
-        Of the patches that are learned from, and where patches start.
+        Of where patches start.
     verbose : bool
         Whether to show progress.
 
@@ -198,38 +197,39 @@ class _Observed(NamedTuple):
 
 
 def _restore(observed, quality, rng, *, verbose):
-    """The sharp planes, and the atoms used last."""
+    """The sharp planes, and what was done in a sentence."""
     planes, kernel, factor, sigma, boundary = observed
-    check_choice("quality", quality, ("best", "fast"))
-    rng, atoms = np.random.default_rng(rng), shipped_atoms()
+    check_choice("quality", quality, tuple(ITERATIONS))
+    n_iter, rng, atoms = ITERATIONS[quality], np.random.default_rng(rng), shipped_atoms()
     margin = 0 if boundary == "wrap" else -(-max(kernel.shape) // factor)
     margin = min(margin, *planes.shape[-2:])
     padded = np.pad(to_opponent(planes), ((0, 0), (margin, margin), (margin, margin)), "symmetric")
     data = _Data(padded, kernel, factor)
     first = FIRST_SIGMA if factor == 1 else FIRST_SIGMA_FINE
-    levels = np.geomspace(first, max(sigma, MIN_SIGMA), ITERATIONS)
+    levels = np.geomspace(first, max(sigma, MIN_SIGMA), n_iter)
+    n_grouped = round(GROUPED_FRACTION * n_iter)
+    # a blurred image has no brighter or darker pixels than the sharp one
+    low, high = min(0, planes.min()), max(1, planes.max())
     x = _enlarged(padded, factor) if factor > 1 else padded
     if factor == 1:
         x = data.nearest(x, COUPLING * (sigma / levels[0]) ** 2)
-    for k in progress_iter(range(ITERATIONS), "iteration", verbose=verbose):
-        if quality == "best" and k in RELEARNED:
-            lmbda = max(1.5 * levels[k], 4 / 255)
-            atoms = learned_atoms(x, lmbda, atoms, Effort(step=2, passes=3), rng)
+    for k in progress_iter(range(n_iter), "iteration", verbose=verbose):
         offset = tuple(rng.integers(0, 2, 2))
-        v = sparse_estimate(x, atoms, levels[k], step=2, offset=offset, factor=FACTOR)
-        if k >= ITERATIONS - GROUPED:
+        limited = to_opponent(from_opponent(x).clip(low, high))
+        v = sparse_estimate(limited, atoms, levels[k], step=2, offset=offset, factor=FACTOR)
+        if k >= n_iter - n_grouped:
             v = group_planes(x, v, levels[k], rule=RULE_HERE, step=4)
         x = data.nearest(v, COUPLING * (sigma / levels[k]) ** 2)
     inner = slice(margin * factor, None if margin == 0 else -margin * factor)
-    return from_opponent(v[:, inner, inner]), atoms
+    message = f"{n_iter} iterations of the denoiser and the data, {n_grouped} of them with groups"
+    return from_opponent(v[:, inner, inner]), message
 
 
 def _restored(image, sigma, found, start):
-    """`Restored` of the planes and atoms that `_restore` found."""
-    planes, atoms = found
-    message = f"{ITERATIONS} iterations of the denoiser and the data, {GROUPED} of them with groups"
-    seconds = perf_counter() - start
-    return Restored(image.like_input(planes), sigma, Dictionary(atoms), seconds, message)
+    """`Restored` of what `_restore` found."""
+    planes, message = found
+    atoms, seconds = Dictionary(shipped_atoms()), perf_counter() - start
+    return Restored(image.like_input(planes), sigma, atoms, seconds, message)
 
 
 def _enlarged(planes, factor):

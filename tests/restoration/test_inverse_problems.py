@@ -183,6 +183,26 @@ class TestBlur:
         with pytest.raises(ValueError, match=words):
             deblur(camera, kernel, sigma)
 
+    def test_a_line_is_removed_better_with_more_iterations(self, camera):
+        kernel = np.eye(9) / 9
+        y = ndimage.convolve(camera, kernel.astype("float32"), mode="wrap")
+        y += 2 / 255 * np.random.default_rng(0).standard_normal(y.shape).astype("float32")
+        fast, best = (
+            psnr(camera, deblur(y, kernel, 2 / 255, boundary="wrap", quality=quality).image)
+            for quality in ("fast", "best")
+        )
+        assert best > fast + 0.2
+        assert fast > psnr(camera, y) + 4
+
+    def test_pixels_brighter_than_one_are_kept(self, camera):
+        kernel = gaussian(1.2)
+        y = ndimage.convolve(camera, kernel / kernel.sum(), mode="wrap")
+        usual, bright = (
+            psnr(camera, deblur(c * y, kernel, c * 2 / 255, boundary="wrap").image / c)
+            for c in (1, 3)
+        )
+        assert bright > usual - 1
+
     def test_an_image_is_enlarged(self, camera):
         kernel = gaussian(0.8)
         y = ndimage.convolve(camera, kernel / kernel.sum(), mode="mirror")[::2, ::2]
