@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import fft
 
+from csc._backend import to_host
 from csc._typing import Array
 from csc._validation import check_atoms, check_count
 from csc.analysis._matching import unit
@@ -74,7 +75,7 @@ def similar_atoms(atoms: Array | Any, n: int = 5) -> SimilarAtoms:
            [1.   , 0.894],
            [0.894, 0.894]])
     """
-    atoms = check_atoms(getattr(atoms, "atoms", atoms))
+    atoms = to_host(check_atoms(getattr(atoms, "atoms", atoms)))
     n = min(check_count("n", n), len(atoms) - 1)
     spectra, weights, spatial_shape = _spectra(unit(atoms.astype(np.float64)))
     axes = tuple(range(1, len(spatial_shape) + 1))

@@ -15,6 +15,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 import csc
 from csc.plot._pages import _atoms, _document, _restoration
+from doubles import fake_cupy
 from doubles.gabor_atoms import filter_set, gabor_atoms
 
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script><!-- \u2028 &lt;"
@@ -315,6 +316,22 @@ def test_atoms_of_two_channels_are_shown_as_the_last_snapshot(analysed, tmp_path
     )
     assert one == two != without
     assert "passes" not in data_of(pages[1])  # a slider with one stop
+
+
+def test_arrays_on_a_device_are_shown_like_others(analysed, tmp_path, rng):
+    atoms, found = analysed
+    picture = rng.random((9, 8))
+
+    def pages(asarray):
+        there = asarray(atoms)
+        options = {"analysis": found, "signals": there, "snapshots": [there, there]}
+        case = csc.plot.Restoration(asarray(picture), {"a": asarray(picture / 2)}, asarray(picture))
+        path = tmp_path / "page.html"
+        subjects = [(there, options), (case, {})]
+        return [csc.plot.report(one, path, **more).read_text("utf-8") for one, more in subjects]
+
+    with fake_cupy.installed() as cupy:
+        assert pages(cupy.asarray) == pages(np.asarray)
 
 
 def test_bad_input_is_named_before_any_work(analysed, tmp_path):

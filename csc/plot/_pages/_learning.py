@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from csc._backend import to_host
 from csc._sprite import pictures_of, sprites
 from csc._validation import check_floats
 from csc.plot._pages._document import numbers
@@ -34,7 +35,7 @@ def checked_snapshots(snapshots, atoms):
         return []
     if len(snapshots) == 0:
         raise ValueError("snapshots must hold the atoms after each pass, got none")
-    shots = [check_floats(f"snapshots[{i}]", shot) for i, shot in enumerate(snapshots)]
+    shots = [to_host(check_floats(f"snapshots[{i}]", shot)) for i, shot in enumerate(snapshots)]
     expected = len(atoms), *atoms.shape[2:]
     for i, shot in enumerate(shots):
         shape = shot.shape

@@ -7,6 +7,7 @@ from io import BytesIO
 
 import numpy as np
 
+from csc._backend import to_host
 from csc._typing import Array
 from csc._validation import check_floats
 from csc.plot._pages._document import Page, numbers
@@ -79,8 +80,10 @@ class Restoration:
         pictures = dict(self.estimates)
         if self.damaged.shape == self.truth.shape:
             pictures = {DAMAGED: self.damaged} | pictures
-        truth = np.clip(self.truth, 0, 1).astype(np.float64)
-        errors = {name: ((np.clip(x, 0, 1) - truth) ** 2).mean() for name, x in pictures.items()}
+        truth = np.clip(to_host(self.truth), 0, 1).astype(np.float64)
+        errors = {
+            name: ((np.clip(to_host(x), 0, 1) - truth) ** 2).mean() for name, x in pictures.items()
+        }
         with np.errstate(divide="ignore"):
             return {name: float(-10 * np.log10(error)) for name, error in errors.items()}
 
@@ -135,7 +138,7 @@ def image_of(picture, share):
 
     corners = [round(n * (1 - share) / 2) for n in picture.shape[-2:]]
     rows, columns = (slice(c, n - c) for c, n in zip(corners, picture.shape[-2:], strict=True))
-    cut = np.clip(np.asarray(picture[..., rows, columns], np.float64), 0, 1)
+    cut = np.clip(to_host(picture)[..., rows, columns].astype(np.float64), 0, 1)
     pixels = (255 * cut).round().astype(np.uint8)
     pixels = np.ascontiguousarray(np.moveaxis(pixels, 0, -1) if pixels.ndim == RGB else pixels)
     file = BytesIO()
