@@ -32,6 +32,7 @@ from csc.learning._memory_plan import (
 )
 from csc.learning._recentre import extended_window_sums, shift_codes
 from csc.learning._step import EncodedBatch
+from csc.learning._update_dictionary import update_dictionary
 from csc.learning.multilayer._encode import LayersModel, encode_layers, largest, resolve_lmbdas
 from csc.learning.multilayer._learner import MultiLayerDictionaryLearning
 from csc.learning.multilayer._step import LayersBatch
@@ -42,4 +43,10 @@ from csc.learning.multilayer._update import (
     product,
 )
 
-__all__ = ["DictionaryLearning", "HomeostaticGain", "MultiLayerDictionaryLearning", "resume"]
+__all__ = [
+    "DictionaryLearning",
+    "HomeostaticGain",
+    "MultiLayerDictionaryLearning",
+    "resume",
+    "update_dictionary",
+]

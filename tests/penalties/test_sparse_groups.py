@@ -18,9 +18,13 @@ def test_prox_is_no_worse_than_its_neighbours(penalty, rng):
     def cost(z):
         return 1.3 * penalty.value(z) + 0.5 * ((z - v) ** 2).sum()
 
-    others = [csc.L1Ball(2.5).prox(u + scale * rng.standard_normal(v.shape), 1.0)
-              if isinstance(penalty, csc.L1Ball) else u + scale * rng.standard_normal(v.shape)
-              for scale in (1e-4, 1e-2, 1.0) for _ in range(200)]  # fmt: skip
+    others = [
+        u + scale * rng.standard_normal(v.shape) for scale in (1e-4, 1e-2, 1) for _ in range(200)
+    ]
+    if isinstance(penalty, csc.L1Ball):  # points of the ball, whatever its prox does
+        norms = [abs(a).sum(axis=(1, 2), keepdims=True) for a in others]
+        others = [a * np.minimum(1, 2.5 / norm) for a, norm in zip(others, norms, strict=True)]
+        np.testing.assert_allclose(abs(u).sum(axis=(1, 2)), 2.5)
     assert cost(u) <= min(map(cost, others)) + 1e-12
     assert penalty.prox(v.astype("float32"), 1.3).dtype == "float32"
     small = 1e-3 * v

@@ -173,3 +173,15 @@ def test_picture_and_table_of_the_packages_are_up_to_date(monkeypatch):
     design = importlib.import_module("design")
     old = [path.name for path, text in design.outputs() if path.read_text() != text]
     assert old == [], "run: python docs/design.py"
+
+
+def test_the_coverage_page_counts_its_rows():
+    """The names in the first column of a table are what is covered, or not."""
+    text, total = (DOCS / "coverage.md").read_text(), np.zeros(2, int)
+    for section in text.split("\n## ")[1:]:
+        rows = [line.split(" | ") for line in section.splitlines() if line.startswith("| `")]
+        counts = [(len(re.findall(r"`[^`]+`", row[0])), row[1].startswith("no")) for row in rows]
+        yes, of = sum(n for n, no in counts if not no), sum(n for n, _ in counts)
+        assert f"Yes: {yes} of {of}." in section
+        total += yes, of
+    assert f'{total[0]} of {total[1]} are "yes": {100 * total[0] // total[1]} %' in text
