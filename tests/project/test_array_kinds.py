@@ -385,6 +385,12 @@ ELSEWHERE = {  # what takes an array, and where its kinds are tested
         ["ImplicitSparseCode", "LCA", "MultiLayerPursuit", "SparseCode", "from_dictionary"],
         "lmbda: tests/nn",
     ),
+    **dict.fromkeys(
+        ["Huber", "LeastAbsolute", "LeastSquares", "Logistic", "Poisson"],
+        "weights: tests/data_terms",
+    ),
+    "check_data_term": "passes on to the data term",
+    "with_gradient_term": "weights of the atoms: tests/problems",
 }
 
 
