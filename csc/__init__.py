@@ -12,7 +12,7 @@ _NAMES = {
     "csc._backend": ["to_device"],
     "csc._lmbda_search": ["lmbda_for_sparsity", "lmbda_path", "noise_constrained"],
     "csc._show_versions": ["show_versions"],
-    "csc._solve": ["Solution", "lmbda_max", "solve", "sparse_code"],
+    "csc._solve": ["Solution", "lmbda_max", "solve", "solve_reweighted", "sparse_code"],
     "csc.io": ["load", "save"],
     "csc.learning": ["DictionaryLearning", "MultiLayerDictionaryLearning", "resume"],
     "csc.operators": ["Dictionary", "MeasuredDictionary", "MultiLayerDictionary"],

@@ -27,6 +27,7 @@ from csc._show_versions import show_versions as show_versions
 from csc._solve import Solution as Solution
 from csc._solve import lmbda_max as lmbda_max
 from csc._solve import solve as solve
+from csc._solve import solve_reweighted as solve_reweighted
 from csc._solve import sparse_code as sparse_code
 from csc.io import load as load
 from csc.io import save as save

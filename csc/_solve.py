@@ -1,7 +1,7 @@
 """Solve a problem with any solver, and the solution."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -265,6 +265,57 @@ def _checked_start(problem, init):
         )
     # kernels write into codes like these: a view of them as rows must be no copy
     return init if isinstance(init, SparseCodes) else namespace(init).ascontiguousarray(init)
+
+
+def solve_reweighted(
+    problem: Problem,
+    rule: Any,
+    *,
+    n_rounds: int = 5,
+    tol: float = 1e-4,
+    max_iter: int = 10_000,
+) -> Solution:
+    """Solve a sequence of lassos, each with weights that follow from the codes of the last.
+
+    Parameters
+    ----------
+    problem : Problem
+        With an L1 penalty, whose own weights multiply those of the rule.
+    rule : csc.penalties.InverseSize or csc.penalties.LateralInhibition
+        Any object with ``weights_of(codes)``. It takes dense codes.
+    n_rounds : int
+        Number of lassos; the first has the weights of the problem.
+    tol, max_iter
+        Of each lasso, as in `solve`.
+
+    Returns
+    -------
+    Solution
+        Of the last lasso, whose weights are ``solution.problem.penalty.weights``; its gap is that of
+        this lasso.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> D = csc.Dictionary(np.eye(3)[:, None])
+    >>> problem = csc.Problem(np.array([[[3.0, 1.2, -2.0]]]), D, csc.L1(1.0))
+    >>> csc.solve(problem).codes.ravel(), csc.solve_reweighted(
+    ...     problem, csc.penalties.InverseSize(0.1), tol=1e-8).codes.ravel().round(2)
+    (array([ 2. ,  0.2, -1. ]), array([ 2.97,  1.12, -1.95]))
+    """
+    check_count("n_rounds", n_rounds)
+    check_instance("rule", rule, "weights_of", "csc.penalties.InverseSize(0.1)")
+    if not isinstance(problem, Problem) or type(problem.penalty) is not L1:
+        raise TypeError(f"problem must be a csc.Problem with a csc.L1 penalty, got {problem!r}")
+    own, solution = problem.penalty.weights, solve(problem, tol=tol, max_iter=max_iter)
+    for _ in range(n_rounds - 1):
+        weights = rule.weights_of(solution.codes)
+        weights = weights if own is None else own.astype(weights.dtype) * weights
+        penalty = replace(problem.penalty, weights=weights)
+        solution = solve(
+            replace(problem, penalty=penalty), tol=tol, max_iter=max_iter, init=solution.z
+        )
+    return solution
 
 
 def sparse_code(  # noqa: PLR0913  the short form of three calls

@@ -10,6 +10,7 @@ A new penalty: a frozen dataclass with the methods of `L1`; docs/extending.md sh
 `csc.testing.check_prox` checks it.
 """
 
+from csc.penalties._code_weights import InverseSize, LateralInhibition
 from csc.penalties._convex import L1, ElasticNet, GroupL21
 from csc.penalties._lmbda import Lmbda, Relative, TargetSparsity, resolved, warn_of_zero_codes
 from csc.penalties._nonconvex import L0, LogPenalty
@@ -20,9 +21,11 @@ from csc.penalties._weights import atom_weights, finite_lmbda, ridge_of
 __all__ = [
     "ElasticNet",
     "GroupL21",
+    "InverseSize",
     "L0",
     "L1",
     "L1Ball",
+    "LateralInhibition",
     "LogPenalty",
     "Relative",
     "SparseGroupL21",
