@@ -599,7 +599,9 @@ def test_analyse_tells_gabors_from_both_nulls():
 def test_report_shows_the_fits_side_by_side():
     fits = [as_fit(r2=r2, sigma_x=[0.4, 2, 2]) for r2 in ([0.95, 0.85, 0.1], 0.7, 0.2)]
     macaque = MacaqueDistance(1.0, (0.9, 1.1), 1.2, 1.3, 4, 0.26, (0.16, 0.39))
-    report = Report(*fits, summarise(fits[0]), macaque, np.zeros((3, 1, 12, 12)), cut_share=0.25)
+    learned = as_fit(r2=0.9, energy_inside=[0.7, 0.85, 0.9, 1.0])
+    report = Report(*fits, summarise(fits[0]), macaque, np.zeros((3, 1, 12, 12)), learned)
+    assert report.cut_share == 0.25
     head, *rows, distance, populations = str(report).splitlines()
     assert head.split() == ["median", "r2", ">=", "0.7", ">=", "0.8", ">=", "0.9", "Gabor-like"]
     assert [row.split() for row in rows] == [
@@ -658,7 +660,9 @@ def test_whitening_and_aperture_are_applied_to_atoms_and_nulls():
     report = analyse(atoms, rng=0, whitening=csc.images.whiten, aperture=aperture)
     np.testing.assert_array_equal(report.fields, pixel_fields(atoms * aperture, csc.images.whiten))
     assert report.fit.shape == report.null_phase.shape == report.null_noise.shape == (20, 20)
-    assert report.cut_share == summarise(fit_gabor(atoms * aperture)).cut_off
+    exact = fit_gabor(atoms * aperture)
+    assert report.cut_share == summarise(exact).cut_off
+    np.testing.assert_allclose(report.learned.r2, exact.r2, atol=1e-3)
 
 
 @pytest.mark.slow

@@ -67,6 +67,16 @@ def test_quadrature_pairs_are_invariant_to_phase_and_single_cells_are_not():
     assert single["median_F1_F0"] == pytest.approx(np.pi / 2, abs=0.03)
 
 
+def test_tuning_to_phase_is_that_of_the_best_stimulus():
+    phases = 2 * np.pi * np.arange(16) / 16
+    best, other = 3 + np.cos(phases) + 0.5 * np.cos(2 * phases), np.full(16, 4.0)
+    tuning = complex_cells.phase_tuning(np.stack([other, best])[..., None])
+    low = best.min()
+    assert tuning["median_depth"] == pytest.approx((4.5 - low) / (4.5 + low))
+    assert tuning["median_F1_F0"] == pytest.approx(1 / 3)
+    assert tuning["median_F2_F0"] == pytest.approx(0.5 / 3)
+
+
 def test_rotation_finds_the_sparse_basis_and_keeps_energies(rng):
     atoms = csc.constraints.OrthonormalGroups(2).project(rng.standard_normal((4, 1, 12, 12)))
     flat = atoms.reshape(2, 2, 144)
@@ -93,6 +103,67 @@ def test_indices_of_known_curves():
     equal, one = np.ones((1, 10)), np.eye(10)[:1]
     assert sparseness.sparseness(equal, 1)[0] == pytest.approx(0)
     assert sparseness.sparseness(one, 1)[0] == pytest.approx(1)
+
+
+def vertical_units():
+    """A fit of three Gabor functions of vertical bars: central, at the border, and too wide."""
+    columns = dict.fromkeys(("amplitude", "r2", "energy_inside", "component_share"), np.ones(3))
+    return csc.analysis.receptive_fields.GaborFit(
+        shape=(size.SIDE,) * 2, x=np.array([0.5, 6, 0]), y=np.array([-0.5, 0, 0]),
+        orientation=np.full(3, np.pi / 2), frequency=np.full(3, 0.25), phase=np.zeros(3),
+        sigma_x=np.array([2.0, 2, 4]), sigma_y=np.array([2.0, 2, 2]), **columns,
+    )  # fmt: skip
+
+
+def test_only_central_units_that_stimuli_can_outgrow_are_shown_gratings():
+    assert size.central_units(vertical_units()).tolist() == [0]
+
+
+def test_stimuli_grow_in_the_direction_that_they_should():
+    fit = vertical_units()
+    discs, bars = size.discs(fit, 0), size.bars(fit, 0)
+    row, column = np.indices(discs.shape[1:]) - (size.SIDE - 1) / 2
+    dy, dx = row - fit.y[0], column - fit.x[0]
+    wave = np.cos(2 * np.pi * fit.peak_frequency[0] * dx)  # vertical bars
+    for radius, disc, bar in zip(size.RADII, discs, bars, strict=True):
+        inside = np.hypot(dx, dy) < radius - 0.5
+        np.testing.assert_allclose(disc[inside], wave[inside], atol=1e-9)
+        assert not disc[np.hypot(dx, dy) > radius + 0.5].any()
+        inside = (abs(dy) < radius - 0.5) & (abs(dx) < 2 * fit.sigma_x[0] - 0.5)
+        np.testing.assert_allclose(bar[inside], wave[inside], atol=1e-9)
+        assert not bar[(abs(dy) > radius + 0.5) | (abs(dx) > 2 * fit.sigma_x[0] + 0.5)].any()
+    mask, _, _ = size.grating(fit, 0, orthogonal=True)
+    expected = np.cos(2 * np.pi * fit.peak_frequency[0] * dy)
+    np.testing.assert_allclose(mask, expected, atol=1e-9)
+
+
+def test_responses_of_orthonormal_atoms_are_soft_thresholds(rng):
+    n = size.SIDE**2
+    atoms = np.linalg.qr(rng.standard_normal((n, n)))[0][:5].reshape(5, 1, size.SIDE, size.SIDE)
+    units, weights = np.array([1, 4]), np.array([[2.0, 3.0, 0.1], [-2.0, -1.0, -4.0]])
+    stimuli = np.einsum("ur,uhw->urhw", weights, atoms[units, 0]) + atoms[0, 0]
+    codes, linear = size.responses(atoms, units, stimuli, 2.0)
+    np.testing.assert_allclose(linear, abs(2 * weights), atol=1e-9)
+    np.testing.assert_allclose(codes, np.maximum(abs(2 * weights) - size.LMBDA, 0), atol=1e-4)
+
+
+def test_blocks_are_windows_of_the_whitened_frames_without_their_mean(rng):
+    frames = rng.random((9, 30, 28))
+    found = space_time.blocks(frames, 5, np.random.default_rng(3))
+    white = np.stack([csc.images.whiten(frame, variance=space_time.VARIANCE) for frame in frames])
+    windows = np.lib.stride_tricks.sliding_window_view(white, space_time.SHAPE)
+    windows = windows.reshape(-1, np.prod(space_time.SHAPE))
+    windows = windows - windows.mean(axis=1, keepdims=True)
+    for block in found:
+        assert abs(windows - block.ravel()).max(axis=1).min() < 1e-5
+
+
+def test_temporal_and_spatial_frequencies_are_those_of_the_waves():
+    t, y, x = np.meshgrid(np.arange(8), np.arange(10), np.arange(10), indexing="ij")
+    waves = [(0.1, 0.35), (0.2, 0.25), (0.3, 0.15), (0.4, 0.05)]  # of space and of time
+    atoms = np.stack([np.cos(2 * np.pi * (s * y + f * t)) + 0 * x for s, f in waves])[:, None]
+    assert space_time.summary(atoms)["correlation_log_tf_sf"] < -0.9
+    assert space_time.summary(atoms)["share_directional"] >= 0.75
 
 
 def test_a_smooth_map_has_smaller_differences_than_a_shuffled_one(monkeypatch, rng):

@@ -20,7 +20,7 @@ def gabor_atoms(n, side, rng, noise=0.05):
         summary=summarise(fit),
         macaque=MacaqueDistance(0.5, (0.4, 0.6), 0.9, 0.8, 3, 0.27, (0.14, 0.51)),
         fields=atoms,
-        cut_share=0.0,
+        learned=fit,
     )
     return atoms, report
 

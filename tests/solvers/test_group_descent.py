@@ -84,3 +84,28 @@ def test_it_is_the_default_on_patches_and_equals_fista(dtype, rng):
     for other in (csc.Problem(x, D, penalty, x > 0), csc.Problem(np.tile(x, 90), D, penalty)):
         assert isinstance(fastest(other), FISTA)
     assert isinstance(fastest(csc.Problem(x, D, csc.GroupL21(0.0, 3))), FISTA)
+
+
+def test_each_step_is_more_accurate_than_the_last(dtype):
+    D, X = problem(3, 3, 20, 25, 8, dtype)
+    atoms, x = np.ascontiguousarray(D.T)[:, None], X[:, None]
+    tol = 1e-5 if dtype == "float32" else 1e-12
+    ours = csc.Problem(x, csc.Dictionary(atoms), csc.GroupL21(0.3, 3))
+    solution = csc.solve(ours, GroupDescent(1e-2), tol=tol)
+    assert solution.status.converged
+    groups, D, X = np.arange(60).reshape(-1, 3), D.astype(float), X.astype(float)
+    codes = solution.codes.reshape(8, 60).astype(float)
+    gaps = [naive.group_lasso_gap(D, a, z, 0.3, groups) for a, z in zip(X, codes, strict=True)]
+    values = [naive.group_lasso_value(D, a, z, 0.3, groups) for a, z in zip(X, codes, strict=True)]
+    assert sum(gaps) <= 1.01 * tol * sum(values)
+
+
+def test_only_groups_of_one_size_are_supported(rng):
+    D = csc.Dictionary(rng.standard_normal((6, 1, 4)))
+    x = rng.standard_normal((3, 1, 4))
+    for penalty, expected in (
+        (csc.GroupL21(0.3, 2), True),
+        (csc.GroupL21(0.3, groups=csc.penalties.neighbourhoods((2, 3), 2)), False),
+        (csc.L1(0.3), False),
+    ):
+        assert GroupDescent().supports(csc.Problem(x, D, penalty)) is expected

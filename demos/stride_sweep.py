@@ -1,0 +1,120 @@
+"""Gabor shares of strides: it is full shift-invariance, not convolution, that costs Gabor functions.
+
+Convolutional learning gives fewer Gabor-like atoms than learning from patches (`demos.learn_conv`). Atoms
+that may be at every pixel need not represent position, so that few are left for other shapes. If
+positions are ``stride`` pixels apart, each structure needs atoms for ``stride^2`` positions, as in patches;
+the learner is the same. So the number of atoms grows with ``stride^2``: then the number of codes for each
+pixel is equal. A last run has half as many atoms at stride 4.
+
+The same windows of the whitened photographs, lambda and passes for all. Writes ``stride_sweep.png`` and
+``stride_sweep.json``.
+"""
+
+import argparse
+from functools import partial
+from pathlib import Path
+from time import process_time
+
+import numpy as np
+
+import csc
+from demos._arguments import integer, number, output_folder
+from demos._field_shares import COLUMNS, cells, shares
+from demos._figures import new_figure, save_results
+
+SETTINGS = ((1, 8), (2, 8), (4, 8), (4, 4))  # stride, and atoms divided by stride^2
+F0, VARIANCE, BORDER = 0.4, 0.1, 4  # of the whitening, as in `demos.v1_filters`
+N_SHOWN = 64
+
+
+def parse_arguments(argv):
+    parser = argparse.ArgumentParser(prog="python -m demos.stride_sweep", description=__doc__)
+    parser.add_argument(
+        "--side", type=integer(3), default=12, help="side of an atom in pixels (12)"
+    )
+    parser.add_argument("--window", type=integer(16), default=64, help="side of a window (64)")
+    parser.add_argument("--windows", type=integer(1), default=160, help="number of windows (160)")
+    parser.add_argument(
+        "--passes", type=integer(1), default=10, help="passes over the windows (10)"
+    )
+    parser.add_argument("--lmbda", type=number(0), default=0.5, help="weight of the penalty (0.5)")
+    parser.add_argument(
+        "--seeds", type=integer(0, 2**32 - 1), nargs="+", default=[0],
+        help="atoms of all seeds are counted together (0)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=output_folder, default=Path("out"), help="output folder (out)"
+    )
+    return parser.parse_args(argv)
+
+
+def learn(whitened, stride, n_atoms, seed, args):
+    """A learner of one stride, from random windows."""
+    windows = csc.images.extract_patches(
+        whitened, (args.window, args.window), n=args.windows, border=BORDER, rng=seed
+    )
+    learner = csc.DictionaryLearning(
+        n_atoms, (args.side, args.side), args.lmbda, stride=stride,
+        batch_size=4, forgetting=3, max_iter=args.passes, tol=0, random_state=seed,
+    )  # fmt: skip
+    return learner.fit(windows.astype("float32"))
+
+
+def one_setting(whitened, stride, factor, args):
+    """Results of one stride, and the atoms of all seeds."""
+    start, n_atoms = process_time(), factor * stride**2
+    learners = [learn(whitened, stride, n_atoms, seed, args) for seed in args.seeds]
+    learned = process_time()
+    atoms = np.concatenate([learner.atoms_ for learner in learners])
+    report = csc.analysis.receptive_fields.analyse(
+        atoms, rng=args.seeds[0], whitening=partial(csc.images.whiten, f0=F0)
+    )
+    nonzero = [learner.history_[-1].n_nonzero / args.window**2 for learner in learners]
+    return {
+        "stride": stride,
+        "atoms_of_a_seed": n_atoms,
+        **shares(report),
+        "nonzero_codes_per_pixel": float(np.mean(nonzero)),
+        "cpu_seconds": {"learning": learned - start, "fits": process_time() - learned},
+    }, atoms
+
+
+def table(rows):
+    """Lines of a Markdown table."""
+    lines = [f"| stride | atoms | {COLUMNS} | codes per pixel | CPU s |", "| --- " * 11 + "|"]
+    for row in rows:
+        own = [str(row["stride"]), str(row["n_atoms"]), *cells(row)]
+        own += [f"{row['nonzero_codes_per_pixel']:.3f}", f"{sum(row['cpu_seconds'].values()):.0f}"]
+        lines.append(f"| {' | '.join(own)} |")
+    return "\n".join(lines)
+
+
+def draw(rows, sets):
+    figure = new_figure(4 * len(rows), 4.4)
+    for ax, row, atoms in zip(figure.subplots(1, len(rows)), rows, sets, strict=True):
+        csc.plot.dictionary(atoms[:N_SHOWN], ax)
+        ax.set_title(
+            f"stride {row['stride']}, {row['atoms_of_a_seed']} atoms: "
+            f"{row['gabor_share']:.0%} Gabor-like",
+            fontsize=10,
+        )
+    return figure
+
+
+def main(argv=None):
+    args = parse_arguments(argv)
+    whitened = [csc.images.whiten(p.pixels, f0=F0, variance=VARIANCE) for p in csc.images.natural()]
+    rows, sets = [], []
+    for stride, factor in SETTINGS:
+        row, atoms = one_setting(whitened, stride, factor, args)
+        rows.append(row)
+        sets.append(atoms)
+        print(row, flush=True)
+    print(table(rows))
+    settings = {k: str(v) if k == "out" else v for k, v in vars(args).items()}
+    save_results(draw(rows, sets), {"rows": rows, "settings": settings}, args.out, "stride_sweep")
+    return rows
+
+
+if __name__ == "__main__":
+    main()
