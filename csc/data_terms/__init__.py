@@ -1,6 +1,6 @@
 """Data terms: how far the fit ``u = D z`` may lie from the signals ``x``, sample by sample.
 
-Here: `LeastSquares`, `Huber`, `LeastAbsolute`, `Poisson` and `Logistic`, each with the loss of one
+Here: `LeastSquares`, `Huber`, `LeastAbsolute`, `Poisson`, `Logistic` and `ByChannel`, each with the loss of one
 sample, its slope, curvature, proximal operator and conjugate; and the sums over samples that
 problems and certificates need.
 
@@ -10,6 +10,7 @@ A new data term: a frozen dataclass with the methods of `Huber`; `csc.testing.ch
 checks it, and docs/data_terms.md shows one.
 """
 
+from csc.data_terms._by_channel import ByChannel
 from csc.data_terms._robust import Huber, LeastAbsolute
 from csc.data_terms._smooth import LEAST_SQUARES, LeastSquares, Logistic, Poisson
 from csc.data_terms._sums import (
@@ -22,4 +23,4 @@ from csc.data_terms._sums import (
     values,
 )
 
-__all__ = ["Huber", "LeastAbsolute", "LeastSquares", "Logistic", "Poisson"]
+__all__ = ["ByChannel", "Huber", "LeastAbsolute", "LeastSquares", "Logistic", "Poisson"]

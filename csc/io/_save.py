@@ -21,6 +21,7 @@ PARTIAL_SUFFIX = ".part"  # of the name of a file while it is written
 PLAIN = (bool, int, float, str, type(None))
 # Only objects of these classes are created from a file.
 HOMES = {
+    "ByChannel": "csc.data_terms",
     "Dictionary": "csc.operators",
     "DictionaryLearning": "csc.learning",
     "ElasticNet": "csc.penalties",

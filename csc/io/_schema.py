@@ -207,6 +207,7 @@ def _effective_shape(atoms, strides):
 
 
 RULES = {
+    "ByChannel": _weighted,
     "Dictionary": _dictionary,
     "DictionaryLearning": _learner,
     "ElasticNet": _weighted,

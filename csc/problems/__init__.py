@@ -9,9 +9,9 @@ names begin with ``_``.
 A new problem: the methods that `csc.solve` and the solvers call, and a certificate.
 """
 
-from csc.problems._gradient_term import with_gradient_term
+from csc.problems._gradient_term import with_gradient_term, with_total_variation
 from csc.problems._multilayer import MultiLayerProblem
 from csc.problems._problem import Problem
 from csc.problems._structure import ProblemStructure
 
-__all__ = ["MultiLayerProblem", "Problem", "with_gradient_term"]
+__all__ = ["MultiLayerProblem", "Problem", "with_gradient_term", "with_total_variation"]

@@ -190,10 +190,14 @@ class _WeightedSet(ActiveSet):
         return float(objective.sum()), float(np.maximum(gap, 0).sum())
 
     def smoothing_gap(self):
-        """Part of the duality gap that the smoothing causes: ``sum w (|r| - s r)``, s its slopes."""
-        r = self.data - self.fit
-        slope = self.model.slope(self.data, self.fit)
-        return float((self.weights * (abs(r) - slope * r)).sum())
+        """Part of the duality gap that the smoothing causes: ``sum w (|r| - s r)``, s its slopes.
+
+        For any data term ``phi(u) + phi*(-s) + s u``, which is 0 where s is a slope of it.
+        """
+        x, fit = self.data, self.fit
+        slope = self.model.slope(x, fit)
+        terms = self.term.loss(x, fit) + self.term.conjugate(x, slope) + slope * fit
+        return float((self.weights * np.where(self.weights > 0, terms, 0)).sum())
 
     def model_value(self):
         """Objective with the smooth data term."""

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import csc
-from csc.problems import with_gradient_term
+from csc.data_terms import ByChannel, Huber, LeastAbsolute, LeastSquares
+from csc.problems import with_gradient_term, with_total_variation
 
 
 @pytest.mark.parametrize("mode", ["circular", "full"])
@@ -47,10 +48,8 @@ def test_what_does_not_fit_is_refused(rng):
     D = csc.Dictionary(rng.standard_normal((2, 1, 3)))
     problem = csc.Problem(x, D, csc.L1(0.1))
     same = csc.Problem(x, csc.Dictionary(D.atoms, "same"), csc.L1(0.1))
-    robust = csc.Problem(x, D, csc.L1(0.1), data_term=csc.data_terms.Huber(0.1))
     for bad, weights, words in [
         (same, np.ones(2), "mode 'circular' or 'full'"),
-        (robust, np.ones(2), "LeastSquares data term"),
         (problem, np.ones(3), "weights must be 2 numbers"),
         (problem, -np.ones(2), "weights must be 2 numbers"),
     ]:
@@ -58,3 +57,47 @@ def test_what_does_not_fit_is_refused(rng):
             with_gradient_term(bad, weights)
     with pytest.raises(TypeError, match="problem must be a csc.Problem"):
         with_gradient_term(D, np.ones(2))
+
+
+@pytest.mark.parametrize("term", [Huber(0.3), LeastAbsolute()], ids=repr)
+def test_other_data_terms_take_a_gradient_term_too(term, rng):
+    D = csc.Dictionary(rng.standard_normal((3, 2, 3)), "circular")
+    x, weights = rng.standard_normal((2, 2, 14)), np.array([0.5, 0.0, 2.0])
+    plain = csc.Problem(x, D, csc.L1(0.5), data_term=term)
+    squares = with_gradient_term(csc.Problem(x, D, csc.L1(0.5)), weights)
+    problem = with_gradient_term(plain, weights)
+    z = rng.standard_normal(problem.code_shape)
+    quadratic = squares.value(z) - csc.Problem(x, D, csc.L1(0.5)).value(z)
+    assert problem.value(z) == pytest.approx(plain.value(z) + quadratic, rel=1e-10)
+    one, other = (
+        csc.solve(problem, solver, tol=1e-3, max_iter=20_000)
+        for solver in (csc.solvers.Reweighted(), csc.solvers.PrimalDual())
+    )
+    assert one.converged
+    assert other.converged
+    assert one.objective == pytest.approx(other.objective, rel=2e-3)
+
+
+@pytest.mark.parametrize("shape", [(12,), (7, 6)])
+def test_total_variation_is_that_of_the_reconstruction(shape, rng):
+    D = csc.Dictionary(rng.standard_normal((3, 2, *(3,) * len(shape))), "circular")
+    x = rng.standard_normal((2, 2, *shape))
+    plain = csc.Problem(x, D, csc.L1(0.5))
+    problem = with_total_variation(plain, 0.4)
+    z = rng.standard_normal(problem.code_shape)
+    fit = D(z, shape)
+    variation = sum(abs(fit - np.roll(fit, 1, axis)).sum() for axis in range(2, fit.ndim))
+    assert problem.value(z) == pytest.approx(plain.value(z) + 0.4 * variation, rel=1e-10)
+    solution = csc.solve(problem, tol=2e-3, max_iter=20_000)
+    assert solution.converged
+    assert solution.objective <= problem.value(csc.solve(plain).codes)
+
+
+def test_data_terms_by_channel_are_checked(rng):
+    D, x = csc.Dictionary(rng.standard_normal((2, 2, 3))), rng.standard_normal((1, 2, 9))
+    with pytest.raises(ValueError, match="parts are for 3 channels, but x has 2"):
+        csc.Problem(x, D, csc.L1(0.1), data_term=ByChannel([(3, LeastSquares())]))
+    with pytest.raises(ValueError, match="no weights of their own"):
+        ByChannel([(1, LeastSquares(np.ones(3)))])
+    with pytest.raises(ValueError, match="mode 'circular'"):
+        with_total_variation(csc.Problem(x, D, csc.L1(0.1)), 1.0)

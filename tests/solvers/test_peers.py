@@ -76,11 +76,13 @@ def test_weights_of_samples(cbpdn, case, rng):
 
 
 @pytest.mark.slow
-def test_absolute_values(cbpdn, case):
+@pytest.mark.parametrize("mu", [0.0, 2.0])
+def test_absolute_values(mu, cbpdn, case):
     x, D = case
-    problem = csc.Problem(x, D, csc.L1(1.5), data_term=LeastAbsolute())
-    codes = by_sporco(cbpdn.ConvL1L1Grd, problem, 1.5, 0.0, rho=20.0)
-    compare(problem, codes, tol=5e-4)
+    weights = np.array([3.0, 0, 0, 0, 1.0, 0])
+    plain = csc.Problem(x, D, csc.L1(1.5), data_term=LeastAbsolute())
+    codes = by_sporco(cbpdn.ConvL1L1Grd, plain, 1.5, mu, rho=20.0, GradWeight=weights)
+    compare(with_gradient_term(plain, mu * weights) if mu else plain, codes, tol=5e-4)
 
 
 def test_l1_ball(cbpdn, case):
