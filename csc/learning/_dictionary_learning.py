@@ -92,6 +92,9 @@ class DictionaryLearning(Learner):
         Adapt the norms of the atoms as in Olshausen and Field (1997).
     init : array (K, C, *s), optional
         Initial atoms; by default Gaussian noise of unit norm.
+    n_fixed : int
+        The first ``n_fixed`` atoms of ``init`` stay as they are, such as an impulse or a constant next to
+        learned atoms; not with ``homeostasis`` or ``recentre_every``.
     batch_size : int, optional
         Signals per step; None for all. To learn online from images, use 1.
     max_iter : int
@@ -177,6 +180,7 @@ class DictionaryLearning(Learner):
     homeostasis: HomeostaticGain | None = None
     # its optimisation
     init: Array | None = None
+    n_fixed: int = 0
     batch_size: int | None = 512
     max_iter: int = 10
     tol: float = 1e-4
@@ -334,9 +338,22 @@ class DictionaryLearning(Learner):
                 f"give either lmbda or penalty, got lmbda={self.lmbda!r}, penalty={self.penalty!r}"
             )
         self._check_parts()
+        self._check_fixed()
         if self.recentre_every is not None and np.prod(self.stride) != 1:
             raise ValueError(f"recentre_every needs stride 1, got {self.stride}; leave it None")
         check_crop(self.crop, self.atom_shape, self._geometry.must_fit)
+
+    def _check_fixed(self):
+        check_count("n_fixed", self.n_fixed, low=0)
+        if self.n_fixed == 0:
+            return
+        if self.n_fixed >= self.n_atoms or self.init is None:
+            raise ValueError(
+                f"n_fixed is {self.n_fixed}: give init, whose first atoms stay, and at least one atom "
+                f"more (n_atoms is {self.n_atoms})"
+            )
+        if self.homeostasis is not None or self.recentre_every is not None:
+            raise ValueError("n_fixed needs homeostasis=None and recentre_every=None")
 
     def _check_parts(self):
         """Check the parts of the model: constraint, penalty, homeostasis."""
@@ -374,7 +391,9 @@ class DictionaryLearning(Learner):
             atoms = UnitSphere().project(xp.asarray(noise))
         elif atoms.shape != shape:
             raise ValueError(f"init must have shape (K, C, *s) = {shape}, got {atoms.shape}")
+        given = atoms
         atoms = self.constraint.project(atoms).astype(signals.dtype)
+        atoms[: self.n_fixed] = given[: self.n_fixed]
         self.penalty_ = self._resolved(signals, atoms)
         empty = stats.zeros_like_atoms(atoms, self._stride_of(signals))
         self.state_, self.history_ = init_state(atoms, empty), []
@@ -434,6 +453,7 @@ class DictionaryLearning(Learner):
             self.replace_after,
             n_passes=1 if online else UPDATE_PASSES,
             recentre_every=self.recentre_every,
+            n_fixed=self.n_fixed,
             relaxes=same_problem,
             compares=same_problem
             and not isinstance(self._requested_penalty().lmbda, TargetSparsity),

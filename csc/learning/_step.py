@@ -75,6 +75,7 @@ class StepConfig:
     n_passes: int
     recentre_every: int | None = None
     relaxes: bool = False  # over-relax updates: the codes of the same signals follow
+    n_fixed: int = 0  # first atoms that stay as they are
     compares: bool = False  # compare objectives: all steps have the same signals and penalty
 
 
@@ -126,10 +127,11 @@ def update_state(state, batch, config):
     t = state.n_steps + 1
     keep = 0 if config.forgetting == inf else (1 - 1 / t) ** config.forgetting
     statistics = stats.blend(state.statistics, new, keep) if keep else new
-    atoms = descend(state.atoms, statistics, config.constraint, config.n_passes, stride)
+    fixed = stride, config.n_fixed
+    atoms = descend(state.atoms, statistics, config.constraint, config.n_passes, *fixed)
     recentres = bool(stride and config.recentre_every) and t % config.recentre_every == 0
     if config.relaxes and not recentres:
-        atoms = relax(state.atoms, atoms, statistics, config.constraint, stride)
+        atoms = relax(state.atoms, atoms, statistics, config.constraint, *fixed)
     unused, variance, gain = map(to_host, (state.unused, state.variance, state.gain))
     if config.homeostasis is not None:
         variance, gain = config.homeostasis(variance, gain, to_host(new.squares) / positions)
@@ -144,6 +146,7 @@ def update_state(state, batch, config):
         disturbed = bool(n_moved or duplicates.any())
         atoms, statistics = config.constraint.project(atoms), stats.forget_atoms(statistics, moved)
         dead |= duplicates
+    dead[: config.n_fixed] = False
     if dead.any():
         replace = partial(_replace, dead=dead, constraint=config.constraint)
         atoms, dead = run_on_host(replace, atoms, batch)

@@ -8,7 +8,7 @@ ATOMS_PER_BLOCK = 16
 RELAXATION = 1.6  # factor on the move of an update; 2 would not lower the objective at all
 
 
-def descend(atoms, statistics, constraint, n_passes=1, stride=()):
+def descend(atoms, statistics, constraint, n_passes=1, stride=(), n_fixed=0):
     """Block majorisation of ``1/2 <Phi * D, D> - <Psi, D>`` over constrained atoms.
 
     A block ``b`` of atoms takes a projected gradient step. The step lengths come from a Gershgorin
@@ -28,6 +28,8 @@ def descend(atoms, statistics, constraint, n_passes=1, stride=()):
         Sweeps over all atoms.
     stride : tuple
         Of the codes; () for patches.
+    n_fixed : int
+        Number of first atoms that stay as they are.
 
     Returns
     -------
@@ -47,11 +49,13 @@ def descend(atoms, statistics, constraint, n_passes=1, stride=()):
     steps = [_steps(phi[b, b], group_size).reshape(-1, *(1,) * (d.ndim - 1)) for b in blocks]
     for _ in range(n_passes):
         for b, step in zip(blocks, steps, strict=True):
-            d[b] = constraint.project(d[b] - step * (correlate(phi[b], d, stride) - psi[b]))
+            moved = constraint.project(d[b] - step * (correlate(phi[b], d, stride) - psi[b]))
+            first = max(n_fixed - b.start, 0)
+            d[b][first:] = moved[first:]
     return d.astype(atoms.dtype)
 
 
-def relax(old, new, statistics, constraint, stride=()):
+def relax(old, new, statistics, constraint, stride=(), n_fixed=0):
     """Over-relaxed update: ``new`` minimises the objective at fixed codes, but the codes follow.
 
         D = P( old + w (new - old) ),   1 < w < 2
@@ -79,6 +83,7 @@ def relax(old, new, statistics, constraint, stride=()):
     """
     relaxed = old + old.dtype.type(RELAXATION) * (new - old)
     further = constraint.project(relaxed).astype(old.dtype)
+    further[:n_fixed] = old[:n_fixed]
     before, nearest, after = (data_term(statistics, d, stride) for d in (old, new, further))
     return further if after <= (before + nearest) / 2 else new
 
