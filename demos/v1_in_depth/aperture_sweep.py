@@ -43,7 +43,7 @@ def one_run(photographs, sigma, seed, args):
     start = process_time()
     options = ["--on-off", "--aperture", sigma, "--seed", seed, "--atoms", args.atoms]
     settings = v1_filters.parse_arguments(map(str, [*options, "--epochs", args.epochs]))
-    learner = v1_filters.learn(photographs, settings)
+    learner, _ = v1_filters.learn(v1_filters.prepare(photographs, settings), settings)
     report = csc.analysis.receptive_fields.analyse(
         csc.images.on_minus_off(learner.atoms_),
         rng=seed,

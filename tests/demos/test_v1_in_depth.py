@@ -203,12 +203,14 @@ def test_the_sweep_tabulates_every_width_and_seed(tmp_path, monkeypatch):
 
 
 def test_one_run_of_the_sweep_learns_at_its_width_and_seed(monkeypatch):
-    def stop(_, settings):
-        raise StopIteration(settings)
-
-    monkeypatch.setattr(v1_filters, "learn", stop)
-    with pytest.raises(StopIteration) as found:
-        aperture_sweep.one_run([], 1.5, 7, aperture_sweep.parse_arguments(["--atoms", "6"]))
-    settings = found.value.value
+    learn, made = v1_filters.learn, []
+    monkeypatch.setattr(v1_filters, "N_PATCHES", 500)
+    monkeypatch.setattr(v1_filters, "N_CODES", 2)
+    monkeypatch.setattr(v1_filters, "learn", lambda *given: made.append(given) or learn(*given))
+    args = aperture_sweep.parse_arguments(["--atoms", "6", "--epochs", "1"])
+    found = aperture_sweep.one_run(csc.images.natural()[:2], 1.5, 7, args)
+    ((patches, settings),) = made
     assert (settings.aperture, settings.patch, settings.seed, settings.atoms) == (1.5, 6, 7, 6)
-    assert settings.on_off
+    assert patches.shape == (500, 2, 6, 6)  # ON and OFF
+    assert (found["sigma"], found["seed"], found["side"]) == (1.5, 7, 6)
+    assert 0.2 < found["emd_floor"] < 0.4
