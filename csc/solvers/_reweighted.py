@@ -124,6 +124,10 @@ class Reweighted:
         z = active.codes.astype(problem.x.dtype)
         return ReweightedState(z, state.tol, smoothing, (objective, gap), n_without_progress)
 
+    def moves_dual(self, before: ReweightedState, state: ReweightedState) -> bool:
+        """Whether a step changed the smoothing, as it may while the codes stay the same."""
+        return before.smoothing is not state.smoothing
+
     def certificate(self, problem: LayerProblem, state: ReweightedState) -> tuple[float, float]:
         """Objective and duality gap at the codes, with the slope of the smoothed data term."""
         if state.smoothing is None:
@@ -209,6 +213,6 @@ class _WeightedSet(ActiveSet):
 
     def data_value(self, residual):
         """The smooth data term where the fit is ``x - residual``."""
-        samples = self.layout.samples
-        loss = samples(self.model.loss(self.data, self.x - residual))
-        return float((samples(self.weights) * loss).sum(dtype="float64"))
+        weights = self.layout.samples(self.weights)
+        loss = self.layout.samples(self.model.loss(self.data, self.x - residual))
+        return float((weights * np.where(weights > 0, loss, 0)).sum(dtype="float64"))

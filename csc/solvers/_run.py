@@ -190,17 +190,18 @@ def _outcome(now, before, state, limits, solver):
         if now.objective <= rounding:
             return WITHIN_ROUNDING
         precision = state.z[-1].dtype if isinstance(state.z, tuple) else state.z.dtype
-        still = _is_still(before, state, np.finfo(precision).eps)
+        still = _is_still(before, state, np.finfo(precision).eps, solver)
         return stalled(gap, tol, getattr(solver, "floor", FLOOR)) if still else None
-    return STATIONARY if _is_still(before, state, tol) else None
+    return STATIONARY if _is_still(before, state, tol, solver) else None
 
 
-def _is_still(before, state, tol):
-    """Whether a step moved the codes by at most ``tol``.
+def _is_still(before, state, tol, solver):
+    """Whether a step moved the codes by at most ``tol``, and left the dual of the solver as it is.
 
     All-zero codes do not show it, as duals may still grow: then all arrays of the state count.
     """
-    if _movement(before.z, state.z) > tol:
+    moves_dual = getattr(solver, "moves_dual", lambda *_: False)
+    if _movement(before.z, state.z) > tol or moves_dual(before, state):
         return False
     layers = state.z if isinstance(state.z, tuple) else (state.z,)
     if any((z.values if isinstance(z, SparseCodes) else z).any() for z in layers):

@@ -238,3 +238,28 @@ def test_terms_are_equal_if_their_numbers_and_weights_are():
     others = [Huber(0.2, weights), Huber(0.1), Huber(0.1, weights + 1), LeastSquares(weights)]
     assert all(Huber(0.1, weights) != other for other in others)
     assert repr(Huber(0.1, weights)) == "Huber(delta=0.1, weights=array (3,))"
+
+
+@pytest.mark.parametrize(
+    "solver", [Reweighted(1e-6), PrimalDual()], ids=["Reweighted", "PrimalDual"]
+)
+def test_a_dual_that_still_moves_does_not_end_the_solve(solver):
+    """Codes of absolute values are exact early: corners, where the dual takes longer."""
+    rng = np.random.default_rng(5)
+    for _ in range(15):
+        x = rng.standard_normal((1, 1, 12))
+        D = csc.Dictionary(rng.standard_normal((2, 1, 1)), "valid", 2)
+        at = csc.Problem(x, D, csc.L1(csc.Relative(0.3)), data_term=LeastAbsolute())
+        solution = csc.solve(at, solver, tol=1e-5, max_iter=20_000)
+        assert solution.relative_gap <= 1e-5, solution.message
+
+
+def test_steps_may_pass_through_infinite_losses_of_hidden_samples():
+    """Conjugate gradients leave the domain of counts, also where no count was observed."""
+    rng = np.random.default_rng(0)
+    x, mask = rng.poisson(3.0, (1, 1, 9)).astype("float64"), rng.random((1, 1, 9)) < 0.5
+    D = csc.Dictionary(rng.random((3, 1, 3)), "same")
+    penalty = csc.L1(csc.Relative(0.05), positive=True)
+    problem = csc.Problem(x, D, penalty, mask, data_term=Poisson(0.5))
+    with np.errstate(all="raise"):
+        assert csc.solve(problem, tol=1e-8).relative_gap <= 1e-8
