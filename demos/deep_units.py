@@ -32,7 +32,7 @@ from time import process_time
 import numpy as np
 
 import csc
-from demos._arguments import integer, number, output_folder
+from demos._arguments import integer, number, output_folder, require_at_most, shortest_side
 from demos._figures import new_figure, save_results
 from demos._photographs import crop, high_pass
 from demos.learn_multilayer import PHOTOGRAPHS, learn_jointly, with_other_atoms
@@ -92,7 +92,9 @@ def parse_arguments(argv):
     parser.add_argument(
         "--out", type=output_folder, default=Path("out"), help="output folder (out)"
     )
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    require_at_most(parser, args, "side", shortest_side(), "the shortest side of a photograph")
+    return args
 
 
 # ---- The models

@@ -17,7 +17,7 @@ import numpy as np
 
 import csc
 from csc.analysis.receptive_fields import phase_scrambled
-from demos._arguments import integer, number, output_folder
+from demos._arguments import integer, number, output_folder, require_at_most, shortest_side
 from demos._field_shares import COLUMNS, cells, shares
 from demos._figures import new_figure, save_results
 
@@ -50,7 +50,10 @@ def parse_arguments(argv):
     parser.add_argument(
         "--out", type=output_folder, default=Path("out"), help="output folder (out)"
     )
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    room = shortest_side() - 2 * BORDER
+    require_at_most(parser, args, "side", room, "the shortest side of a photograph")
+    return args
 
 
 def normalised_patches(args, n, seed):

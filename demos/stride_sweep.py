@@ -18,7 +18,7 @@ from time import process_time
 import numpy as np
 
 import csc
-from demos._arguments import integer, number, output_folder
+from demos._arguments import integer, number, output_folder, require_at_most, shortest_side
 from demos._field_shares import COLUMNS, cells, shares
 from demos._figures import new_figure, save_results
 
@@ -45,7 +45,11 @@ def parse_arguments(argv):
     parser.add_argument(
         "--out", type=output_folder, default=Path("out"), help="output folder (out)"
     )
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    room = shortest_side() - 2 * BORDER
+    require_at_most(parser, args, "window", room, "the shortest side of a photograph")
+    require_at_most(parser, args, "side", args.window, "the side of the window")
+    return args
 
 
 def learn(whitened, stride, n_atoms, seed, args):
