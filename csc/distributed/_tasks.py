@@ -35,12 +35,12 @@ class Model(NamedTuple):
 
     def certified(self, groups):
         """Codes of each group, to a certified duality gap."""
-        problems = [self._problem(x, mask) for x, mask in groups]
+        problems = [self._problem(x, mask) for x, mask, _ in groups]
         return [solve_quietly(problem, tol=self.tol).z for problem in problems]
 
     def coded(self, groups, codes):
         """`EncodedBatch` of each group."""
-        problems = [self._problem(x, mask) for x, mask in groups]
+        problems = [self._problem(x, mask) for x, mask, _ in groups]
         return [
             learning.EncodedBatch(problem, z) for problem, z in zip(problems, codes, strict=True)
         ]
@@ -64,7 +64,7 @@ class LayersTaskModel(NamedTuple):
 
     def coded(self, groups, codes):
         """`EncodedBatch` of each part: its deepest codes on the product of the layers."""
-        [(x, _)], (D, penalties, _) = groups, self.layers
+        [(x, *_)], (D, penalties, _) = groups, self.layers
         product, found, first = D.effective(), [], 0
         for z in codes:
             part = x[first : first + z.shape[0]]
@@ -184,7 +184,7 @@ def resolve(groups, model):
     with one_core():
         return [
             learning.resolve_lmbda(x, model.dictionary, model.penalty, mask, model.data_term)
-            for x, mask in groups
+            for x, mask, _ in groups
         ]
 
 
@@ -199,7 +199,7 @@ def window_candidates(groups, spatial_shape, n, seed):
     with one_core():
         return [
             candidate
-            for x, _ in groups
+            for x, *_ in groups
             for candidate in learning.window_candidates(x, spatial_shape, n, seed)
         ]
 

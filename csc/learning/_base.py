@@ -19,6 +19,7 @@ from csc._repr_html import card
 from csc._typing import Array, SignalsLike
 from csc._validation import check_count
 from csc.learning._checkpoints import write_checkpoint
+from csc.learning._data import Signals
 from csc.learning._nested import parts_of, with_part
 from csc.learning._step import ENERGY_ROUNDING
 
@@ -99,16 +100,22 @@ class Learner(TransformerMixin, BaseEstimator):
         -------
         self
         """
-        signals = self._prepare_input(X, mask, self.warm_start and hasattr(self, "state_"))
+        return self._fit(X, mask)
+
+    def _fit(self, X, mask=None, sample_weight=None):
+        resume = self.warm_start and hasattr(self, "state_")
+        signals = self._prepare_input(X, mask, resume, sample_weight)
         size = len(signals) if self.batch_size is None else min(self.batch_size, len(signals))
-        with self._checkpointing():
+        with self._checkpointing(stacklevel=5):
             self._before_passes(signals)
             self._passes(signals, size)
             self._after_passes(signals)
         return self
 
-    def _prepare_input(self, X, mask, resume):
+    def _prepare_input(self, X, mask, resume, sample_weight=None):
         """Check the signals, and prepare the current state or a new one for them."""
+        if sample_weight is not None:
+            X, mask = Signals(X, mask, sample_weight), None
         signals = self._validate_input(X, mask, resume)
         (self._resume if resume else self._init_state)(signals)
         self.signal_shapes_ = sorted({tuple(shape[1:]) for shape in signals.shapes})
@@ -135,7 +142,7 @@ class Learner(TransformerMixin, BaseEstimator):
         return [next((s for s in reversed(known) if fits[s] == v), None) for v in codes]
 
     @contextmanager
-    def _checkpointing(self):
+    def _checkpointing(self, stacklevel=4):
         """On Ctrl-C and SIGTERM, keep the atoms so far and write a checkpoint if requested.
 
         A caller in scikit-learn (a grid search, a pipeline, `fit_transform`) would continue with
@@ -151,7 +158,7 @@ class Learner(TransformerMixin, BaseEstimator):
             warnings.warn(
                 f"interrupted after {self.state_.n_steps} steps; the atoms so far are kept; "
                 "fit with warm_start=True continues",
-                stacklevel=4,
+                stacklevel=stacklevel,
             )
             if isinstance(interrupt, Terminated):
                 raise SystemExit(128 + signal.SIGTERM) from None
@@ -190,7 +197,10 @@ class Learner(TransformerMixin, BaseEstimator):
         mask: SignalsLike | None = None,
     ) -> Self:
         """Take one online step on the signals ``X``; the first call initialises the atoms."""
-        signals = self._prepare_input(X, mask, hasattr(self, "state_"))
+        return self._partial_fit(X, mask)
+
+    def _partial_fit(self, X, mask=None, sample_weight=None):
+        signals = self._prepare_input(X, mask, hasattr(self, "state_"), sample_weight)
         groups = signals.take(np.arange(len(signals)), self._window(self.state_.n_steps))
         self._step(groups, self.state_.position, True)
         self._save_checkpoint()

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from csc._backend import namespace
+from csc._backend import namespace, to_host
 from csc.learning import _statistics as stats
 from csc.learning._dead_atoms import worst_windows
 from csc.learning._recentre import extended_window_sums, shift_codes
+from csc.operators import SparseCodes
 
 TREE_ARITY = 8  # summands per node in a tree of sums
 
@@ -19,25 +20,67 @@ class Summary(NamedTuple):
     """Sums over encoded signals."""
 
     statistics: stats.Statistics
-    penalty_value: float  # sum over the signals
+    penalty_value: float  # sum over the signals, each times its weight
     n_signals: int
+    weight: float  # sum of the weights of the signals
     n_positions: int  # code positions
-    n_nonzero: int
+    weighted_positions: float  # each times the weight of its signal
+    n_nonzero: float  # each times the weight of its signal
     energy: float  # sum of 1/2 ||x||^2 of observed samples; identifies a set of signals
     used: np.ndarray  # (K,)  whether an atom has a non-zero code
 
 
 def summarise(encoded):
     """`Summary` of one group, an `EncodedBatch`."""
+    problem, z, weight = encoded
+    n, positions = z.shape[0], prod(z.shape[2:])
+    total = n if weight is None else float(weight.sum())
     return Summary(
-        stats.sums_of_codes(*encoded),
-        encoded.problem.penalty_value(encoded.z),
-        len(encoded.problem.x),
-        prod(encoded.z.shape) // encoded.z.shape[1],
-        int((encoded.values != 0).sum()),
-        energy_of(encoded.problem.x),
+        stats.sums_of_codes(problem, z, weight),
+        _penalty_value(problem, z, weight),
+        n,
+        total,
+        n * positions,
+        total * positions,
+        _n_nonzero(encoded),
+        energy_of(stats.times_roots(weight, problem.x)),
         encoded.used(),
     )
+
+
+def _penalty_value(problem, z, weight):
+    """Sum over the signals of the penalty of their codes, each times its weight."""
+    if weight is None:
+        return problem.penalty_value(z)
+    if hasattr(problem.penalty, "values") and not isinstance(z, SparseCodes):
+        return float(weight @ to_host(problem.penalty.values(z)))
+    own = (problem.penalty.value(z_n[None]) for z_n in signals_of(z))
+    return float(sum(w * value for w, value in zip(weight, own, strict=True)))
+
+
+def _n_nonzero(encoded):
+    """Number of non-zero codes, each times the weight of its signal."""
+    z, weight = encoded.z, encoded.weight
+    if weight is None:
+        return int((encoded.values != 0).sum())
+    if isinstance(z, SparseCodes):
+        return float(weight[z.signals[z.values != 0]].sum())
+    return float(weight @ to_host((z != 0).reshape(len(z), -1).sum(axis=1)))
+
+
+def signals_of(codes):
+    """Dense codes ``(K, *V)`` of one signal after the other."""
+    return (codes_of_signal(codes, n) for n in range(codes.shape[0]))
+
+
+def codes_of_signal(codes, row):
+    """Dense codes ``(K, *V)`` of one signal of a group."""
+    if not isinstance(codes, SparseCodes):
+        return codes[row]
+    size = prod(codes.shape[1:])
+    low, high = codes.index.searchsorted([row * size, (row + 1) * size])
+    index, values = codes.index[low:high] - row * size, codes.values[low:high]
+    return SparseCodes((1, *codes.shape[1:]), index, values).dense()[0]
 
 
 def energy_of(x):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from csc._backend import as_native, check_same_device, namespace
+from csc._backend import as_native, check_same_device, namespace, to_host
 from csc._typing import Shape
 from csc._validation import (
     MASK_HINT,
@@ -19,13 +19,12 @@ from csc._validation import (
     split_masked,
 )
 from csc.data_terms import LEAST_SQUARES
-from csc.learning._batch import Batch
+from csc.learning._batch import Batch, codes_of_signal
 from csc.learning._encode import Group, encode, resolve_lmbda
 from csc.learning._executor import MAX_GROUP_SAMPLES, SignalSource
 from csc.learning._init import window_candidates
 from csc.learning.multilayer._encode import encode_layers, largest, resolve_lmbdas
 from csc.learning.multilayer._step import LayersBatch
-from csc.operators import SparseCodes
 
 NO_MISSING_SAMPLES = "{}: multi-layer learning does not support missing samples"
 
@@ -50,7 +49,7 @@ class Groups:
 
     def resolve(self, dictionary, penalty, data_term=LEAST_SQUARES):
         """The penalty with its ``lmbda`` resolved: the largest value of all groups."""
-        resolved = [resolve_lmbda(x, dictionary, penalty, mask, data_term) for x, mask in self]
+        resolved = [resolve_lmbda(x, dictionary, penalty, mask, data_term) for x, mask, _ in self]
         return max(resolved, key=lambda penalty: penalty.lmbda)
 
     def encode_layers(self, model, limits, starts=None):
@@ -65,7 +64,7 @@ class Groups:
         """`window_candidates` of all groups, each with its own seed."""
         return [
             window
-            for x, _ in self
+            for x, *_ in self
             for window in window_candidates(x, spatial_shape, n, *seeds.spawn(1))
         ]
 
@@ -79,9 +78,11 @@ class Signals(SignalSource):
         NaN marks missing samples, and so do the masked entries of masked arrays.
     mask : array or sequence of arrays, optional
         1 = observed; broadcastable to the signals.
+    sample_weight : array (N,), optional
+        Weight of each signal in all sums; signals of weight 0 are left out.
     """
 
-    def __init__(self, X: Any, mask: Any = None) -> None:
+    def __init__(self, X: Any, mask: Any = None, sample_weight: Any = None) -> None:
         if hasattr(X, "__dask_graph__"):
             raise TypeError(
                 f"X is a {type(X).__name__} of Dask; fit with csc.distributed.fit(learner, X)"
@@ -93,6 +94,20 @@ class Signals(SignalSource):
             self.mask = None if mask is None else check_mask(mask, self.x, like="X")
         else:
             self.x, self.mask = _lists([as_native(x) for x in X], mask)
+        self.weight = None if sample_weight is None else check_weight(sample_weight, len(self.x))
+        if self.weight is not None and not self.weight.all():
+            self._leave_out(self.weight == 0)
+
+    def _leave_out(self, which):
+        """Leave out the signals of the boolean mask ``which``."""
+        kept = np.flatnonzero(~which)
+        self.weight = self.weight[kept]
+        if self.is_array:
+            at = namespace(self.x).asarray(kept)
+            self.x, self.mask = self.x[at], None if self.mask is None else self.mask[at]
+        else:
+            self.x = [self.x[i] for i in kept]
+            self.mask = None if self.mask is None else [self.mask[i] for i in kept]
 
     def check(self, atom_shape: tuple[int | None, ...], must_fit: bool = True) -> None:
         """Refuse signals that do not fit atoms ``(C, *s)``; C = None accepts any number."""
@@ -150,10 +165,11 @@ class Signals(SignalSource):
     def take(self, which: Any, window: Any = None) -> Any:
         """`Groups` of some signals, or of windows of them; see `SignalSource.take`."""
         if self.is_array and window is None and len(which) == len(self.x):
-            return Groups(_split(self.x, self.mask))
+            return Groups(_split(self.x, self.mask, self.weight))
         if self.is_array and window is None:
-            which = namespace(self.x).asarray(which)
-            return Groups(_split(self.x[which], None if self.mask is None else self.mask[which]))
+            at = namespace(self.x).asarray(which)
+            mask = None if self.mask is None else self.mask[at]
+            return Groups(_split(self.x[at], mask, self._weights(which)))
         places, runs = self.runs(which, window)
         return Groups(self._joined(places, runs))
 
@@ -161,7 +177,11 @@ class Signals(SignalSource):
         for run in runs:
             which, parts = zip(*(places[i] for i in run), strict=True)
             masks = None if self.mask is None else [self.mask[i] for i in which]
-            yield from group_signals([self.x[i] for i in which], masks, parts)
+            weight = self._weights(np.array(which))
+            yield from group_signals([self.x[i] for i in which], masks, parts, weight)
+
+    def _weights(self, which):
+        return None if self.weight is None else self.weight[which]
 
 
 class CodesAsSignals(Signals):
@@ -173,7 +193,7 @@ class CodesAsSignals(Signals):
     """
 
     def __init__(self, groups: Any) -> None:
-        self.is_array, self.x, self.mask = False, Rows(groups), None
+        self.is_array, self.x, self.mask, self.weight = False, Rows(groups), None, None
 
     @property
     def shapes(self) -> list[Shape]:
@@ -215,17 +235,7 @@ def _lists(X, mask):
     return signals, [True if m is None else m for _, m in pairs]
 
 
-def codes_of_signal(codes, row):
-    """Dense codes ``(K, *V)`` of one signal of a group."""
-    if not isinstance(codes, SparseCodes):
-        return codes[row]
-    size = prod(codes.shape[1:])
-    low, high = codes.index.searchsorted([row * size, (row + 1) * size])
-    index, values = codes.index[low:high] - row * size, codes.values[low:high]
-    return SparseCodes((1, *codes.shape[1:]), index, values).dense()[0]
-
-
-def group_signals(signals, masks, parts):
+def group_signals(signals, masks, parts, weight=None):
     """Group of windows of one shape; none if nothing was observed.
 
     Parameters
@@ -234,16 +244,17 @@ def group_signals(signals, masks, parts):
     masks : list of arrays or None
         Broadcastable to the signals.
     parts : list of tuples of slices
+    weight : array (n,), optional
     """
     xp, cuts = namespace(*signals), [(..., *part) for part in parts]
     if masks is not None:
         masks = [check_mask(m, x) for m, x in zip(masks, signals, strict=True)]
         masks = xp.stack([mask[cut] for mask, cut in zip(masks, cuts, strict=True)])
     x = xp.stack([x[cut] for x, cut in zip(signals, cuts, strict=True)])
-    return _split(x, masks)
+    return _split(x, masks, weight)
 
 
-def _split(x, mask):
+def _split(x, mask, weight=None):
     """Split signals into groups of at most `MAX_GROUP_SAMPLES` samples, NaN as masks.
 
     Groups without observed samples are skipped.
@@ -255,10 +266,23 @@ def _split(x, mask):
         missing = namespace(part).isnan(part)
         if missing.any():
             seen = ~missing if seen is None else seen & ~missing
+        own = None if weight is None else weight[start : start + size]
         if seen is None or seen.all():
-            yield Group(part, None)
+            yield Group(part, None, own)
         elif seen.any():
-            yield Group(part, seen)
+            yield Group(part, seen, own)
+
+
+def check_weight(weight, n):
+    """Return a ``sample_weight``, an array or list, as float64 ``(n,)``."""
+    weight = np.asarray(to_host(weight), dtype="float64")
+    if weight.shape != (n,):
+        raise ValueError(
+            f"sample_weight must have one number per signal of X, ({n},), got shape {weight.shape}"
+        )
+    if not (np.isfinite(weight) & (weight >= 0)).all() or not weight.any():
+        raise ValueError("sample_weight must be finite and >= 0, and not 0 for all signals of X")
+    return weight
 
 
 def check_observed(name, x):

@@ -58,7 +58,7 @@ def worst_windows(encoded, spatial_shape, number):
 
 def _worst_patches(encoded, spatial_shape, number):  # noqa: ARG001  as _worst_windows
     """Residual energy and samples of the patches with the largest residual."""
-    r = encoded.problem.residual(encoded.z)
+    r = encoded.residual()
     energies = (r * r).sum(axis=tuple(range(1, r.ndim)))
     worst = np.argsort(energies, kind="stable")[::-1][:number]
     return [(float(energies[i]), encoded.problem.x[i]) for i in worst]
@@ -66,7 +66,7 @@ def _worst_patches(encoded, spatial_shape, number):  # noqa: ARG001  as _worst_w
 
 def _worst_windows(encoded, spatial_shape, number):
     """Energy and samples of the windows of the residual with the most energy, without overlap."""
-    r = encoded.problem.residual(encoded.z)
+    r = encoded.residual()
     if any(a < b for a, b in zip(r.shape[2:], spatial_shape, strict=True)):
         return []  # the signals are smaller than an atom
     box = Dictionary(np.ones((1, 1, *spatial_shape), r.dtype))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cache
 from math import inf
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -14,6 +14,7 @@ from csc._progress import progress_iter
 from csc._solve import solve_quietly
 from csc._typing import (
     Array,
+    ArrayLike,
     AtomSet,
     Codes,
     DataTerm,
@@ -196,6 +197,45 @@ class DictionaryLearning(Learner):
     checkpoint: File | None = None
     checkpoint_every: int = 100
 
+    def fit(
+        self,
+        X: SignalsLike,
+        y: object = None,  # noqa: ARG002  scikit-learn's signature
+        mask: SignalsLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Learn from signals.
+
+        Parameters
+        ----------
+        X : array (N, C, *S) or list of arrays (C, *S), float32 or float64
+            Signals at least as large as the atoms; NaN marks missing samples.
+        y : ignored
+        mask : array or list of arrays, optional
+            1 = observed; broadcastable to the signals.
+        sample_weight : array (N,), optional
+            Weights >= 0 of the signals in the objective, ``sum_n w_n f_n / sum_n w_n`` with ``f_n`` the
+            objective of signal n. A weight of 2 counts as the signal given twice, 0 as not given.
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, mask, sample_weight)
+
+    def partial_fit(
+        self,
+        X: SignalsLike,
+        y: object = None,  # noqa: ARG002  scikit-learn's signature
+        mask: SignalsLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Take one online step on the signals ``X``; the first call initialises the atoms.
+
+        ``sample_weight`` as in `fit`.
+        """
+        return self._partial_fit(X, mask, sample_weight)
+
     def transform(self, X: SignalsLike, mask: SignalsLike | None = None) -> Codes:
         """Codes ``(N, K, *V)`` of signals as in `fit`, to a relative gap of ``coding_tol``.
 
@@ -269,7 +309,7 @@ class DictionaryLearning(Learner):
         groups = signals.take(np.arange(len(signals))).groups
         solutions = [
             solve_quietly(Problem(x, D, self.penalty_, seen, self.data_term), tol=self.coding_tol)
-            for x, seen in progress_iter(groups, "group", verbose=self.verbose)
+            for x, seen, _ in progress_iter(groups, "group", verbose=self.verbose)
         ]
         if sum(len(solution.problem.x) for solution in solutions) < len(signals):
             raise ValueError("X has signals of which nothing was observed; drop them")
@@ -428,7 +468,7 @@ class DictionaryLearning(Learner):
             return
         D, form = self._dictionary(self.state_.atoms), replace(self.penalty_, lmbda=Relative(1.0))
         top = signals.take(np.arange(len(signals))).resolve(D, form, self.data_term).lmbda
-        warn_of_zero_codes(last.lmbda, top, stacklevel=3)
+        warn_of_zero_codes(last.lmbda, top, stacklevel=4)
 
     def _dictionary(self, atoms):
         return Dictionary(atoms, self.mode, self.stride)

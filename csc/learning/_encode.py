@@ -24,6 +24,7 @@ class Group(NamedTuple):
 
     x: np.ndarray  # (n, C, *S)
     mask: np.ndarray | None  # of the same shape; None if all was observed
+    weight: np.ndarray | None = None  # (n,), float64; None if all are 1
 
 
 def encode(groups, dictionary, penalty, starts, tol, data_term=LEAST_SQUARES):
@@ -45,10 +46,10 @@ def encode(groups, dictionary, penalty, starts, tol, data_term=LEAST_SQUARES):
     list of EncodedBatch
     """
     coded = []
-    for i, (x, mask) in enumerate(groups):
+    for i, (x, mask, weight) in enumerate(groups):
         problem = Problem(x, dictionary, penalty, mask, data_term)
         start = None if starts is None or i >= len(starts) else starts[i]
-        coded.append(EncodedBatch(problem, _codes(problem, start, tol)))
+        coded.append(EncodedBatch(problem, _codes(problem, start, tol), weight))
     return coded
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from csc._backend import kernels
+from csc.learning._statistics import times_roots
 from csc.operators import SparseCodes
 
 MIN_ENERGY_RATIO = 1.02  # of a window to the current one, above which an atom is moved
@@ -59,8 +60,8 @@ def extended_window_sums(encoded, reach):
     squares : array (K,), float64
         Energy of the codes, times the observed fraction of the samples.
     """
-    problem, z = encoded.problem, _sparse(encoded.z)
-    D, r = problem.dictionary, problem.residual(z)
+    problem, z = encoded.problem, times_roots(encoded.weight, _sparse(encoded.z))
+    D, r = problem.dictionary, encoded.residual()
     k, c = D.atoms.shape[:2]
     ones = 5 - r.ndim
     spatial_shape = [s + 2 * m for s, m in zip(D.atom_shape, reach, strict=True)]

@@ -34,16 +34,20 @@ def zeros_like_atoms(atoms, stride=None):
     return Statistics(xp.zeros((k, k, *lags)), xp.zeros((k, atoms[0].size)), 0.0)
 
 
-def sums_of_codes(problem, codes):
+def sums_of_codes(problem, codes, weight=None):
     """Statistics of the signals of a `Problem` with their codes, in float64.
 
     Unobserved samples, behind a mask or beyond a border that atoms overhang, are replaced by
     ``D z``. The data term of these statistics is then a majoriser of that of the problem: equal at
     the current atoms, and no smaller elsewhere. Lowering the one lowers the other. Data terms other
     than plain least squares are replaced by least squares above them in the same way.
+    ``weight``, an array ``(N,)``, multiplies the summands of each signal.
     """
     if not problem.structure.is_least_squares:
-        return _of_majoriser(problem, codes)
+        return _of_majoriser(problem, codes, weight)
+    if weight is not None:  # w ||x - D z||^2 = ||sqrt(w) x - D sqrt(w) z||^2
+        x, codes = times_roots(weight, problem.x), times_roots(weight, codes)
+        problem = Problem(x, problem.dictionary, problem.penalty, problem.mask)
     if problem.structure.is_patch:
         return _of_patches(problem.x, codes)
     D, ones = problem.dictionary, (1,) * (5 - problem.x.ndim)
@@ -58,14 +62,26 @@ def sums_of_codes(problem, codes):
     return Statistics(phi.reshape(k, k, *lags), psi.reshape(k, -1), energy)
 
 
-def _of_majoriser(problem, codes):
+def times_roots(weight, a):
+    """Signals or codes, dense or sparse, each signal times the square root of its weight."""
+    if weight is None:
+        return a
+    xp = namespace(a.values if isinstance(a, SparseCodes) else a)
+    roots = xp.sqrt(xp.asarray(weight)).astype(a.dtype)
+    if isinstance(a, SparseCodes):
+        return SparseCodes(a.shape, a.index, a.values * roots[a.signals])
+    return a * roots.reshape(-1, *(1,) * (a.ndim - 1))
+
+
+def _of_majoriser(problem, codes, weight):
     """Statistics of the least squares that lie above the data term and touch it at the codes."""
     fit, weights = problem.synthesize(codes), problem.structure.sample_weights
     y, c, constant = majoriser(problem.data_term, problem.x, fit, weights)
     plain = Problem(y, problem.dictionary, problem.penalty)
     if plain.structure.is_patch and isinstance(codes, SparseCodes):
         codes = codes.dense()
-    phi, psi, energy = sums_of_codes(plain, codes)
+    phi, psi, energy = sums_of_codes(plain, codes, weight)
+    constant = times_roots(weight, times_roots(weight, constant))
     return Statistics(c * phi, c * psi, c * energy + float(constant.sum()))
 
 

@@ -26,7 +26,8 @@ class StepRecord(NamedTuple):
     n_signals : int
         Signals seen so far, this step included.
     objective : float
-        Mean per signal of the batch, before the update of the atoms.
+        Mean per signal of the batch, before the update of the atoms; with ``sample_weight`` the
+        weighted mean, as ``n_nonzero``.
     n_nonzero : float
         Mean number of non-zero coefficients per signal.
     n_replaced : int
@@ -84,11 +85,16 @@ class EncodedBatch(NamedTuple):
 
     problem: object
     z: object  # (n, K, *V), dense or SparseCodes
+    weight: np.ndarray | None = None  # (n,) of the signals in all sums; None if all are 1
 
     @property
     def values(self):
         """Values of the codes in any order; zeros may be left out."""
         return self.z.values if isinstance(self.z, SparseCodes) else self.z
+
+    def residual(self):
+        """Residual of the data term, each signal times the square root of its weight."""
+        return stats.times_roots(self.weight, self.problem.residual(self.z))
 
     def used(self):
         """Whether each atom has a non-zero code, ``(K,)``."""
@@ -122,7 +128,7 @@ def update_state(state, batch, config):
     record : StepRecord
     """
     stride, of_batch = batch.stride, batch.summary()
-    new, n, positions = of_batch.statistics, of_batch.n_signals, of_batch.n_positions
+    new, n, positions = of_batch.statistics, of_batch.weight, of_batch.n_positions
     objective = stats.data_term(new, state.atoms, stride) + of_batch.penalty_value
     t = state.n_steps + 1
     keep = 0 if config.forgetting == inf else (1 - 1 / t) ** config.forgetting
@@ -134,7 +140,9 @@ def update_state(state, batch, config):
         atoms = relax(state.atoms, atoms, statistics, config.constraint, *fixed)
     unused, variance, gain = map(to_host, (state.unused, state.variance, state.gain))
     if config.homeostasis is not None:
-        variance, gain = config.homeostasis(variance, gain, to_host(new.squares) / positions)
+        variance, gain = config.homeostasis(
+            variance, gain, to_host(new.squares) / of_batch.weighted_positions
+        )
         atoms = _with_norms(atoms, gain)
     descended, n_moved, disturbed = atoms, 0, False
     unused = np.where(of_batch.used, 0, unused + positions)
@@ -154,7 +162,11 @@ def update_state(state, batch, config):
         statistics, unused = stats.forget_atoms(statistics, dead), np.where(dead, 0, unused)
     counts = of_batch.n_nonzero / n, int(dead.sum())
     record = StepRecord(
-        state.n_signals + n, objective / n, *counts, n_moved=n_moved, energy=of_batch.energy
+        state.n_signals + of_batch.n_signals,
+        objective / n,
+        *counts,
+        n_moved=n_moved,
+        energy=of_batch.energy,
     )
     kept = _still_better(state, record, config)
     if disturbed:

@@ -57,6 +57,11 @@ class SparseCodes:
         """Precision of the values."""
         return self.values.dtype
 
+    @property
+    def signals(self):
+        """Signal to which each code belongs."""
+        return self.index // prod(self.shape[1:])
+
     @cached_property
     def coordinates(self):
         """Coordinates ``(n, k, *v)`` of the codes, one array per axis."""
@@ -82,5 +87,4 @@ class SparseCodes:
 
     def sums(self, a):
         """Sum ``a``, one number per code, over the codes of each signal: ``(N,)`` in float64."""
-        signal = self.index // prod(self.shape[1:])
-        return np.bincount(signal, weights=a, minlength=self.shape[0])
+        return np.bincount(self.signals, weights=a, minlength=self.shape[0])

@@ -73,7 +73,7 @@ def encode_layers(groups, model, limits, starts=None):
 def problems(groups, model):
     """Problems of groups, split into parts with at most `MAX_LAYERED_CODES` codes."""
     dictionary = model.dictionary
-    for x, _ in groups:
+    for x, *_ in groups:
         pairs = zip(dictionary.layers, dictionary.spatial_shapes(x.shape[2:])[1:], strict=True)
         size = max(1, MAX_LAYERED_CODES // sum(D.n_atoms * prod(v) for D, v in pairs))
         for first in range(0, len(x), size):

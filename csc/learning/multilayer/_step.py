@@ -90,9 +90,10 @@ def update_layers_state(state, batch, config):
     record : StepRecord
     """
     (batch, mid_penalty), strides, t = batch, config.strides, state.n_steps + 1
-    new, penalty_value, n, positions, n_nonzero, energy, used = batch.summary()
+    of_batch = batch.summary()
+    new, n = of_batch.statistics, of_batch.n_signals
     current = Objective(new, n, strides, mid_penalty).at(_doubled(state.atoms))
-    objective = current.value + penalty_value / n
+    objective = current.value + of_batch.penalty_value / n
     keep = 0 if config.forgetting == inf else (1 - 1 / t) ** config.forgetting
     statistics = stats.blend(state.statistics, new, keep) if keep else new
     weight = keep * state.weight + n
@@ -100,14 +101,15 @@ def update_layers_state(state, batch, config):
     atoms, rates = descend_layers(
         target, state.atoms, config.constraints, state.rates, config.n_passes
     )
-    unused = np.where(used, 0, to_host(state.unused) + positions)
+    unused = np.where(of_batch.used, 0, to_host(state.unused) + of_batch.n_positions)
     dead = unused >= (inf if config.replace_after is None else config.replace_after)
     if dead.any():
         replace = partial(_replace_dead, dead=dead, config=config)
         atoms, dead = run_on_host(replace, atoms, batch)
         statistics, unused = stats.forget_atoms(statistics, dead), np.where(dead, 0, unused)
-    counts = n_nonzero / n, int(dead.sum())
-    record = StepRecord(state.n_signals + n, objective, *counts, config.lmbda, energy=energy)
+    counts = of_batch.n_nonzero / n, int(dead.sum())
+    seen, energy = state.n_signals + n, of_batch.energy
+    record = StepRecord(seen, objective, *counts, config.lmbda, energy=energy)
     state = state._replace(
         atoms=atoms, statistics=statistics, weight=weight, rates=rates, unused=unused, n_steps=t,
         n_signals=record.n_signals, codes=batch.codes,
