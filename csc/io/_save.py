@@ -30,6 +30,8 @@ HOMES = {
     "Huber": "csc.data_terms",
     "Intersection": "csc.constraints",
     "HomeostaticGain": "csc.learning",
+    "KSVD": "csc.learning",
+    "KSVDState": "csc.learning._ksvd",
     "L0": "csc.penalties",
     "L1": "csc.penalties",
     "L1Ball": "csc.penalties",

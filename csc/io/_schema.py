@@ -169,6 +169,13 @@ def _state(fields):
     return "atoms", "statistics", "unused", "variance", "gain", "codes", "kept"
 
 
+def _ksvd_state(fields):
+    _check_atoms(fields["atoms"])
+    codes = fields["codes"]
+    _check_codes(None if codes is None else [codes], fields["atoms"].shape[0], 1)
+    return "atoms", "codes"
+
+
 def _layers_state(fields):
     atoms, n_atoms = fields["atoms"], ANY
     n_axes = len(atoms[0].shape) - 2
@@ -213,6 +220,8 @@ RULES = {
     "ElasticNet": _weighted,
     "GroupL21": _weighted,
     "Huber": _weighted,
+    "KSVD": _learner,
+    "KSVDState": _ksvd_state,
     "L0": _weighted,
     "L1": _weighted,
     "LayersState": _layers_state,

@@ -1,6 +1,6 @@
 """Dictionary learning: estimators that learn atoms from signals, in the style of scikit-learn.
 
-Here: `DictionaryLearning`, and in ``multilayer`` `MultiLayerDictionaryLearning`. A step computes
+Here: `DictionaryLearning`, `KSVD`, and in ``multilayer`` `MultiLayerDictionaryLearning`. A step computes
 the codes of a batch (``_encode.py``), sums their sufficient statistics (``_statistics.py``) and
 updates the atoms (``_update.py``); ``_step.py`` combines the three.
 
@@ -24,6 +24,7 @@ from csc.learning._encode import Group, encode, resolve_lmbda
 from csc.learning._executor import MAX_GROUP_SAMPLES, SignalSource
 from csc.learning._homeostasis import HomeostaticGain
 from csc.learning._init import window_candidates
+from csc.learning._ksvd import KSVD
 from csc.learning._memory_plan import (
     ARRAYS_WHILE_CODING,
     COPIES_OF_STATISTICS,
@@ -46,6 +47,7 @@ from csc.learning.multilayer._update import (
 __all__ = [
     "DictionaryLearning",
     "HomeostaticGain",
+    "KSVD",
     "MultiLayerDictionaryLearning",
     "resume",
     "update_dictionary",

@@ -29,7 +29,7 @@ class Terminated(KeyboardInterrupt):
 
 
 class Learner(TransformerMixin, BaseEstimator):
-    """`fit`, `partial_fit` and `fit_stream` of learners that define one step, ``_step``.
+    """`fit` of learners that define one step, ``_step``.
 
     An interrupted step changes nothing. The randomness of a step depends only on its number and the
     seed.
@@ -190,54 +190,6 @@ class Learner(TransformerMixin, BaseEstimator):
                     break
         keep(always=True)
 
-    def partial_fit(
-        self,
-        X: SignalsLike,
-        y: object = None,  # noqa: ARG002  scikit-learn's signature
-        mask: SignalsLike | None = None,
-    ) -> Self:
-        """Take one online step on the signals ``X``; the first call initialises the atoms."""
-        return self._partial_fit(X, mask)
-
-    def _partial_fit(self, X, mask=None, sample_weight=None):
-        signals = self._prepare_input(X, mask, hasattr(self, "state_"), sample_weight)
-        groups = signals.take(np.arange(len(signals)), self._window(self.state_.n_steps))
-        self._step(groups, self.state_.position, True)
-        self._save_checkpoint()
-        return self
-
-    def fit_stream(self, stream: Iterable[SignalsLike], steps: int | None = None) -> Self:
-        """Take one online step on each item of a stream, which need not fit into memory.
-
-        Ctrl-C and SIGTERM keep the atoms so far, as in `fit`. A learner returned by `csc.resume`
-        continues as if it had not stopped, given the rest of the same stream:
-        ``itertools.islice(stream, learner.state_.n_steps, None)``.
-
-        Parameters
-        ----------
-        stream : iterable
-            Items are inputs of `partial_fit`: arrays ``(N, C, *S)`` or lists of ``(C, *S)``.
-        steps : int, optional
-            Maximal number of steps, and of items taken from the stream.
-
-        Returns
-        -------
-        self
-        """
-        if steps is not None:
-            check_count("steps", steps)
-            stream = islice(stream, steps)
-        with (
-            self._checkpointing(),
-            tqdm(total=steps, disable=not self.verbose, unit="batch") as bar,
-        ):
-            for X in stream:
-                self.partial_fit(X)
-                bar.update()
-            if hasattr(self, "state_"):
-                self._save_checkpoint(always=True)
-        return self
-
     @property
     def n_iter_(self) -> int:
         """Passes of `fit` over its signals, the current one included."""
@@ -297,6 +249,58 @@ class Learner(TransformerMixin, BaseEstimator):
         before, after = np.reshape([record.energy for record in records], (2, -1)).sum(axis=1)
         cropped = getattr(self, "crop", None) is not None  # each pass uses other windows
         return cropped or abs(after - before) <= ENERGY_ROUNDING * before
+
+
+class OnlineLearner(Learner):
+    """`partial_fit` and `fit_stream` of learners that also take one batch after the other."""
+
+    def partial_fit(
+        self,
+        X: SignalsLike,
+        y: object = None,  # noqa: ARG002  scikit-learn's signature
+        mask: SignalsLike | None = None,
+    ) -> Self:
+        """Take one online step on the signals ``X``; the first call initialises the atoms."""
+        return self._partial_fit(X, mask)
+
+    def _partial_fit(self, X, mask=None, sample_weight=None):
+        signals = self._prepare_input(X, mask, hasattr(self, "state_"), sample_weight)
+        groups = signals.take(np.arange(len(signals)), self._window(self.state_.n_steps))
+        self._step(groups, self.state_.position, True)
+        self._save_checkpoint()
+        return self
+
+    def fit_stream(self, stream: Iterable[SignalsLike], steps: int | None = None) -> Self:
+        """Take one online step on each item of a stream, which need not fit into memory.
+
+        Ctrl-C and SIGTERM keep the atoms so far, as in `fit`. A learner returned by `csc.resume`
+        continues as if it had not stopped, given the rest of the same stream:
+        ``itertools.islice(stream, learner.state_.n_steps, None)``.
+
+        Parameters
+        ----------
+        stream : iterable
+            Items are inputs of `partial_fit`: arrays ``(N, C, *S)`` or lists of ``(C, *S)``.
+        steps : int, optional
+            Maximal number of steps, and of items taken from the stream.
+
+        Returns
+        -------
+        self
+        """
+        if steps is not None:
+            check_count("steps", steps)
+            stream = islice(stream, steps)
+        with (
+            self._checkpointing(),
+            tqdm(total=steps, disable=not self.verbose, unit="batch") as bar,
+        ):
+            for X in stream:
+                self.partial_fit(X)
+                bar.update()
+            if hasattr(self, "state_"):
+                self._save_checkpoint(always=True)
+        return self
 
 
 def seed_of(random_state):

@@ -9,19 +9,16 @@ from typing import Any, Self
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from csc._backend import check_same_device, namespace, to_host
-from csc._progress import progress_iter
+from csc._backend import check_same_device, to_host
 from csc._solve import solve_quietly
 from csc._typing import (
     Array,
     ArrayLike,
     AtomSet,
-    Codes,
     DataTerm,
     File,
     Mode,
     Penalty,
-    Shape,
     SignalsLike,
     Stride,
 )
@@ -29,12 +26,13 @@ from csc._validation import check_atoms, check_count, check_instance, check_numb
 from csc.constraints import UnitBall, UnitSphere
 from csc.data_terms import LEAST_SQUARES
 from csc.learning import _statistics as stats
-from csc.learning._base import Learner, check_crop, seed_of
+from csc.learning._base import OnlineLearner, check_crop, seed_of
 from csc.learning._data import Signals
 from csc.learning._diagnostics import Diagnostics, examine
 from csc.learning._executor import SignalSource
 from csc.learning._homeostasis import HomeostaticGain
 from csc.learning._memory_plan import MemoryPlan
+from csc.learning._single_layer import SingleLayerLearner
 from csc.learning._step import StepConfig, init_state, update_state
 from csc.operators import ConvGeometry, Dictionary
 from csc.penalties import L0, L1, Lmbda, Relative, TargetSparsity, warn_of_zero_codes
@@ -48,7 +46,7 @@ UPDATE_PASSES = 10  # over the atoms per update, if the batch is all signals; on
 
 
 @dataclass(eq=False, repr=False)
-class DictionaryLearning(Learner):
+class DictionaryLearning(SingleLayerLearner, OnlineLearner):
     """Learn atoms ``D`` and codes ``z`` from patches, or from signals of any size.
 
         minimise over D, z   mean_n  1/2 ||M (x_n - D z_n)||^2 + penalty(z_n),   d_k in constraint
@@ -236,42 +234,6 @@ class DictionaryLearning(Learner):
         """
         return self._partial_fit(X, mask, sample_weight)
 
-    def transform(self, X: SignalsLike, mask: SignalsLike | None = None) -> Codes:
-        """Codes ``(N, K, *V)`` of signals as in `fit`, to a relative gap of ``coding_tol``.
-
-        For a list of signals, a list of codes ``(K, *V)``.
-        """
-        solutions, is_list = self._solved(X, mask)
-        codes = [solution.codes for solution in solutions]
-        if is_list:
-            return [z for group in codes for z in group]
-        return namespace(*codes).concatenate(codes)
-
-    def inverse_transform(
-        self, codes: Codes, shape: Shape | Sequence[Shape] | None = None
-    ) -> Codes:
-        """Signals ``(N, C, *S)`` synthesised from codes, or a list of them.
-
-        Parameters
-        ----------
-        codes : array (N, K, *V) or list of arrays (K, *V)
-        shape : tuple, or a list of them, optional
-            Spatial shape *S* of the signals, which codes with a stride do not determine. By default those
-            of the last signals in `transform` or `fit`, if their codes have this spatial shape; else the
-            smallest possible.
-        """
-        D = self.dictionary_
-        if isinstance(codes, list):
-            shapes = self._signal_shapes([z.shape[1:] for z in codes], shape, D.spatial_code_shape)
-            return [D(z[None], s)[0] for z, s in zip(codes, shapes, strict=True)]
-        return D(codes, *self._signal_shapes([np.shape(codes)[2:]], shape, D.spatial_code_shape))
-
-    def score(self, X: SignalsLike, y: object = None, mask: SignalsLike | None = None) -> float:  # noqa: ARG002
-        """Minus the mean objective per signal of ``X``: higher is better at equal penalty."""
-        solutions, _ = self._solved(X, mask)
-        n = sum(len(solution.problem.x) for solution in solutions)
-        return -sum(solution.objective for solution in solutions) / n
-
     def diagnostics(self) -> Diagnostics:
         """`Diagnostics` of the atoms so far: unused, duplicate and off-centre ones."""
         state = self._fitted()
@@ -300,20 +262,9 @@ class DictionaryLearning(Learner):
             return None
         return self._geometry.stride
 
-    def _solved(self, X, mask):
-        """Solutions of all groups of signals, and whether the signals are a list."""
-        D, signals = self.dictionary_, Signals(X, mask)
-        check_same_device(X=signals.first, atoms_=D.atoms)
-        signals.check(D.atoms.shape[1:], D.geometry.must_fit)
-        self._remember(signals)
-        groups = signals.take(np.arange(len(signals))).groups
-        solutions = [
-            solve_quietly(Problem(x, D, self.penalty_, seen, self.data_term), tol=self.coding_tol)
-            for x, seen, _ in progress_iter(groups, "group", verbose=self.verbose)
-        ]
-        if sum(len(solution.problem.x) for solution in solutions) < len(signals):
-            raise ValueError("X has signals of which nothing was observed; drop them")
-        return solutions, not signals.is_array
+    def _solve(self, x, mask):
+        problem = Problem(x, self.dictionary_, self.penalty_, mask, self.data_term)
+        return solve_quietly(problem, tol=self.coding_tol)
 
     @property
     def atoms_(self) -> Array:
@@ -359,13 +310,7 @@ class DictionaryLearning(Learner):
 
     def _check(self):
         check_count("n_atoms", self.n_atoms)
-        if not isinstance(self.atom_shape, tuple | list):
-            raise TypeError(
-                f"atom_shape must be a tuple with one size per spatial axis, got {self.atom_shape!r}; for 1-D "
-                f"signals ({self.atom_shape!r},)"
-            )
-        for extent in self.atom_shape:
-            check_count("atom_shape", extent)
+        check_atom_shape(self.atom_shape)
         for name in ("max_iter", "checkpoint_every"):
             check_count(name, getattr(self, name))
         for name in ("batch_size", "replace_after", "recentre_every"):
@@ -520,6 +465,17 @@ class DictionaryLearning(Learner):
             return self.coding_tol  # patches are coded accurately at little cost
         first = FIRST_ONLINE_CODING_TOL if online else FIRST_CODING_TOL
         return max(self.coding_tol, first / (1 + self.state_.n_steps))
+
+
+def check_atom_shape(atom_shape):
+    """Refuse an ``atom_shape`` that is no tuple of positive integers."""
+    if not isinstance(atom_shape, tuple | list):
+        raise TypeError(
+            f"atom_shape must be a tuple with one size per spatial axis, got {atom_shape!r}; for 1-D "
+            f"signals ({atom_shape!r},)"
+        )
+    for extent in atom_shape:
+        check_count("atom_shape", extent)
 
 
 def _check_sample_weights(weights, n_axes):

@@ -62,3 +62,43 @@ def omp(D, x, price, n_nonzero, energy):
         taken, r = trial, left
         z[taken] = codes
     return z
+
+
+def approximate_ksvd(X, D, Z):
+    """Rubinstein, Zibulevsky, Elad 2008: one sweep of approximate K-SVD; X is (n, N), Z is (K, N)."""
+    D, Z = D.copy(), Z.copy()
+    for k in range(D.shape[1]):
+        used = Z[k] != 0
+        if not used.any():
+            continue
+        D[:, k] = 0
+        g = Z[k, used]
+        d = X[:, used] @ g - D @ Z[:, used] @ g
+        d = d / np.linalg.norm(d)
+        g = X[:, used].T @ d - (D @ Z[:, used]).T @ d
+        D[:, k], Z[k, used] = d, g
+    return D, Z
+
+
+def ksvd(X, D, Z):
+    """Aharon, Elad, Bruckstein 2006: one sweep, with the SVD of each E_k restricted to its users."""
+    D, Z = D.copy(), Z.copy()
+    for k in range(D.shape[1]):
+        used = Z[k] != 0
+        E = (X - D @ Z + np.outer(D[:, k], Z[k]))[:, used]
+        U, s, V = np.linalg.svd(E, full_matrices=False)
+        D[:, k], Z[k, used] = U[:, 0], s[0] * V[0]
+    return D, Z
+
+
+def weighted_ksvd(beta, X, D, Z, n_iter):
+    """Mairal, Elad, Sapiro 2008: as `ksvd`; missing entries of E_k are those of its rank-one fit."""
+    D, Z = D.copy(), Z.copy()
+    for k in range(D.shape[1]):
+        used = Z[k] != 0
+        E, b = (X - D @ Z + np.outer(D[:, k], Z[k]))[:, used], beta[:, used]
+        for _ in range(n_iter):
+            fit = np.outer(D[:, k], Z[k, used])
+            U, s, V = np.linalg.svd(b * E + (1 - b) * fit, full_matrices=False)
+            D[:, k], Z[k, used] = U[:, 0], s[0] * V[0]
+    return D, Z

@@ -12,7 +12,7 @@ from csc._backend import check_same_device, namespace, to_host
 from csc._progress import progress_iter
 from csc._typing import Array, Codes, File, Shape, SignalsLike, Solver
 from csc._validation import check_count, check_number
-from csc.learning._base import Learner, check_crop, seed_of
+from csc.learning._base import OnlineLearner, check_crop, seed_of
 from csc.learning._data import Signals
 from csc.learning._diagnostics import Diagnostics, examine
 from csc.learning._dictionary_learning import DictionaryLearning
@@ -40,7 +40,7 @@ UPDATE_PASSES = 5  # over the layers per update, if the batch is all signals; on
 
 
 @dataclass(eq=False, repr=False)
-class MultiLayerDictionaryLearning(Learner):
+class MultiLayerDictionaryLearning(OnlineLearner):
     """Learn the dictionaries ``D_1, ..., D_L`` of all layers jointly, by one objective [1]_.
 
         minimise over D, g_L   mean_n  1/2 ||x_n - D_1 ... D_L g_L||^2 + sum_i p_i(g_i)

@@ -1,0 +1,69 @@
+"""What learners with one layer of atoms share: codes of new signals, and signals from codes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from csc._backend import check_same_device, namespace
+from csc._progress import progress_iter
+from csc._typing import Codes, Shape, SignalsLike
+from csc.learning._base import Learner
+from csc.learning._data import Signals
+
+
+class SingleLayerLearner(Learner):
+    """`transform`, `inverse_transform` and `score` of learners that define ``_solve``.
+
+    ``_solve(x, mask)`` returns the `Solution` of one group of signals on the atoms so far.
+    """
+
+    def transform(self, X: SignalsLike, mask: SignalsLike | None = None) -> Codes:
+        """Codes ``(N, K, *V)`` of signals as in `fit`, to a relative gap of ``coding_tol``, if any.
+
+        For a list of signals, a list of codes ``(K, *V)``.
+        """
+        solutions, is_list = self._solved(X, mask)
+        codes = [solution.codes for solution in solutions]
+        if is_list:
+            return [z for group in codes for z in group]
+        return namespace(*codes).concatenate(codes)
+
+    def inverse_transform(
+        self, codes: Codes, shape: Shape | Sequence[Shape] | None = None
+    ) -> Codes:
+        """Signals ``(N, C, *S)`` synthesised from codes, or a list of them.
+
+        Parameters
+        ----------
+        codes : array (N, K, *V) or list of arrays (K, *V)
+        shape : tuple, or a list of them, optional
+            Spatial shape *S* of the signals, which codes with a stride do not determine. By default those
+            of the last signals in `transform` or `fit`, if their codes have this spatial shape; else the
+            smallest possible.
+        """
+        D = self.dictionary_
+        if isinstance(codes, list):
+            shapes = self._signal_shapes([z.shape[1:] for z in codes], shape, D.spatial_code_shape)
+            return [D(z[None], s)[0] for z, s in zip(codes, shapes, strict=True)]
+        return D(codes, *self._signal_shapes([np.shape(codes)[2:]], shape, D.spatial_code_shape))
+
+    def score(self, X: SignalsLike, y: object = None, mask: SignalsLike | None = None) -> float:  # noqa: ARG002
+        """Minus the mean objective per signal of ``X``: higher is better at equal penalty."""
+        solutions, _ = self._solved(X, mask)
+        n = sum(len(solution.problem.x) for solution in solutions)
+        return -sum(solution.objective for solution in solutions) / n
+
+    def _solved(self, X, mask):
+        """Solutions of all groups of signals, and whether the signals are a list."""
+        D, signals = self.dictionary_, Signals(X, mask)
+        check_same_device(X=signals.first, atoms_=D.atoms)
+        signals.check(D.atoms.shape[1:], D.geometry.must_fit)
+        self._remember(signals)
+        groups = signals.take(np.arange(len(signals))).groups
+        solutions = [
+            self._solve(x, seen)
+            for x, seen, _ in progress_iter(groups, "group", verbose=self.verbose)
+        ]
+        if sum(len(solution.problem.x) for solution in solutions) < len(signals):
+            raise ValueError("X has signals of which nothing was observed; drop them")
+        return solutions, not signals.is_array
