@@ -33,6 +33,16 @@ def test_an_update_is_that_of_rubinstein(rng):
     np.testing.assert_allclose(codes[..., 0].T, Z, atol=1e-12)
 
 
+def test_a_masked_update_is_one_iteration_of_mairal(rng):
+    seen = rng.random((40, 1, 6)) < 0.7
+    problem, z = problem_of(rng, mask=seen)
+    atoms, codes = update_atoms(problem, z)
+    x, d = problem.x[:, 0].T, problem.dictionary.atoms[:, 0].T
+    D, Z = naive.approximate_weighted_ksvd(seen[:, 0].T, x, d, z[..., 0].T)
+    np.testing.assert_allclose(atoms[:, 0].T, D, atol=1e-12)
+    np.testing.assert_allclose(codes[..., 0].T, Z, atol=1e-12)
+
+
 def repeated(problem, z, n_times):
     for _ in range(n_times):
         atoms, z = update_atoms(problem, z)

@@ -102,3 +102,14 @@ def weighted_ksvd(beta, X, D, Z, n_iter):
             U, s, V = np.linalg.svd(b * E + (1 - b) * fit, full_matrices=False)
             D[:, k], Z[k, used] = U[:, 0], s[0] * V[0]
     return D, Z
+
+
+def approximate_weighted_ksvd(beta, X, D, Z):
+    """One sweep of `weighted_ksvd` of one iteration, with the power iteration of `approximate_ksvd`."""
+    D, Z = D.copy(), Z.copy()
+    for k in range(D.shape[1]):
+        used = Z[k] != 0
+        E = (beta * (X - D @ Z) + np.outer(D[:, k], Z[k]))[:, used]
+        D[:, k] = E @ Z[k, used] / np.linalg.norm(E @ Z[k, used])
+        Z[k, used] = E.T @ D[:, k]
+    return D, Z
