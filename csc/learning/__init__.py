@@ -22,6 +22,7 @@ from csc.learning._dead_atoms import worst_windows
 from csc.learning._dictionary_learning import DictionaryLearning
 from csc.learning._encode import Group, encode, resolve_lmbda
 from csc.learning._executor import MAX_GROUP_SAMPLES, SignalSource
+from csc.learning._grow import grow
 from csc.learning._homeostasis import HomeostaticGain
 from csc.learning._init import window_candidates
 from csc.learning._ksvd import KSVD
@@ -49,6 +50,7 @@ __all__ = [
     "HomeostaticGain",
     "KSVD",
     "MultiLayerDictionaryLearning",
+    "grow",
     "resume",
     "update_dictionary",
 ]
