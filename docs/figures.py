@@ -6,7 +6,10 @@ from pathlib import Path
 import matplotlib as mpl
 
 HERE = Path(__file__).parent
-PAGES = ["howto_denoise", "howto_series"]
+PICTURES = {  # of each page: its files, by the name of the figure in its code
+    "howto_denoise": {"figure": "howto_denoise"},
+    "howto_series": {"figure": "howto_series", "epochs_figure": "howto_series_epochs"},
+}
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -20,5 +23,7 @@ def run(page):
 
 if __name__ == "__main__":
     mpl.use("agg")
-    for name in PAGES:
-        run(name)["figure"].savefig(HERE / f"{name}.png", dpi=100)
+    for page, files in PICTURES.items():
+        names = run(page)
+        for figure, file in files.items():
+            names[figure].savefig(HERE / f"{file}.png", dpi=100)

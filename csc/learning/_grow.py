@@ -27,7 +27,7 @@ def grow(
     There are ``learner.n_atoms`` rounds. Round k starts from the k - 1 atoms learned so far and the
     window of the residual that has the most energy; it learns all k atoms with the parameters
     of the learner (``max_iter`` passes). Atoms that explain most come first, and with ``batch_size=None`` the result does
-    not depend on the random state. It takes about ``n_atoms / 2`` times as long as ``learner.fit(X)``.
+    not depend on the random state. It takes up to ``n_atoms`` times as long as ``learner.fit(X)``.
 
     A `Relative` ``lmbda`` is resolved in the first round and stays.
 

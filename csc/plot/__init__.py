@@ -2,8 +2,9 @@
 
 matplotlib is imported on first use. The colours are safe for colour-blind readers.
 
-Here: plots of models (``_models.py``) and of receptive fields (``_fields.py``), and reports, pages that
-a browser opens (``_pages``, with the styles and scripts in ``assets``).
+Here: plots of models (``_models.py``), of series with several channels (``_series.py``) and of
+receptive fields (``_fields.py``), and reports, pages that a browser opens (``_pages``, with the styles and
+scripts in ``assets``).
 
 May import: `csc.analysis`, and the modules of `csc` whose names begin with ``_``.
 
@@ -21,9 +22,10 @@ from csc.plot._fields import (
 )
 from csc.plot._models import codes, convergence, diagnostics, dictionary, history
 from csc.plot._pages import Restoration, report
+from csc.plot._series import events, topographies, waveforms
 
 __all__ = [
     "PALETTE", "codes", "convergence", "dictionary", "filter_sets", "fit_quality", "gabor_fits",
     "diagnostics", "history", "orientation_frequency", "receptive_field_shapes", "montage",
-    "Restoration", "report",
+    "Restoration", "report", "events", "topographies", "waveforms",
 ]  # fmt: skip
