@@ -6,7 +6,7 @@ import numpy as np
 
 from csc._backend import to_host
 from csc._typing import Array
-from csc._validation import check_atoms, check_count, check_number
+from csc._validation import check_atoms, check_count, check_number, check_real
 
 SERIES_NDIM = 3  # axes of atoms (K, C, L) and of codes (N, K, V)
 
@@ -22,6 +22,12 @@ class RankOne(NamedTuple):
         Of norm 1; the largest modulus is positive.
     explained : array (K,)
         Fraction of the energy of each atom, 1 for atoms of rank one.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> csc.analysis.topography_and_waveform(np.eye(2)[None]).explained
+    array([0.5])
     """
 
     topographies: Array
@@ -38,6 +44,12 @@ class Events(NamedTuple):
         ``sample`` is where the atom starts, in samples from the start of the epoch.
     amplitude : array (E,)
         The code.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> csc.analysis.find_events(np.array([[[0.0, 2.0]], [[1.0, 0.0]]])).epoch
+    array([0, 1])
     """
 
     epoch: Array
@@ -110,7 +122,7 @@ def find_events(codes: Any, min_amplitude: float = 0.0, min_distance: int = 1) -
     """
     check_number("min_amplitude", min_amplitude)
     check_count("min_distance", min_distance)
-    codes = to_host(codes)
+    codes = to_host(check_real("codes", codes))
     if np.ndim(codes) != SERIES_NDIM:
         raise ValueError(f"codes must be (N, K, V), got shape {np.shape(codes)}")
     epoch, sample, atom = np.nonzero((codes != 0).swapaxes(1, 2))

@@ -43,6 +43,10 @@ def learner(**given):
     return csc.DictionaryLearning(4, (3,), 0.5, max_iter=1, random_state=0, **given)
 
 
+def patch_learner():
+    return csc.learning.KSVD(4, PATCHES.shape[2:], 1, max_iter=1, random_state=0)
+
+
 def coded(x, penalty, solver, dictionary=D):
     return csc.solve(csc.Problem(x, dictionary, penalty), solver, max_iter=5).codes
 
@@ -114,6 +118,10 @@ CALLS = {
     "lmbda_for_sparsity": (X, lambda x: csc.lmbda_for_sparsity(x, D, 4).codes),
     "match_dictionaries": (ATOMS, lambda a: csc.analysis.match_dictionaries(a, ATOMS[::-1]).scores),
     "similar_atoms": (ATOMS, lambda a: csc.analysis.similar_atoms(a, 2).cosines),
+    "topography_and_waveform": (
+        rng.standard_normal((3, 2, 6)), lambda a: csc.analysis.topography_and_waveform(a).waveforms
+    ),
+    "find_events": (Z, lambda z: csc.analysis.find_events(z).amplitude),
     "L1 weights": (abs(Z), lambda w: csc.L1(1.0, weights=w).prox(Z, 0.5)),
     **{name: call for penalty in PENALTIES for name, call in methods(penalty).items()},
     **{f"{c}.project": (ATOMS, lambda a, c=c: c.project(a)) for c in CONSTRAINTS},
@@ -126,6 +134,8 @@ CALLS = {
     "fit init": (ATOMS, lambda a: learner(init=a).fit(X).atoms_),
     "partial_fit": (X, lambda x: learner().partial_fit(x).atoms_),
     "fit list": (X[0], lambda x: learner().fit([x, X[1]]).atoms_),
+    "KSVD.fit": (PATCHES, lambda x: patch_learner().fit(x).atoms_),
+    "grow": (X, lambda x: csc.learning.grow(learner(), x).atoms_),
     "transform": (X, taught("transform")),
     "score": (X, taught("score")),
     "MultiLayerDictionaryLearning.fit": (X, lambda x: deep_learner().fit(x).atoms_[0]),
@@ -341,7 +351,7 @@ def names_that_take_arrays():
 
 # Results and descriptions, whose fields this library fills; and what is refused elsewhere.
 RESULTS = {
-    "FilterSet", "FirstLayer", "Match", "Sample", "SimilarAtoms", "GaborFit", "Summary", "Photograph",
+    "FilterSet", "FirstLayer", "Match", "RankOne", "Events", "Sample", "SimilarAtoms", "GaborFit", "Summary", "Photograph",
 }  # fmt: skip
 ELSEWHERE = {  # what takes an array, and where its kinds are tested
     "to_torch": "thresholds: test_torch",
