@@ -197,7 +197,7 @@ def draw(x, codes_by_steps, D, rows):
     for depth, ax in enumerate(axes[2, 1:], 1):
         csc.plot.dictionary(D.effective(depth).atoms, ax)
         ax.set_title(
-            f"atoms of depth {depth}: {'x'.join(map(str, D.effective(depth).spatial_shape))}"
+            f"atoms of depth {depth}: {'x'.join(map(str, D.effective(depth).atom_shape))}"
         )
     ticks = [str(row["steps"]) for row in rows]
     for i in range(len(D)):

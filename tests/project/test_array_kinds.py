@@ -401,6 +401,10 @@ ELSEWHERE = {  # what takes an array, and where its kinds are tested
     ),
     "check_data_term": "passes on to the data term",
     "with_gradient_term": "weights of the atoms: tests/problems",
+    "update_dictionary": "tests/learning",
+    "grow": "passes signals on to fit",
+    "KSVD": "tests/learning",
+    "ByChannel": "weights: tests/penalties",
 }
 
 
