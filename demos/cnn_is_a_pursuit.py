@@ -196,9 +196,7 @@ def draw(x, codes_by_steps, D, rows):
             ax.set(title=title, xticks=[], yticks=[])
     for depth, ax in enumerate(axes[2, 1:], 1):
         csc.plot.dictionary(D.effective(depth).atoms, ax)
-        ax.set_title(
-            f"atoms of depth {depth}: {'x'.join(map(str, D.effective(depth).atom_shape))}"
-        )
+        ax.set_title(f"atoms of depth {depth}: {'x'.join(map(str, D.effective(depth).atom_shape))}")
     ticks = [str(row["steps"]) for row in rows]
     for i in range(len(D)):
         unexplained = [row["layers"][i]["unexplained_below"] for row in rows]

@@ -149,7 +149,7 @@ class Learner(TransformerMixin, BaseEstimator):
         these atoms as if the fit had ended; for such callers the interrupt is raised again.
         """
         try:
-            with _terminable():
+            with _interruptible():
                 yield
         except KeyboardInterrupt as interrupt:
             if not hasattr(self, "state_"):
@@ -183,6 +183,7 @@ class Learner(TransformerMixin, BaseEstimator):
                 groups = signals.take(self._order(t, len(signals), size), self._window(t))
                 after = (*divmod(t + 1, n_batches), n_batches)
                 self._step(groups, after, n_batches > 1)
+                raise_lost_interrupt()
                 keep()
                 bar.set_postfix(objective=f"{self.history_[-1].objective:.5g}", refresh=False)
                 bar.update()
@@ -297,6 +298,7 @@ class OnlineLearner(Learner):
         ):
             for X in stream:
                 self.partial_fit(X)
+                raise_lost_interrupt()
                 bar.update()
             if hasattr(self, "state_"):
                 self._save_checkpoint(always=True)
@@ -333,25 +335,43 @@ def _called_by_scikit_learn():
     return False
 
 
+_received = []  # signals that came within `_interruptible`
+
+
 @contextmanager
-def _terminable():
-    """Turn SIGTERM into an interrupt; only the main thread can handle signals."""
+def _interruptible():
+    """Turn Ctrl-C and SIGTERM into exceptions; only the main thread can handle signals.
+
+    Python drops an exception that a signal raises while a ``__del__`` runs, such as that of Dask's
+    futures. Signals are therefore noted, and `raise_lost_interrupt` raises them again.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    asked = []
+    def stop(number, _):
+        _received.append(number)
+        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
-    def stop(*_):
-        asked.append(True)
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, stop)
+    numbers = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        numbers.append(signal.SIGINT)
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
     except KeyboardInterrupt:
-        if asked:  # a solver may have turned it into a plain KeyboardInterrupt
+        if (
+            signal.SIGTERM in _received
+        ):  # a solver may have turned it into a plain KeyboardInterrupt
             raise Terminated from None
         raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        _received.clear()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def raise_lost_interrupt():
+    """Raise the exception of a signal that came, and that did not end the learning."""
+    if _received:
+        raise KeyboardInterrupt

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import signal
 
 import numpy as np
 import pytest
@@ -229,6 +230,36 @@ def test_an_ended_stream_goes_on_where_it_was(end, rng, tmp_path):
     np.testing.assert_array_equal(again.atoms_, whole.atoms_)
     assert again.history_ == whole.history_
     assert csc.load(path).state_.n_steps == 7  # the end is kept, though no step of it was due
+
+
+class KillsOnDeletion:
+    def __init__(self, number):
+        self.number = number
+
+    def __del__(self):  # Python drops exceptions that are raised here
+        signal.raise_signal(self.number)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("kind", ["fit", "stream"])
+def test_an_interrupt_that_a_finaliser_swallows_ends_the_fit(number, kind, rng):
+    X = planted(rng, (7, 1, 20), (4, 1, 4))[0]
+    model = learner(4, (4,), max_iter=50, tol=0)
+    step = model._step
+
+    def step_and_finalise(*arguments):
+        step(*arguments)
+        if model.state_.n_steps == 3:
+            KillsOnDeletion(number)
+
+    model._step = step_and_finalise
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    ends = pytest.raises(SystemExit) if number == signal.SIGTERM else contextlib.nullcontext()
+    with pytest.warns(UserWarning, match="interrupted after 3 steps"), ends:
+        model.fit(X) if kind == "fit" else model.fit_stream(itertools.repeat(X, 50))
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
+    assert model.state_.n_steps == 3
 
 
 def test_a_stream_takes_no_more_than_it_is_asked_for(rng):
