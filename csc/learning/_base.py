@@ -105,10 +105,9 @@ class Learner(TransformerMixin, BaseEstimator):
     def _fit(self, X, mask=None, sample_weight=None):
         resume = self.warm_start and hasattr(self, "state_")
         signals = self._prepare_input(X, mask, resume, sample_weight)
-        size = len(signals) if self.batch_size is None else min(self.batch_size, len(signals))
         with self._checkpointing(stacklevel=5):
             self._before_passes(signals)
-            self._passes(signals, size)
+            self._passes(signals)
             self._after_passes(signals)
         return self
 
@@ -171,8 +170,9 @@ class Learner(TransformerMixin, BaseEstimator):
     def _after_passes(self, signals):
         """Hook after the last pass."""
 
-    def _passes(self, signals, size, keep=None):
+    def _passes(self, signals, keep=None):
         keep = self._save_checkpoint if keep is None else keep
+        size = len(signals) if self.batch_size is None else min(self.batch_size, len(signals))
         n_batches = -(-len(signals) // size)
         passes, batch, planned = self.state_.position
         # if the number of batches per pass has changed, an interrupted pass starts again

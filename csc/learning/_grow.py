@@ -67,8 +67,7 @@ def grow(
     try:
         for k in range(1, learner.n_atoms + 1):
             part = _next(learner, part, signals, k)
-            size = len(signals) if part.batch_size is None else min(part.batch_size, len(signals))
-            part._passes(part._prepare_input(signals, None, False), size)
+            part._passes(part._prepare_input(signals, None, False))
     finally:
         if part is not None and hasattr(part, "state_"):
             fitted = {name: item for name, item in vars(part).items() if name.endswith("_")}

@@ -358,8 +358,7 @@ class MultiLayerDictionaryLearning(OnlineLearner):
 
         passes, batch, planned = learner.state_.position
         if not (passes and batch == 0 and learner._converged(planned)):  # else it stopped by tol
-            size = learner.batch_size
-            learner._passes(below, len(below) if size is None else min(size, len(below)), keep)
+            learner._passes(below, keep)
         atoms = list(self.state_.atoms)
         atoms[i] = self._layers.constraints[i].project(learner.atoms_)
         if i + 1 == len(self.layers):

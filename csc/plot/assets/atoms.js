@@ -236,15 +236,9 @@ function toolbar() {
       update();
     },
   );
-  const only = make("input", {
-    type: "checkbox",
-    id: "only",
-    on: {
-      change: () => {
-        state.only = only.checked;
-        update();
-      },
-    },
+  const only = checkbox("only", (ticked) => {
+    state.only = ticked;
+    update();
   });
   const size = make("input", {
     type: "range",

@@ -117,15 +117,9 @@ function comparisonPage(c) {
       },
     });
     const reading = make("output", { for: "least" }, "0.00");
-    const only = make("input", {
-      type: "checkbox",
-      id: "only",
-      on: {
-        change: () => {
-          state.only = only.checked;
-          update();
-        },
-      },
+    const only = checkbox("only", (ticked) => {
+      state.only = ticked;
+      update();
     });
     const kinds = segments(
       "Which pairs",
@@ -404,28 +398,9 @@ function comparisonPage(c) {
   return { element, start };
 }
 
-const stage = make("div", {});
-function open(i) {
-  const { element, start } = comparisonPage(data.comparisons[i]);
-  stage.replaceChildren(element);
-  start();
-}
-if (data.comparisons.length > 1) {
-  const select = make(
-    "select",
-    { id: "comparison", on: { change: () => open(Number(select.value)) } },
-    data.comparisons.map(({ name }, i) => make("option", { value: i }, name)),
-  );
-  document
-    .getElementById("main")
-    .append(
-      make(
-        "p",
-        { class: "row chooser" },
-        make("label", { for: "comparison" }, "Comparison"),
-        select,
-      ),
-    );
-}
-document.getElementById("main").append(stage);
-open(0);
+switcher(data.comparisons, {
+  id: "comparison",
+  label: "Comparison",
+  name: ({ name }) => name,
+  build: comparisonPage,
+});

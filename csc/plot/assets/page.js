@@ -63,6 +63,34 @@ function segments(label, values, chosen, choose) {
   return make("div", { class: "segments", role: "group", "aria-label": label }, buttons);
 }
 
+// A box to tick, which tells `change` whether it is ticked.
+function checkbox(id, change) {
+  const box = make("input", { type: "checkbox", id, on: { change: () => change(box.checked) } });
+  return box;
+}
+
+// The first of some items, and a list to choose another if there are several. `build` gives the
+// element of an item, and `start`, which is called once the element stands in the page.
+function switcher(items, { id, label, name, build }) {
+  const stage = make("div", {});
+  const open = (i) => {
+    const { element, start } = build(items[i]);
+    stage.replaceChildren(element);
+    start();
+  };
+  const main = document.getElementById("main");
+  if (items.length > 1) {
+    const select = make(
+      "select",
+      { id, on: { change: () => open(Number(select.value)) } },
+      items.map((item, i) => make("option", { value: i }, name(item))),
+    );
+    main.append(make("p", { class: "row chooser" }, make("label", { for: id }, label), select));
+  }
+  main.append(stage);
+  open(0);
+}
+
 // The colour of a name in page.css, as it is now.
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();

@@ -324,24 +324,12 @@ function restorationPage(c) {
       ),
     ),
   );
-  return { element, show };
+  return { element, start: show };
 }
 
-const holder = make("div", {});
-function open(i) {
-  const { element, show } = restorationPage(data.cases[i]);
-  holder.replaceChildren(element);
-  show();
-}
-if (data.cases.length > 1) {
-  const select = make(
-    "select",
-    { id: "case", on: { change: () => open(Number(select.value)) } },
-    data.cases.map(({ title }, i) => make("option", { value: i }, title)),
-  );
-  document
-    .getElementById("main")
-    .append(make("p", { class: "row chooser" }, make("label", { for: "case" }, "Damage"), select));
-}
-document.getElementById("main").append(holder);
-open(0);
+switcher(data.cases, {
+  id: "case",
+  label: "Damage",
+  name: ({ title }) => title,
+  build: restorationPage,
+});
