@@ -10,7 +10,6 @@ from math import prod
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import maximum_filter1d
 
 from csc._backend import kernels
 from csc.kernels._constants import SIMD_WIDTH
@@ -54,6 +53,22 @@ def _boxes(parts, steps):
         shape[atoms], rows[g, : len(own)] = g, own
         padded[atoms, : block[0].size] = block.reshape(len(atoms), -1)
     return Boxes(shape, rows, heights, widths), padded
+
+
+def _window_max(a, axis, reach, *, wraps):
+    """``out[i] = max(a[i - reach[0]], ..., a[i + reach[1]])`` along an axis, of values >= 0.
+
+    Windows of doubled length: two to three times as fast as `scipy.ndimage.maximum_filter1d`.
+    """
+    widths = [(0, 0)] * a.ndim
+    widths[axis] = reach
+    out = np.moveaxis(np.pad(a, widths, "wrap" if wraps else "constant"), axis, 0)
+    length, full = 1, sum(reach) + 1
+    while length < full:
+        step = min(length, full - length)
+        out = np.maximum(out[:-step], out[step:])
+        length += step
+    return np.moveaxis(out, 0, axis)
 
 
 class PaddedSignals:
@@ -264,7 +279,7 @@ class PaddedSignals:
         for axis, (extent, step) in enumerate(zip(self.atom_shape, self.stride, strict=True)):
             radius = -(-extent // step) - 1
             if radius:
-                out = maximum_filter1d(out, 2 * radius + 1, axis + 1, mode=self._border)
+                out = _window_max(out, axis + 1, (radius, radius), wraps=self.wraps)
         return out.reshape(a.shape)
 
     def max_over_covering_atoms(self, a):
@@ -276,19 +291,13 @@ class PaddedSignals:
         if self.wraps:
             out = out[(..., *map(slice, self.signal_shape))]
         for axis, extent in enumerate(self.atom_shape):
-            origin = (extent - 1) // 2
             if extent > 1:
-                out = maximum_filter1d(out, extent, axis + 2, mode=self._border, origin=origin)
+                out = _window_max(out, axis + 2, (extent - 1, 0), wraps=self.wraps)
         if self.wraps:
             out = self.dictionary.pad(out.reshape(n, 1, *self.shape[2:]))
         whole = np.ones((n, 1, *self.buffer_shape[2:]), self.dtype)
         whole[self.inside] = np.where(out > 0, out, 1).reshape(n, 1, *self.volume[2:])
         return whole
-
-    @property
-    def _border(self):
-        """The ``mode`` of filters of `scipy.ndimage` at the ends."""
-        return "wrap" if self.wraps else "constant"
 
     def synthesize(self, codes):
         """``D z``, without padding."""

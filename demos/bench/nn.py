@@ -18,7 +18,7 @@ from demos.bench.report import print_json
 
 N_STEPS = 10
 LMBDA_FRACTION = 0.1  # of lambda_max
-MAX_DIFFERENCE = 1e-3  # of codes and gradients, relative to the largest
+MAX_DIFFERENCE = 1e-3  # of codes and gradients, relative to their norm
 
 
 class Case(NamedTuple):
@@ -179,7 +179,8 @@ def compared(loop, module, variables, repeats):
         repeats,
     )
     for ours, theirs in [codes, (gradients[0][0], gradients[1][0])]:
-        assert (ours - theirs).abs().max() <= MAX_DIFFERENCE * theirs.abs().max()
+        # A norm: one code that rounding moves across its threshold changes single gradients.
+        assert (ours - theirs).norm() <= MAX_DIFFERENCE * theirs.norm()
     memory = [kept_megabytes(f) for f in (loop, module)]
     pairs = {"inference_ms": inference, "training_ms": training, "kept_MB": memory}
     return {
