@@ -8,6 +8,7 @@ import numpy as np
 from csc._backend import as_native, check_same_device, namespace
 
 FLOATS = (np.float32, np.float64)
+COMPLEX = (np.complex64, np.complex128)
 UNSIGNED_HINT = "skimage.util.img_as_float32({}), which also scales pixels to 0...1"
 CONVERSION_HINTS = {  # by ``dtype.kind``
     "u": UNSIGNED_HINT,
@@ -15,7 +16,7 @@ CONVERSION_HINTS = {  # by ``dtype.kind``
     "b": "{}.astype('float64')",
     "f": "{}.astype('float64')",
     "e": "{}.astype('float32')",
-    "c": "numpy.stack([{0}.real, {0}.imag], axis=1) for two channels, or abs({0})",
+    "c": "csc.operators.complex_to_channels({0}) (complex codes: csc.problems.complex_problem), or abs({0})",
     "O": "numpy.array({}.tolist(), dtype='float64')",
 }
 MASK_HINT = "pass a mask where values are missing, or clean it"
@@ -71,6 +72,19 @@ def check_real(name, a):
         kind = "e" if a.dtype == "float16" else a.dtype.kind
         way = CONVERSION_HINTS.get(kind, "numpy.array({}, dtype='float64')").format(name)
         raise TypeError(f"{name} must be float32 or float64, got {a.dtype}; use {way}")
+    return a
+
+
+def check_complex(name, a):
+    """Return an array as complex64 or complex128, also of real floats, or raise TypeError."""
+    a = check_array(name, a)
+    if a.dtype in FLOATS:
+        return a.astype("complex64" if a.dtype == "float32" else "complex128")
+    if a.dtype not in COMPLEX:
+        raise TypeError(
+            f"{name} must be complex64 or complex128, got {a.dtype}; use "
+            f"{name}.astype('complex128')"
+        )
     return a
 
 

@@ -245,6 +245,42 @@ class OrthonormalGroups(Constraint):
 
 
 @dataclass(frozen=True)
+class ComplexPairs(Constraint):
+    """Atoms 2 k and 2 k + 1 are d and i d, with real parts before imaginary parts along the channels.
+
+    For learning with complex codes: the atoms of `csc.operators.complex_dictionary`. It is a subspace,
+    so that ``ComplexPairs() & UnitBall()`` projects onto the intersection. With ``a`` and ``b`` the two
+    complex atoms of a pair, the nearest d is ``(a - i b) / 2``.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> pair = np.array([[[3.0], [0.0]], [[0.0], [1.0]]])  # 3 and i
+    >>> csc.constraints.ComplexPairs().project(pair)  # 2 and 2i
+    array([[[ 2.],
+            [ 0.]],
+           [[-0.],
+            [ 2.]]])
+    """
+
+    group_size = 2
+
+    def project(self, atoms: Array) -> Array:
+        """Replace each pair by the mean of what its two atoms say of d."""
+        atoms = check_real("atoms", atoms)
+        if len(atoms) % 2 or atoms.shape[1] % 2:
+            raise ValueError(
+                "ComplexPairs takes an even number of atoms (d and i d) and of channels (real and "
+                f"imaginary parts), got shape {atoms.shape}"
+            )
+        half, a, b = atoms.shape[1] // 2, atoms[::2], atoms[1::2]
+        real, imaginary = (a[:, :half] + b[:, half:]) / 2, (a[:, half:] - b[:, :half]) / 2
+        xp = namespace(atoms)
+        d, turned = xp.concatenate([real, imaginary], 1), xp.concatenate([-imaginary, real], 1)
+        return xp.stack([d, turned], axis=1).reshape(atoms.shape)
+
+
+@dataclass(frozen=True)
 class TaperedBall(Constraint):
     """Tapered atoms: ``sum_l (d[l] / w[l])^2 <= 1`` with a Tukey window w along every axis.
 

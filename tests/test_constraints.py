@@ -120,3 +120,47 @@ def test_the_kernel_taper_multiplier_finds_the_root_of_arrays(size, rng):
     assert (phi <= 1 + 1e-12).all()
     np.testing.assert_allclose(phi[m > 0], 1, rtol=1e-12)
     assert (m > 0).any() == (size > 0)
+
+
+def test_complex_pairs_are_d_and_i_d_and_no_other_pairs_are_nearer(dtype, rng):
+    constraint = csc.constraints.ComplexPairs() & csc.constraints.UnitBall()
+    atoms = rng.standard_normal((6, 4, 5)).astype(dtype)
+    near = constraint.project(atoms)
+    assert (near.dtype, constraint.group_size) == (dtype, 2)
+    d = near[:, :2] + 1j * near[:, 2:]
+    np.testing.assert_allclose(d[1::2], 1j * d[::2], atol=1e-6)
+    given = atoms[:, :2] + 1j * atoms[:, 2:]
+    far = (abs(d - given) ** 2).sum()
+    for _ in range(300):
+        step = rng.standard_normal((3, 2, 5)) + 1j * rng.standard_normal((3, 2, 5))
+        other = d[::2] + 10 ** rng.uniform(-3, 0) * step
+        other /= np.maximum(np.sqrt((abs(other) ** 2).sum((1, 2), keepdims=True)), 1)
+        pairs = np.stack([other, 1j * other], axis=1).reshape(6, 2, 5)
+        assert (abs(pairs - given) ** 2).sum() >= far - 1e-5
+    with pytest.raises(ValueError, match="ComplexPairs takes an even number of atoms"):
+        constraint.project(atoms[:3])
+
+
+@pytest.mark.parametrize("ball", [csc.constraints.UnitBall(), csc.constraints.TaperedBall(0.8)])
+def test_complex_atoms_are_learned_with_complex_codes(ball, rng):
+    t = np.arange(12)
+    true = np.hanning(12) * np.exp(2j * np.pi * np.array([[0.1], [-0.3]]) * t)
+    true = csc.constraints.UnitSphere().project(csc.operators.complex_to_channels(true[:, None]))
+    z = rng.standard_normal((8, 2, 100)) + 1j * rng.standard_normal((8, 2, 100))
+    z *= 3 * (rng.random(z.shape) < 0.03)
+    D = csc.operators.complex_dictionary(csc.operators.channels_to_complex(true))
+    learner = csc.DictionaryLearning(
+        4, (12,), penalty=csc.GroupL21(0.3, 2), constraint=csc.constraints.ComplexPairs() & ball,
+        batch_size=None, max_iter=15, tol=0, coding_tol=1e-6, random_state=2,
+    )  # fmt: skip
+    learner.fit(D(csc.operators.complex_to_codes(z)))
+    objectives = np.array([line.objective for line in learner.history_])
+    assert (np.diff(objectives) <= 1e-6 * objectives[0]).all()
+    d = csc.operators.channels_to_complex(learner.atoms_)
+    np.testing.assert_allclose(d[1::2], 1j * d[::2], atol=1e-9)
+    true = csc.operators.channels_to_complex(true)[:, 0]
+    found = [
+        max(abs(np.correlate(a, b[0], "full")).max() / np.linalg.norm(b) for b in d[::2])
+        for a in true
+    ]
+    assert min(found) > 0.95

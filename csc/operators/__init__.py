@@ -3,7 +3,7 @@
 Here: `Dictionary` (D and its adjoints), `MultiLayerDictionary` (D_1 ... D_L), `MeasuredDictionary`
 (A D), the arithmetic of modes and strides, bounds of the norm, convolution by direct sums, by the
 FFT and batch-last in memory, the plan that picks one of these (`ConvPlan`), D restricted to a
-support or as one matrix, sparse codes. Files in `_name.py` are
+support or as one matrix, sparse codes, complex arrays as real ones. Files in `_name.py` are
 private; other packages import from here.
 
 May import: the modules of `csc` whose names begin with ``_``, and `csc.kernels`.
@@ -14,6 +14,14 @@ checked by `csc.testing.dot_test`.
 
 from csc.kernels._arguments import MomentumPoint, SoftThreshold
 from csc.operators._batch_last_conv import batch_last
+from csc.operators._complex import (
+    channels_to_complex,
+    codes_to_complex,
+    complex_dictionary,
+    complex_operator,
+    complex_to_channels,
+    complex_to_codes,
+)
 from csc.operators._conv_geometry import MODES, ConvGeometry
 from csc.operators._dictionary import Dictionary
 from csc.operators._fourier_solve import CirculantGram
@@ -24,4 +32,14 @@ from csc.operators._sparse_residual import SparseResidual
 from csc.operators._support_operator import PaddedSignals, RestrictedDictionary
 from csc.operators._synthesis_matrix import gram_of, matrix_and_gram, synthesis_matrix
 
-__all__ = ["Dictionary", "MeasuredDictionary", "MultiLayerDictionary"]
+__all__ = [
+    "Dictionary",
+    "MeasuredDictionary",
+    "MultiLayerDictionary",
+    "channels_to_complex",
+    "codes_to_complex",
+    "complex_dictionary",
+    "complex_operator",
+    "complex_to_channels",
+    "complex_to_codes",
+]

@@ -31,6 +31,7 @@ CONSTRAINTS = (
     csc.constraints.UnitBall(), csc.constraints.UnitSphere(), csc.constraints.ZeroMean(), csc.constraints.NonNegative(),
         csc.constraints.SparseAtoms(2),
     csc.constraints.Separable(), csc.constraints.TaperedBall(), csc.constraints.OrthonormalGroups(),
+    csc.constraints.ComplexPairs(),
     csc.constraints.ZeroMean() & csc.constraints.UnitBall(),
 )  # fmt: skip
 
@@ -112,6 +113,8 @@ CALLS = {
         PATCHES, lambda x: coded(x, csc.LogPenalty(0.1), csc.solvers.CoordinateDescent(), P)
     ),
     "solve MLFISTA": (MANY, deeply_coded),
+    "channels_to_complex": (X, csc.operators.channels_to_complex),
+    "codes_to_complex": (Z, csc.operators.codes_to_complex),
     "lmbda_max": (X, lambda x: csc.lmbda_max(x, D)),
     "lmbda_path": (X, lambda x: csc.lmbda_path(x, D, [0.9, 0.5])[-1].codes),
     "noise_constrained": (X[:1], lambda x: csc.noise_constrained(x, D, 3.0).codes),
@@ -400,6 +403,10 @@ ELSEWHERE = {  # what takes an array, and where its kinds are tested
         "weights: tests/data_terms",
     ),
     "check_data_term": "passes on to the data term",
+    **dict.fromkeys(
+        ["complex_to_channels", "complex_to_codes", "complex_dictionary", "complex_problem"],
+        "complex arrays: tests/problems",
+    ),
     "with_gradient_term": "weights of the atoms: tests/problems",
     "update_dictionary": "tests/learning",
     "grow": "passes signals on to fit",
