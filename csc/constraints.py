@@ -1,14 +1,14 @@
 """Constraints on atoms, as projections; combine them with ``&``."""
 
 from dataclasses import dataclass
-from functools import cache, reduce
+from functools import cache, cached_property, reduce
 from math import lcm
 
 import numpy as np
 
-from csc._backend import kernels, namespace
+from csc._backend import kernels, namespace, to_host
 from csc._typing import Array
-from csc._validation import check_count, check_number, check_real
+from csc._validation import check_count, check_floats, check_number, check_real
 
 MAX_NEWTON_STEPS = 60  # for the Lagrange multiplier; three to eight are enough in practice
 LAST_EXCESS = (
@@ -282,34 +282,70 @@ class ComplexPairs(Constraint):
 
 @dataclass(frozen=True)
 class TaperedBall(Constraint):
-    """Tapered atoms: ``sum_l (d[l] / w[l])^2 <= 1`` with a Tukey window w along every axis.
+    """Atoms with a window: ``d = w c`` with ``||c|| <= 1``, that is ``sum (d / w)^2 <= 1``.
 
-    Each atom is the window times an array of norm at most 1, so it is zero at its ends. This keeps
-    atoms centred and avoids that their border cuts them. Convex; use it instead of `UnitBall`.
+    Atoms vanish where the window does, smoothly at their ends. This keeps them centred and avoids that
+    their border cuts them. The window is the same for all channels. Convex; use it instead of
+    `UnitBall`. The projection is exact: the multiplier of the ellipsoid is found by Newton's method.
+
+    By default w is a Tukey window along every axis, zero at the first and last sample. Of ``edge=1`` it is
+    a Hann window. After `Separable`, atoms of one spatial axis keep their rank one, but are not the
+    nearest ones; with more axes, use `Separable` without it.
 
     Parameters
     ----------
     edge : float
-        Share of each axis, in (0, 1], on which the window rises and falls.
+        Share of each axis, in (0, 1], on which the Tukey window rises and falls.
+    window : array (*s), float32 or float64, optional
+        Any other window w >= 0 for atoms of this spatial shape, such as those of
+        `scipy.signal.windows`; of several axes their outer product. ``edge`` is then not used.
 
     Examples
     --------
     >>> import numpy as np, csc
     >>> csc.constraints.TaperedBall(1.0).project(np.full((1, 1, 5), 4.0)).round(2)
     array([[[0.  , 0.23, 0.77, 0.23, 0.  ]]])
+    >>> csc.constraints.TaperedBall(window=np.hamming(5)).project(np.full((1, 1, 5), 4.0)).round(2)
+    array([[[0.01, 0.25, 0.75, 0.25, 0.01]]])
     """
 
     edge: float = 0.5
+    window: Array | None = None
 
     def __post_init__(self):
         if check_number("edge", self.edge, strict=True) > 1:
             raise ValueError(f"edge must be <= 1, got {self.edge}")
+        if self.window is not None:
+            window = check_floats("window", self.window)
+            if not bool((window >= 0).all()) or not bool(window.any()):
+                raise ValueError(
+                    f"window must be >= 0 and not 0 everywhere, got {window.min()} to {window.max()}"
+                )
+            object.__setattr__(self, "window", window)
+
+    def __repr__(self):
+        window = "" if self.window is None else f", window=<array {self.window.shape}>"
+        return f"TaperedBall(edge={self.edge!r}{window})"
+
+    def _levels(self, spatial_shape):
+        if self.window is None:
+            return _tukey_levels(self.edge, spatial_shape)
+        if self.window.shape != spatial_shape:
+            raise ValueError(
+                f"window of shape {self.window.shape} does not fit atoms of spatial shape "
+                f"{spatial_shape}"
+            )
+        return self._own_levels
+
+    @cached_property
+    def _own_levels(self):
+        return _levels(to_host(self.window).astype("float64"))
 
     def project(self, atoms: Array) -> Array:
         """Project onto the ellipsoid: ``v w^2 / (w^2 + m)``, with m found by Newton's method."""
         atoms = check_real("atoms", atoms)
         xp = namespace(atoms)
-        squares, which, levels = map(xp.asarray, _window(self.edge, atoms.shape[2:]))
+        squares, which, levels = map(xp.asarray, self._levels(atoms.shape[2:]))
         energies = (atoms * atoms).sum(axis=1, dtype="float64").reshape(len(atoms), -1)
         if xp is np:
             m = np.empty(len(atoms))
@@ -364,13 +400,18 @@ def _multiplier(energies, levels):
 
 
 @cache
-def _window(edge, spatial_shape):
-    """``w^2``; of each sample the index of its w^2 in its values > 0, or -1; these, ascending."""
+def _tukey_levels(edge, spatial_shape):
+    """`_levels` of a Tukey window along every axis."""
     window = np.ones(())
     for s in spatial_shape:
         place = np.minimum(np.arange(s), np.arange(s)[::-1]) / max(s - 1, 1)
         rise = np.minimum(2 * place / edge, 1) if s > 1 else np.ones(1)
         window = np.multiply.outer(window, 0.5 - 0.5 * np.cos(np.pi * rise))
+    return _levels(window)
+
+
+def _levels(window):
+    """``w^2``; of each sample the index of its w^2 in its values > 0, or -1; these, ascending."""
     squares = window**2
     levels = np.unique(squares[squares > 0])
     which = np.searchsorted(levels, squares.ravel())

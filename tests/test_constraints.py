@@ -107,7 +107,7 @@ def test_one_dead_atom_is_replaced_and_its_group_stays_orthonormal(rng):
 
 @pytest.mark.parametrize("size", [0.0, 0.5, 30.0])
 def test_the_kernel_taper_multiplier_finds_the_root_of_arrays(size, rng):
-    squares, which, levels = taper._window(0.8, (6, 9))
+    squares, which, levels = taper._tukey_levels(0.8, (6, 9))
     inside = which >= 0
     assert (squares.ravel()[inside] == levels[which[inside]]).all()
     assert not squares.ravel()[~inside].any()
@@ -164,3 +164,57 @@ def test_complex_atoms_are_learned_with_complex_codes(ball, rng):
         for a in true
     ]
     assert min(found) > 0.95
+
+
+@pytest.mark.parametrize("size", [0.1, 3.0, 1e4])
+@pytest.mark.parametrize("shape", [(3, 2, 8), (1, 1, 5, 4), (2, 1, 3, 2, 4), (2, 3, 1)])
+def test_any_window_tapers_atoms_and_the_projection_is_certified(shape, size, dtype, rng):
+    window = np.asfortranarray(rng.uniform(0.1, 2, shape[2:]).astype(dtype))
+    window[(0,) * (len(shape) - 2)] = 0 if np.prod(shape[2:]) > 1 else 0.5
+    constraint = csc.constraints.TaperedBall(window=window)
+    atoms = size * rng.standard_normal(shape).astype(dtype)
+    near = constraint.project(atoms)
+    assert near.dtype == dtype
+    inside, g = window > 0, (atoms - near).astype("float64")
+    assert not near[..., ~inside].any()
+    c = near[..., inside] / window[inside]
+    tol = 1e-5 if dtype == "float32" else 1e-10
+    assert ((c**2).reshape(len(c), -1).sum(axis=1) <= 1 + tol).all()
+    # the largest <g, y> over the set is ||w g||: the nearest point attains it
+    most = np.sqrt(((window * g) ** 2).reshape(len(g), -1).sum(axis=1))
+    own = (g * near).reshape(len(g), -1).sum(axis=1)
+    np.testing.assert_allclose(own, most, atol=tol * max(size, 1))
+
+
+def test_a_window_of_edge_one_is_hanns_and_learned_atoms_vanish_at_their_ends(rng, tmp_path):
+    hann, v = csc.constraints.TaperedBall(window=np.hanning(9)), 5 * rng.standard_normal((2, 3, 9))
+    np.testing.assert_allclose(csc.constraints.TaperedBall(1.0).project(v), hann.project(v))
+    X = rng.standard_normal((2, 3, 60))
+    for constraint in (hann, csc.constraints.Separable() & hann):
+        learner = csc.DictionaryLearning(
+            4, (9,), 0.5, constraint=constraint, batch_size=None, max_iter=8, tol=0, random_state=0
+        ).fit(X)
+        assert not learner.atoms_[..., [0, -1]].any()
+        objectives = np.array([line.objective for line in learner.history_])
+        assert (np.diff(objectives) <= 1e-9 * objectives[0]).all()
+        csc.save(tmp_path / "learner.npz", learner)
+        again = csc.load(tmp_path / "learner.npz").constraint
+        np.testing.assert_array_equal(again.project(v), constraint.project(v))
+    csc.save(tmp_path / "ball.npz", csc.constraints.TaperedBall(window=np.ones((2, 3))))
+    assert csc.load(tmp_path / "ball.npz").window.shape == (2, 3)
+    assert (np.linalg.matrix_rank(learner.atoms_, tol=1e-9) == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("window", "message"),
+    [
+        (np.ones(4, int), "window must be float32 or float64"),
+        (-np.ones(4), "window must be >= 0 and not 0 everywhere, got -1"),
+        (np.zeros(4), "window must be >= 0 and not 0 everywhere"),
+        (np.array([1.0, np.nan]), "window holds NaN"),
+        (np.ones(4), "window of shape .4,. does not fit atoms of spatial shape .3,."),
+    ],
+)
+def test_windows_that_cannot_be_are_refused(window, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        csc.constraints.TaperedBall(window=window).project(np.ones((1, 1, 3)))

@@ -22,6 +22,7 @@ PLAIN = (bool, int, float, str, type(None))
 # Only objects of these classes are created from a file.
 HOMES = {
     "ByChannel": "csc.data_terms",
+    "ComplexPairs": "csc.constraints",
     "Dictionary": "csc.operators",
     "DictionaryLearning": "csc.learning",
     "ElasticNet": "csc.penalties",

@@ -120,6 +120,13 @@ def _weighted(fields):
     return ("weights",)
 
 
+def _tapered_ball(fields):
+    window = fields.get("window")
+    if isinstance(window, StoredArray):
+        _check(window, (ANY,) * len(window.shape), FLOATS)
+    return ("window",)
+
+
 def _sparse_codes(fields):
     length = fields["values"].shape[:1]
     for name, kinds in (("values", FLOATS), ("index", COUNTS)):
@@ -234,4 +241,5 @@ RULES = {
     "SparseCodes": _sparse_codes,
     "State": _state,
     "Statistics": _statistics,
+    "TaperedBall": _tapered_ball,
 }

@@ -407,6 +407,7 @@ ELSEWHERE = {  # what takes an array, and where its kinds are tested
         ["complex_to_channels", "complex_to_codes", "complex_dictionary", "complex_problem"],
         "complex arrays: tests/problems",
     ),
+    "TaperedBall": "window: tests/test_constraints.py",
     "with_gradient_term": "weights of the atoms: tests/problems",
     "update_dictionary": "tests/learning",
     "grow": "passes signals on to fit",

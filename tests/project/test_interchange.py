@@ -104,6 +104,7 @@ OTHERS = (
     csc.constraints.SparseAtoms(2),
     csc.constraints.Separable(),
     csc.constraints.TaperedBall(),
+    csc.constraints.ComplexPairs(),
     csc.constraints.OrthonormalGroups(),
 )
 
