@@ -14,6 +14,8 @@ MAX_NEWTON_STEPS = 60  # for the Lagrange multiplier; three to eight are enough 
 LAST_EXCESS = (
     1e-7  # of the norm over 1 before the last step: its square, left after it, is rounding
 )
+MAX_POWER_STEPS = 500  # of the higher-order power method; near a product some ten are enough
+POWER_TOL = 1e-13  # it ends where a step lengthens no product by more than this fraction
 TINY = 1e-300  # against division by 0 for atoms of zeros
 
 
@@ -165,16 +167,30 @@ class SparseAtoms(Constraint):
 
 @dataclass(frozen=True)
 class Separable(Constraint):
-    """Atoms of rank one: an outer product of vectors.
+    """Atoms of rank one: an outer product of vectors, one for each axis.
 
-    Each channel of a 2-D atom is a column times a row; a 1-D atom is a vector over the channels
-    times a vector over time [1]_. Not convex. Followed by a ball or sphere, it is the projection
-    onto the intersection.
+    A 1-D atom is a vector over the channels times a vector over time, ``d = u v`` [1]_. Of an atom with
+    more spatial axes each channel is such a product, ``d[c] = v1 v2`` or ``v1 v2 v3``; with
+    ``share_channels`` all channels have the same one, ``d = u v1 v2`` or ``u v1 v2 v3``.
+    Not convex. Followed by a ball or sphere, it is the projection onto the intersection.
+
+    Of two vectors, the projection is exact (the largest singular value). Of three or four, finding the
+    nearest product is NP-hard in general: the projection is the best of several runs of the higher-order
+    power method [2]_, one for each axis, which start from the leading singular vectors of the atoms as
+    matrices. For atoms close to a product this is the nearest one; for pure noise it can be a product that is a
+    few percent shorter.
+
+    Parameters
+    ----------
+    share_channels : bool
+        Whether the channels of an atom with two or three spatial axes differ by a factor only.
 
     References
     ----------
     .. [1] T. Dupre la Tour, T. Moreau, M. Jas, A. Gramfort, "Multivariate convolutional sparse
        coding for electromagnetic brain signals", NeurIPS 2018, eq. (4).
+    .. [2] L. De Lathauwer, B. De Moor, J. Vandewalle, "On the best rank-1 and rank-(R1, ..., RN)
+       approximation of higher-order tensors", SIAM J. Matrix Anal. Appl. 21(4), 2000.
 
     Examples
     --------
@@ -182,15 +198,84 @@ class Separable(Constraint):
     >>> csc.constraints.Separable().project(np.array([[[[2.0, 0.0], [0.0, 1.0]]]]))
     array([[[[2., 0.],
              [0., 0.]]]])
+    >>> two = np.array([[[[2.0, 0.0]], [[2.0, 0.0]]]])  # one row, two channels
+    >>> csc.constraints.Separable(share_channels=True).project(two).round(3)
+    array([[[[2., 0.]],
+            [[2., 0.]]]])
     """
 
+    share_channels: bool = False
+
+    def __post_init__(self):
+        if not isinstance(self.share_channels, bool):
+            raise TypeError(f"share_channels must be True or False, got {self.share_channels!r}")
+
     def project(self, atoms: Array) -> Array:
-        """Keep the largest singular value."""
+        """Replace each atom, or each channel of it, by the nearest outer product of vectors."""
         atoms = check_real("atoms", atoms)
-        if atoms.ndim == 5:
-            raise ValueError("Separable takes atoms with 1 or 2 spatial axes, got 3")
-        u, s, v = namespace(atoms).linalg.svd(atoms, full_matrices=False)
-        return u[..., :1] * s[..., None, :1] @ v[..., :1, :]
+        first = 1 if self.share_channels or atoms.ndim == 3 else 2
+        sizes = [n for n in atoms.shape[first:] if n > 1]
+        if len(sizes) < 2 or atoms.size == 0:
+            return atoms.copy()
+        tensors = atoms.reshape(-1, *sizes)
+        if len(sizes) == 2:
+            u, s, v = namespace(atoms).linalg.svd(tensors, full_matrices=False)
+            return (u[..., :1] * s[..., None, :1] @ v[..., :1, :]).reshape(atoms.shape)
+        nearest = _nearest_products(tensors.astype("float64"))
+        return nearest.astype(atoms.dtype).reshape(atoms.shape)
+
+
+def _nearest_products(tensors):
+    """Outer products of vectors near tensors ``(B, *n)``: the best of one run for each axis."""
+    xp = namespace(tensors)
+    best, largest = xp.zeros_like(tensors), xp.zeros(len(tensors))
+    for axis in range(tensors.ndim - 1):
+        vectors, sizes = _higher_order_power(tensors, _leading_vectors(tensors, axis))
+        product = sizes
+        for v in vectors:
+            product = product[..., None] * v.reshape(len(v), *(1,) * (product.ndim - 1), -1)
+        better = sizes > largest
+        best = xp.where(better.reshape(-1, *(1,) * (tensors.ndim - 1)), product, best)
+        largest = xp.maximum(largest, sizes)
+    return best
+
+
+def _leading_vectors(tensors, first):
+    """Unit vectors of all axes, each the leading one of what the axes before it leave; ``first`` first."""
+    xp, order = namespace(tensors), tensors.ndim - 1
+    vectors, left = {}, list(range(order))
+    for axis in [*range(first, order), *range(first)][:-1]:
+        at = left.index(axis)
+        rows = xp.moveaxis(tensors, at + 1, 1).reshape(len(tensors), tensors.shape[at + 1], -1)
+        vectors[axis] = xp.linalg.eigh(rows @ rows.swapaxes(1, 2))[1][:, :, -1]
+        tensors = _contract(tensors, at, vectors[axis])
+        left.remove(axis)
+    vectors[left[0]] = tensors  # of any norm: the first update replaces it
+    return [vectors[axis] for axis in range(order)]
+
+
+def _higher_order_power(tensors, vectors):
+    """Unit vectors and sizes ``(B,)`` after alternating updates, which never lower the sizes."""
+    xp, order = namespace(tensors), len(vectors)
+    sizes = xp.zeros(len(tensors))
+    for _ in range(MAX_POWER_STEPS):
+        before = sizes
+        for axis in reversed(range(order)):
+            fit = tensors
+            for other in reversed(range(order)):
+                fit = fit if other == axis else _contract(fit, other, vectors[other])
+            sizes = xp.sqrt((fit * fit).sum(axis=1))
+            vectors[axis] = fit / xp.where(sizes > 0, sizes, 1)[:, None]
+        if bool((sizes - before <= POWER_TOL * sizes).all()):
+            break
+    return vectors, sizes
+
+
+def _contract(tensors, axis, vectors):
+    """Sum of tensors ``(B, *n)`` times vectors ``(B, n_axis)`` along an axis."""
+    last = namespace(tensors).moveaxis(tensors, axis + 1, -1)
+    flat = last.reshape(len(last), -1, last.shape[-1]) @ vectors[:, :, None]
+    return flat.reshape(last.shape[:-1])
 
 
 @dataclass(frozen=True)

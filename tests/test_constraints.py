@@ -218,3 +218,70 @@ def test_a_window_of_edge_one_is_hanns_and_learned_atoms_vanish_at_their_ends(rn
 def test_windows_that_cannot_be_are_refused(window, message):
     with pytest.raises((TypeError, ValueError), match=message):
         csc.constraints.TaperedBall(window=window).project(np.ones((1, 1, 3)))
+
+
+def products_from_many_starts(tensor, rng, n_starts=12):
+    """Largest product of unit vectors with a tensor, by alternating maximisation: ``<T, u v w ...>``."""
+    letters = "abcd"[: tensor.ndim]
+    best = 0.0
+    for _ in range(n_starts):
+        vectors = [rng.standard_normal(n) for n in tensor.shape]
+        size, before = 1.0, 0.0
+        while size - before > 1e-10 * size:
+            before = size if before else 1e-300
+            for i, own in enumerate(letters):
+                others = [v for j, v in enumerate(vectors) if j != i]
+                names = [a for a in letters if a != own]
+                vectors[i] = np.einsum(f"{letters},{','.join(names)}->{own}", tensor, *others)
+                size = np.linalg.norm(vectors[i])
+                vectors[i] /= size
+        best = max(best, size)
+    return best
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 4), (1, 5, 5, 5), (2, 3, 1, 4), (2, 3, 4, 3)])
+@pytest.mark.parametrize("noise", [0.3, None])
+def test_atoms_of_any_order_become_products_as_near_as_those_of_many_starts(shape, noise, rng):
+    axes = [rng.standard_normal((10, n)) for n in shape]
+    true = axes[0]
+    for v in axes[1:]:
+        true = np.einsum("k...,kn->k...n", true, v)
+    atoms = rng.standard_normal((10, *shape)) * (noise or 1) + (0 if noise is None else true)
+    near = csc.constraints.Separable(share_channels=True).project(atoms)
+    for atom, own in zip(atoms, near, strict=True):
+        for axis in range(own.ndim):
+            rows = np.moveaxis(own, axis, 0).reshape(own.shape[axis], -1)
+            assert np.linalg.matrix_rank(rows, tol=1e-9) == 1
+        least = (atom**2).sum() - products_from_many_starts(atom.squeeze(), rng) ** 2
+        assert ((atom - own) ** 2).sum() <= least * (1 + 1e-6 if noise else 1.03)
+
+
+def test_channels_are_products_of_their_own_or_share_one(dtype, rtol, rng):
+    own, shared = csc.constraints.Separable(), csc.constraints.Separable(share_channels=True)
+    atoms = rng.standard_normal((3, 2, 4, 5, 3)).astype(dtype)[..., ::-1]
+    near = own.project(atoms)
+    assert near.dtype == dtype
+    alone = shared.project(np.ascontiguousarray(atoms.reshape(6, 1, 4, 5, 3)))
+    np.testing.assert_allclose(near, alone.reshape(near.shape), atol=rtol)
+    np.testing.assert_allclose(own.project(near), near, atol=10 * rtol)
+    together = shared.project(atoms)
+    np.testing.assert_allclose(shared.project(together), together, atol=10 * rtol)
+    series = atoms[..., 0, 0]
+    np.testing.assert_array_equal(own.project(series), shared.project(series))
+    np.testing.assert_array_equal(shared.project(atoms * 0), atoms * 0)
+    np.testing.assert_array_equal(shared.project(series[:, :1]), series[:, :1])
+    with pytest.raises(TypeError, match="share_channels must be True or False, got 2"):
+        csc.constraints.Separable(2)
+
+
+@pytest.mark.parametrize("shape", [(3, 12, 11), (2, 6, 6, 5)])
+def test_learning_from_colour_and_volumes_keeps_products_and_never_rises(shape, rng):
+    X = rng.standard_normal((2, *shape))
+    size = (3,) * (len(shape) - 1)
+    constraint = csc.constraints.Separable(share_channels=True) & csc.constraints.UnitBall()
+    learner = csc.DictionaryLearning(
+        4, size, 0.5, constraint=constraint, batch_size=None, max_iter=6, tol=0, random_state=0
+    ).fit(X)
+    np.testing.assert_allclose(constraint.project(learner.atoms_), learner.atoms_, atol=1e-7)
+    objectives = np.array([line.objective for line in learner.history_])
+    assert (np.diff(objectives) <= 1e-9 * objectives[0]).all()

@@ -31,7 +31,7 @@ CONSTRAINTS = (
     csc.constraints.UnitBall(), csc.constraints.UnitSphere(), csc.constraints.ZeroMean(), csc.constraints.NonNegative(),
         csc.constraints.SparseAtoms(2),
     csc.constraints.Separable(), csc.constraints.TaperedBall(), csc.constraints.OrthonormalGroups(),
-    csc.constraints.ComplexPairs(),
+    csc.constraints.ComplexPairs(), csc.constraints.Separable(share_channels=True),
     csc.constraints.ZeroMean() & csc.constraints.UnitBall(),
 )  # fmt: skip
 
