@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import fields, is_dataclass, replace
+from functools import cache
 from importlib import import_module
 from typing import Any, Literal
 
@@ -73,6 +74,11 @@ def as_native(a):
 def kernels(*arrays):
     """Return the kernel module of the device of the arrays."""
     home = "cpu" if namespace(*arrays) is np else "gpu"
+    return _kernels_of(home)
+
+
+@cache
+def _kernels_of(home):
     return import_module(f"csc.kernels.{home}")  # imports numba here, not at `import csc`
 
 

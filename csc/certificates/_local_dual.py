@@ -38,7 +38,7 @@ def best_dual(layout, x, r, inverse_lmbda, positive, dual_infeasibility=None):
         Largest ``<x, theta> - 1/2 ||theta||^2`` over the points tried.
     """
     xp = namespace(x, r)
-    theta, best = r, xp.full(len(x), -np.inf)
+    theta, best, own = r, xp.full(len(x), -np.inf), layout.samples(x)
     dual_infeasibility = (
         layout.dual_infeasibility(r, inverse_lmbda, positive)
         if dual_infeasibility is None
@@ -48,9 +48,7 @@ def best_dual(layout, x, r, inverse_lmbda, positive, dual_infeasibility=None):
         if round_ > 0:
             theta = theta / layout.max_over_covering_atoms(xp.maximum(dual_infeasibility, 1))
             dual_infeasibility = layout.dual_infeasibility(theta, inverse_lmbda, positive)
-        best = xp.maximum(
-            best, scaled_dual(layout.samples(x), layout.samples(theta), dual_infeasibility)
-        )
+        best = xp.maximum(best, scaled_dual(own, layout.samples(theta), dual_infeasibility))
     return best
 
 
@@ -73,11 +71,14 @@ def sparse_certificate(residual, lmbda, positive, infeasibility=None, *, local=T
     layout, codes = residual.layout, residual.codes
     r = residual.observed(residual.r)
     penalty = codes.sums(abs(codes.values) * codes.pick(lmbda))
-    objective = 0.5 * residual.energies(residual.r) + penalty
+    rows, energy, inner = layout.samples(r), np.empty(len(r)), np.empty(len(r))
+    kernels(rows).inner_products(rows, rows, energy)
+    objective = 0.5 * energy + penalty
     if local:
         dual = best_dual(layout, residual.x, r, 1 / lmbda, positive, infeasibility)
     else:
-        dual = scaled_dual(layout.samples(residual.x), layout.samples(r), infeasibility)
+        kernels(rows).inner_products(layout.samples(residual.x), rows, inner)
+        dual = dual_of(inner, energy, infeasibility.reshape(len(r), -1).max(axis=1))
     return objective, np.maximum(objective - dual, 0)
 
 

@@ -82,7 +82,7 @@ class SparseCodes:
     def pick(self, a):
         """Entries of ``a`` at the codes: one for each atom ``(K,)``, or of any shape like the codes."""
         if a.ndim == 1:
-            return a[self.index % self.shape[1]]
+            return a[self.index - self.shape[1] * (self.index // self.shape[1])]  # % is slower
         return np.broadcast_to(a, self.shape)[self.coordinates]
 
     def sums(self, a):

@@ -81,12 +81,9 @@ class ActiveSet(SparseResidual):
         selected = np.concatenate([np.empty(0, np.int64), *selected])
         kept = codes.values != 0
         index, values = codes.index[kept], codes.values[kept]
-        selected = selected[~np.isin(selected, index, assume_unique=True)]
-        index = np.concatenate([index, selected])
-        values = np.concatenate([values, np.zeros(len(selected), layout.dtype)])
-        order = np.argsort(index, kind="stable")
-        self.put(SparseCodes(codes.shape, index[order], values[order]))
-        return len(selected) / max(len(index), 1)
+        index, values, n_new = _merged(index, values, selected)
+        self.put(SparseCodes(codes.shape, index, values))
+        return n_new / max(len(index), 1)
 
     def descend(self, n_sweeps):
         """Sweep over the active codes; returns by how much the last sweep lowered the objective."""
@@ -157,3 +154,21 @@ class ActiveSet(SparseResidual):
         super().put(codes, columns)
         for name in ("_curvatures", "lmbda"):
             self.__dict__.pop(name, None)
+
+
+def _merged(index, values, selected):
+    """Codes with zeros at those ``selected`` that are not among them, and how many these are.
+
+    Both arrays of indices are sorted.
+    """
+    places = np.searchsorted(index, selected)
+    if len(index):
+        is_new = index[np.minimum(places, len(index) - 1)] != selected
+        selected, places = selected[is_new], places[is_new]
+    merged = np.empty(len(index) + len(selected), index.dtype)
+    old = np.ones(len(merged), bool)
+    old[places + np.arange(len(selected))] = False
+    merged[old], merged[~old] = index, selected
+    out = np.zeros(len(merged), values.dtype)
+    out[old] = values
+    return merged, out, len(selected)
