@@ -45,20 +45,28 @@ class Case(NamedTuple):
 
 
 def objective(case, z):
-    """Return the lasso objective in float64, by FFT, one atom at a time."""
-    axes = tuple(range(1, case.x.ndim - 1))
-    spatial_shape, fit = case.x.shape[2:], 0
-    for k, atom in enumerate(case.atoms.astype("float64")):
-        codes = z[0, k].astype("float64")
-        if not case.circular:  # with zeros: atoms inside do not wrap around
-            codes = np.pad(
-                codes, [(0, S - v) for S, v in zip(spatial_shape, codes.shape, strict=True)]
-            )
+    """Return the lasso objective of dense codes in float64."""
+    codes = z[0]
+    if not case.circular:  # with zeros: atoms inside do not wrap around
+        sizes = zip(case.x.shape[2:], codes.shape[1:], strict=True)
+        codes = np.pad(codes, [(0, 0), *((0, S - v) for S, v in sizes)])
+    return objective_of(case.x, case.atoms, case.lmbda, codes)
+
+
+def objective_of(x, atoms, lmbda, planes):
+    """Return the lasso objective in float64, by FFT, one atom at a time.
+
+    ``planes`` has the codes of each atom, of the shape of the signal.
+    """
+    axes = tuple(range(1, x.ndim - 1))
+    spatial_shape, fit, penalty = x.shape[2:], 0, 0.0
+    for atom, codes in zip(atoms.astype("float64"), planes, strict=True):
+        penalty += lmbda * float(abs(codes).sum(dtype="float64"))
         fit = fit + np.fft.rfftn(atom, spatial_shape, axes=axes) * np.fft.rfftn(
-            codes[None], axes=axes
+            codes[None].astype("float64"), axes=axes
         )
-    residual = case.x[0] - np.fft.irfftn(fit, spatial_shape, axes=axes)
-    return 0.5 * float((residual**2).sum()) + case.lmbda * float(abs(z).sum(dtype="float64"))
+    residual = x[0] - np.fft.irfftn(fit, spatial_shape, axes=axes)
+    return 0.5 * float((residual**2).sum()) + penalty
 
 
 def run(case, solver, max_seconds):

@@ -29,10 +29,15 @@ class Monitor:
         Objective of codes.
     max_seconds : float
         Time limit of a solver; 0 allows one iteration.
+    clock : callable
+        Seconds of now.
+    goal : float
+        Objective at which a run ends.
     """
 
-    def __init__(self, evaluate, max_seconds):
+    def __init__(self, evaluate, max_seconds, clock=perf_counter, goal=-np.inf):
         self.evaluate, self.max_seconds = evaluate, max_seconds
+        self.clock, self.goal = clock, goal
         self.points = []  # (seconds, objective)
         self.peak = None  # bytes of resident memory
         self.n_calls, self.next_evaluation = 0, 1
@@ -40,18 +45,18 @@ class Monitor:
 
     def start(self):
         """Start the time of a run."""
-        self.start_time, self.evaluation_seconds = perf_counter(), 0.0
+        self.start_time, self.evaluation_seconds = self.clock(), 0.0
 
     def __call__(self, codes):
-        """Record time and objective of ``codes()``; return whether the time limit is reached."""
-        seconds = perf_counter() - self.start_time - self.evaluation_seconds
+        """Record time and objective of ``codes()``; return whether to end the run."""
+        seconds = self.clock() - self.start_time - self.evaluation_seconds
         self.n_calls += 1
         if self.n_calls >= self.next_evaluation:
             self.peak = self.peak or resident_peak()  # before the evaluation allocates memory
             self.points.append((seconds, self.evaluate(codes())))
             self.next_evaluation = max(self.n_calls + 1, int(EVALUATION_RATIO * self.n_calls))
-        self.evaluation_seconds = perf_counter() - self.start_time - seconds
-        return seconds > self.max_seconds
+        self.evaluation_seconds = self.clock() - self.start_time - seconds
+        return seconds > self.max_seconds or self.points[-1][1] <= self.goal
 
     def run_for_each(self, tolerances, run):
         """Time ``run(tol)`` from the start for every tolerance, up to the time limit."""
