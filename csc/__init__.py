@@ -24,6 +24,7 @@ _NAMES = {
         "GroupL21",
         "LogPenalty",
         "Relative",
+        "Simplex",
         "SparseGroupL21",
         "TargetSparsity",
     ],

@@ -44,6 +44,7 @@ from csc.penalties import GroupL21 as GroupL21
 from csc.penalties import L1Ball as L1Ball
 from csc.penalties import LogPenalty as LogPenalty
 from csc.penalties import Relative as Relative
+from csc.penalties import Simplex as Simplex
 from csc.penalties import SparseGroupL21 as SparseGroupL21
 from csc.penalties import TargetSparsity as TargetSparsity
 from csc.problems import MultiLayerProblem as MultiLayerProblem

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import nnls
 
 import csc
-from csc import constraints as taper
 from csc._backend import kernels
+from csc.constraints import _sets as taper
 
 CONSTRAINTS = [
     csc.constraints.UnitBall(),
@@ -285,3 +286,34 @@ def test_learning_from_colour_and_volumes_keeps_products_and_never_rises(shape, 
     np.testing.assert_allclose(constraint.project(learner.atoms_), learner.atoms_, atol=1e-7)
     objectives = np.array([line.objective for line in learner.history_])
     assert (np.diff(objectives) <= 1e-9 * objectives[0]).all()
+
+
+@pytest.mark.parametrize("n_points", [1, 3, 40])
+def test_the_hull_gives_the_mean_of_points_that_is_nearest(n_points, dtype, rtol, rng):
+    points = rng.standard_normal((n_points, 2, 3)).astype(dtype)
+    points = np.concatenate([points, points[:2]])  # some twice
+    hull = csc.constraints.ConvexHull(points)
+    atoms = (rng.standard_normal((20, 2, 3)) * rng.choice([0.1, 1, 5], (20, 1, 1))).astype(dtype)
+    near, rows = hull.project(atoms), points.reshape(len(points), 6).astype("float64")
+    assert near.dtype == dtype
+    np.testing.assert_allclose(hull.project(near), near, atol=10 * rtol)
+    columns = np.vstack([rows.T, np.full(len(rows), 1e5)])
+    for own, given in zip(near.reshape(20, 6), atoms.reshape(20, 6), strict=True):
+        best = nnls(columns, np.append(given.astype("float64"), 1e5))[0] @ rows
+        np.testing.assert_allclose(own, best, atol=10 * max(rtol, 1e-6))
+
+
+def test_channels_share_the_mean_of_the_copies(rng):
+    shared = csc.constraints.SharedByChannels(3)
+    atoms = rng.standard_normal((6, 3, 4))
+    near = shared.project(atoms)
+    for k in range(2):
+        own = atoms[3 * k : 3 * k + 3]
+        mean = (own[0, 0] + own[1, 1] + own[2, 2]) / 3
+        np.testing.assert_allclose(near[3 * k : 3 * k + 3], mean * np.eye(3)[:, :, None])
+    with pytest.raises(ValueError, match="n_channels is 3: atoms must have 3 channels"):
+        shared.project(atoms[:5])
+    with pytest.raises(ValueError, match="points must be finite"):
+        csc.constraints.ConvexHull(np.full((1, 1, 2), np.nan))
+    with pytest.raises(ValueError, match="are not of the shape of atoms"):
+        csc.constraints.ConvexHull(np.ones((1, 1, 2))).project(np.ones((1, 1, 3)))

@@ -67,11 +67,10 @@ class DaskGroups:
             0
         ]
 
-    def encode(self, dictionary, penalty, tol, starts=None, data_term=LEAST_SQUARES):  # noqa: ARG002  codes lie with the signals
+    def encode(self, dictionary, penalty, tol, starts=None, *terms):  # noqa: ARG002  codes lie with the signals
         """Codes of all groups as a `DaskBatch`; they stay with the signals on the workers."""
-        return self._coded(
-            _tasks.Model(dictionary, penalty, tol, data_term), dictionary.geometry.stride
-        )
+        model = _tasks.Model(dictionary, penalty, tol, *terms)
+        return self._coded(model, dictionary.geometry.stride)
 
     def encode_layers(self, model, limits, starts=None):  # noqa: ARG002  they lie with the signals
         """Codes of all groups as a `LayersBatch`; they stay with the signals on the workers."""

@@ -136,7 +136,8 @@ def transform(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> 
         D = D.effective()
         signals.refuse_missing()
     else:
-        model = _tasks.Model(D, learner.penalty_, learner.coding_tol, learner.data_term)
+        terms = learner.data_term, learner.gradient_weights
+        model = _tasks.Model(D, learner.penalty_, learner.coding_tol, *terms)
     signals.check(D.atoms.shape[1:], D.geometry.must_fit)
     if len(set(signals.shapes)) > 1:
         raise ValueError("X contains signals of several shapes; transform each shape separately")

@@ -16,37 +16,47 @@ from csc.data_terms import LEAST_SQUARES
 from csc.distributed._malloc import keep_freed
 from csc.distributed._partition import merge_codes
 from csc.operators import SparseCodes
-from csc.problems import Problem
+from csc.problems import Problem, with_gradient_term
 
 
 class Model(NamedTuple):
-    """Dictionary, penalty, tolerance of the codes, and data term."""
+    """Dictionary, penalty, tolerance of the codes, data term, and weights of the gradient term."""
 
     dictionary: object
     penalty: object
     tol: float = 0.0
     data_term: object = LEAST_SQUARES
+    gradient_weights: object = None
 
     def encode(self, groups, starts=None):
         """Codes of each group, to learn from."""
-        of = self.dictionary, self.penalty, starts, self.tol, self.data_term
+        of = self.dictionary, self.penalty, starts, self.tol, self.data_term, self.gradient_weights
         coded = learning.encode(groups, *of)
         return [batch.z for batch in coded]
 
     def certified(self, groups):
         """Codes of each group, to a certified duality gap."""
         problems = [self._problem(x, mask) for x, mask, _ in groups]
-        return [solve_quietly(problem, tol=self.tol).z for problem in problems]
+        return [
+            solve_quietly(self._smooth(problem) or problem, tol=self.tol).z for problem in problems
+        ]
 
     def coded(self, groups, codes):
         """`EncodedBatch` of each group."""
         problems = [self._problem(x, mask) for x, mask, _ in groups]
         return [
-            learning.EncodedBatch(problem, z) for problem, z in zip(problems, codes, strict=True)
+            learning.EncodedBatch(problem, z, smooth=self._smooth(problem))
+            for problem, z in zip(problems, codes, strict=True)
         ]
 
     def _problem(self, x, mask):
         return Problem(x, self.dictionary, self.penalty, mask, self.data_term)
+
+    def _smooth(self, problem):
+        """The problem with its gradient term; None without one."""
+        if self.gradient_weights is None:
+            return None
+        return with_gradient_term(problem, self.gradient_weights)
 
 
 class LayersTaskModel(NamedTuple):

@@ -23,6 +23,7 @@ PLAIN = (bool, int, float, str, type(None))
 HOMES = {
     "ByChannel": "csc.data_terms",
     "ComplexPairs": "csc.constraints",
+    "ConvexHull": "csc.constraints",
     "Dictionary": "csc.operators",
     "DictionaryLearning": "csc.learning",
     "ElasticNet": "csc.penalties",
@@ -54,6 +55,8 @@ HOMES = {
     "ProjectionPursuit": "csc.solvers",
     "Relative": "csc.penalties",
     "Separable": "csc.constraints",
+    "SharedByChannels": "csc.constraints",
+    "Simplex": "csc.penalties",
     "SparseAtoms": "csc.constraints",
     "TaperedBall": "csc.constraints",
     "TargetSparsity": "csc.penalties",

@@ -112,6 +112,11 @@ def _check_atoms(atoms, channels=ANY, spatial_shape=None):
     _check(atoms, (ANY, channels, *spatial_shape), FLOATS)
 
 
+def _convex_hull(fields):
+    _check_atoms(fields["points"])
+    return ("points",)
+
+
 def _weighted(fields):
     """Check the dtype of weights; the penalty checks their values, the problem their shape."""
     weights = fields.get("weights")
@@ -222,6 +227,7 @@ def _effective_shape(atoms, strides):
 
 RULES = {
     "ByChannel": _weighted,
+    "ConvexHull": _convex_hull,
     "Dictionary": _dictionary,
     "DictionaryLearning": _learner,
     "ElasticNet": _weighted,

@@ -20,7 +20,7 @@ class Summary(NamedTuple):
     """Sums over encoded signals."""
 
     statistics: stats.Statistics
-    penalty_value: float  # sum over the signals, each times its weight
+    penalty_value: float  # and gradient term: sum over the signals, each times its weight
     n_signals: int
     weight: float  # sum of the weights of the signals
     n_positions: int  # code positions
@@ -32,12 +32,12 @@ class Summary(NamedTuple):
 
 def summarise(encoded):
     """`Summary` of one group, an `EncodedBatch`."""
-    problem, z, weight = encoded
+    problem, z, weight, _ = encoded
     n, positions = z.shape[0], prod(z.shape[2:])
     total = n if weight is None else float(weight.sum())
     return Summary(
         stats.sums_of_codes(problem, z, weight),
-        _penalty_value(problem, z, weight),
+        _penalty_value(problem, z, weight) + encoded.gradient_value(),
         n,
         total,
         n * positions,

@@ -43,9 +43,9 @@ class Groups:
     def __iter__(self):
         return iter(self.groups)
 
-    def encode(self, dictionary, penalty, tol, starts=None, data_term=LEAST_SQUARES):
-        """Codes of all groups: `Batch`."""
-        return Batch(encode(self, dictionary, penalty, starts, tol, data_term))
+    def encode(self, dictionary, penalty, tol, starts=None, *terms):
+        """Codes of all groups: `Batch`; ``terms`` are the last arguments of `encode`."""
+        return Batch(encode(self, dictionary, penalty, starts, tol, *terms))
 
     def resolve(self, dictionary, penalty, data_term=LEAST_SQUARES):
         """The penalty with its ``lmbda`` resolved: the largest value of all groups."""

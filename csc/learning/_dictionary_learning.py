@@ -36,7 +36,7 @@ from csc.learning._single_layer import SingleLayerLearner
 from csc.learning._step import StepConfig, init_state, update_state
 from csc.operators import ConvGeometry, Dictionary
 from csc.penalties import L0, L1, Lmbda, Relative, TargetSparsity, warn_of_zero_codes
-from csc.problems import Problem
+from csc.problems import Problem, with_gradient_term
 
 MAX_TARGET_SAMPLES = 2**16  # on which lmbda is first searched for a target; at least one signal
 FIRST_CODING_TOL = 0.1  # relative gap of the first codes of signals larger than the atoms
@@ -80,11 +80,15 @@ class DictionaryLearning(SingleLayerLearner, OnlineLearner):
         All parameters below are keyword-only.
     mode, stride
         Allowed positions of the atoms; see `Dictionary`.
-    penalty : L1, ElasticNet, GroupL21, SparseGroupL21, L1Ball, L0 or LogPenalty, optional
+    penalty : L1, ElasticNet, GroupL21, SparseGroupL21, L1Ball, Simplex, L0 or LogPenalty, optional
         Instead of ``lmbda``: any penalty, also one of your own (docs/extending.md).
     data_term : data term, optional
         Of `csc.data_terms`; all but `LeastAbsolute`. ``Huber(delta)`` learns atoms that outliers do not
         disturb. Each update lowers least squares that lie above the data term and touch it at the codes.
+    gradient_weights : array (K,), optional
+        ``w_k >= 0`` of ``1/2 sum_k w_k ||G z_k||^2`` in the objective, G the differences of neighbouring
+        codes: smooth maps for atoms that take the low frequencies; see
+        `csc.problems.with_gradient_term`. Not with a `TargetSparsity`.
     constraint : Constraint
         Default `UnitBall`.
     homeostasis : HomeostaticGain, optional
@@ -175,6 +179,7 @@ class DictionaryLearning(SingleLayerLearner, OnlineLearner):
     stride: Stride = 1
     penalty: Penalty | None = None
     data_term: DataTerm = LEAST_SQUARES
+    gradient_weights: ArrayLike | None = None
     constraint: AtomSet = UnitBall()
     homeostasis: HomeostaticGain | None = None
     # its optimisation
@@ -264,6 +269,8 @@ class DictionaryLearning(SingleLayerLearner, OnlineLearner):
 
     def _solve(self, x, mask):
         problem = Problem(x, self.dictionary_, self.penalty_, mask, self.data_term)
+        if self.gradient_weights is not None:
+            problem = with_gradient_term(problem, self.gradient_weights)
         return solve_quietly(problem, tol=self.coding_tol)
 
     @property
@@ -324,6 +331,7 @@ class DictionaryLearning(SingleLayerLearner, OnlineLearner):
             )
         self._check_parts()
         self._check_fixed()
+        self._check_gradient()
         if self.recentre_every is not None and np.prod(self.stride) != 1:
             raise ValueError(f"recentre_every needs stride 1, got {self.stride}; leave it None")
         check_crop(self.crop, self.atom_shape, self._geometry.must_fit)
@@ -339,6 +347,26 @@ class DictionaryLearning(SingleLayerLearner, OnlineLearner):
             )
         if self.homeostasis is not None or self.recentre_every is not None:
             raise ValueError("n_fixed needs homeostasis=None and recentre_every=None")
+
+    def _check_gradient(self):
+        if self.gradient_weights is None:
+            return
+        if isinstance(self._requested_penalty().lmbda, TargetSparsity):
+            raise ValueError(
+                "gradient_weights need lmbda as a number or csc.Relative, got a TargetSparsity"
+            )
+        weights = np.asarray(self.gradient_weights)
+        if weights.shape != (self.n_atoms,) or not (weights >= 0).all():
+            raise ValueError(
+                f"gradient_weights must be {self.n_atoms} numbers >= 0, one for each atom, got shape "
+                f"{weights.shape}"
+            )
+        if not self._geometry.is_dense or self.mode == "valid" or min(self.atom_shape) < 2:
+            raise ValueError(
+                "gradient_weights need mode 'circular' or 'full', stride 1 and atoms of at least two "
+                f"samples along each axis, got mode {self.mode!r}, stride {self.stride}, "
+                f"atom_shape {self.atom_shape}"
+            )
 
     def _check_parts(self):
         """Check the parts of the model: constraint, penalty, homeostasis."""
@@ -427,7 +455,8 @@ class DictionaryLearning(SingleLayerLearner, OnlineLearner):
         D = self._dictionary(self.state_.atoms)
         self.penalty_ = self._corrected(online)
         starts = None if online else self.state_.codes
-        batch = groups.encode(D, self.penalty_, self._precision(online), starts, self.data_term)
+        terms = self.data_term, self.gradient_weights
+        batch = groups.encode(D, self.penalty_, self._precision(online), starts, *terms)
         if not batch.groups:
             raise ValueError("this batch of X contains no observed sample; drop such signals")
         same_problem = not online and self.crop is None and self.homeostasis is None

@@ -11,7 +11,7 @@ from csc.data_terms import LEAST_SQUARES
 from csc.learning._step import EncodedBatch
 from csc.operators import SparseCodes
 from csc.penalties import TargetSparsity
-from csc.problems import Problem
+from csc.problems import Problem, with_gradient_term
 from csc.solvers import WorkingSet, fastest, is_sparse
 from csc.solvers import start as init_state
 
@@ -27,7 +27,9 @@ class Group(NamedTuple):
     weight: np.ndarray | None = None  # (n,), float64; None if all are 1
 
 
-def encode(groups, dictionary, penalty, starts, tol, data_term=LEAST_SQUARES):
+def encode(
+    groups, dictionary, penalty, starts, tol, data_term=LEAST_SQUARES, gradient_weights=None
+):
     """Codes of groups of signals on the current atoms.
 
     Parameters
@@ -40,6 +42,8 @@ def encode(groups, dictionary, penalty, starts, tol, data_term=LEAST_SQUARES):
     tol : float
         Relative duality gap.
     data_term : data term
+    gradient_weights : array (K,), optional
+        Of `with_gradient_term`.
 
     Returns
     -------
@@ -49,7 +53,11 @@ def encode(groups, dictionary, penalty, starts, tol, data_term=LEAST_SQUARES):
     for i, (x, mask, weight) in enumerate(groups):
         problem = Problem(x, dictionary, penalty, mask, data_term)
         start = None if starts is None or i >= len(starts) else starts[i]
-        coded.append(EncodedBatch(problem, _codes(problem, start, tol), weight))
+        smooth = None
+        if gradient_weights is not None:
+            smooth = with_gradient_term(problem, gradient_weights)
+        z = _codes(problem if smooth is None else smooth, start, tol)
+        coded.append(EncodedBatch(problem, z, weight, smooth))
     return coded
 
 

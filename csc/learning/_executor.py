@@ -50,9 +50,9 @@ class SignalGroups(Protocol):
     """Groups of signals for one step."""
 
     def encode(
-        self, dictionary: Any, penalty: Any, tol: float, starts: Any = None, data_term: Any = None
+        self, dictionary: Any, penalty: Any, tol: float, starts: Any = None, *terms: Any
     ) -> Any:
-        """`EncodedSignals` on the atoms of a dictionary."""
+        """`EncodedSignals` on the atoms of a dictionary; ``terms``: data term, gradient weights."""
 
     def encode_layers(self, model: Any, limits: Any, starts: Any = None) -> Any:
         """`LayersBatch`: codes of all layers."""

@@ -60,8 +60,11 @@ def grow(
     """
     if not isinstance(learner, DictionaryLearning):
         raise TypeError(f"learner must be a csc.DictionaryLearning, got {type(learner).__name__}")
-    if learner.init is not None or learner.warm_start:
-        raise ValueError("grow starts with one window of X; leave init=None and warm_start=False")
+    if learner.init is not None or learner.warm_start or learner.gradient_weights is not None:
+        raise ValueError(
+            "grow starts with one window of X; leave init=None, warm_start=False and "
+            "gradient_weights=None"
+        )
     learner.memory_plan(X, mask)  # checks parameters and signals before work starts
     signals, part = Signals(X, mask, sample_weight), None
     try:

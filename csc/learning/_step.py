@@ -86,6 +86,15 @@ class EncodedBatch(NamedTuple):
     problem: object
     z: object  # (n, K, *V), dense or SparseCodes
     weight: np.ndarray | None = None  # (n,) of the signals in all sums; None if all are 1
+    smooth: object = None  # the problem with its gradient term, if it has one
+
+    def gradient_value(self):
+        """Sum over the signals of the gradient term of their codes, each times its weight."""
+        if self.smooth is None:
+            return 0.0
+        fit = self.smooth.synthesize(self.z)[:, self.problem.x.shape[1] :]
+        fit = stats.times_roots(self.weight, fit)
+        return 0.5 * float((fit * fit).sum(dtype="float64"))
 
     @property
     def values(self):

@@ -36,7 +36,7 @@ class MultiLayerProblem:
     x : array (N, C, *S)
         Signals.
     dictionary : MultiLayerDictionary
-    penalties : sequence of L1, ElasticNet, GroupL21, SparseGroupL21, L1Ball, L0 or LogPenalty
+    penalties : sequence of L1, ElasticNet, GroupL21, SparseGroupL21, L1Ball, Simplex, L0 or LogPenalty
         One per layer; there is no gap unless all are convex. ``Relative(f)`` in layer i is a fraction
         of ``max |D_i^T ... D_1^T x|``.
 

@@ -58,7 +58,7 @@ class Problem:
         do not change it in place.
     dictionary : Dictionary or MeasuredDictionary
         D, of the same dtype.
-    penalty : L1, ElasticNet, GroupL21, SparseGroupL21, L1Ball, L0 or LogPenalty
+    penalty : L1, ElasticNet, GroupL21, SparseGroupL21, L1Ball, Simplex, L0 or LogPenalty
         A relative ``lmbda`` is resolved here, against these signals.
     mask : array, optional
         1 = observed, 0 = missing; broadcastable to ``x``.

@@ -26,12 +26,15 @@ P = csc.Dictionary(ROWS)
 MANY = rng.standard_normal((17, 2, 6))  # signals that lie side by side
 SEEN = csc.MeasuredDictionary(D, rng.standard_normal((5, 12)), (6,))
 L1 = csc.L1(0.5)
-PENALTIES = L1, csc.ElasticNet(0.5), csc.GroupL21(0.5, 2), csc.L0(0.5), csc.LogPenalty(0.5)
+PENALTIES = (
+    L1, csc.ElasticNet(0.5), csc.GroupL21(0.5, 2), csc.L0(0.5), csc.LogPenalty(0.5), csc.Simplex(),
+)  # fmt: skip
 CONSTRAINTS = (
     csc.constraints.UnitBall(), csc.constraints.UnitSphere(), csc.constraints.ZeroMean(), csc.constraints.NonNegative(),
         csc.constraints.SparseAtoms(2),
     csc.constraints.Separable(), csc.constraints.TaperedBall(), csc.constraints.OrthonormalGroups(),
     csc.constraints.ComplexPairs(), csc.constraints.Separable(share_channels=True),
+    csc.constraints.SharedByChannels(2), csc.constraints.ConvexHull(0.5 * ATOMS),
     csc.constraints.ZeroMean() & csc.constraints.UnitBall(),
 )  # fmt: skip
 

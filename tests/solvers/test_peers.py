@@ -116,6 +116,76 @@ def test_joint_sparsity_of_channels(cbpdn, case):
     compare(problem, np.moveaxis(z, 0, -1)[:, :, None])
 
 
+def learned_by_sporco(problem, kind, arguments, method, layout, **options):
+    """Atoms ``(h, w, K)`` that sporco learns from those of ``layout``; method of its update."""
+    from sporco import cnvrep
+    from sporco.admm import ccmod
+    from sporco.dictlrn import dictlrn
+
+    x = np.moveaxis(problem.x, (0, 1), (3, 2))
+    x = x if x.shape[2] > 1 else x[:, :, 0]
+    sizes = cnvrep.CDU_ConvRepIndexing(layout.shape, x)
+    own = {"Verbose": False, "MaxMainIter": 1}
+    update = ccmod.ConvCnstrMODOptions(own | {"rho": 10.0}, method=method)
+    first = cnvrep.zpad(cnvrep.stdformD(layout, sizes.Cd, sizes.M), sizes.Nv)
+    copies = (sizes.K,) if method == "cns" else ()
+    update.update({"Y0": first, "U0": np.zeros(sizes.shpD + copies)})
+    coding = kind(layout, x, *arguments, kind.Options(own | {"rho": 3.0} | options))
+    atoms = ccmod.ConvCnstrMOD(None, x, layout.shape, update, method=method)
+    limits = dictlrn.DictLearn.Options({"Verbose": False, "MaxMainIter": 60})
+    return dictlrn.DictLearn(coding, atoms, limits).solve().squeeze()
+
+
+@pytest.mark.slow
+def test_learning_with_a_gradient_term(cbpdn, rng):
+    photograph = csc.images.natural()[0].pixels.astype("float64")
+    x = np.stack([photograph[50:60, 60:70], photograph[100:110, 90:100]])[:, None] - 0.5
+    first = csc.constraints.UnitSphere().project(rng.standard_normal((3, 1, 4, 4)))
+    l1, weights = np.array([0.0, 1, 1]), np.array([0.5, 0, 0])
+    learner = csc.DictionaryLearning(
+        3, (4, 4), penalty=csc.L1(0.1, weights=l1[:, None, None]), mode="circular", init=first,
+        gradient_weights=weights, batch_size=None, max_iter=300, tol=1e-5, coding_tol=1e-4,
+    ).fit(x)  # fmt: skip
+
+    def objective(atoms):
+        problem = csc.Problem(x, csc.Dictionary(atoms, "circular"), learner.penalty_)
+        return csc.solve(with_gradient_term(problem, weights), tol=1e-4, max_iter=50_000).objective
+
+    ours = objective(learner.atoms_)
+    assert 2 * learner.history_[-1].objective == pytest.approx(ours, rel=1e-4)
+    assert ours < 0.9 * objective(first)
+    layout = np.moveaxis(learner.atoms_[:, 0], 0, -1)
+    options = {"L1Weight": l1.reshape(1, 1, 1, 1, 3), "GradWeight": 2 * weights}
+    kind, problem = cbpdn.ConvBPDNGradReg, csc.Problem(x, learner.dictionary_, learner.penalty_)
+    theirs = learned_by_sporco(problem, kind, (0.1, 0.5), "cns", layout, **options)
+    assert objective(np.moveaxis(theirs, -1, 0)[:, None].copy()) == pytest.approx(ours, rel=1e-3)
+
+
+@pytest.mark.slow
+def test_learning_grey_atoms_of_colour_pictures(cbpdn, rng):
+    photograph = csc.images.natural()[0].pixels.astype("float64")
+    grey = np.stack([photograph[50:60, 60:70], photograph[100:110, 90:100]]) - 0.5
+    x = np.stack([grey, 0.5 * np.roll(grey, 1, 1), grey[:, ::-1]], axis=1)
+    shared = csc.constraints.SharedByChannels(3) & csc.constraints.UnitBall()
+    first, penalty = shared.project(rng.standard_normal((6, 3, 4, 4))), csc.SparseGroupL21(0.1, 3)
+    learner = csc.DictionaryLearning(
+        6, (4, 4), penalty=penalty, mode="circular", init=first, constraint=shared,
+        batch_size=None, max_iter=300, tol=1e-5, coding_tol=1e-3,
+    ).fit(x)  # fmt: skip
+
+    def objective(atoms):
+        problem = csc.Problem(x, csc.Dictionary(atoms, "circular"), penalty)
+        return csc.solve(problem, tol=1e-4, max_iter=50_000).objective
+
+    ours, grey_atoms = objective(learner.atoms_), learner.atoms_[::3, 0]
+    assert ours < 0.9 * objective(first)
+    problem = csc.Problem(x, learner.dictionary_, penalty)
+    layout, kind = np.moveaxis(grey_atoms, 0, -1), cbpdn.ConvBPDNJoint
+    theirs = learned_by_sporco(problem, kind, (0.1, 0.1), "ism", layout)
+    copies = np.moveaxis(theirs, -1, 0)[:, None, None] * np.eye(3)[:, :, None, None]
+    assert objective(copies.reshape(6, 3, 4, 4)) == pytest.approx(ours, rel=1e-3)
+
+
 @pytest.fixture(scope="module")
 def spams():
     return pytest.importorskip("spams", reason="SPAMS is not installed: pip install spams-bin")
@@ -150,3 +220,26 @@ def test_l1_ball_of_spams(spams, patches):
     ours = csc.solve(problem, tol=1e-6)
     unit = csc.Problem(x, D, csc.L1(0.0))  # SPAMS leaves its ball by some rounding
     assert ours.objective == pytest.approx(unit.value(theirs), rel=1e-3)
+
+
+def test_means_of_atoms_of_spams(spams, patches):
+    x, D, X, A = patches
+    means = csc.Problem(x, csc.Dictionary(D.atoms[:10]), csc.Simplex())
+    theirs = spams.decompSimplex(X, np.asfortranarray(A[:, :10]), numThreads=1).toarray()
+    ours = csc.solve(means, tol=1e-5, max_iter=20_000)
+    assert ours.objective == pytest.approx(0.5 * ((X - A[:, :10] @ theirs) ** 2).sum(), rel=1e-3)
+
+
+def test_archetypes_of_spams(spams, patches, capfd):
+    x, _, X, _ = patches
+    first = np.asfortranarray(X[:, :4])
+    options = {"p": 4, "Z0": first, "returnAB": True, "stepsFISTA": 0, "stepsAS": 200}
+    archetypes, codes, _ = spams.archetypalAnalysis(X, numThreads=1, **options)
+    capfd.readouterr()  # it prints
+    learner = csc.DictionaryLearning(
+        4, (5, 5), penalty=csc.Simplex(), constraint=csc.constraints.ConvexHull(x), init=x[:4],
+        batch_size=None, max_iter=200, tol=1e-6, coding_tol=1e-3,
+    ).fit(x)  # fmt: skip
+    theirs = 0.5 * ((X - archetypes @ codes) ** 2).sum() / len(x)
+    assert learner.history_[-1].objective == pytest.approx(theirs, rel=2e-3)
+    assert -learner.score(x) == pytest.approx(theirs, rel=1e-3)
