@@ -3,7 +3,8 @@
 Here: `Dictionary` (D and its adjoints), `MultiLayerDictionary` (D_1 ... D_L), `MeasuredDictionary`
 (A D), the arithmetic of modes and strides, bounds of the norm, convolution by direct sums, by the
 FFT and batch-last in memory, the plan that picks one of these (`ConvPlan`), D restricted to a
-support or as one matrix, sparse codes, complex arrays as real ones. Files in `_name.py` are
+support or as one matrix, sparse codes, complex arrays as real ones,
+product dictionaries. Files in `_name.py` are
 private; other packages import from here.
 
 May import: the modules of `csc` whose names begin with ``_``, and `csc.kernels`.
@@ -27,6 +28,7 @@ from csc.operators._dictionary import Dictionary
 from csc.operators._fourier_solve import CirculantGram
 from csc.operators._measured import MeasuredDictionary
 from csc.operators._multilayer import COMPOSABLE, MultiLayerDictionary
+from csc.operators._product import codes_of_products, product_dictionary
 from csc.operators._sparse_codes import SparseCodes
 from csc.operators._sparse_residual import SparseResidual
 from csc.operators._support_operator import PaddedSignals, RestrictedDictionary
@@ -37,9 +39,11 @@ __all__ = [
     "MeasuredDictionary",
     "MultiLayerDictionary",
     "channels_to_complex",
+    "codes_of_products",
     "codes_to_complex",
     "complex_dictionary",
     "complex_operator",
     "complex_to_channels",
     "complex_to_codes",
+    "product_dictionary",
 ]

@@ -117,6 +117,15 @@ CALLS = {
     ),
     "solve MLFISTA": (MANY, deeply_coded),
     "channels_to_complex": (X, csc.operators.channels_to_complex),
+    "product_dictionary": (
+        rng.standard_normal((3, 1, 4)),
+        lambda a: csc.operators.product_dictionary(a, np.eye(2)).atoms,
+    ),
+    "product_dictionary vectors": (
+        rng.standard_normal((3, 2)),
+        lambda v: csc.operators.product_dictionary(ATOMS[:, :1], v).atoms,
+    ),
+    "codes_of_products": (Z, lambda z: csc.operators.codes_of_products(z, 2)),
     "codes_to_complex": (Z, csc.operators.codes_to_complex),
     "lmbda_max": (X, lambda x: csc.lmbda_max(x, D)),
     "lmbda_path": (X, lambda x: csc.lmbda_path(x, D, [0.9, 0.5])[-1].codes),

@@ -186,6 +186,29 @@ def test_learning_grey_atoms_of_colour_pictures(cbpdn, rng):
     assert objective(copies.reshape(6, 3, 4, 4)) == pytest.approx(ours, rel=1e-3)
 
 
+@pytest.mark.parametrize("joint", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_product_dictionary(joint, cbpdn, case, rng):  # noqa: ARG001  skips without sporco
+    from sporco.admm import pdcsc
+
+    x, D = case
+    x = np.concatenate([x, np.roll(x, 1, 3), 0.5 * x], axis=1)
+    colours = csc.constraints.UnitSphere().project(rng.standard_normal((2, 3, 1)))[:, :, 0]
+    products = csc.operators.product_dictionary(D.atoms, colours, "circular")
+    lmbda, mu = 0.2, 0.1
+    penalty = csc.SparseGroupL21(lmbda, 2, mu / lmbda) if joint else csc.L1(lmbda)
+    problem = csc.Problem(x, products, penalty)
+    kind = pdcsc.ConvProdDictBPDNJoint if joint else pdcsc.ConvProdDictBPDN
+    layout = np.moveaxis(D.atoms[:, 0], 0, -1)
+    arguments = (colours.T, np.moveaxis(x[0], 0, -1), lmbda, *([mu] if joint else []))
+    options = {"Verbose": False, "MaxMainIter": STEPS, "RelStopTol": 1e-5}
+    solver = kind(layout, *arguments, opt=kind.Options(options), dimK=0)
+    solver.solve()
+    codes = np.moveaxis(solver.getmin()[:, :, :, 0], (3, 2), (0, 1))[None]  # (1, K, J, H, W)
+    z = codes.reshape(1, -1, 16, 16)
+    np.testing.assert_array_equal(csc.operators.codes_of_products(z, 2), codes)
+    compare(problem, np.moveaxis(z[0], 0, -1)[:, :, None])
+
+
 @pytest.fixture(scope="module")
 def spams():
     return pytest.importorskip("spams", reason="SPAMS is not installed: pip install spams-bin")
