@@ -44,10 +44,11 @@ from csc.solvers._run import (
     start,
 )
 from csc.solvers._select import fastest
+from csc.solvers._simultaneous_omp import SimultaneousOMP
 from csc.solvers._working_set import WorkingSet
 
 __all__ = [
     "ADMM", "FISTA", "ISTA", "MLADMM", "MLFISTA", "MLISTA", "OMP", "ConvOMP", "CoordinateDescent",
     "GreedyFISTA", "GroupDescent", "HolisticPursuit", "LayeredBasisPursuit", "LayeredThresholding",
-    "PrimalDual", "ProjectionPursuit", "Reweighted", "Status", "WorkingSet",
+    "PrimalDual", "ProjectionPursuit", "Reweighted", "SimultaneousOMP", "Status", "WorkingSet",
 ]  # fmt: skip

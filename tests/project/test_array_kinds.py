@@ -111,6 +111,9 @@ CALLS = {
     "solve patches weights": (
         abs(ROWS[:, :, 0]), lambda w: csc.solve(csc.Problem(PATCHES, P, csc.L1(0.5, w))).codes
     ),
+    "solve SimultaneousOMP": (
+        PATCHES, lambda x: coded(x, csc.L0(0.1), csc.solvers.SimultaneousOMP(), P),
+    ),
     "solve OMP": (PATCHES, lambda x: coded(x, csc.L0(0.1), csc.solvers.OMP(), P)),
     "solve CoordinateDescent": (
         PATCHES, lambda x: coded(x, csc.LogPenalty(0.1), csc.solvers.CoordinateDescent(), P)

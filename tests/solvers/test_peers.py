@@ -266,3 +266,13 @@ def test_archetypes_of_spams(spams, patches, capfd):
     theirs = 0.5 * ((X - archetypes @ codes) ** 2).sum() / len(x)
     assert learner.history_[-1].objective == pytest.approx(theirs, rel=2e-3)
     assert -learner.score(x) == pytest.approx(theirs, rel=1e-3)
+
+
+def test_one_support_for_all_signals_of_spams(spams, patches):
+    x, D, X, A = patches
+    groups = np.array([0, 15], dtype=np.int32)  # two groups of signals
+    theirs = spams.somp(X, A, groups, L=5, eps=1e-9, numThreads=1).toarray().T
+    for own in (slice(0, 15), slice(15, 40)):
+        problem = csc.Problem(x[own], D, csc.L0(0.0))
+        ours = csc.solve(problem, csc.solvers.SimultaneousOMP(n_nonzero=5))
+        np.testing.assert_allclose(ours.codes[:, :, 0, 0], theirs[own], atol=1e-9)
