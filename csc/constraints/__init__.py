@@ -27,9 +27,7 @@ from csc.constraints._shared_by_channels import SharedByChannels
 
 __all__ = [
     "ComplexPairs",
-    "Constraint",
     "ConvexHull",
-    "Intersection",
     "NonNegative",
     "OrthonormalGroups",
     "Separable",
