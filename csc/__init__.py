@@ -10,7 +10,12 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "csc._backend": ["to_device"],
-    "csc._lmbda_search": ["lmbda_for_sparsity", "lmbda_path", "noise_constrained"],
+    "csc._lmbda_search": [
+        "ConstrainedSolution",
+        "lmbda_for_sparsity",
+        "lmbda_path",
+        "noise_constrained",
+    ],
     "csc._show_versions": ["show_versions"],
     "csc._solve": ["Solution", "lmbda_max", "solve", "solve_reweighted", "sparse_code"],
     "csc.io": ["load", "save"],

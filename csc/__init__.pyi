@@ -20,6 +20,7 @@ from csc import solvers as solvers
 from csc import testing as testing
 from csc import theory as theory
 from csc._backend import to_device as to_device
+from csc._lmbda_search import ConstrainedSolution as ConstrainedSolution
 from csc._lmbda_search import lmbda_for_sparsity as lmbda_for_sparsity
 from csc._lmbda_search import lmbda_path as lmbda_path
 from csc._lmbda_search import noise_constrained as noise_constrained

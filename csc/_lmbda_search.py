@@ -1,7 +1,7 @@
 """Choose lmbda: a path, a given residual, a given sparsity. Each solve starts from the last."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from math import log
 
 import numpy as np
@@ -80,6 +80,49 @@ def lmbda_path(  # noqa: PLR0913  the last four are those of every short form
     return solutions
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class ConstrainedSolution(Solution):
+    """What `noise_constrained` returns: a `Solution`, with a certificate of the constrained problem.
+
+    Attributes
+    ----------
+    z, objective, gap, status, message, n_iter, history, problem
+        As of `Solution`, for the `Problem` at the ``lmbda`` found.
+    epsilon : float
+        Radius of the ball.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> D = csc.Dictionary(np.eye(2)[:, None])
+    >>> solution = csc.noise_constrained(np.array([[[3.0, 1.0]]]), D, 2**0.5, tol=1e-6)
+    >>> round(solution.penalty_value, 3), solution.constrained_gap < 1e-5
+    (2.0, True)
+    """
+
+    epsilon: float
+
+    @property
+    def penalty_value(self) -> float:
+        """``P(z)``: the penalty of the codes for ``lmbda = 1``, in float64."""
+        return _at(self.problem, 1.0).penalty_value(self.z)
+
+    @property
+    def constrained_gap(self) -> float:
+        """Bound on how far ``P(z)`` lies above its minimum within the ball.
+
+        With r the residual, ``(gap + (epsilon^2 - ||r||^2) / 2) / lmbda``: codes in the ball have a
+        residual of at most epsilon, and an objective of at least ``objective - gap``. It is at most
+        ``P(z)``, since P >= 0.
+        """
+        value, lmbda = self.penalty_value, self.problem.penalty.lmbda
+        if value == 0 or lmbda == 0:
+            return value
+        energy = self.objective - lmbda * value  # 1/2 ||r||^2
+        bound = (self.gap + 0.5 * self.epsilon**2 - energy) / lmbda
+        return min(max(bound, 0.0), value)
+
+
 def noise_constrained(
     x: ArrayLike,
     dictionary: Dictionary | MeasuredDictionary,
@@ -89,16 +132,16 @@ def noise_constrained(
     mask: ArrayLike | None = None,
     tol: float = 1e-3,
     verbose: bool = False,
-) -> Solution:
+) -> ConstrainedSolution:
     """Codes of least penalty that explain a signal up to its noise.
 
         minimise over z  ``P(z)``  subject to  ``||M (x - D z)|| <= epsilon``
 
-    where P is the penalty with ``lmbda = 1``. Its Lagrangian form is the `Problem` at one
-    ``lmbda``, found by a safeguarded secant search in ``log lmbda``, along which the residual
-    grows. With g the gap of the solution, no codes within the ball have a penalty
-    ``lmbda P`` lower than this one's by more than ``g + (epsilon^2 - ||r||^2) / 2``, by weak
-    duality.
+    where P is the penalty with ``lmbda = 1``. For convex P and an epsilon above the least possible
+    residual, this problem has the solutions of the `Problem` at one ``lmbda`` (strong duality: ``1 / lmbda``
+    is the multiplier of ``1/2 ||r||^2 <= 1/2 epsilon^2``). It is found by a safeguarded secant search in
+    ``log lmbda``, along which the residual grows. The solution has a certificate of its own,
+    `ConstrainedSolution.constrained_gap`, which does not depend on the search.
 
     Parameters
     ----------
@@ -119,7 +162,7 @@ def noise_constrained(
 
     Returns
     -------
-    Solution
+    ConstrainedSolution
         ``solution.problem.penalty.lmbda`` is the ``lmbda`` found.
 
     Raises
@@ -159,7 +202,7 @@ def noise_constrained(
 
     first = solve_quietly(problem, tol=1)
     if _residual_norm(first) <= epsilon:
-        return first
+        return _constrained(first, epsilon)
     solution = _search(first, (log_error, fits), max(tol**2, 1e-10), verbose)
     if _residual_norm(solution) > epsilon:
         raise ValueError(
@@ -167,7 +210,12 @@ def noise_constrained(
             f"the residual has norm {_residual_norm(solution):.3g}: these atoms cannot come so close to x; "
             "raise epsilon or use a richer dictionary"
         )
-    return solution
+    return _constrained(solution, epsilon)
+
+
+def _constrained(solution, epsilon):
+    parts = {part.name: getattr(solution, part.name) for part in fields(solution)}
+    return ConstrainedSolution(**parts, epsilon=float(epsilon))
 
 
 def lmbda_for_sparsity(  # noqa: PLR0913  the last two are those of every short form

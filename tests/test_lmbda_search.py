@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.optimize
 from sklearn.linear_model import lasso_path
 
 import csc
@@ -74,11 +75,45 @@ def test_noise_constrained_on_an_image_with_holes(dtype):
     rival = csc.noise_constrained(holes, D, 0.97 * epsilon, mask=mask)
     slack = solution.gap + 0.5 * (epsilon**2 - r**2)
     assert lmbda * abs(rival.codes).sum() >= lmbda * abs(solution.codes).sum() - slack
+    assert solution.constrained_gap == pytest.approx(slack / lmbda, rel=1e-2)
+
+
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("tol", [0.05, 1e-4])
+def test_the_gap_of_the_constrained_problem_holds_against_quadratic_programming(tol, positive, rng):
+    atoms = abs(rng.standard_normal((5, 2, 2)))
+    x, seen = atoms[:1] + 0.5 * atoms[1:2], np.array([[1, 1], [0, 1]])
+    epsilon = 0.3 * float(np.linalg.norm(seen * x))
+    penalty = csc.L1(1.0, positive=positive)
+    ours = csc.noise_constrained(
+        x, csc.Dictionary(atoms), epsilon, tol=tol, mask=seen, penalty=penalty
+    )
+    A, b = (seen * atoms).reshape(5, 4).T, (seen * x).ravel()
+    both = A if positive else np.hstack([A, -A])
+
+    def slack(v):
+        return epsilon**2 - ((b - both @ v) ** 2).sum()
+
+    best = scipy.optimize.minimize(
+        np.sum, np.linalg.lstsq(A, b)[0] @ np.eye(5, both.shape[1]), method="SLSQP",
+        bounds=[(0, None)] * both.shape[1], constraints=[{"type": "ineq", "fun": slack}],
+        options={"maxiter": 500, "ftol": 1e-12},
+    )  # fmt: skip
+    assert best.success
+    assert slack(best.x) > -1e-9
+    assert ours.penalty_value == pytest.approx(abs(ours.codes).sum())
+    above = ours.penalty_value - best.fun
+    assert -1e-6 <= above <= ours.constrained_gap + 1e-6
+    assert (
+        ours.constrained_gap <= 3 * tol * ours.penalty_value
+    )  # residual and penalty fall together
 
 
 def test_zeros_where_the_signal_is_within_its_noise():
     D, x = orthonormal()
-    assert not csc.noise_constrained(x, D, 2 * np.linalg.norm(x)).codes.any()
+    solution = csc.noise_constrained(x, D, 2 * np.linalg.norm(x))
+    assert not solution.codes.any()
+    assert solution.constrained_gap == 0
 
 
 def test_other_penalties_keep_what_is_their_own():

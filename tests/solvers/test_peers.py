@@ -276,3 +276,15 @@ def test_one_support_for_all_signals_of_spams(spams, patches):
         problem = csc.Problem(x[own], D, csc.L0(0.0))
         ours = csc.solve(problem, csc.solvers.SimultaneousOMP(n_nonzero=5))
         np.testing.assert_allclose(ours.codes[:, :, 0, 0], theirs[own], atol=1e-9)
+
+
+def test_ball_of_the_residual_of_spams(spams, patches):
+    x, D, X, A = patches
+    x, X = x[:8], np.asfortranarray(X[:, :8])
+    energies = 0.3 * (X**2).sum(axis=0)
+    for own, column, energy in zip(x, X.T, energies, strict=True):
+        options = {"mode": spams.L2ERROR, "lambda1": float(energy), "numThreads": 1}
+        theirs = abs(spams.lasso(np.asfortranarray(column[:, None]), D=A, **options)).sum()
+        ours = csc.noise_constrained(own[None], D, float(energy) ** 0.5, tol=1e-4)
+        assert ours.penalty_value == pytest.approx(theirs, rel=1e-3)
+        assert ours.penalty_value - ours.constrained_gap <= theirs * (1 + 1e-6)
