@@ -29,6 +29,7 @@ from csc.learning import (
     TREE_ARITY,
     MemoryPlan,
     SignalSource,
+    check_weight,
     maps_while_coding,
 )
 
@@ -49,6 +50,8 @@ class DaskSignals(SignalSource):
         Default: the current client of Dask.
     looks : list of (shape, dtype), optional
         Of each signal, if known; by default the workers determine them.
+    sample_weight : array (N,), optional
+        Weight of each signal in all sums; signals of weight 0 are left out.
 
     Examples
     --------
@@ -62,7 +65,14 @@ class DaskSignals(SignalSource):
     (6, 1)
     """
 
-    def __init__(self, X: Any, mask: Any = None, client: Any = None, looks: Any = None) -> None:
+    def __init__(
+        self,
+        X: Any,
+        mask: Any = None,
+        client: Any = None,
+        looks: Any = None,
+        sample_weight: Any = None,
+    ) -> None:
         self.client, self.keys = client_of(client), Keys()
         self.loaded_groups, self.is_persistent, self.complete = None, True, False
         if X is None or isinstance(X, np.ndarray):
@@ -74,8 +84,11 @@ class DaskSignals(SignalSource):
         self.is_array = hasattr(X, "dtype")
         self.x = X if self.is_array or isinstance(X, CodeRows) else _listed(X)
         self.mask = self._masked(mask)
+        self.weight = None if sample_weight is None else check_weight(sample_weight, len(self.x))
+        if self.weight is not None and not self.weight.all():
+            self._keep(np.flatnonzero(self.weight))
         if self.is_array:
-            self._looks = [(X.shape[1:], X.dtype)] * len(X)
+            self._looks = [(X.shape[1:], X.dtype)] * len(self.x)
         elif looks is not None:
             self._looks = looks
         else:
@@ -84,6 +97,12 @@ class DaskSignals(SignalSource):
                 "shape_and_dtype", _tasks.shape_and_dtype, name, [(x,) for x in self.x]
             )
             self._looks = self.client.gather(submit(self.client, looks)[0])
+
+    def _keep(self, which):
+        """Leave out all signals but those with indices ``which``."""
+        take = (lambda a: a[which]) if self.is_array else (lambda a: [a[i] for i in which])
+        self.weight, self.x = self.weight[which], take(self.x)
+        self.mask = None if self.mask is None else take(self.mask)
 
     def _masked(self, mask):
         if mask is None or not self.is_array:
@@ -144,7 +163,8 @@ class DaskSignals(SignalSource):
             ((dictionary.n_atoms, *dictionary.spatial_code_shape(shape[1:])), self.dtype)
             for shape in self.shapes
         ]
-        signals = DaskSignals(CodeRows(groups, places), None, self.client, looks)
+        rows = CodeRows(groups, places)
+        signals = DaskSignals(rows, None, self.client, looks, self.weight)
         signals.is_persistent = False  # dense codes would not fit into memory
         return signals
 
@@ -202,14 +222,21 @@ class DaskSignals(SignalSource):
 
     def take(self, which: Any, window: Any = None) -> Any:
         """`DaskGroups` of the signals with indices ``which``, or of windows of them."""
-        n = len(which)
+        n, (places, runs) = len(which), self.runs(which, window)
+        weights = self._weights(places, runs)
         if n == len(self) and window is None and self.loaded_groups is not None:
-            return DaskGroups(self, self.loaded_groups, n)
-        return DaskGroups(self, self._loaded(*self.runs(which, window)), n)
+            return DaskGroups(self, self.loaded_groups, n, weights)
+        return DaskGroups(self, self._loaded(places, runs), n, weights)
+
+    def _weights(self, places, runs):
+        """Weights of the signals of each run; None if all are 1."""
+        if self.weight is None:
+            return None
+        return [self.weight[[places[i][0] for i in run]] for run in runs]
 
     def _loaded(self, places, runs):
         """Tasks that load groups of signals."""
-        arguments, name = [], self.keys.of_round()
+        arguments, name, weights = [], self.keys.of_round(), self._weights(places, runs)
         for number, run in enumerate(runs):
             which, parts = zip(*(places[i] for i in run), strict=True)
             masks = None if self.mask is None else self._some(self.mask, which)
@@ -217,7 +244,8 @@ class DaskSignals(SignalSource):
                 x = self.x.take(which, name, number)
             else:
                 x = self._some(self.x, which)
-            arguments.append((x, masks, parts, self.complete))
+            own = None if weights is None else weights[number]
+            arguments.append((x, masks, parts, self.complete, own))
         return map_tasks("load", _tasks.load, name, arguments)
 
     def _some(self, x, which):

@@ -21,11 +21,19 @@ class DaskGroups:
         Each returns a list of at most one `Group`.
     number : int
         Number of signals in all groups.
+    weights : list of arrays, optional
+        Weights of the signals of each group; None if all are 1.
     """
 
     signals: object
     groups: list
     number: int
+    weights: list | None = None
+
+    @property
+    def total_weight(self):
+        """Sum of the weights of all signals."""
+        return self.number if self.weights is None else sum(float(w.sum()) for w in self.weights)
 
     @property
     def is_all(self):
@@ -175,7 +183,7 @@ class DaskMidLayerPenalty:
     def value(self, layers):
         """Penalty of the codes at these atoms."""
         tasks = self._each("penalty", _tasks.mid_penalty_values, self._name, layers)
-        return sum(gather_lists(self.batch.client, tasks)) / self.batch.of.number
+        return sum(gather_lists(self.batch.client, tasks)) / self.batch.of.total_weight
 
     def gradient(self, layers, i):
         """Gradient with respect to the atoms of layer i >= 0; zero for the first layer."""
@@ -184,7 +192,7 @@ class DaskMidLayerPenalty:
         name = self._name
         leaves = self._each("gradient", _tasks.mid_penalty_gradients, name, layers, i)
         root = tree_reduce(_tasks.join_gradients, name, leaves)
-        return submit(self.batch.client, [root])[0][0].result()[0] / self.batch.of.number
+        return submit(self.batch.client, [root])[0][0].result()[0] / self.batch.of.total_weight
 
     @property
     def _name(self):
@@ -192,6 +200,7 @@ class DaskMidLayerPenalty:
 
     def _each(self, what, function, name, layers, *more):
         batch, atoms = self.batch, constant_task(layers, name("layers"))
-        pairs = zip(batch.sizes, batch.coded, strict=True)
-        arguments = [(size, batch.model, z, atoms, *more) for size, z in pairs]
+        weights = batch.of.weights or [None] * len(batch.coded)
+        pairs = zip(batch.sizes, batch.coded, weights, strict=True)
+        arguments = [(size, batch.model, (z, weight), atoms, *more) for size, z, weight in pairs]
         return map_tasks(what, function, name, arguments)

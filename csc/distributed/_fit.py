@@ -14,7 +14,9 @@ from csc.learning import (
 )
 
 
-def fit(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> Any:
+def fit(
+    learner: Any, X: Any, *, mask: Any = None, sample_weight: Any = None, client: Any = None
+) -> Any:
     """Learn from signals on a Dask cluster: ``learner.fit``, with the codes on the workers.
 
     Each worker codes its groups of signals (in batch mode starting from their codes of the last
@@ -40,6 +42,8 @@ def fit(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> Any:
         which are converted to grey, or a Zarr array.
     mask : array or dask.array, or a list, optional
         1 = observed; broadcastable to the signals.
+    sample_weight : array (N,), optional
+        Weights >= 0 of the signals in the objective, as in ``learner.fit``.
     client : distributed.Client, optional
         Default: the current client of Dask.
 
@@ -71,7 +75,7 @@ def fit(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> Any:
     (5, 1, 3)
     """
     _check(learner)
-    signals = DaskSignals(X, mask, client)
+    signals = DaskSignals(X, mask, client, sample_weight=sample_weight)
     deep = isinstance(learner, MultiLayerDictionaryLearning) and learner.pretrain
     learners = [learner, *learner.layers[:1]] if deep else [learner]
     whole = all(_looks_at_all(own, signals) for own in learners)

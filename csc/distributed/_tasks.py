@@ -43,10 +43,10 @@ class Model(NamedTuple):
 
     def coded(self, groups, codes):
         """`EncodedBatch` of each group."""
-        problems = [self._problem(x, mask) for x, mask, _ in groups]
+        problems = [(self._problem(x, mask), weight) for x, mask, weight in groups]
         return [
-            learning.EncodedBatch(problem, z, smooth=self._smooth(problem))
-            for problem, z in zip(problems, codes, strict=True)
+            learning.EncodedBatch(problem, z, weight, self._smooth(problem))
+            for (problem, weight), z in zip(problems, codes, strict=True)
         ]
 
     def _problem(self, x, mask):
@@ -74,20 +74,25 @@ class LayersTaskModel(NamedTuple):
 
     def coded(self, groups, codes):
         """`EncodedBatch` of each part: its deepest codes on the product of the layers."""
-        [(x, *_)], (D, penalties, _) = groups, self.layers
+        [(x, _, weight)], (D, penalties, _) = groups, self.layers
         product, found, first = D.effective(), [], 0
         for z in codes:
-            part = x[first : first + z.shape[0]]
-            found.append(learning.EncodedBatch(Problem(part, product, penalties[-1]), z))
+            part = slice(first, first + z.shape[0])
+            own = None if weight is None else weight[part]
+            problem = Problem(x[part], product, penalties[-1])
+            found.append(learning.EncodedBatch(problem, z, own))
             first += z.shape[0]
         return found
 
-    def mid_layer_codes(self, codes, spatial_shape):
+    def mid_layer_codes(self, codes, weight, spatial_shape):
         """`MidLayerCodes` of each part, whose signals have this spatial shape."""
-        D, penalties, _ = self.layers
-        return [
-            learning.MidLayerCodes(z, D, penalties, D.spatial_shapes(spatial_shape)) for z in codes
-        ]
+        (D, penalties, _), found, first = self.layers, [], 0
+        for z in codes:
+            own = None if weight is None else weight[first : first + z.shape[0]]
+            shapes = D.spatial_shapes(spatial_shape)
+            found.append(learning.MidLayerCodes(z, D, penalties, shapes, own))
+            first += z.shape[0]
+        return found
 
 
 class _Blas:
@@ -141,7 +146,7 @@ def shape_and_dtype(image):
     return image.shape, image.dtype
 
 
-def load(images, masks, parts, complete=False):
+def load(images, masks, parts, complete=False, weight=None):
     """Load parts of signals of one shape: a list of one `Group`, empty if nothing was observed.
 
     Parameters
@@ -151,6 +156,7 @@ def load(images, masks, parts, complete=False):
     parts : list of tuples of slices
     complete : bool
         Refuse missing samples.
+    weight : array (n,), optional
     """
     images = [np.asarray(image) for image in images]
     if complete and any(np.isnan(image).any() for image in images):
@@ -158,7 +164,7 @@ def load(images, masks, parts, complete=False):
     for image in images:
         if not np.isnan(image).all():  # signals without observed samples are skipped
             learning.check_observed("a signal of X", image[None])
-    return list(learning.group_signals(images, masks, parts))
+    return list(learning.group_signals(images, masks, parts, weight))
 
 
 def code_groups(groups, model, starts=None):
@@ -259,16 +265,19 @@ def worst_windows(groups, model, codes, spatial_shape, number):
 
 
 def mid_penalty_values(spatial_shape, model, codes, layers):
-    """Penalty of the codes of the intermediate layers at these atoms, for each part of a group."""
+    """Penalty of the codes of the intermediate layers at these atoms, for each part of a group.
+
+    ``codes`` are the codes of the parts, and the weights of the signals or None.
+    """
     with one_core():
-        parts = model.mid_layer_codes(codes, spatial_shape)
+        parts = model.mid_layer_codes(*codes, spatial_shape)
         return [learning.mid_penalty_value(part, layers) for part in parts]
 
 
 def mid_penalty_gradients(spatial_shape, model, codes, layers, i):
     """Gradient of `mid_penalty_values`, summed over the parts of a group: a list of one."""
     with one_core():
-        parts = model.mid_layer_codes(codes, spatial_shape)
+        parts = model.mid_layer_codes(*codes, spatial_shape)
         return reduce_lists(add, [learning.mid_penalty_gradient(part, layers, i) for part in parts])
 
 

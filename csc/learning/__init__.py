@@ -15,6 +15,7 @@ from csc.learning._checkpoints import resume
 from csc.learning._data import (
     NO_MISSING_SAMPLES,
     check_observed,
+    check_weight,
     codes_of_signal,
     group_signals,
 )

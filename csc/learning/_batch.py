@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from csc._backend import namespace, to_host
+from csc.data_terms import observed_weights, values
 from csc.learning import _statistics as stats
 from csc.learning._dead_atoms import worst_windows
 from csc.learning._recentre import extended_window_sums, shift_codes
@@ -37,7 +38,7 @@ def summarise(encoded):
     total = n if weight is None else float(weight.sum())
     return Summary(
         stats.sums_of_codes(problem, z, weight),
-        _penalty_value(problem, z, weight) + encoded.gradient_value(),
+        weighted_penalty(problem, z, weight) + encoded.gradient_value(),
         n,
         total,
         n * positions,
@@ -48,7 +49,18 @@ def summarise(encoded):
     )
 
 
-def _penalty_value(problem, z, weight):
+def weighted_objective(problem, z, weight):
+    """Sum over the signals of the objective, each times its weight, in float64."""
+    if weight is None:
+        return problem.value(z)
+    term, x = problem.data_term, problem.x.astype("float64")
+    dense = z.dense() if isinstance(z, SparseCodes) else z
+    fit = problem.dictionary.as_double(dense.astype("float64"), x.shape[2:])
+    own = values(term, x, fit, observed_weights(term, x, problem.mask))
+    return float(weight @ to_host(own)) + weighted_penalty(problem, z, weight)
+
+
+def weighted_penalty(problem, z, weight):
     """Sum over the signals of the penalty of their codes, each times its weight."""
     if weight is None:
         return problem.penalty_value(z)

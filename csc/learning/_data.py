@@ -160,7 +160,7 @@ class Signals(SignalSource):
         """Codes of all signals as new signals, the input of the next layer."""
         groups = self.take(np.arange(len(self)))
         coded = (encode([group], dictionary, penalty, None, tol) for group in groups)
-        return CodesAsSignals([batch.z for (batch,) in coded])
+        return CodesAsSignals([batch.z for (batch,) in coded], self.weight)
 
     def take(self, which: Any, window: Any = None) -> Any:
         """`Groups` of some signals, or of windows of them; see `SignalSource.take`."""
@@ -190,10 +190,12 @@ class CodesAsSignals(Signals):
     Parameters
     ----------
     groups : list of SparseCodes or arrays (n, K, *V)
+    weight : array (N,), optional
+        Weight of each signal.
     """
 
-    def __init__(self, groups: Any) -> None:
-        self.is_array, self.x, self.mask, self.weight = False, Rows(groups), None, None
+    def __init__(self, groups: Any, weight: Any = None) -> None:
+        self.is_array, self.x, self.mask, self.weight = False, Rows(groups), None, weight
 
     @property
     def shapes(self) -> list[Shape]:

@@ -6,8 +6,9 @@ import numpy as np
 
 from csc._backend import check_same_device, namespace
 from csc._progress import progress_iter
-from csc._typing import Codes, Shape, SignalsLike
+from csc._typing import ArrayLike, Codes, Shape, SignalsLike
 from csc.learning._base import Learner
+from csc.learning._batch import weighted_objective
 from csc.learning._data import Signals
 
 
@@ -23,7 +24,7 @@ class SingleLayerLearner(Learner):
         For a list of signals, a list of codes ``(K, *V)``.
         """
         solutions, is_list = self._solved(X, mask)
-        codes = [solution.codes for solution in solutions]
+        codes = [solution.codes for solution, _ in solutions]
         if is_list:
             return [z for group in codes for z in group]
         return namespace(*codes).concatenate(codes)
@@ -47,23 +48,39 @@ class SingleLayerLearner(Learner):
             return [D(z[None], s)[0] for z, s in zip(codes, shapes, strict=True)]
         return D(codes, *self._signal_shapes([np.shape(codes)[2:]], shape, D.spatial_code_shape))
 
-    def score(self, X: SignalsLike, y: object = None, mask: SignalsLike | None = None) -> float:  # noqa: ARG002
-        """Minus the mean objective per signal of ``X``: higher is better at equal penalty."""
-        solutions, _ = self._solved(X, mask)
-        n = sum(len(solution.problem.x) for solution in solutions)
-        return -sum(solution.objective for solution in solutions) / n
+    def score(
+        self,
+        X: SignalsLike,
+        y: object = None,  # noqa: ARG002  scikit-learn's signature
+        mask: SignalsLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """Minus the mean objective per signal of ``X``: higher is better at equal penalty.
 
-    def _solved(self, X, mask):
-        """Solutions of all groups of signals, and whether the signals are a list."""
-        D, signals = self.dictionary_, Signals(X, mask)
+        ``sample_weight``, an array ``(N,)``, makes it the weighted mean: an integer weight counts as
+        the signal given several times.
+        """
+        solutions, _ = self._solved(X, mask, sample_weight)
+        total = sum(
+            own.objective if weight is None else weighted_objective(own.problem, own.z, weight)
+            for own, weight in solutions
+        )
+        return -total / sum(
+            len(solution.problem.x) if weight is None else float(weight.sum())
+            for solution, weight in solutions
+        )
+
+    def _solved(self, X, mask, sample_weight=None):
+        """Solutions of all groups of signals with their weights, and whether the signals are a list."""
+        D, signals = self.dictionary_, Signals(X, mask, sample_weight)
         check_same_device(X=signals.first, atoms_=D.atoms)
         signals.check(D.atoms.shape[1:], D.geometry.must_fit)
         self._remember(signals)
         groups = signals.take(np.arange(len(signals))).groups
         solutions = [
-            self._solve(x, seen)
-            for x, seen, _ in progress_iter(groups, "group", verbose=self.verbose)
+            (self._solve(x, seen), weight)
+            for x, seen, weight in progress_iter(groups, "group", verbose=self.verbose)
         ]
-        if sum(len(solution.problem.x) for solution in solutions) < len(signals):
+        if sum(len(solution.problem.x) for solution, _ in solutions) < len(signals):
             raise ValueError("X has signals of which nothing was observed; drop them")
         return solutions, not signals.is_array

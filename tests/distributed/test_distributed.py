@@ -140,6 +140,19 @@ def test_lists_masks_and_nan(client, X):
     assert same(alone, fit(learner(), da.asarray(X), mask=whole, client=client))
 
 
+def test_weights_of_signals(client, X):
+    weight = np.arange(len(X)) % 3
+    for own, form, options in [
+        (X, da.from_array(X, chunks=(2, *X.shape[1:])), {}),
+        (list(X), list(X), {"batch_size": 7}),
+    ]:
+        alone = learner(max_iter=2, **options).fit(own, sample_weight=weight)
+        found = learner(max_iter=2, **options)
+        assert same(alone, fit(found, form, sample_weight=weight, client=client))
+    with pytest.raises(ValueError, match="sample_weight must have one number per signal of X"):
+        fit(learner(), list(X), sample_weight=[1.0], client=client)
+
+
 def test_bags_folders_and_zarr(client, X, tmp_path):
     bag = pytest.importorskip("dask.bag")
     alone = learner(max_iter=1).fit(list(X))

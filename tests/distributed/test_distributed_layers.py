@@ -70,6 +70,13 @@ def test_atoms_are_those_of_one_machine(client, X, parameters):
     assert same(alone, fit(learner(**parameters), of(X), client=client))
 
 
+@pytest.mark.parametrize("parameters", [{"lmbda": DEEP}, {"lmbda": (0.1, 0.3), **SOON}], ids=str)
+def test_weights_of_signals(client, X, parameters):
+    weight = np.arange(7) % 3
+    alone = learner(**parameters).fit(X, sample_weight=weight)
+    assert same(alone, fit(learner(**parameters), of(X), sample_weight=weight, client=client))
+
+
 def test_a_layered_group_that_is_coded_in_parts_is_the_same(client, X, monkeypatch):
     monkeypatch.setattr(
         "csc.learning.multilayer._encode.MAX_LAYERED_CODES", 1000

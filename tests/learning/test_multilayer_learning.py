@@ -56,7 +56,7 @@ def coded(problem, z):
 def objective_of(case, problem, z, priced):
     some = coded(problem, z)
     prices = MidLayerPenalty([some]) if priced else None
-    return Objective(stats.sums_of_codes(*some.flat), len(problem.x), case[1], prices)
+    return Objective(stats.sums_of_codes(*some.flat[:3]), len(problem.x), case[1], prices)
 
 
 def columns(a):

@@ -116,3 +116,78 @@ def test_wrong_weights_are_refused(weight, message, rng):
     with pytest.raises(ValueError, match=message):
         learner.fit(rng.laplace(size=(24, 1, 6)), sample_weight=weight)
     assert not hasattr(learner, "state_")
+
+
+DEEP = {"lmbda": (0.0, 0.3)}  # only the deepest codes are penalised
+ALL = {"lmbda": (0.05, 0.2), "pursuit": csc.solvers.MLFISTA()}
+
+
+def layered(rng, **options):
+    """Learner of two layers with given atoms, whose codes take a fixed number of iterations."""
+    first, second = rng.standard_normal((4, 1, 3)), rng.standard_normal((5, 4, 2))
+    each = {"batch_size": None, "max_iter": 2, "tol": 0, "coding_tol": 1e-9}
+    layers = [
+        csc.DictionaryLearning(4, (3,), 0.1, init=first, **each),
+        csc.DictionaryLearning(5, (2,), 0.1, init=second, **each),
+    ]
+    options = {"max_iter": 3, "tol": 0, "coding_tol": 1e-12, "coding_iter": 20} | options
+    return csc.MultiLayerDictionaryLearning(layers, random_state=0, **options)
+
+
+@pytest.mark.parametrize(
+    "options", [DEEP, ALL, ALL | {"pretrain": False}], ids=["deep", "all", "joint"]
+)
+def test_layers_learn_from_weights_as_from_repetition(options, rng):
+    X, seed = rng.laplace(size=(24, 1, 9)), rng.integers(2**31)
+    one, other = (layered(np.random.default_rng(seed), **options) for _ in range(2))
+    one.fit(X, sample_weight=WEIGHT)
+    other.fit(X.repeat(WEIGHT, axis=0))
+    for a, b in zip(one.atoms_, other.atoms_, strict=True):
+        assert np.ptp(a) > 0
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    for a, b in zip(one.history_, other.history_, strict=True):
+        mean = [(r.objective, r.n_nonzero, r.energy) for r in (a, b)]
+        np.testing.assert_allclose(*mean, rtol=1e-6)
+    score = one.score(X, sample_weight=WEIGHT)
+    assert score == pytest.approx(one.score(X.repeat(WEIGHT, axis=0)), rel=1e-6)
+    assert score != pytest.approx(one.score(X), rel=1e-3)
+
+
+def test_layers_that_are_coded_in_parts_keep_their_weights(rng, monkeypatch):
+    monkeypatch.setattr("csc.learning.multilayer._encode.MAX_LAYERED_CODES", 200)
+    X, weight = rng.laplace(size=(24, 1, 9)).astype("float32"), rng.random(24)
+    learner = layered(rng, pretrain=False, **ALL).partial_fit(X, sample_weight=weight)
+    assert {d.dtype for d in learner.atoms_} == {np.dtype("float32")}
+    parts = learner._coded(Signals(X, None, weight).take(np.arange(24)))
+    assert len(parts) > 3
+    for part in parts:
+        own = [np.flatnonzero((x == X).all(axis=(1, 2))).item() for x in part.problem.x]
+        np.testing.assert_array_equal(part.flat.weight, weight[own])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"lmbda": 0.3},
+        {"penalty": csc.GroupL21(0.2, 2)},
+        {"penalty": csc.L0(0.2)},
+        {"lmbda": 0.3, "data_term": csc.data_terms.Huber(0.5)},
+        {
+            "penalty": csc.L1(0.3, weights=np.arange(1.0, 5)[:, None]),
+            "gradient_weights": np.ones(4),
+        },
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("size", [6, 3])
+def test_scores_are_weighted(options, size, rng):
+    if "gradient_weights" in options and size == 6:
+        options = options | {"gradient_weights": None}
+    X = rng.laplace(size=(24, 1, 6)) * (1 + WEIGHT)[:, None, None]
+    X[0, 0, 2] = X[3, 0, 1] = np.nan
+    learner = csc.DictionaryLearning(
+        4, (size,), batch_size=None, max_iter=1, coding_tol=1e-9, random_state=0, **options
+    ).fit(X)
+    score = learner.score(X, sample_weight=WEIGHT)
+    assert score == pytest.approx(learner.score(X.repeat(WEIGHT, axis=0)), rel=1e-6)
+    assert score != pytest.approx(learner.score(X), rel=1e-3)

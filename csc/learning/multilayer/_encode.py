@@ -61,28 +61,30 @@ def encode_layers(groups, model, limits, starts=None):
         coded = encode(groups, D, penalty, starts, limits[0])
         return [EncodedLayers(batch, None, None) for batch in coded]
     coded = []
-    for i, problem in enumerate(problems(groups, model)):
+    for i, (problem, weight) in enumerate(problems(groups, model)):
         start = None if starts is None or i >= len(starts) else starts[i]
         if start is not None:
             start = start.dense() if isinstance(start, SparseCodes) else start
             start = None if start.shape != problem.code_shape else start
-        coded.append(_coded(problem, model.pursuit, limits, start))
+        flat, z = _coded(problem, model.pursuit, limits, start)
+        coded.append(EncodedLayers(EncodedBatch(*flat, weight), problem, z))
     return coded
 
 
 def problems(groups, model):
-    """Problems of groups, split into parts with at most `MAX_LAYERED_CODES` codes."""
+    """Problems of groups and their weights, in parts with at most `MAX_LAYERED_CODES` codes."""
     dictionary = model.dictionary
-    for x, *_ in groups:
+    for x, _, weight in groups:
         pairs = zip(dictionary.layers, dictionary.spatial_shapes(x.shape[2:])[1:], strict=True)
         size = max(1, MAX_LAYERED_CODES // sum(D.n_atoms * prod(v) for D, v in pairs))
         for first in range(0, len(x), size):
-            yield MultiLayerProblem(x[first : first + size], dictionary, model.penalties)
+            own = None if weight is None else weight[first : first + size]
+            yield MultiLayerProblem(x[first : first + size], dictionary, model.penalties), own
 
 
 def resolve_lmbdas(groups, model):
     """The penalties of the layers with ``lmbda`` resolved on each part of the groups."""
-    return [problem.penalties for problem in problems(groups, model)]
+    return [problem.penalties for problem, _ in problems(groups, model)]
 
 
 def largest(found):
@@ -91,7 +93,7 @@ def largest(found):
 
 
 def _coded(problem, pursuit, limits, start):
-    """Codes of one group by a multi-layer pursuit."""
+    """Codes of one group by a multi-layer pursuit: the deepest with their `Problem`, and all."""
     tol, max_iter = limits
     init = None if start is None else problem.synthesize_all(start)[1:]
     z = solve_quietly(problem, pursuit, tol=tol, max_iter=max_iter, init=init).z
@@ -105,7 +107,7 @@ def _coded(problem, pursuit, limits, start):
     deepest = (
         SparseCodes.of(z[-1]) if flat.structure.on_host and not flat.structure.is_patch else z[-1]
     )
-    return EncodedLayers(EncodedBatch(flat, deepest), problem, z)
+    return (flat, deepest), z
 
 
 def objectives(problem, z):

@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from math import inf
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import clone
 
 from csc._backend import check_same_device, namespace, to_host
 from csc._progress import progress_iter
-from csc._typing import Array, Codes, File, Shape, SignalsLike, Solver
+from csc._typing import Array, ArrayLike, Codes, File, Shape, SignalsLike, Solver
 from csc._validation import check_count, check_number
 from csc.learning._base import OnlineLearner, check_crop, seed_of
+from csc.learning._batch import weighted_objective
 from csc.learning._data import Signals
 from csc.learning._diagnostics import Diagnostics, examine
 from csc.learning._dictionary_learning import DictionaryLearning
@@ -164,6 +165,44 @@ class MultiLayerDictionaryLearning(OnlineLearner):
     checkpoint: File | None = None
     checkpoint_every: int = 100
 
+    def fit(
+        self,
+        X: SignalsLike,
+        y: object = None,  # noqa: ARG002  scikit-learn's signature
+        mask: SignalsLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Learn from signals.
+
+        Parameters
+        ----------
+        X : array (N, C, *S) or list of arrays (C, *S), float32 or float64
+            Signals at least as large as the atoms of all layers together.
+        y : ignored
+        mask : None
+            Missing samples are refused.
+        sample_weight : array (N,), optional
+            Weights >= 0 of the signals in all objectives, as in `DictionaryLearning.fit`.
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, mask, sample_weight)
+
+    def partial_fit(
+        self,
+        X: SignalsLike,
+        y: object = None,  # noqa: ARG002  scikit-learn's signature
+        mask: SignalsLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Take one online step on the signals ``X``; the first call initialises the atoms.
+
+        ``sample_weight`` as in `fit`.
+        """
+        return self._partial_fit(X, mask, sample_weight)
+
     def transform(self, X: SignalsLike, layer: int | None = None) -> Codes:
         """Codes ``(N, K_i, *V_i)`` of signals as in `fit`; for a list of signals, a list of codes.
 
@@ -216,16 +255,27 @@ class MultiLayerDictionaryLearning(OnlineLearner):
             codes, depth, 0, *self._signal_shapes([np.shape(codes)[2:]], shape, spatial_code_shape)
         )
 
-    def score(self, X: SignalsLike, y: object = None) -> float:  # noqa: ARG002
-        """Minus the mean objective per signal of ``X``: higher is better at equal penalties."""
-        signals, total = self._validate_signals(Signals(X)), 0.0
+    def score(
+        self,
+        X: SignalsLike,
+        y: object = None,  # noqa: ARG002  scikit-learn's signature
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """Minus the mean objective per signal of ``X``: higher is better at equal penalties.
+
+        ``sample_weight``, an array ``(N,)``, makes it the weighted mean.
+        """
+        signals, total = self._validate_signals(Signals(X, None, sample_weight)), 0.0
         coded = self._coded(signals.take(np.arange(len(signals))))
         for group in progress_iter(coded, "group", verbose=self.verbose):
-            if group.problem is None:
-                total += group.flat.problem.value(group.flat.z)
+            problem, z, weight, _ = group.flat
+            if group.problem is not None:
+                own = objectives(group.problem, group.codes[-1])
+                total += own.sum() if weight is None else weight @ own
             else:
-                total += objectives(group.problem, group.codes[-1]).sum()
-        return -float(total) / len(signals)
+                total += weighted_objective(problem, z, weight)
+        weight = signals.weight
+        return -float(total) / (len(signals) if weight is None else float(weight.sum()))
 
     def diagnostics(self) -> list[Diagnostics]:
         """`Diagnostics` of the atoms of each layer; ``unused`` is counted only for the deepest."""

@@ -30,7 +30,7 @@ class LayersState(NamedTuple):
 
     atoms: list  # of arrays (K_i, K_{i-1}, *s_i)
     statistics: stats.Statistics  # of the deepest codes and the product of all layers
-    weight: float  # number of signals of the statistics
+    weight: float  # number of signals of the statistics, or sum of their weights
     rates: tuple  # step length of each layer
     unused: np.ndarray  # (K_L,)  code positions seen since the deepest atom was last used
     n_pretrained: int  # layers that have been, or need not be, learned one by one
@@ -91,7 +91,7 @@ def update_layers_state(state, batch, config):
     """
     (batch, mid_penalty), strides, t = batch, config.strides, state.n_steps + 1
     of_batch = batch.summary()
-    new, n = of_batch.statistics, of_batch.n_signals
+    new, n = of_batch.statistics, of_batch.weight
     current = Objective(new, n, strides, mid_penalty).at(_doubled(state.atoms))
     objective = current.value + of_batch.penalty_value / n
     keep = 0 if config.forgetting == inf else (1 - 1 / t) ** config.forgetting
@@ -108,7 +108,7 @@ def update_layers_state(state, batch, config):
         atoms, dead = run_on_host(replace, atoms, batch)
         statistics, unused = stats.forget_atoms(statistics, dead), np.where(dead, 0, unused)
     counts = of_batch.n_nonzero / n, int(dead.sum())
-    seen, energy = state.n_signals + n, of_batch.energy
+    seen, energy = state.n_signals + of_batch.n_signals, of_batch.energy
     record = StepRecord(seen, objective, *counts, config.lmbda, energy=energy)
     state = state._replace(
         atoms=atoms, statistics=statistics, weight=weight, rates=rates, unused=unused, n_steps=t,

@@ -41,7 +41,7 @@ class Objective:
     statistics : Statistics
         Of the deepest codes and the atoms of the product.
     weight : float
-        Number of signals of the statistics.
+        Number of signals of the statistics, or sum of their weights.
     strides : sequence of tuples
         Of each layer.
     mid_penalty : MidLayerPenalty, optional
@@ -94,10 +94,16 @@ class MidLayerPenalty:
 
     def __init__(self, coded):
         self.parts = [
-            MidLayerCodes(flat.z, problem.dictionary, problem.penalties, problem.spatial_shapes)
+            MidLayerCodes(
+                flat.z, problem.dictionary, problem.penalties, problem.spatial_shapes, flat.weight
+            )
             for flat, problem, _ in coded
         ]
-        self.n = sum(part.z.shape[0] for part in self.parts)
+        weights = [part.weight for part in self.parts]
+        self.n = sum(
+            part.z.shape[0] if weight is None else float(weight.sum())
+            for part, weight in zip(self.parts, weights, strict=True)
+        )
 
     def value(self, layers):
         """Penalty of the codes at these atoms."""
@@ -119,12 +125,16 @@ class MidLayerCodes(NamedTuple):
     dictionary: object  # MultiLayerDictionary: mode, strides and precision of the layers
     penalties: Sequence
     spatial_shapes: list  # of the signals and of the codes of every layer
+    weight: np.ndarray | None = None  # of each signal; None if all are 1
 
 
 def mid_penalty_value(part, layers):
     """Penalty of the codes of the intermediate layers at these atoms."""
     codes, _ = _synthesize_all(part, layers)
-    return sum(p.value(g) for p, g in zip(part.penalties, codes[:-1], strict=False))
+    pairs = zip(part.penalties, codes[:-1], strict=False)
+    if part.weight is None:
+        return sum(p.value(g) for p, g in pairs)
+    return sum(w * p.value(g[n : n + 1]) for p, g in pairs for n, w in enumerate(part.weight))
 
 
 def mid_penalty_gradient(part, layers, i):
@@ -135,6 +145,9 @@ def mid_penalty_gradient(part, layers, i):
     for j in range(1, i):
         own = _penalty_gradient(penalties[j], codes[j])
         code_gradient = dictionaries[j].adjoint(code_gradient) + own
+    if part.weight is not None:
+        weight = namespace(code_gradient).asarray(part.weight, dtype=code_gradient.dtype)
+        code_gradient = code_gradient * weight.reshape(-1, *(1,) * (code_gradient.ndim - 1))
     return dictionaries[i].adjoint_atoms(code_gradient, codes[i]).astype(layers[i].dtype)
 
 
