@@ -24,6 +24,7 @@ from csc.operators._complex import (
     complex_to_codes,
 )
 from csc.operators._conv_geometry import MODES, ConvGeometry
+from csc.operators._conv_plan import ConvPlan
 from csc.operators._dictionary import Dictionary
 from csc.operators._fourier_solve import CirculantGram
 from csc.operators._measured import MeasuredDictionary

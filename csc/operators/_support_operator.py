@@ -106,7 +106,7 @@ class PaddedSignals:
         return sum(n > 1 for n in self.positions) <= 1
 
     @property
-    def _operator(self):
+    def operator(self):
         """The dictionary in the precision of these arrays."""
         return self.dictionary if self.dictionary.dtype == self.dtype else self.dictionary.as_double
 
@@ -254,7 +254,7 @@ class PaddedSignals:
         ``inverse_lmbda`` has one number for each atom, ``(K,)``, or broadcasts to the codes.
         """
         samples = self.samples(r).reshape(self.shape)
-        plan = ConvPlan.of(self._operator, samples, self.shape[2:])
+        plan = ConvPlan.of(self.operator, samples, self.shape[2:])
         if inverse_lmbda.ndim > 1 and inverse_lmbda.shape[1] > 1:
             inverse_lmbda = np.broadcast_to(inverse_lmbda, (len(r), *inverse_lmbda.shape[1:]))
             largest = np.empty((len(r), *self.code_shape[2:]), r.dtype)

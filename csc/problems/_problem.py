@@ -20,10 +20,13 @@ from csc._validation import (
     split_missing,
 )
 from csc.certificates import (
+    GroupScores,
     data_term_certificate,
     elastic_net_certificate,
+    group_certificate,
     lmbda_max_with_free_codes,
     local_certificate,
+    penalty_of_codes,
     sparse_certificate,
 )
 from csc.data_terms import (
@@ -42,7 +45,17 @@ from csc.operators import (
     SparseCodes,
     SparseResidual,
 )
-from csc.penalties import L0, L1, ElasticNet, LogPenalty, atom_weights, resolved, ridge_of
+from csc.penalties import (
+    L0,
+    L1,
+    ElasticNet,
+    GroupL21,
+    LogPenalty,
+    SparseGroupL21,
+    atom_weights,
+    resolved,
+    ridge_of,
+)
 from csc.problems._proximal_step import descend, masked, residual_of_fit
 from csc.problems._structure import ProblemStructure
 
@@ -184,6 +197,8 @@ class Problem:
         z, penalty = self._checked(z), self.penalty
         if not isinstance(z, SparseCodes):
             return penalty.value(z)
+        if isinstance(penalty, GroupL21 | SparseGroupL21) and self.structure.has_group_dual:
+            return float(penalty_of_codes(z, penalty).sum())
         if type(penalty) is not L1 or penalty.weights is None:
             separable = type(penalty) in (L1, ElasticNet, L0, LogPenalty)
             return penalty.value(z.values if separable else z.dense())
@@ -297,6 +312,8 @@ class Problem:
             return data_term_certificate(self.x, self.dictionary, z, model, theta)
         if self.structure.is_patch and self.structure.has_positive_lmbda:
             return self._patch_certificate(z)
+        if self.structure.has_group_dual:
+            return self._group_certificate(SparseCodes.of(z))
         if self.structure.has_local_dual or self._is_sparse_elastic_net(z):
             return self._local_certificate(z)
         of = self.x, self.dictionary, z, self.penalty, self.mask
@@ -331,6 +348,11 @@ class Problem:
         else:
             objective, gap = sparse_certificate(residual, lmbda, positive)
         return inf if negative else float(objective.sum()), float(gap.sum())
+
+    def _group_certificate(self, z):
+        residual = SparseResidual(self.x, self.dictionary, z, "float64", self.mask)
+        objective, gap = group_certificate(residual, GroupScores(residual.layout, self.penalty))
+        return float(objective.sum()), float(gap.sum())
 
     def _is_sparse_elastic_net(self, z):
         sparse = isinstance(z, SparseCodes) and self.structure.certifies_sparse_codes

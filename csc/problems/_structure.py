@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from types import ModuleType
 from typing import NamedTuple
 
@@ -11,8 +12,16 @@ from csc._backend import kernels, namespace
 from csc._typing import Array, DataTerm, Penalty, Shape
 from csc.data_terms import LEAST_SQUARES, is_plain, observed_weights
 from csc.operators import CirculantGram, Dictionary, MeasuredDictionary
-from csc.penalties import L1, ElasticNet, atom_weights, finite_lmbda
-from csc.problems._small_form import SmallForm, is_small, small_form
+from csc.penalties import (
+    L1,
+    ElasticNet,
+    GroupL21,
+    L1Ball,
+    SparseGroupL21,
+    atom_weights,
+    finite_lmbda,
+)
+from csc.problems._small_form import MAX_SMALL_CODES, SmallForm, is_small, small_form
 
 
 class GramForm(NamedTuple):
@@ -179,13 +188,27 @@ class ProblemStructure:
         return self.code_lmbda is not None and bool((self.code_lmbda > 0).all())
 
     @property
+    def has_group_dual(self) -> bool:
+        """Whether it has groups or an l1 ball, whose gap is computed from sparse codes.
+
+        On signals of more than 1024 codes.
+        """
+        penalty, kinds = self.penalty, (GroupL21, SparseGroupL21, L1Ball)
+        if type(penalty) not in kinds or getattr(penalty, "groups", None) is not None:
+            return False
+        if prod(self.code_shape[1:]) <= MAX_SMALL_CODES or not self.is_least_squares:
+            return False
+        signals = self.on_host and self.dictionary.is_convolution and not self.is_patch
+        return signals and (type(penalty) is L1Ball or penalty.lmbda > 0)
+
+    @property
     def certifies_sparse_codes(self) -> bool:
         """Whether the objective and the gap of sparse codes are computed without dense ones."""
         if self.is_patch or not self.on_host or not self.dictionary.is_convolution:
             return False
         if type(self.penalty) is ElasticNet:
             return self.penalty.lmbda > 0
-        return self.has_local_dual or not self.penalty.convex
+        return self.has_local_dual or self.has_group_dual or not self.penalty.convex
 
     @cached_property
     def has_positive_lmbda(self) -> bool:

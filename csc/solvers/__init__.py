@@ -46,9 +46,11 @@ from csc.solvers._run import (
 from csc.solvers._select import fastest
 from csc.solvers._simultaneous_omp import SimultaneousOMP
 from csc.solvers._working_set import WorkingSet
+from csc.solvers._working_set_fista import WorkingSetFISTA
 
 __all__ = [
     "ADMM", "FISTA", "ISTA", "MLADMM", "MLFISTA", "MLISTA", "OMP", "ConvOMP", "CoordinateDescent",
     "GreedyFISTA", "GroupDescent", "HolisticPursuit", "LayeredBasisPursuit", "LayeredThresholding",
     "PrimalDual", "ProjectionPursuit", "Reweighted", "SimultaneousOMP", "Status", "WorkingSet",
+    "WorkingSetFISTA",
 ]  # fmt: skip

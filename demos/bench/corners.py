@@ -17,10 +17,11 @@ import numpy as np
 import csc
 from demos._arguments import integer, number
 from demos.bench.report import print_json
-from demos.bench.signals import series
+from demos.bench.signals import learned_atoms, photograph, series
 
 MAX_CODES_OF_SPAMS = 5000  # a matrix of 200 MB
-MAX_CODES_OF_GROUPS = 1024  # of a signal: above, FISTA solves them
+MAX_CODES_OF_FISTA = 1024  # of a signal: up to them FISTA solves sparse groups and balls, slowly
+BALL_FRACTION = 0.5  # radius of the l1 ball, in units of the largest l1 norm of the lasso's codes
 REPEATS = 3
 RICKER_FREQUENCY, RICKER_SAMPLES = 0.08, 61  # cycles per sample
 
@@ -58,6 +59,10 @@ def long_series():
     return x, csc.Dictionary(atoms)
 
 
+def small_photograph():
+    return photograph(128), csc.Dictionary(learned_atoms(64, 8))
+
+
 CASES = {
     "100 samples, 6 atoms of 9": short_signal,
     "deconvolution, 500 samples": partial(reflections, 500),
@@ -65,6 +70,7 @@ CASES = {
     "deconvolution, 20000 samples": partial(reflections, 20_000),
     "397 digits 8x8, 16 atoms 3x3": digits,
     "20000 samples, 10 atoms of 64": long_series,
+    "128x128, 64 atoms 8x8": small_photograph,
 }
 
 
@@ -109,7 +115,7 @@ def compare_lasso(name, fraction, tol):
     )  # fmt: skip
 
 
-def penalties(D, shape, lmbda):
+def penalties(D, shape, lmbda, radius):
     """Yield name and penalty, those to compare with the lasso."""
     spatial_shape = D.spatial_code_shape(shape)
     weights = np.linspace(0.5, 1.5, int(np.prod(spatial_shape))).reshape(1, *spatial_shape)
@@ -117,15 +123,21 @@ def penalties(D, shape, lmbda):
     yield "non-negative", csc.L1(lmbda, positive=True)
     yield "weights by position", csc.L1(lmbda, weights)
     yield "elastic net", csc.ElasticNet(lmbda, 0.1)
-    if D.n_atoms % 2 == 0 and D.n_atoms * np.prod(spatial_shape) <= MAX_CODES_OF_GROUPS:
+    if D.n_atoms % 2 == 0:
         yield "groups of two", csc.GroupL21(lmbda, 2)
+    if D.n_atoms * np.prod(spatial_shape) > MAX_CODES_OF_FISTA:
+        if D.n_atoms % 2 == 0:
+            yield "sparse groups of two", csc.SparseGroupL21(lmbda / 2, 2)
+        yield "l1 ball", csc.L1Ball(radius)
 
 
 def compare_penalties(name, fraction, tol):
     """Print seconds of each penalty, and how many times longer than the lasso it took."""
     (x, D), lasso = CASES[name](), None
     lmbda = fraction * csc.lmbda_max(x, D)
-    for penalty_name, penalty in penalties(D, x.shape[2:], lmbda):
+    codes = csc.sparse_code(x, D, lmbda, tol=tol).codes
+    radius = BALL_FRACTION * float(abs(codes).reshape(len(x), -1).sum(axis=1).max())
+    for penalty_name, penalty in penalties(D, x.shape[2:], lmbda, radius):
         csc.solve(csc.Problem(x, D, penalty), max_iter=1)
 
         def solve(penalty=penalty):

@@ -1,0 +1,247 @@
+"""FISTA on a working set of codes: penalties on groups, and an l1 ball, on signals of any size."""
+
+from dataclasses import dataclass
+from math import inf
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from csc._typing import LayerProblem, ProblemLike
+from csc.certificates import GroupScores, group_certificate, multipliers
+from csc.operators import SparseCodes, SparseResidual
+from csc.penalties import L1Ball
+
+WEAK_FACTOR = 0.4  # of the largest violation nearby: groups with less are not selected yet
+ROUNDS_PER_STEP = 10
+MAX_STEPS = 300  # of FISTA per round
+STEPS_PER_CHECK = 10
+ROUND_FRACTION = 2e-5  # of the gap: a round ends when ten steps lower the objective by less
+POSITIONS_PER_GROUP = 32  # for each, one new group per round at most, or as many as are active,
+MIN_LIMIT = 64  # or this number
+MIN_MULTIPLIER = 1e-3  # of an l1 ball, in units of the largest correlation
+FIRST_CURVATURE = 2.0  # in units of the largest ||d||^2
+FIRST_LOCAL_GAP_FACTOR = 20  # times tol: from this gap on the local certificate is computed,
+LOCAL_GAP_MARGIN = 1.2  # and from this times its last ratio to the global one
+CURVATURE_GROWTH = 1.5  # factor of the curvature when a step was too long
+CURVATURE_DECAY = 0.4  # factor at the start of a round
+FLOAT32_MIN_TOL = 1e-5  # relative gap below which float32 adds only rounding
+MIN_DECREASE = 1e-14  # of the objective, relative: less is no progress
+MAX_STEPS_WITHOUT_PROGRESS = 3
+
+
+class WorkingSetFISTAState(NamedTuple):
+    """State of FISTA on a working set."""
+
+    z: object  # sparse codes
+    tol: float  # relative gap of the next step
+    curvatures: tuple  # of the last steps, and the Lipschitz constant
+    objective: float = inf  # after the last step
+    gap: float = inf
+    n_without_progress: int = 0
+
+
+@dataclass(frozen=True)
+class WorkingSetFISTA:
+    """FISTA on a working set of codes, for `GroupL21`, `SparseGroupL21` and `L1Ball`.
+
+    In each round, one correlation with all atoms gives the duality gap and selects the groups of codes that
+    violate optimality most near them. `FISTA` with backtracking [1]_ and restarts [2]_ minimises over these and
+    the non-zero groups. One of its steps costs as many operations as the atoms of the working set
+    have samples, and codes are stored sparse.
+
+    Parameters
+    ----------
+    tol : float
+        Relative gap at which the first step ends.
+
+    References
+    ----------
+    .. [1] A. Beck, M. Teboulle, "A fast iterative shrinkage-thresholding algorithm", SIAM J.
+       Imaging Sci. 2(1), 2009, sec. 4, "FISTA with backtracking".
+    .. [2] B. O'Donoghue, E. Candes, "Adaptive restart for accelerated gradient schemes", Found.
+       Comput. Math. 15, 2015, sec. 3.2.
+
+    Examples
+    --------
+    >>> import numpy as np, csc
+    >>> x = np.zeros((1, 1, 2000))
+    >>> x[0, 0, 700:702] = 3.0, 1.0
+    >>> problem = csc.Problem(x, csc.Dictionary(np.ones((1, 1, 1))), csc.L1Ball(2.0))
+    >>> csc.solve(problem, csc.solvers.WorkingSetFISTA()).codes[0, 0, 700:702].round(2)
+    array([2., 0.])
+    """
+
+    tol: float = 1e-4
+
+    check_every = 1
+    sparse = True
+    requirements = (
+        "needs a GroupL21 with a group_size, a SparseGroupL21 (lmbda > 0) or an L1Ball; least squares "
+        "without weights, more than 1024 codes of each signal, not measured, and NumPy arrays"
+    )
+
+    def supports(self, problem: ProblemLike) -> bool:
+        """Whether it is such a penalty, on signals of more than 1024 codes."""
+        return problem.structure.has_group_dual
+
+    def init(self, problem: LayerProblem, z0: Any) -> WorkingSetFISTAState:
+        """State at codes ``z0``."""
+        atoms = problem.dictionary.atoms
+        curvature = FIRST_CURVATURE * float((atoms**2).sum(axis=tuple(range(1, atoms.ndim))).max())
+        lipschitz = problem.lipschitz()
+        return WorkingSetFISTAState(z0, self.tol, (min(curvature, lipschitz) or 1.0, lipschitz))
+
+    def step(self, problem: LayerProblem, state: WorkingSetFISTAState) -> WorkingSetFISTAState:
+        """Ten rounds, or fewer to ``tol``."""
+        dtype = "float64" if state.tol < FLOAT32_MIN_TOL else problem.x.dtype
+        active = _Groups(problem, SparseCodes.of(state.z), dtype, state.curvatures)
+        objective, gap = active.certificate(state.tol)
+        if gap <= state.tol * objective and gap > 0:  # unchanged codes would end the loop
+            return self.step(problem, state._replace(tol=state.tol / 10))
+        for round_ in range(ROUNDS_PER_STEP):
+            if round_ > 0:
+                objective, gap = active.certificate(state.tol)
+            if gap <= state.tol * objective:
+                codes = active.codes.astype(problem.x.dtype)
+                return WorkingSetFISTAState(codes, state.tol / 10, active.curvatures)
+            active.grow()
+            active.minimise(ROUND_FRACTION * gap)
+        n = 0
+        if gap > 0.9 * state.gap and objective >= state.objective * (1 - MIN_DECREASE):
+            n = state.n_without_progress + 1
+        if n == MAX_STEPS_WITHOUT_PROGRESS:
+            return state  # only rounding is left: unchanged codes end the loop
+        codes, gap = active.codes.astype(problem.x.dtype), min(gap, state.gap)
+        return WorkingSetFISTAState(codes, state.tol, active.curvatures, objective, gap, n)
+
+
+class _Groups(SparseResidual):
+    """Whole groups of codes, and their residual."""
+
+    def __init__(self, problem, codes, dtype, curvatures):
+        self.penalty, (self.curvature, self.lipschitz) = problem.penalty, curvatures
+        self.size = getattr(problem.penalty, "group_size", 1)
+        self.is_ball = type(problem.penalty) is L1Ball
+        codes = _whole_groups(codes, self.size)
+        super().__init__(problem.x, problem.dictionary, codes, dtype, problem.mask)
+        if self.is_ball:  # first codes may lie outside
+            self.codes = SparseCodes(codes.shape, codes.index, self._prox(self.codes.values, 1.0))
+            self.refresh()
+        self.scores = GroupScores(self.layout, self.penalty)
+        self.local_gap_factor = FIRST_LOCAL_GAP_FACTOR
+
+    def certificate(self, tol):
+        """Objective and gap; keeps the violating groups, from which `grow` selects."""
+        r, found = self.observed(self.r), []
+        shape = len(r), *self.layout.code_shape[2:]
+        largest, relative = np.empty(shape, r.dtype), np.empty(shape, r.dtype)
+        bounds = multipliers(self, r) if self.is_ball else np.ones(len(r))
+        for i, scores in self.scores.blocks(r):
+            own = slice(i, i + len(scores))
+            largest[own] = scores.max(axis=1)
+            if self.is_ball:  # no multiplier before the ball is full
+                top = largest[own].reshape(len(scores), -1).max(axis=1)
+                bounds[own] = np.maximum(bounds[own], MIN_MULTIPLIER * np.where(top > 0, top, 1))
+            unit = bounds[own].astype(r.dtype).reshape(-1, *(1,) * (scores.ndim - 1))
+            relative[own] = largest[own] / unit[:, 0]
+            found.append(_violating(scores / unit if self.is_ball else scores, i))
+        self.violating = [np.concatenate(parts) for parts in zip(*found, strict=True)]
+        self.relative = relative
+        of = self, self.scores, largest
+        objective, gap = (float(a.sum()) for a in group_certificate(*of, local=False))
+        if gap <= self.local_gap_factor * tol * objective:
+            gap, global_gap = float(group_certificate(*of)[1].sum()), gap
+            self.local_gap_factor = LOCAL_GAP_MARGIN * global_gap / gap if gap else inf
+        return objective, gap
+
+    def grow(self):
+        """Add the groups that violate optimality most in their neighbourhood; drop zeros."""
+        positions, groups, scores = self.violating
+        largest = self.layout.local_max(self.relative)
+        thresholds = (1 + WEAK_FACTOR * np.maximum(largest - 1, 0)).ravel()
+        strong = np.flatnonzero(scores > thresholds[positions])
+        n_active, share = len(self.codes.index) // self.size, largest.size // POSITIONS_PER_GROUP
+        limit = max(MIN_LIMIT, share, n_active)
+        if len(strong) > limit:  # at first many violate, and few of them stay
+            strong = strong[np.argpartition(-scores[strong], limit)[:limit]]
+        self.put(_whole_groups(self.codes, self.size, groups[strong]))
+
+    @property
+    def curvatures(self):
+        """Curvature of the last steps, and the Lipschitz constant."""
+        return self.curvature, self.lipschitz
+
+    def minimise(self, least):
+        """FISTA over these codes, until ten steps lower the objective by less than ``least``."""
+        z = z_old = self.codes.values
+        fit = fit_old = self._fit(z)
+        t, before = 1.0, np.inf
+        self.curvature *= CURVATURE_DECAY
+        for step in range(MAX_STEPS):
+            if step % STEPS_PER_CHECK == 0:
+                now = self._objective(z, fit)
+                if before - now <= least:
+                    break
+                before = now
+            t_next = (1 + (1 + 4 * t * t) ** 0.5) / 2  # (4.2)
+            momentum = z.dtype.type((t - 1) / t_next)
+            y, fit_y = z + momentum * (z - z_old), fit + momentum * (fit - fit_old)
+            gradient = self.columns.adjoint(self.observed(self.x - fit_y))
+            while True:
+                new = self._prox(y + gradient / z.dtype.type(self.curvature), 1 / self.curvature)
+                fit_new, move = self._fit(new), new - y
+                length = float(np.vdot(move, move))
+                change = float(self.energies(fit_new - fit_y).sum())
+                if change <= self.curvature * length or self.curvature >= self.lipschitz:
+                    break
+                self.curvature = min(CURVATURE_GROWTH * self.curvature, self.lipschitz)
+            if float(np.vdot(-move, new - z)) > 0:
+                t_next = 1.0
+            z_old, fit_old, z, fit, t = z, fit, new, fit_new, t_next
+        self.codes = SparseCodes(self.codes.shape, self.codes.index, z)
+        self.refresh()
+
+    def _objective(self, z, fit):
+        value = 0.5 * float(self.energies(self.x - fit).sum())
+        if self.is_ball:
+            return value
+        return value + self.penalty.value(z.reshape(1, -1, 1))
+
+    def _fit(self, z):
+        return self.columns.add(z, self.layout.buffer())
+
+    def _prox(self, z, step):
+        n = len(self.x)
+        if not len(z):
+            return z
+        if not self.is_ball or n == 1:
+            return self.penalty.prox(z.reshape(1, -1, 1), step).reshape(-1)
+        signal = self.codes.signals
+        first = np.searchsorted(signal, np.arange(n))
+        rows = np.zeros((n, max(1, int(np.bincount(signal, minlength=n).max())), 1), z.dtype)
+        place = signal, np.arange(len(z)) - first[signal], 0
+        rows[place] = z
+        return self.penalty.prox(rows, step)[place]
+
+
+def _violating(scores, first):
+    """Flat position, flat number and score of the groups whose score ``(n, G, *V)`` is above 1.
+
+    ``first`` is the number of the first of these signals.
+    """
+    n_groups, n_places = scores.shape[1], scores[0, 0].size
+    flat = np.flatnonzero(scores > 1)
+    line, place = np.divmod(flat, n_places)
+    n, g = np.divmod(line, n_groups)
+    position = (first + n) * n_places + place
+    return position, position * n_groups + g, scores.ravel()[flat]
+
+
+def _whole_groups(codes, size, selected=()):
+    """Codes with all members of their groups, and of the groups ``selected``, sorted."""
+    kept = codes.values != 0
+    groups = np.union1d(codes.index[kept] // size, np.asarray(selected, np.int64))
+    index = (groups[:, None] * size + np.arange(size)).ravel()
+    values = np.zeros(len(index), codes.values.dtype)
+    values[np.searchsorted(index, codes.index[kept])] = codes.values[kept]
+    return SparseCodes(codes.shape, index, values)

@@ -1,0 +1,108 @@
+"""Groups and the l1 ball on signals: equal to FISTA's minimum, and never a gap that is too small."""
+
+import numpy as np
+import pytest
+
+import csc
+from csc.certificates import GroupScores
+from csc.operators import PaddedSignals
+from csc.solvers import FISTA, WorkingSetFISTA, fastest
+
+PENALTIES = [csc.GroupL21(0.6, 2), csc.SparseGroupL21(0.4, 3, 0.7), csc.L1Ball(6.0)]
+IDS = ["groups", "sparse groups", "ball"]
+
+
+def one_channel(rng):
+    """Two series, some samples not observed."""
+    x = rng.standard_normal((2, 1, 200))
+    return x, rng.standard_normal((6, 1, 9)), {}, (rng.random(x.shape) > 0.2).astype(x.dtype)
+
+
+def colour(rng):
+    return (
+        rng.standard_normal((2, 3, 15, 17)),
+        rng.standard_normal((6, 3, 3, 4)),
+        {"mode": "circular"},
+        None,
+    )
+
+
+def volume(rng):
+    x = rng.standard_normal((1, 2, 14, 12, 13))[..., ::-1]  # not contiguous
+    return x, rng.standard_normal((6, 2, 3, 2, 3)), {"mode": "same", "stride": (2, 2, 1)}, None
+
+
+def problem_of(make, penalty, rng, dtype="float64"):
+    x, atoms, where, mask = make(rng)
+    atoms = csc.constraints.UnitSphere().project(atoms).astype(dtype)
+    return csc.Problem(x.astype(dtype), csc.Dictionary(atoms, **where), penalty, mask)
+
+
+@pytest.mark.parametrize("make", [one_channel, colour, volume])
+@pytest.mark.parametrize("penalty", PENALTIES, ids=IDS)
+def test_it_is_the_default_and_has_the_minimum_of_fista(make, penalty, rng):
+    problem = problem_of(make, penalty, rng)
+    assert isinstance(fastest(problem), WorkingSetFISTA)
+    ours, theirs = csc.solve(problem, tol=1e-8), csc.solve(problem, FISTA(), tol=1e-7)
+    assert ours.converged, ours.message
+    assert theirs.converged
+    assert ours.objective <= theirs.objective * (1 + 2e-8)
+    assert theirs.objective - theirs.gap <= ours.objective
+    assert problem.value(ours.codes) == pytest.approx(ours.objective, rel=1e-12)
+    assert problem.value(ours.z) == pytest.approx(ours.objective, rel=1e-12)
+    assert abs(ours.codes - theirs.codes).max() < 1e-2
+
+
+@pytest.mark.parametrize("penalty", PENALTIES, ids=IDS)
+def test_gaps_bound_the_distance_to_the_minimum(penalty, rng):
+    problem = problem_of(colour, penalty, rng)
+    best = csc.solve(problem, tol=1e-9)
+    for distance in (1e-4, 1e-2, 1.0):
+        codes = best.codes * rng.uniform(1 - distance, 1, problem.code_shape)
+        objective, gap = problem.certificate(codes)
+        plain = csc.certificates.duality_gap(problem.x, problem.dictionary, codes, penalty).sum()
+        assert objective == pytest.approx(problem.value(codes), rel=1e-12)
+        assert objective - best.objective <= gap * (1 + 1e-9) + 1e-8 * objective
+        assert gap <= plain * (1 + 1e-6) + 1e-12 * objective
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.3, 1.0, 4.0])
+def test_scores_of_sparse_groups_are_their_dual_norms(ratio, rng):
+    penalty = csc.SparseGroupL21(0.2, 3, ratio)
+    problem = problem_of(colour, penalty, rng)
+    layout = PaddedSignals(problem.dictionary, problem.x.shape, "float64")
+    r, _ = layout.observed(problem.x, None)
+    largest = GroupScores(layout, penalty).dual_infeasibility(r)
+    ours = largest.reshape(len(r), -1).max(axis=1)
+    np.testing.assert_allclose(
+        ours, penalty.dual_norm(problem.dictionary.adjoint(problem.x)), rtol=1e-9
+    )
+
+
+@pytest.mark.parametrize("penalty", PENALTIES, ids=IDS)
+def test_float32_one_start_and_zero_signals(penalty, rng):
+    problem = problem_of(one_channel, penalty, rng, "float32")
+    solution = csc.solve(problem, tol=1e-5)
+    assert solution.converged, solution.message
+    assert solution.codes.dtype == "float32"
+    start = 10 * rng.standard_normal(problem.code_shape).astype(
+        "float32"
+    )  # far, and outside a ball
+    again = csc.solve(problem, tol=1e-5, init=start)
+    assert again.objective == pytest.approx(solution.objective, rel=2e-5)
+    zero = csc.Problem(0 * problem.x, problem.dictionary, penalty)
+    assert not csc.solve(zero).codes.any()
+
+
+def test_codes_outside_of_the_ball_have_an_infinite_objective(rng):
+    problem = problem_of(colour, csc.L1Ball(6.0), rng)
+    assert problem.certificate(np.ones(problem.code_shape)) == (np.inf, np.inf)
+
+
+def test_few_codes_weights_and_measurements_are_solved_by_others(rng):
+    x, atoms, *_ = one_channel(rng)
+    D = csc.Dictionary(atoms)
+    assert not isinstance(fastest(csc.Problem(x[..., :90], D, csc.L1Ball(1.0))), WorkingSetFISTA)
+    term = csc.data_terms.LeastSquares(np.full(x.shape, 0.5))
+    weighted = csc.Problem(x, D, csc.GroupL21(0.6, 2), data_term=term)
+    assert not isinstance(fastest(weighted), WorkingSetFISTA)
