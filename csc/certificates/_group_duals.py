@@ -12,7 +12,7 @@ from csc.certificates._local_dual import N_RESCALINGS, best_dual, dual_of
 from csc.operators import ConvPlan
 from csc.penalties import GroupL21, L1Ball
 
-ROUNDING = 1e-5  # relative, of the l1 norm of codes in a ball: of a projection in float32
+ROUNDING = 1.2e-7  # relative, of the l1 norm of codes that are rounded to float32
 CORRELATIONS_PER_BLOCK = 2**22  # of several signals, held at once
 
 
