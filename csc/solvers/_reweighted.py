@@ -22,6 +22,7 @@ ROUNDS_PER_STEP = 10
 LOCAL_GAP_FACTOR = 20  # times tol: from this gap on the tight certificate is computed
 FIRST_WIDTH = 0.5  # of the mean absolute residual: of the smoothing of absolute values
 PROGRESS = 0.1  # decrease in a round, over the gap that smoothing causes: below, it moves
+SMOOTHING_SHARE = 0.6  # of the tolerance: a gap of smoothing that need not fall further
 FLOAT32_MIN_TOL = 1e-5  # relative gap below which descent in float32 adds only rounding
 MAX_STEPS_WITHOUT_PROGRESS = 3
 MIN_DECREASE = 1e-12  # of the objective, relative: less is no progress
@@ -97,6 +98,8 @@ class Reweighted:
         term, smoothing = problem.data_term, state.smoothing
         if smoothing is None and not hasattr(term, "majoriser_curvature"):
             smoothing = term.smoothed(FIRST_WIDTH * active.mean_residual(), 0 * active.data)
+        # where that did not help, the smoothing moves again
+        enough = 0 if state.n_without_progress else SMOOTHING_SHARE * state.tol
         for round_ in range(ROUNDS_PER_STEP):
             active.reweight(smoothing or term)
             infeasibility = active.dual_infeasibility()
@@ -110,15 +113,13 @@ class Reweighted:
             active.descend(SWEEPS)
             if new < MAX_NEW_FRACTION:
                 active.refine(CG_STEPS)
-            if smoothing and before - active.model_value() < PROGRESS * active.smoothing_gap():
+            if smoothing and active.smoothing_matters(before, enough * objective):
                 smoothing = smoothing.moved(active.data, active.fit)
-        n_without_progress, same = 0, smoothing is state.smoothing
-        if (
-            same
-            and gap > 0.9 * state.certified[1]
-            and objective >= state.certified[0] * (1 - MIN_DECREASE)
-        ):
-            n_without_progress = state.n_without_progress + 1
+        n_without_progress = state.n_without_progress
+        if smoothing is state.smoothing:  # else it moved, which may be progress
+            lowered = objective < state.certified[0] * (1 - MIN_DECREASE)
+            progress = lowered or gap <= 0.9 * state.certified[1]
+            n_without_progress = 0 if progress else n_without_progress + 1
         if n_without_progress == MAX_STEPS_WITHOUT_PROGRESS:
             return state  # only rounding is left: unchanged codes end the loop
         z = active.codes.astype(problem.x.dtype)
@@ -202,6 +203,19 @@ class _WeightedSet(ActiveSet):
         slope = self.model.slope(x, fit)
         terms = self.term.loss(x, fit) + self.term.conjugate(x, slope) + slope * fit
         return float((self.weights * np.where(self.weights > 0, terms, 0)).sum())
+
+    def smoothing_matters(self, before, enough):
+        """Whether the gap that smoothing causes is large, compared with what a round lowered.
+
+        Parameters
+        ----------
+        before : float
+            `model_value` before the round.
+        enough : float
+            A gap that need not fall further: the smoothing then stays, so that the descent can end.
+        """
+        gap = self.smoothing_gap()
+        return gap > enough and before - self.model_value() < PROGRESS * gap
 
     def model_value(self):
         """Objective with the smooth data term."""

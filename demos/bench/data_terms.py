@@ -19,7 +19,7 @@ from demos._arguments import integer, number
 from demos.bench.report import print_json
 from demos.bench.signals import learned_atoms, photograph
 
-REPEATS = 2
+REPEATS = 5
 NOISE = 0.1  # of the standard deviation of the photograph
 IMPULSES = 0.05  # share of the samples
 FRACTION = 0.1  # of lmbda_max; the first four have the lmbda of Huber's problem

@@ -263,3 +263,14 @@ def test_steps_may_pass_through_infinite_losses_of_hidden_samples():
     problem = csc.Problem(x, D, penalty, mask, data_term=Poisson(0.5))
     with np.errstate(all="raise"):
         assert csc.solve(problem, tol=1e-8).relative_gap <= 1e-8
+
+
+def test_smoothing_of_absolute_values_ends_when_it_is_below_the_tolerance(rng):
+    x = csc.images.natural()[0].pixels[None, None, 50:82, 60:92].astype("float32")
+    x = np.where(rng.random(x.shape) < 0.05, np.float32(0.5), x - x.mean())
+    atoms = csc.constraints.UnitSphere().project(rng.standard_normal((8, 1, 5, 5)))
+    D = csc.Dictionary(atoms.astype("float32"), "circular")
+    problem = csc.Problem(x, D, csc.L1(csc.Relative(0.1)), data_term=LeastAbsolute())
+    solution = csc.solve(problem, tol=1e-3)
+    assert solution.converged
+    assert solution.n_iter <= 16  # 18 if the smoothing goes on
