@@ -56,6 +56,10 @@ class Convolution:
             values = atoms.detach().numpy()
             self.dictionary = Dictionary(values, mode=geometry.mode, stride=geometry.stride)
 
+    def scaled(self, factor: torch.Tensor) -> "Convolution":
+        """``factor D``."""
+        return Convolution(factor * self.atoms, self.geometry, self.signal_shape)
+
     def synthesize(self, z: torch.Tensor) -> torch.Tensor:
         """``D z``: signals ``(N, C, *S)`` of codes ``(N, K, *V)``."""
         if self.dictionary is not None:

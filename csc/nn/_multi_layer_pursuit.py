@@ -146,16 +146,15 @@ class MultiLayerPursuit(nn.Module):
             per_atom(product * lmbda, ndim)
             for product, lmbda in zip(products, self.lmbdas, strict=True)
         ]
+        analysis = [D.scaled(mu) for D, mu in zip(convolutions, step_sizes, strict=True)]
         codes = chain = chain_old = None
         for momentum in momenta(1 + self.n_unfoldings, accelerated=self.accelerated):
             if codes is not None:
                 chain_old, chain = chain, _chain(codes[-1], convolutions)
             point = _extrapolated_chain(chain, chain_old, momentum)
             codes, below = [], x
-            for i, (D, mu, threshold) in enumerate(
-                zip(convolutions, step_sizes, thresholds, strict=True)
-            ):
-                move = D.correlate(mu * (below if point is None else below - point[i]))
+            for i, (W, threshold) in enumerate(zip(analysis, thresholds, strict=True)):
+                move = W.correlate(below if point is None else below - point[i])
                 v = move if point is None else point[i + 1] + move
                 below = soft_threshold(v, threshold, positive=self.positive)
                 codes.append(below)
@@ -166,7 +165,7 @@ class MultiLayerPursuit(nn.Module):
         codes, n, ndim = [], 1 + self.n_unfoldings, x.ndim - 2
         for D, mu, lmbda in zip(convolutions, self.step_sizes.unbind(), self.lmbdas, strict=True):
             thresholds = [per_atom(mu * lmbda, ndim)] * n
-            steps = Steps([mu] * n, thresholds, self.accelerated, self.positive)
+            steps = Steps([D.scaled(mu)] * n, thresholds, self.accelerated, self.positive)
             codes.append(proximal_gradient(codes[-1] if codes else x, D, steps))
         return codes
 

@@ -10,9 +10,13 @@ from csc.nn._soft_threshold import soft_threshold
 
 
 class Steps(NamedTuple):
-    """Lengths and thresholds of all steps."""
+    """What all steps take.
 
-    step_sizes: Sequence[torch.Tensor]  # numbers, one for each step
+    ``mu W`` is computed once, not the product of mu with the residual in each step: the graph then
+    keeps no second copy of the residual.
+    """
+
+    analysis: Sequence[Convolution]  # mu W, one for each step
     thresholds: Sequence[torch.Tensor]  # (K, 1, ...), one for each step
     accelerated: bool
     positive: bool
@@ -34,9 +38,7 @@ def momenta(n_steps: int, *, accelerated: bool) -> Iterator[float]:
             t, momentum = t_next, (t - 1) / t_next
 
 
-def proximal_gradient(
-    x: torch.Tensor, D: Convolution, steps: Steps, analysis: Convolution | None = None
-) -> torch.Tensor:
+def proximal_gradient(x: torch.Tensor, D: Convolution, steps: Steps) -> torch.Tensor:
     """Codes after all steps ``z <- prox(y + mu W^T (x - D y))`` from zero.
 
     Parameters
@@ -44,19 +46,15 @@ def proximal_gradient(
     x : tensor (N, C, *S)
     D : Convolution
     steps : Steps
-    analysis : Convolution, optional
-        W; D by default.
     """
-    analysis = D if analysis is None else analysis
     z = z_old = Dz = Dz_old = None
-    n = len(steps.step_sizes)
-    for momentum, mu, threshold in zip(
-        momenta(n, accelerated=steps.accelerated), steps.step_sizes, steps.thresholds, strict=True
+    n = len(steps.analysis)
+    for momentum, analysis, threshold in zip(
+        momenta(n, accelerated=steps.accelerated), steps.analysis, steps.thresholds, strict=True
     ):
         if z is not None:
             Dz_old, Dz = Dz, D.synthesize(z)
-        # the residual is scaled, not its correlations: K times fewer numbers to keep
-        move = analysis.correlate(mu * (x if z is None else x - extrapolated(Dz, Dz_old, momentum)))
+        move = analysis.correlate(x if z is None else x - extrapolated(Dz, Dz_old, momentum))
         v = move if z is None else extrapolated(z, z_old, momentum) + move
         z_old, z = z, soft_threshold(v, threshold, positive=steps.positive)
     return z

@@ -125,18 +125,19 @@ class SparseCode(Pursuit):
     def _codes(self, x):
         """Codes of signals in the precision of the atoms, and D for signals of their spatial shape."""
         D = self.dictionary.convolution(x.shape[2:])
-        W = None if self.analysis is None else self.analysis.convolution(x.shape[2:])
+        W = D if self.analysis is None else self.analysis.convolution(x.shape[2:])
         ndim, step_size, lmbda = x.ndim - 2, self.step_size, self.lmbda
         if self.per_step:
             step_sizes = step_size.unbind()
+            analysis = [W.scaled(mu) for mu in step_sizes]
             thresholds = [
                 per_atom(mu * own, ndim) for mu, own in zip(step_sizes, lmbda, strict=True)
             ]
         else:
-            step_sizes = [step_size] * self.n_steps
+            analysis = [W.scaled(step_size)] * self.n_steps
             thresholds = [per_atom(step_size * lmbda, ndim)] * self.n_steps
-        steps = Steps(step_sizes, thresholds, self.accelerated, self.positive)
-        return proximal_gradient(x, D, steps, W), D
+        steps = Steps(analysis, thresholds, self.accelerated, self.positive)
+        return proximal_gradient(x, D, steps), D
 
     def problem(self, x: torch.Tensor) -> Problem:
         """The `csc.Problem` that the codes of ``x`` solve approximately."""

@@ -6,6 +6,7 @@ from importlib import import_module
 SUITES = (
     "patches", "coding", "certificates", "memory", "crossover", "multilayer", "learning", "kill",
     "distributed", "blocks", "gpu", "holistic", "corners", "nn", "data_terms", "threads", "scaling",
+    "trainable_peers",
 )  # fmt: skip
 
 

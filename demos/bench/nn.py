@@ -4,12 +4,14 @@ The loops are written as networks of unrolled pursuits usually are: conv, conv_t
 each step, recorded by autograd. Both take the same numbers of steps on the same atoms; codes and
 gradients must agree. Times are the processor time of one thread, the shortest of several calls in
 turn. Memory is that of the tensors which the graph keeps for the backward pass, each storage counted
-once.
+once. Codes at the minimum, by `csc.nn.ImplicitSparseCode`, are compared with as many steps of the loop
+as reach the same objective.
 """
 
 import argparse
 import os
 from functools import partial
+from itertools import islice
 from time import thread_time
 from typing import NamedTuple
 
@@ -18,6 +20,7 @@ from demos.bench.report import print_json
 
 N_STEPS = 10
 LMBDA_FRACTION = 0.1  # of lambda_max
+GAP = 1e-3  # relative, of codes at the minimum
 MAX_DIFFERENCE = 1e-3  # of codes and gradients, relative to their norm
 
 
@@ -47,19 +50,26 @@ def main(argv):
     parser = argparse.ArgumentParser(prog="python -m demos.bench nn", description=__doc__)
     parser.add_argument("--repeats", type=integer(1), default=3, help="calls of each (3)")
     args = parser.parse_args(argv)
-    for name in ("OMP", "NUMBA", "OPENBLAS", "MKL"):  # before the libraries are loaded
-        os.environ[f"{name}_NUM_THREADS"] = "1"
-    import torch
-
-    torch.set_num_threads(1)
+    use_one_thread()
     for case in CASES:
         print_json(
             bench="nn", pursuit="FISTA", **case._asdict(), **single_layer(case, args.repeats)
         )
+    for stride in (1, 2, 4):
+        print_json(bench="nn", pursuit="minimum", stride=stride, **minimum(stride))
     print_json(bench="nn", pursuit="ML-FISTA", **two_layers(args.repeats))
     print_json(bench="nn", pursuit="LCA", **lca(args.repeats))
     for n_steps in (10, 100):
         print_json(bench="nn", memory_of="unrolled and implicit", **implicit_memory(n_steps))
+
+
+def use_one_thread():
+    """Call this before the libraries are loaded."""
+    for name in ("OMP", "NUMBA", "OPENBLAS", "MKL"):
+        os.environ[f"{name}_NUM_THREADS"] = "1"
+    import torch
+
+    torch.set_num_threads(1)
 
 
 # ---- Plain loops
@@ -78,18 +88,28 @@ def synthesize(z, atoms, stride, spatial_shape):
     return conv_transpose2d(z, atoms, stride=stride, output_padding=rest)
 
 
-def fista_loop(x, atoms, lmbda, step_size, stride):
+def fista_iterates(x, atoms, lmbda, step_size, stride):
     from torch.nn.functional import conv2d
 
     z = y = soft_threshold(step_size * conv2d(x, atoms, stride=stride), step_size * lmbda)
     t = (1 + 5**0.5) / 2
-    for _ in range(N_STEPS - 1):
+    while True:
+        yield z
         residual = x - synthesize(y, atoms, stride, x.shape[2:])
         v = y + step_size * conv2d(residual, atoms, stride=stride)
         z_old, z = z, soft_threshold(v, step_size * lmbda)
         t_next = (1 + (1 + 4 * t * t) ** 0.5) / 2
         y, t = z + (t - 1) / t_next * (z - z_old), t_next
-    return z
+
+
+def fista_loop(n_steps, *arguments):
+    return next(islice(fista_iterates(*arguments), n_steps - 1, None))
+
+
+def objective(x, atoms, z, lmbda, stride):
+    """In float64."""
+    residual = x.double() - synthesize(z.double(), atoms.double(), stride, x.shape[2:])
+    return float(0.5 * residual.square().sum() + lmbda * z.double().abs().sum())
 
 
 def ml_fista_loop(x, layers, lmbdas, step_sizes, strides):
@@ -189,6 +209,31 @@ def compared(loop, module, variables, repeats):
     }
 
 
+def minimum(stride, size=256, n_atoms=64, atom_side=8):
+    """Times of codes of a photograph, and of as many steps of FISTA as reach their objective."""
+    import torch
+
+    import csc
+    from demos.bench.signals import learned_atoms, photograph
+
+    x = photograph(size)
+    D = csc.Dictionary(learned_atoms(n_atoms, atom_side), stride=stride)
+    lmbda = LMBDA_FRACTION * csc.lmbda_max(x, D)
+    module = csc.nn.ImplicitSparseCode(D, lmbda, GAP, unit_norm=False)
+    x, atoms = torch.from_numpy(x), torch.from_numpy(D.atoms.copy())
+    arguments = x, atoms, lmbda, 1 / D.lipschitz((size, size)), stride
+    with torch.no_grad():
+        goal = objective(x, atoms, module(x), lmbda, stride)
+        reached = (
+            objective(x, atoms, z, lmbda, stride) <= goal for z in fista_iterates(*arguments)
+        )
+        n_steps = 1 + next(i for i, there in enumerate(reached) if there)
+        loop = partial(fista_loop, n_steps, *arguments)
+        (theirs, ours), _ = interleaved([loop, partial(module, x)], 1)
+    times = {"loop": round(theirs, 1), "csc": round(ours, 1), "ratio": round(theirs / ours, 1)}
+    return {"gap": GAP, "steps_of_loop": n_steps, "inference_ms": times}
+
+
 def single_layer(case, repeats):
     import torch
 
@@ -203,7 +248,7 @@ def single_layer(case, repeats):
     atoms = torch.from_numpy(D.atoms.copy()).requires_grad_()
     thresholds = torch.full((case.n_atoms, 1, 1), lmbda).requires_grad_()
     step_size = module.step_size.detach().requires_grad_()
-    loop = partial(fista_loop, x, atoms, thresholds, step_size, case.stride)
+    loop = partial(fista_loop, N_STEPS, x, atoms, thresholds, step_size, case.stride)
     own = module.dictionary.raw_atoms, module.log_lmbda, module.log_step_size
     variables = (atoms, thresholds, step_size), own
     return compared(loop, partial(module, x), variables, repeats)
