@@ -74,10 +74,6 @@ def test_learning_obeys_any_constraint_and_never_rises(constraint, rng):
     [
         (lambda: csc.constraints.SparseAtoms(0), "n_nonzero must be >= 1"),
         (lambda: csc.constraints.TaperedBall(1.5), "edge must be <= 1"),
-        (
-            lambda: csc.constraints.Separable().project(np.ones((1, 1, 2, 2, 2))),
-            "1 or 2 spatial axes",
-        ),
     ],
 )
 def test_bad_constraints_are_refused(make, words):
