@@ -72,7 +72,7 @@ def dense_parts(problem, i):
 
 
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(problem=problems())
 def test_codes_and_gap_are_those_of_the_dense_lasso(problem):
     if not problem.structure.has_local_dual:  # lmbda_max was 0: nothing to find
