@@ -4,13 +4,15 @@ Coding: 20,000 whitened 12x12 patches, 192 learned atoms, the lasso to a relativ
 1e-6. Learning: the time until the held-out objective is as low as the final one of the other
 library. All start from the same atoms; every objective is computed in float64 by the same NumPy
 code, from codes with relative gap 1e-6.
+Constraints: the processor time of learning with tapered atoms as a multiple of that with `UnitBall`, at
+the same lambda and at the same number of codes per patch.
 """
 
 import argparse
 import os
 import warnings
 from functools import partial
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 
@@ -21,6 +23,7 @@ from demos.bench.report import best_time, print_json
 K, SIDE = 192, 12  # atoms; pixels
 N, N_HELD_OUT = 20_000, 5_000  # patches
 BATCH = 512  # patches
+ROUNDS = 3  # of the constraints in turn; the shortest time counts
 THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
@@ -151,14 +154,53 @@ def learning(lmbda, dtype, others, n_epochs):
         )  # fmt: skip
 
 
+# Constraints
+
+
+def learn_with(constraint, X, lmbda, n_epochs):
+    """Return the processor seconds of learning, and the codes per patch in the last pass."""
+    model = csc.DictionaryLearning(
+        K, (SIDE, SIDE), lmbda, constraint=constraint, batch_size=BATCH, max_iter=n_epochs, tol=0,
+        random_state=0,
+    )  # fmt: skip
+    start = process_time()
+    model.fit(X)
+    seconds, last = process_time() - start, model.history_[-(len(X) // BATCH) :]
+    return seconds, float(np.mean([step.n_nonzero for step in last]))
+
+
+def constraints(lmbda, dtype, n_epochs):
+    X, _ = patches(dtype)
+    plain = csc.constraints.UnitBall()
+    others = [csc.constraints.TaperedBall(edge) for edge in (0.5, 1.0)]
+    for constraint in (plain, *others):
+        learn_with(constraint, X[: 2 * BATCH], lmbda, 1)  # warm-up: compilation
+    _, n_nonzero = learn_with(plain, X, lmbda, n_epochs)
+    for weight in (lmbda, csc.TargetSparsity(n_nonzero)):
+        runs = [
+            [learn_with(constraint, X, weight, n_epochs) for constraint in (plain, *others)]
+            for _ in range(ROUNDS)
+        ]
+        seconds = [min(run[i][0] for run in runs) for i in range(1 + len(others))]
+        for constraint, own, (_, codes) in zip((plain, *others), seconds, runs[0], strict=True):
+            print_json(
+                bench="patches", case="constraints", constraint=str(constraint), dtype=dtype,
+                lmbda=str(weight), n_epochs=n_epochs, cpu_seconds=own,
+                nonzero_per_patch=round(codes, 2), times_unit_ball=own / seconds[0],
+            )  # fmt: skip
+
+
 def main(argv):
     parser = argparse.ArgumentParser(prog="python -m demos.bench patches", description=__doc__)
     lmbda = "coding with each, learning with the first"
     parser.add_argument("--lmbda", type=number(0), nargs="+", default=[0.5, 0.2], help=lmbda)
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float32")
     parser.add_argument("--epochs", type=integer(1), default=3, help="epochs of learning (3)")
-    parser.add_argument("--only", choices=["coding", "learning"])
+    parser.add_argument("--only", choices=["coding", "learning", "constraints"])
     args = parser.parse_args(argv)
+    if args.only == "constraints":
+        constraints(args.lmbda[0], args.dtype, args.epochs)
+        return
     warnings.simplefilter("ignore")  # deprecations inside the other libraries
     coders = {"spams": code_spams, "sklearn lasso_cd": code_sklearn}
     learners = {"spams trainDL": learn_spams, "sklearn MiniBatch": learn_sklearn}

@@ -207,12 +207,26 @@ def test_the_list_names_every_demo(capsys):
     assert "python -m demos.bench" in said
 
 
-def test_bench_patches_prints_a_json_line_a_case(monkeypatch, capsys):
-    monkeypatch.setattr(patches, "K", 10)
-    monkeypatch.setattr(patches, "SIDE", 4)
-    monkeypatch.setattr(patches, "N", 600)
-    monkeypatch.setattr(patches, "N_HELD_OUT", 50)
-    monkeypatch.setattr(patches, "BATCH", 60)
+@pytest.fixture
+def small_patches(monkeypatch):
+    for name, value in (("K", 10), ("SIDE", 4), ("N", 600), ("N_HELD_OUT", 50), ("BATCH", 60)):
+        monkeypatch.setattr(patches, name, value)
+
+
+@pytest.mark.usefixtures("small_patches")
+def test_bench_patches_compares_constraints_at_one_lambda_and_at_one_number_of_codes(capsys):
+    bench.main(["patches", "--only", "constraints", "--epochs", "4"])
+    cases = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    same_lmbda, same_codes = cases[:3], cases[3:]
+    assert [case["times_unit_ball"] == 1 for case in cases] == [True, False, False] * 2
+    codes = [case["nonzero_per_patch"] for case in same_lmbda]
+    assert codes[0] > codes[1] > codes[2]  # the window makes atoms smaller
+    goal = codes[0]
+    assert all(abs(case["nonzero_per_patch"] / goal - 1) < 0.2 for case in same_codes)
+
+
+@pytest.mark.usefixtures("small_patches")
+def test_bench_patches_prints_a_json_line_a_case(capsys):
     bench.main(["patches", "--epochs", "2"])
     cases = [json.loads(s) for s in capsys.readouterr().out.splitlines() if s.startswith("{")]
     coding = {case["solver"]: case for case in cases if case["case"] == "coding"}
