@@ -141,7 +141,7 @@ class Learner(TransformerMixin, BaseEstimator):
         return [next((s for s in reversed(known) if fits[s] == v), None) for v in codes]
 
     @contextmanager
-    def _checkpointing(self, stacklevel=4):
+    def _checkpointing(self, call="fit", stacklevel=4):
         """On Ctrl-C and SIGTERM, keep the atoms so far and write a checkpoint if requested.
 
         A caller in scikit-learn (a grid search, a pipeline, `fit_transform`) would continue with
@@ -156,7 +156,7 @@ class Learner(TransformerMixin, BaseEstimator):
             self._save_checkpoint(always=True)
             warnings.warn(
                 f"interrupted after {self.state_.n_steps} steps; the atoms so far are kept; "
-                "fit with warm_start=True continues",
+                f"{call} with warm_start=True continues",
                 stacklevel=stacklevel,
             )
             if isinstance(interrupt, Terminated):

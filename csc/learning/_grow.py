@@ -42,8 +42,9 @@ def grow(
     Returns
     -------
     learner
-        Fitted; its ``history_`` and ``n_iter_`` are those of the last round. Ctrl-C raises, and the learner keeps the
-        atoms so far.
+        Fitted; its ``history_`` and ``n_iter_`` are those of the last round. Ctrl-C and SIGTERM keep the atoms so
+        far and write a checkpoint, as in `DictionaryLearning.fit`. With ``warm_start=True``, also as `csc.resume`
+        sets it, ``grow`` continues as if it had not stopped.
 
     Raises
     ------
@@ -60,29 +61,60 @@ def grow(
     """
     if not isinstance(learner, DictionaryLearning):
         raise TypeError(f"learner must be a csc.DictionaryLearning, got {type(learner).__name__}")
-    if learner.init is not None or learner.warm_start or learner.gradient_weights is not None:
+    if learner.init is not None or learner.gradient_weights is not None:
         raise ValueError(
-            "grow starts with one window of X; leave init=None, warm_start=False and "
-            "gradient_weights=None"
+            "grow starts with one window of X; leave init=None and gradient_weights=None"
         )
     learner.memory_plan(X, mask)  # checks parameters and signals before work starts
-    signals, part = Signals(X, mask, sample_weight), None
-    try:
-        for k in range(1, learner.n_atoms + 1):
-            part = _next(learner, part, signals, k)
-            part._passes(part._prepare_input(signals, None, False))
-    finally:
-        if part is not None and hasattr(part, "state_"):
-            fitted = {name: item for name, item in vars(part).items() if name.endswith("_")}
-            vars(learner).update(fitted)
-    learner._save_checkpoint(always=True)
-    learner._after_passes(signals)
+    signals, part = Signals(X, mask, sample_weight), _started(learner)
+    with learner._checkpointing("csc.learning.grow"):
+        for k in range(1 if part is None else len(part.state_.atoms), learner.n_atoms + 1):
+            resumes = part is not None and len(part.state_.atoms) == k
+            part = part if resumes else _next(learner, part, signals, k)
+            _learn(learner, part, part._prepare_input(signals, None, resumes))
+        learner._after_passes(signals)
     return learner
+
+
+def _started(learner):
+    """The unfinished learner of the last round, from the state of a learner that continues; else None."""
+    if not (learner.warm_start and hasattr(learner, "state_")):
+        return None
+    k = len(learner.state_.atoms)
+    if k > learner.n_atoms:
+        raise ValueError(f"n_atoms is {learner.n_atoms} but {k} atoms are learned so far")
+    changes = {"n_atoms": k, "checkpoint": None} | _fixed_penalty(learner, learner.penalty_)
+    part = clone(learner).set_params(**changes)
+    vars(part).update(_fitted(learner))
+    return part
+
+
+def _learn(learner, part, signals):
+    """All passes of one round; the learner takes over every step, so that nothing is lost."""
+
+    def keep(*, always=False):
+        vars(learner).update(_fitted(part))
+        learner._save_checkpoint(always=always)
+
+    try:
+        part._passes(signals, keep)
+    finally:
+        vars(learner).update(_fitted(part))
+
+
+def _fitted(learner):
+    return {name: item for name, item in vars(learner).items() if name.endswith("_")}
+
+
+def _fixed_penalty(learner, penalty):
+    """Parameters with the penalty of the first round; a target sparsity is met in each round."""
+    target = isinstance(learner._requested_penalty().lmbda, TargetSparsity)
+    return {} if target else {"lmbda": None, "penalty": penalty}
 
 
 def _next(learner, part, signals, k):
     """The learner of round k, with its initial atoms."""
-    changes = {"n_atoms": k, "checkpoint": None}
+    changes = {"n_atoms": k, "checkpoint": None, "warm_start": False}
     groups = signals.take(np.arange(len(signals)))
     shape = (signals.n_channels, *learner.atom_shape)
     if part is None:
@@ -94,8 +126,7 @@ def _next(learner, part, signals, k):
         atoms = part.atoms_
         args = part.dictionary_, part.penalty_, part.coding_tol, None, part.data_term
         batch = groups.encode(*args)
-        if not isinstance(learner._requested_penalty().lmbda, TargetSparsity):
-            changes |= {"lmbda": None, "penalty": part.penalty_}
+        changes |= _fixed_penalty(learner, part.penalty_)
     noise = np.random.default_rng(k).standard_normal((1, *shape)).astype(signals.dtype)
     atoms = np.concatenate([atoms, UnitSphere().project(noise)])
     found = batch.worst_windows(atoms.shape[2:], 1)

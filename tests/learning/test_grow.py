@@ -1,5 +1,8 @@
 """Greedy growth of a dictionary."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 
@@ -50,20 +53,56 @@ def test_the_first_atom_starts_as_the_window_with_most_energy(rng):
     assert grow(learner(max_iter=1), X).atoms_.shape == (4, 1, 12)
 
 
-def test_an_interrupt_keeps_the_atoms_so_far(rng, monkeypatch):
+def stop_at(monkeypatch, number, *, before_step=True):
+    """The process receives a signal in the third round: in its second step, or before its first state."""
+    name = "_step" if before_step else "_init_state"
+    call = getattr(csc.DictionaryLearning, name)
+
+    def stopped(self, *args):
+        if self.n_atoms == 3 and (not before_step or self.state_.n_steps == 1):
+            os.kill(os.getpid(), number)
+        call(self, *args)
+
+    monkeypatch.setattr(csc.DictionaryLearning, name, stopped)
+
+
+@pytest.mark.parametrize("before_step", [True, False])
+def test_after_ctrl_c_it_continues_as_if_it_had_not_stopped(before_step, rng, monkeypatch):
     _, X = series(rng)
-    step = csc.DictionaryLearning._step
+    whole = grow(learner(max_iter=3), X)
+    model = learner(max_iter=3)
+    with monkeypatch.context() as patch:
+        stop_at(patch, signal.SIGINT, before_step=before_step)
+        with pytest.warns(UserWarning, match=r"kept; csc\.learning\.grow with warm_start=True"):
+            assert grow(model, X) is model
+    n_atoms, n_steps = (3, 1) if before_step else (2, 3)
+    assert (len(model.atoms_), model.state_.n_steps) == (n_atoms, n_steps)
+    np.testing.assert_array_equal(grow(model.set_params(warm_start=True), X).atoms_, whole.atoms_)
+    assert model.history_ == whole.history_
 
-    def interrupted(self, *args):
-        if self.n_atoms == 3:
-            raise KeyboardInterrupt
-        step(self, *args)
 
-    monkeypatch.setattr(csc.DictionaryLearning, "_step", interrupted)
-    model = learner(max_iter=1)
-    with pytest.raises(KeyboardInterrupt):
-        grow(model, X)
-    assert len(model.atoms_) == 3
+def test_sigterm_ends_the_process_and_leaves_a_checkpoint(rng, monkeypatch, tmp_path):
+    _, X = series(rng)
+    whole, path = grow(learner(max_iter=3), X), tmp_path / "atoms.npz"
+    with monkeypatch.context() as patch:
+        stop_at(patch, signal.SIGTERM)
+        with (
+            pytest.warns(UserWarning, match="interrupted after 1 steps"),
+            pytest.raises(SystemExit, match="143"),
+        ):
+            grow(learner(max_iter=3, checkpoint=path), X)
+    np.testing.assert_array_equal(grow(csc.resume(path), X).atoms_, whole.atoms_)
+    assert len(csc.load(path).atoms_) == 4
+
+
+def test_checkpoints_are_written_while_it_grows(rng, monkeypatch, tmp_path):
+    _, X = series(rng)
+    stop_at(monkeypatch, signal.SIGKILL)
+    monkeypatch.setattr(os, "kill", lambda *_: 1 / 0)  # as a crash: nothing else is written
+    with pytest.raises(ZeroDivisionError):
+        grow(learner(max_iter=3, checkpoint=tmp_path / "a.npz", checkpoint_every=1), X)
+    saved = csc.load(tmp_path / "a.npz")
+    assert (len(saved.atoms_), saved.state_.n_steps) == (3, 1)
 
 
 def test_other_learners_and_initial_atoms_are_refused(rng):
@@ -72,3 +111,6 @@ def test_other_learners_and_initial_atoms_are_refused(rng):
         grow(csc.learning.KSVD(2, (4,), 1), X)
     with pytest.raises(ValueError, match="leave init=None"):
         grow(learner(init=np.ones((4, 1, 12))), X)
+    model = learner(max_iter=1).fit(rng.standard_normal((2, 1, 40)))
+    with pytest.raises(ValueError, match="n_atoms is 2 but 4 atoms are learned so far"):
+        grow(model.set_params(n_atoms=2, warm_start=True), X)
