@@ -61,14 +61,17 @@ class SingleLayerLearner(Learner):
         the signal given several times.
         """
         solutions, _ = self._solved(X, mask, sample_weight)
-        total = sum(
-            own.objective if weight is None else weighted_objective(own.problem, own.z, weight)
-            for own, weight in solutions
-        )
+        total = sum(self._objective_of(own, weight) for own, weight in solutions)
         return -total / sum(
             len(solution.problem.x) if weight is None else float(weight.sum())
             for solution, weight in solutions
         )
+
+    def _objective_of(self, solution, weight):
+        """Sum over the signals of a group of the objective, each times its weight."""
+        if weight is None:
+            return solution.objective
+        return weighted_objective(solution.problem, solution.z, weight)
 
     def _solved(self, X, mask, sample_weight=None):
         """Solutions of all groups of signals with their weights, and whether the signals are a list."""

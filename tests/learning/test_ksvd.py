@@ -5,6 +5,7 @@ import pytest
 from sklearn.base import clone
 
 import csc
+from csc.learning import _ksvd
 from csc.learning._ksvd import update_atoms
 from reference import patches as naive
 
@@ -106,6 +107,81 @@ def test_unused_atoms_become_badly_coded_patches():
     assert [record.n_replaced for record in learner.history_] == [1, 0, 0]
 
 
+def test_the_less_used_duplicate_becomes_the_worst_coded_patch(monkeypatch):
+    X = np.zeros((9, 1, 4))
+    X[:8, 0, 0], X[:8, 0, 1], X[8, 0, 3] = 1, np.r_[np.zeros(5), 0.1 * np.ones(3)], 2
+    init = np.array([[[1.0, 0, 0, 0]], [[1, 0.1, 0, 0]]])  # cosine 0.995, both used
+    learner = csc.learning.KSVD(2, (4,), 1, init=init, max_iter=3, tol=0)
+    alone = clone(learner).fit(X)
+    np.testing.assert_allclose(abs(alone.atoms_[1, 0]), [0, 0, 0, 1], atol=1e-12)
+    assert alone.atoms_[0, 0, 0] > 0.99
+    assert [record.n_replaced for record in alone.history_] == [1, 0, 0]
+    monkeypatch.setattr(_ksvd, "MAX_COSINE", 2.0)
+    both = clone(learner).fit(X)
+    assert alone.history_[-1].objective < 0.01 * both.history_[-1].objective
+    monkeypatch.undo()
+    kept = clone(learner).fit(X[:8])  # both are needed: without one the objective would rise
+    assert [record.n_replaced for record in kept.history_] == [0, 0, 0]
+
+
+def test_of_three_duplicates_one_stays():
+    atoms = np.array([[1.0, 0], [1, 0.05], [1, -0.05], [0, 1]])
+    atoms = (atoms / np.linalg.norm(atoms, axis=1, keepdims=True))[:, None]
+    np.testing.assert_array_equal(
+        _ksvd.duplicates(atoms, np.array([1.0, 3, 2, 1])), [True, False, True, False]
+    )
+    chain = np.array([0.0, 0.1, 0.2])  # radians: only neighbours are duplicates
+    chain = np.stack([np.cos(chain), np.sin(chain)], axis=1)[:, None]
+    np.testing.assert_array_equal(
+        _ksvd.duplicates(chain, np.array([3.0, 2, 1])), [False, True, False]
+    )
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.2])
+def test_an_error_target_is_met_with_the_codes_of_omp_and_fewer_by_learning(missing, rng):
+    _, X = planted(rng, n=300, k=20, size=16, n_nonzero=2, sigma=0.05)
+    seen, energy = rng.random(X.shape) >= missing, 16 * 0.05**2 * 1.5
+    learner = csc.learning.KSVD(
+        20, (16,), max_squared_residual=energy, max_iter=20, tol=0, random_state=0
+    ).fit(X, mask=seen)
+    codes, D = learner.transform(X, mask=seen), learner.atoms_[:, 0].T
+    squares = ((seen * (X - learner.inverse_transform(codes))) ** 2).sum(axis=(1, 2))
+    assert squares.max() <= energy * (1 + 1e-12)
+    for n in range(0, 300, 9):
+        z = naive.omp(seen[n, 0, :, None] * D, seen[n, 0] * X[n, 0], 0, 20, energy)
+        np.testing.assert_allclose(codes[n, :, 0], z, atol=1e-9)
+    counts = (codes != 0).sum(axis=(1, 2))
+    assert learner.score(X, mask=seen) == -counts.mean()
+    assert counts.mean() < 0.8 * learner.history_[0].objective
+    last = learner.history_[-1]
+    assert last.objective == last.n_nonzero
+
+
+def test_a_patch_that_cannot_reach_the_error_target_counts_as_all_atoms_and_one():
+    X = np.eye(3)[:, None]
+    learner = csc.learning.KSVD(2, (3,), max_squared_residual=0.5, init=X[:2], max_iter=1).fit(X)
+    assert learner.history_[0].objective == pytest.approx((1 + 1 + 3) / 3)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize(
+    "limits", [{"n_nonzero": 2}, {"lmbda": 0.2}, {"max_squared_residual": 0.5}], ids=str
+)
+def test_an_integer_weight_is_a_patch_given_several_times(limits, missing, rng):
+    _, X = planted(rng, n=30, k=9, size=6, sigma=0.3)
+    weight = np.arange(30) % 4
+    if missing:
+        X[rng.random(X.shape) < 0.2] = np.nan
+    options = {"init": rng.standard_normal((9, 1, 6)), "max_iter": 5, "tol": 0} | limits
+    one = csc.learning.KSVD(9, (6,), **options).fit(X, sample_weight=weight)
+    other = csc.learning.KSVD(9, (6,), **options).fit(np.repeat(X, weight, axis=0))
+    np.testing.assert_allclose(one.atoms_, other.atoms_, atol=1e-9)
+    for a, b in zip(one.history_, other.history_, strict=True):
+        assert (a.objective, a.n_nonzero) == pytest.approx((b.objective, b.n_nonzero))
+    score = other.score(np.repeat(X, weight, axis=0))
+    assert one.score(X, sample_weight=weight) == pytest.approx(score)
+
+
 def test_colour_patches_in_float32_lists_and_new_signals(rng):
     X = rng.laplace(size=(80, 3, 4, 4)).astype("float32")
     learner = csc.learning.KSVD(10, (4, 4), 3, random_state=0, max_iter=3).fit(list(X))
@@ -147,7 +223,9 @@ def test_an_interrupt_keeps_the_atoms_so_far(rng, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"n_nonzero": None}, "give n_nonzero or lmbda > 0"),
+        ({"n_nonzero": None}, "give n_nonzero, lmbda > 0 or max_squared_residual > 0"),
+        ({"lmbda": 0.1, "max_squared_residual": 0.2}, "they belong to two objectives"),
+        ({"max_squared_residual": -1.0}, "max_squared_residual must be"),
         ({"n_nonzero": 0}, "n_nonzero must be >= 1"),
         ({"atom_shape": (3,)}, r"patches of the size of the atoms, \(3,\)"),
         ({"init": np.ones((8, 1, 5))}, r"init must have shape \(K, C, \*s\) = \(8, 1, 6\)"),
