@@ -1,7 +1,9 @@
 """The geometry of a convolution: its four modes, and strides."""
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from math import prod
+from operator import index
 
 from csc._backend import namespace
 from csc._validation import check_choice, check_count
@@ -72,7 +74,7 @@ class ConvGeometry:
         """Whether the stride is 1 on every axis."""
         return prod(self.stride) == 1
 
-    @property
+    @cached_property
     def low(self):
         """Samples by which the first atom overhangs the signal, one number per axis."""
         overhang = {"valid": lambda s: s - 1, "same": lambda s: (s - 1) // 2}
@@ -80,21 +82,7 @@ class ConvGeometry:
 
     def spatial_code_shape(self, signal_shape):
         """Spatial shape *V* of the codes of signals with shape *S*."""
-        S = self._as_shape("signal_shape", signal_shape)
-        if self.must_fit and any(a < b for a, b in zip(S, self.atom_shape, strict=True)):
-            raise ValueError(
-                f"atoms of shape {self.atom_shape} are larger than signals of shape {S}; "
-                "use smaller atoms or larger signals"
-            )
-        if self.mode == "circular" and any(a % t for a, t in zip(S, self.stride, strict=True)):
-            raise ValueError(
-                f"signal shape must be multiples of the stride {self.stride} in mode "
-                f"'circular', got {S}; crop or pad the signals"
-            )
-        ends = {"full": lambda n, s: n - s, "valid": lambda n, s: n + s - 2}
-        last = ends.get(self.mode, lambda n, s: n - 1)  # noqa: ARG005
-        axes = zip(S, self.atom_shape, self.stride, strict=True)
-        return tuple(last(n, s) // t + 1 for n, s, t in axes)
+        return _spatial_code_shape(self, self._as_shape("signal_shape", signal_shape))
 
     def signal_shape(self, spatial_code_shape):
         """Smallest spatial shape *S* of signals whose codes have spatial shape *V*."""
@@ -128,9 +116,7 @@ class ConvGeometry:
 
     def high(self, signal_shape):
         """Samples by which the last atom overhangs the signal, one number per axis."""
-        V = self.spatial_code_shape(signal_shape)
-        axes = zip(signal_shape, V, self.atom_shape, self.stride, self.low, strict=True)
-        return tuple(max(0, (v - 1) * t + s - low - n) for n, v, s, t, low in axes)
+        return _high(self, self._as_shape("signal_shape", signal_shape))
 
     def padded_shape(self, signal_shape):
         """Spatial shape *P* of the array in which every atom lies wholly."""
@@ -139,12 +125,17 @@ class ConvGeometry:
 
     def pad(self, x):
         """E x: signals ``(N, C, *S)`` with a border, zeros or wrapped around; ``(N, C, *P)``."""
-        widths = zip(self.low, self.high(x.shape[2:]), strict=True)
-        border = [(0, 0), (0, 0), *widths]
-        if not any(map(any, border)):
+        low, high = self.low, self.high(x.shape[2:])
+        if not any(low) and not any(high):
             return x
-        wrap = {"mode": "wrap"} if self.mode == "circular" else {}
-        return namespace(x).pad(x, border, **wrap)
+        axes = list(zip(low, x.shape[2:], high, strict=True))
+        padded = namespace(x).zeros((*x.shape[:2], *map(sum, axes)), x.dtype)
+        padded[..., *(slice(before, before + n) for before, n, _ in axes)] = x
+        if self.mode == "circular":  # nothing lies before the signal, the atoms are no longer
+            for axis, (_, n, after) in enumerate(axes, start=2):
+                ends = namespace(x).moveaxis(padded, axis, 0)
+                ends[n:] = ends[:after]
+        return padded
 
     def unpad(self, p, signal_shape):
         """E^T p: crop the border, or fold it back to where it was taken from."""
@@ -169,10 +160,38 @@ class ConvGeometry:
         return xp.ascontiguousarray(p)
 
     def _as_shape(self, name, spatial_shape):
-        spatial_shape = tuple(spatial_shape)
-        if len(spatial_shape) != len(self.atom_shape) or any(n < 1 for n in spatial_shape):
+        try:
+            shape = tuple(map(index, spatial_shape))
+        except TypeError:
+            shape = ()
+        if len(shape) != len(self.atom_shape) or any(n < 1 for n in shape):
             raise ValueError(
                 f"{name} must be {len(self.atom_shape)} positive integers, one per spatial axis, "
                 f"got {spatial_shape}"
             )
-        return spatial_shape
+        return shape
+
+
+@lru_cache(maxsize=256)  # each map of a solver's step asks for it several times
+def _spatial_code_shape(geometry, signal_shape):
+    S, s, stride = signal_shape, geometry.atom_shape, geometry.stride
+    if geometry.must_fit and any(a < b for a, b in zip(S, s, strict=True)):
+        raise ValueError(
+            f"atoms of shape {s} are larger than signals of shape {S}; "
+            "use smaller atoms or larger signals"
+        )
+    if geometry.mode == "circular" and any(a % t for a, t in zip(S, stride, strict=True)):
+        raise ValueError(
+            f"signal shape must be multiples of the stride {stride} in mode "
+            f"'circular', got {S}; crop or pad the signals"
+        )
+    ends = {"full": lambda n, s: n - s, "valid": lambda n, s: n + s - 2}
+    last = ends.get(geometry.mode, lambda n, s: n - 1)  # noqa: ARG005
+    return tuple(last(n, s) // t + 1 for n, s, t in zip(S, s, stride, strict=True))
+
+
+@lru_cache(maxsize=256)
+def _high(geometry, signal_shape):
+    V = _spatial_code_shape(geometry, signal_shape)
+    axes = zip(signal_shape, V, geometry.atom_shape, geometry.stride, geometry.low, strict=True)
+    return tuple(max(0, (v - 1) * t + s - low - n) for n, v, s, t, low in axes)

@@ -10,6 +10,7 @@ pool of threads.
 Results are the same for any number of threads: the order of the sums follows from shapes alone.
 """
 
+from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from csc.kernels.cpu.threads import in_batches
 SAMPLES_PER_GROUP = 256  # samples of an atom per thread where the work is shared by samples
 MULTIPLICATIONS_PER_BATCH = 2**22  # fewer do not repay another thread
 MAX_PARTIAL_SUMS = 64  # of `correlate_atoms`, which threads share
+MAX_KEPT_OFFSETS = 2**14  # longer tables cost little compared with what they are used for
 
 
 class _Places(NamedTuple):
@@ -219,15 +221,23 @@ def _code_places(z):
     """Flat indices, in codes z, of all atoms' codes at each position: K "samples", V apart."""
     atoms, positions = z.shape[1], prod(z.shape[2:])
     rows = _offsets((z.shape[0], positions // z.shape[4]), (atoms * positions, z.shape[4]))
-    return _Places(rows, z.shape[4], 1, positions * np.arange(atoms))
+    return _Places(rows, z.shape[4], 1, _offsets((atoms,), (positions,)))
 
 
-def _offsets(spatial_shape, steps):
-    """All sums ``i[0] steps[0] + i[1] steps[1] + ...`` with ``i < spatial_shape``, row-major."""
+def _offsets(extents, steps):
+    """All sums ``i[0] steps[0] + i[1] steps[1] + ...`` with ``i < extents``, row-major."""
+    of = _kept_offsets if prod(extents) <= MAX_KEPT_OFFSETS else _new_offsets
+    return of(tuple(extents), tuple(steps))
+
+
+def _new_offsets(extents, steps):
     sums = np.zeros((), np.int64)
-    for extent, step in zip(spatial_shape, steps, strict=True):
+    for extent, step in zip(extents, steps, strict=True):
         sums = np.add.outer(sums, step * np.arange(extent))
     return sums.ravel()
+
+
+_kept_offsets = lru_cache(maxsize=64)(_new_offsets)  # read only: many calls share a table
 
 
 def _fours(matrix):

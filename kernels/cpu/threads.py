@@ -34,6 +34,9 @@ def in_batches(kernel, n, *arguments, min_batch=MIN_SIGNALS_PER_BATCH):
     The kernel must release the GIL. Its batches are independent, so the result is the same for any
     number of threads. `numba.set_num_threads` sets that number.
     """
+    if n <= min_batch:
+        kernel(0, n, *arguments)
+        return
     threads = get_num_threads()
     size = max(min_batch, -(-n // (MAX_BATCHES_PER_THREAD * threads)))
     if threads == 1 or n <= size:

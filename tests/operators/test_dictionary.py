@@ -58,10 +58,12 @@ def test_every_map_equals_its_dense_matrix(geometry, dtype):
     np.testing.assert_allclose(D.adjoint(x).reshape(len(x), -1), x.reshape(len(x), -1) @ M, **tol)
     g = D.adjoint_atoms(x, z)
     assert D(z, S).dtype == D.adjoint(x).dtype == g.dtype == dtype
-    basis = np.eye(D.atoms.size).reshape(-1, *D.atoms.shape)
-    for e, value in zip(basis, g.ravel(), strict=True):
-        synthesised = flat @ dense(D, x, e).T
-        np.testing.assert_allclose(np.sum(synthesised * x.reshape(len(x), -1)), value, **tol)
+    directions = np.random.default_rng(1).standard_normal((5, *g.shape))
+    for d in directions:
+        synthesised = flat @ dense(D, x, d).T
+        inner_product = np.sum(synthesised * x.reshape(len(x), -1))
+        atol = (1e-5 if dtype == "float32" else 1e-13) * np.linalg.norm(d) * np.linalg.norm(g)
+        np.testing.assert_allclose(np.sum(d * g), inner_product, rtol=0, atol=atol)
     assert D.spatial_code_shape(D.signal_shape(z.shape[2:])) == z.shape[2:]
     csc.testing.dot_test(D, S, rng=0)
 
@@ -82,9 +84,9 @@ def test_lipschitz_is_exact_for_patches_and_circles_and_never_too_small(geometry
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_lipschitz_stays_tight_for_all_modes_and_strides(mode, stride, rng):
     D = csc.Dictionary(rng.standard_normal((4, 2, 5)), mode, (stride,))
-    x = np.zeros((1, 2, 300))
+    x = np.zeros((1, 2, 120))
     true = np.linalg.norm(dense(D, x), 2) ** 2
-    assert true * (1 - 1e-12) <= D.lipschitz((300,)) <= 1.05 * true
+    assert true * (1 - 1e-12) <= D.lipschitz((120,)) <= 1.05 * true
 
 
 @pytest.mark.parametrize(

@@ -17,16 +17,15 @@ def synthesis_matrix(atoms, signal_shape, mode="full", stride=None):
     """Dense D: columns are the atoms (K-major) at every position, sample by sample."""
     k, c, *s = atoms.shape
     stride = (1,) * len(s) if stride is None else stride
-    positions = list(itertools.product(*code_positions(s, signal_shape, mode, stride)))
-    D = np.zeros((c, *signal_shape, k * len(positions)))
-    for j, (atom, v) in enumerate(itertools.product(atoms, positions)):
-        for offset in itertools.product(*map(range, s)):
-            u = tuple(a + b for a, b in zip(v, offset, strict=True))
-            if mode == "circular":
-                u = tuple(a % S for a, S in zip(u, signal_shape, strict=True))
-            if all(0 <= a < S for a, S in zip(u, signal_shape, strict=True)):
-                D[(slice(None), *u, j)] += atom[(slice(None), *offset)]
-    return D.reshape(-1, D.shape[-1])
+    positions = np.array(list(itertools.product(*code_positions(s, signal_shape, mode, stride))))
+    D = np.zeros((c, np.prod(signal_shape), k, len(positions)))
+    for offset in itertools.product(*map(range, s)):
+        u = positions + offset
+        if mode == "circular":
+            u %= signal_shape
+        v = np.flatnonzero(np.all((u >= 0) & (u < signal_shape), axis=1))
+        D[:, np.ravel_multi_index(u[v].T, signal_shape), :, v] += atoms[(..., *offset)].T
+    return D.reshape(c * D.shape[1], -1)
 
 
 def soft(v, t):
