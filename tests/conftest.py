@@ -18,10 +18,12 @@ TESTS = Path(__file__).parent
 MARKERS = {"demos": "demo", "distributed": "dask", "gpu": "gpu"}  # of all tests in a folder
 
 
-def pytest_configure():
+def pytest_configure(config):
     """Where pytest-xdist runs a worker per core, let each use one thread: two would be slower."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         numba.set_num_threads(1)
+    elif config.getoption("numprocesses", None):  # of the workers, which start after this
+        os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 @pytest.fixture

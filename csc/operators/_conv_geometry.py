@@ -1,9 +1,8 @@
 """The geometry of a convolution: its four modes, and strides."""
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
 from math import prod
-from operator import index
+from typing import NamedTuple
 
 from csc._backend import namespace
 from csc._validation import check_choice, check_count
@@ -74,7 +73,7 @@ class ConvGeometry:
         """Whether the stride is 1 on every axis."""
         return prod(self.stride) == 1
 
-    @cached_property
+    @property
     def low(self):
         """Samples by which the first atom overhangs the signal, one number per axis."""
         overhang = {"valid": lambda s: s - 1, "same": lambda s: (s - 1) // 2}
@@ -82,7 +81,21 @@ class ConvGeometry:
 
     def spatial_code_shape(self, signal_shape):
         """Spatial shape *V* of the codes of signals with shape *S*."""
-        return _spatial_code_shape(self, self._as_shape("signal_shape", signal_shape))
+        S = self._as_shape("signal_shape", signal_shape)
+        if self.must_fit and any(a < b for a, b in zip(S, self.atom_shape, strict=True)):
+            raise ValueError(
+                f"atoms of shape {self.atom_shape} are larger than signals of shape {S}; "
+                "use smaller atoms or larger signals"
+            )
+        if self.mode == "circular" and any(a % t for a, t in zip(S, self.stride, strict=True)):
+            raise ValueError(
+                f"signal shape must be multiples of the stride {self.stride} in mode "
+                f"'circular', got {S}; crop or pad the signals"
+            )
+        ends = {"full": lambda n, s: n - s, "valid": lambda n, s: n + s - 2}
+        last = ends.get(self.mode, lambda n, s: n - 1)  # noqa: ARG005
+        axes = zip(S, self.atom_shape, self.stride, strict=True)
+        return tuple(last(n, s) // t + 1 for n, s, t in axes)
 
     def signal_shape(self, spatial_code_shape):
         """Smallest spatial shape *S* of signals whose codes have spatial shape *V*."""
@@ -116,82 +129,92 @@ class ConvGeometry:
 
     def high(self, signal_shape):
         """Samples by which the last atom overhangs the signal, one number per axis."""
-        return _high(self, self._as_shape("signal_shape", signal_shape))
+        V = self.spatial_code_shape(signal_shape)
+        axes = zip(signal_shape, V, self.atom_shape, self.stride, self.low, strict=True)
+        return tuple(max(0, (v - 1) * t + s - low - n) for n, v, s, t, low in axes)
+
+    def borders(self, signal_shape):
+        """What atoms need around signals of spatial shape *S*."""
+        wraps = self.mode == "circular"
+        return Borders(tuple(signal_shape), self.low, self.high(signal_shape), wraps)
 
     def padded_shape(self, signal_shape):
         """Spatial shape *P* of the array in which every atom lies wholly."""
-        axes = zip(self.low, signal_shape, self.high(signal_shape), strict=True)
-        return tuple(map(sum, axes))
+        return self.borders(signal_shape).padded_shape
 
     def pad(self, x):
         """E x: signals ``(N, C, *S)`` with a border, zeros or wrapped around; ``(N, C, *P)``."""
-        low, high = self.low, self.high(x.shape[2:])
-        if not any(low) and not any(high):
-            return x
-        axes = list(zip(low, x.shape[2:], high, strict=True))
-        padded = namespace(x).zeros((*x.shape[:2], *map(sum, axes)), x.dtype)
-        padded[..., *(slice(before, before + n) for before, n, _ in axes)] = x
-        if self.mode == "circular":  # nothing lies before the signal, the atoms are no longer
-            for axis, (_, n, after) in enumerate(axes, start=2):
-                ends = namespace(x).moveaxis(padded, axis, 0)
-                ends[n:] = ends[:after]
-        return padded
+        return self.borders(x.shape[2:]).pad(x)
 
     def unpad(self, p, signal_shape):
         """E^T p: crop the border, or fold it back to where it was taken from."""
-        expected = self.padded_shape(signal_shape)
-        if p.shape[2:] != expected:
+        return self.borders(signal_shape).unpad(p)
+
+    def _as_shape(self, name, spatial_shape):
+        spatial_shape = tuple(spatial_shape)
+        if len(spatial_shape) != len(self.atom_shape) or any(n < 1 for n in spatial_shape):
             raise ValueError(
-                f"p must have shape {expected} for signals of shape {tuple(signal_shape)}, "
-                f"got shape {p.shape}"
+                f"{name} must be {len(self.atom_shape)} positive integers, one per spatial axis, "
+                f"got {spatial_shape}"
             )
-        if p.shape[2:] == tuple(signal_shape):
+        return spatial_shape
+
+
+class Borders(NamedTuple):
+    """Borders of signals of one shape: zeros, or samples of the other end.
+
+    Parameters
+    ----------
+    signal_shape : tuple of ints
+        Spatial shape *S*.
+    low, high : tuple of ints
+        Samples before and after the signal, one number per axis.
+    wraps : bool
+        Whether the border repeats the other end; then nothing lies before the signal.
+    """
+
+    signal_shape: tuple
+    low: tuple
+    high: tuple
+    wraps: bool
+
+    @property
+    def padded_shape(self):
+        """Spatial shape *P* of the signal with its borders."""
+        return tuple(map(sum, zip(self.low, self.signal_shape, self.high, strict=True)))
+
+    def pad(self, x):
+        """E x, see `ConvGeometry.pad`."""
+        if self.padded_shape == self.signal_shape:
+            return x
+        padded = namespace(x).zeros((*x.shape[:2], *self.padded_shape), x.dtype)
+        padded[self._inside] = x
+        if self.wraps:
+            for axis, (n, high) in enumerate(zip(self.signal_shape, self.high, strict=True), 2):
+                ends = namespace(x).moveaxis(padded, axis, 0)
+                ends[n:] = ends[:high]
+        return padded
+
+    def unpad(self, p):
+        """E^T p, see `ConvGeometry.unpad`."""
+        if p.shape[2:] != self.padded_shape:
+            raise ValueError(
+                f"p must have shape {self.padded_shape} for signals of shape "
+                f"{self.signal_shape}, got shape {p.shape}"
+            )
+        if self.padded_shape == self.signal_shape:
             return p
         xp = namespace(p)
-        if self.mode != "circular":
-            axes = zip(self.low, signal_shape, strict=True)
-            return xp.ascontiguousarray(p[..., *(slice(a, a + n) for a, n in axes)])
-        borders = zip(signal_shape, self.high(signal_shape), strict=True)
-        for axis, (n, high) in enumerate(borders, start=2):
+        if not self.wraps:
+            return xp.ascontiguousarray(p[self._inside])
+        for axis, (n, high) in enumerate(zip(self.signal_shape, self.high, strict=True), 2):
             ends = xp.moveaxis(p, axis, 0)
             folded = ends[:n].copy()
             folded[:high] += ends[n:]
             p = xp.moveaxis(folded, 0, axis)
         return xp.ascontiguousarray(p)
 
-    def _as_shape(self, name, spatial_shape):
-        try:
-            shape = tuple(map(index, spatial_shape))
-        except TypeError:
-            shape = ()
-        if len(shape) != len(self.atom_shape) or any(n < 1 for n in shape):
-            raise ValueError(
-                f"{name} must be {len(self.atom_shape)} positive integers, one per spatial axis, "
-                f"got {spatial_shape}"
-            )
-        return shape
-
-
-@lru_cache(maxsize=256)  # each map of a solver's step asks for it several times
-def _spatial_code_shape(geometry, signal_shape):
-    S, s, stride = signal_shape, geometry.atom_shape, geometry.stride
-    if geometry.must_fit and any(a < b for a, b in zip(S, s, strict=True)):
-        raise ValueError(
-            f"atoms of shape {s} are larger than signals of shape {S}; "
-            "use smaller atoms or larger signals"
-        )
-    if geometry.mode == "circular" and any(a % t for a, t in zip(S, stride, strict=True)):
-        raise ValueError(
-            f"signal shape must be multiples of the stride {stride} in mode "
-            f"'circular', got {S}; crop or pad the signals"
-        )
-    ends = {"full": lambda n, s: n - s, "valid": lambda n, s: n + s - 2}
-    last = ends.get(geometry.mode, lambda n, s: n - 1)  # noqa: ARG005
-    return tuple(last(n, s) // t + 1 for n, s, t in zip(S, s, stride, strict=True))
-
-
-@lru_cache(maxsize=256)
-def _high(geometry, signal_shape):
-    V = _spatial_code_shape(geometry, signal_shape)
-    axes = zip(signal_shape, V, geometry.atom_shape, geometry.stride, geometry.low, strict=True)
-    return tuple(max(0, (v - 1) * t + s - low - n) for n, v, s, t, low in axes)
+    @property
+    def _inside(self):
+        axes = zip(self.low, self.signal_shape, strict=True)
+        return (..., *(slice(low, low + n) for low, n in axes))

@@ -59,7 +59,8 @@ class ConvPlan:
         self.part_slices = D.part_slices
         self.signal_shape, self.batch_last = tuple(signal_shape), batch_last
         self.spatial_code_shape = geometry.spatial_code_shape(self.signal_shape)
-        self.padded_shape = geometry.padded_shape(self.signal_shape)
+        self.borders = geometry.borders(self.signal_shape)
+        self.padded_shape = self.borders.padded_shape
         self.patch_matrix = D.patch_matrix if D.is_patch(self.signal_shape) else None
         self.method, self.atoms_method = self._choose(D), self._choose_dense(for_atoms=True)
         self._spectra_cache = self._last_conv = None
@@ -112,10 +113,10 @@ class ConvPlan:
         if self.method is Method.PATCH_MATRIX:
             rows = self.patch_matrix.synthesize(z.reshape(n, -1))
             return rows.reshape(n, channels, *self.signal_shape)
-        geometry, padded = self.geometry, self.padded_shape
+        padded = self.padded_shape
         if self.method is Method.FFT:
-            signals = fft_conv.synthesize(z, self._spectra, geometry.stride, padded)
-            return geometry.unpad(signals, self.signal_shape)
+            signals = fft_conv.synthesize(z, self._spectra, self.geometry.stride, padded)
+            return self.borders.unpad(signals)
         xp, blocks = namespace(z, self.atoms), []
         for which, atoms in self.parts:
             blocks.append(xp.empty((n, channels, *padded), z.dtype))
@@ -123,7 +124,7 @@ class ConvPlan:
             kernels(z).synthesize(
                 as_kernel_input(z[:, which]), as_kernel_input(atoms), self._stride, to
             )
-        return geometry.unpad(reduce(add, blocks), self.signal_shape)
+        return self.borders.unpad(reduce(add, blocks))
 
     def correlate(self, x):
         """``D^T x``: correlations ``(N, K, *V)`` of signals ``(N, C, *S)`` with the atoms."""
@@ -132,7 +133,7 @@ class ConvPlan:
             return self._batch_last_conv(n).correlate(x)
         if self.method is Method.PATCH_MATRIX:
             return self.patch_matrix.correlate(x.reshape(n, -1)).reshape(n, -1, *spatial_shape)
-        padded = self.geometry.pad(x)
+        padded = self.borders.pad(x)
         if self.method is Method.FFT:
             return fft_conv.correlate(padded, self._spectra, self.geometry.stride, spatial_shape)
         xp, padded, blocks = namespace(x, self.atoms), as_kernel_input(padded), []
@@ -147,7 +148,7 @@ class ConvPlan:
         if self.atoms_method is Method.PATCH_MATRIX:
             g = (z.reshape(n, -1).T @ r.reshape(n, -1)).reshape(self.atoms.shape)
             return self._stacked([g[own] for own in self.part_slices])
-        padded = self.geometry.pad(r)
+        padded = self.borders.pad(r)
         if self.atoms_method is Method.FFT:
             g = fft_conv.correlate_atoms(padded, z, stride, self.geometry.atom_shape)
             return self._stacked([g[own] for own in self.part_slices])
@@ -176,7 +177,7 @@ class ConvPlan:
             x = x - (fit + xp.asarray(momentum, dtype=fit.dtype) * (fit - fit_old))
         out, atoms = xp.empty(z.shape, z.dtype), self.atoms * xp.asarray(step, self.atoms.dtype)
         restart_score = kernels(x, z).proximal_step(
-            as_kernel_input(self.geometry.pad(x)), as_kernel_input(atoms), self._stride,
+            as_kernel_input(self.borders.pad(x)), as_kernel_input(atoms), self._stride,
             (as_kernel_input(z), as_kernel_input(z_old), momentum), prox, as_5d(out),
         )  # fmt: skip
         return out, restart_score

@@ -23,7 +23,7 @@ from csc.kernels.cpu.threads import in_batches
 SAMPLES_PER_GROUP = 256  # samples of an atom per thread where the work is shared by samples
 MULTIPLICATIONS_PER_BATCH = 2**22  # fewer do not repay another thread
 MAX_PARTIAL_SUMS = 64  # of `correlate_atoms`, which threads share
-MAX_KEPT_OFFSETS = 2**14  # longer tables cost little compared with what they are used for
+MAX_KEPT_OFFSETS = 2**14  # making a longer table takes a small share of the time
 
 
 class _Places(NamedTuple):
@@ -224,16 +224,16 @@ def _code_places(z):
     return _Places(rows, z.shape[4], 1, _offsets((atoms,), (positions,)))
 
 
-def _offsets(extents, steps):
-    """All sums ``i[0] steps[0] + i[1] steps[1] + ...`` with ``i < extents``, row-major."""
-    of = _kept_offsets if prod(extents) <= MAX_KEPT_OFFSETS else _new_offsets
-    return of(tuple(extents), tuple(steps))
+def _offsets(shape, steps):
+    """All sums ``i[0] steps[0] + i[1] steps[1] + ...`` with ``i < shape``, row-major."""
+    of = _kept_offsets if prod(shape) <= MAX_KEPT_OFFSETS else _new_offsets
+    return of(tuple(shape), tuple(steps))
 
 
-def _new_offsets(extents, steps):
+def _new_offsets(shape, steps):
     sums = np.zeros((), np.int64)
-    for extent, step in zip(extents, steps, strict=True):
-        sums = np.add.outer(sums, step * np.arange(extent))
+    for length, step in zip(shape, steps, strict=True):
+        sums = np.add.outer(sums, step * np.arange(length))
     return sums.ravel()
 
 

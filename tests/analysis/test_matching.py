@@ -148,10 +148,10 @@ def planted(rng, atoms, shape, density):
 @pytest.mark.parametrize(
     ("seed", "atoms", "shape", "density", "missing"),
     [
-        (0, (5, 1, 16), (10, 1, 1000), 0.003, 0),
-        (2, (6, 1, 6, 6), (6, 1, 64, 64), 0.004, 0),
-        (3, (6, 3, 5, 5), (6, 3, 48, 48), 0.004, 0),
-        (4, (6, 1, 6, 6), (12, 1, 64, 64), 0.002, 0.5),
+        (0, (5, 1, 16), (6, 1, 600), 0.004, 0),
+        (2, (6, 1, 6, 6), (6, 1, 40, 40), 0.006, 0),
+        (3, (6, 3, 5, 5), (4, 3, 32, 32), 0.008, 0),
+        (4, (4, 1, 5, 5), (6, 1, 40, 40), 0.004, 0.5),
     ],
     ids=["1-D", "2-D", "colour", "half missing"],
 )
@@ -159,7 +159,7 @@ def test_planted_atoms_are_learned(seed, atoms, shape, density, missing):
     rng = np.random.default_rng(seed)
     X, d = planted(rng, atoms, shape, density)
     # without half of the samples codes must be many, and learning is slow
-    lmbda, passes = (0.2, 80) if missing else (0.3, 40)
+    lmbda, passes = (0.2, 50) if missing else (0.3, 30)
     options = {"max_iter": passes, "recentre_every": 5, "random_state": seed, "tol": 0}
     learner = csc.DictionaryLearning(atoms[0], atoms[2:], lmbda, **options)
     learner.fit(np.where(rng.random(X.shape) < missing, np.nan, X))

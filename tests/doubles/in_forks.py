@@ -1,4 +1,4 @@
-"""Run by test_threads: every call in this process, then in a forked one, then from two threads.
+"""Run by test_threads: the calls that are named, in this process, then in a forked one, then from two threads.
 
 Writes lines of JSON, also before a call from two threads, which may end the process.
 """
@@ -56,13 +56,14 @@ def compare(name, place, waits):
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     use_threads_always()
-    expected = {name: run(name) for name in CALLS}
+    names = sys.argv[1:]
+    expected = {name: run(name) for name in names}
     tell("", "layer", numba.threading_layer())
     with multiprocessing.get_context("fork").Pool(1) as children:
-        for name in CALLS:
+        for name in names:
             compare(name, "in a forked process", [children.apply_async(run, (name,)).get])
     with ThreadPoolExecutor(2) as threads:
-        for name in CALLS:
+        for name in names:
             tell(name, "from two threads", "it ended the process")
             both = [threads.submit(run, name).result for _ in range(2)]
             compare(name, "from two threads", both)
