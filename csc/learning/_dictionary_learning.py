@@ -377,7 +377,8 @@ class DictionaryLearning(SingleLayerLearner, OnlineLearner):
         if not hasattr(self.data_term, "majoriser_curvature"):
             raise ValueError(
                 f"data_term {self.data_term!r} has no majoriser_curvature, which updates of the atoms "
-                "need; take csc.data_terms.Huber with a small delta"
+                "need; take csc.data_terms.Huber(delta) with a small delta, and lmbda times delta in place "
+                "of lmbda: divided by delta, it is at most delta / 2 per sample below absolute values"
             )
         _check_sample_weights(self.data_term.weights, len(self.atom_shape))
         weights = getattr(self.penalty, "weights", None)

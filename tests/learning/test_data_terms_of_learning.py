@@ -112,10 +112,22 @@ def test_a_number_of_codes_can_be_asked_for(rng):
     assert 3 < learner.history_[-1].n_nonzero < 7
 
 
+def test_learning_with_a_small_delta_learns_absolute_values_up_to_half_of_it_per_sample():
+    x, delta, lmbda = waveforms_with_outliers(np.random.default_rng(0))[0][:4], 0.1, 1.5
+    learner = learn(x, lmbda * delta, Huber(delta), max_iter=4, tol=0)
+    z, D = learner.transform(x), learner.dictionary_
+    exact = (abs(x - D(z)).sum() + lmbda * z.sum()) / len(x)
+    below = -learner.score(x) / delta
+    assert exact - delta / 2 * x[0].size <= below * (1 + 1e-6) <= exact
+    problem = csc.Problem(x, D, csc.L1(lmbda, positive=True), data_term=LeastAbsolute())
+    best = csc.solve(problem, tol=1e-2)
+    assert (best.objective - best.gap) / len(x) <= exact <= best.objective / len(x) + 0.05 * below
+
+
 @pytest.mark.parametrize(
     ("term", "words"),
     [
-        (LeastAbsolute(), "Huber with a small delta"),
+        (LeastAbsolute(), r"Huber\(delta\) with a small delta, and lmbda times delta"),
         (LeastSquares(np.ones((2, 1, 30))), "differ between"),
     ],
 )
