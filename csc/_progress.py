@@ -2,12 +2,14 @@
 
 from contextlib import contextmanager
 
-from tqdm import tqdm
-
 
 def progress_iter(items, unit, *, verbose):
     """Iterate over items, with a progress bar if ``verbose``."""
-    return tqdm(items, unit=unit, disable=not verbose)
+    if not verbose:
+        return items
+    from tqdm import tqdm
+
+    return tqdm(items, unit=unit)
 
 
 @contextmanager
@@ -16,6 +18,8 @@ def progress_callback(callback, max_iter, *, verbose):
     if not verbose:
         yield callback
         return
+    from tqdm import tqdm
+
     with tqdm(total=max_iter, unit="step") as bar:
 
         def show(now):

@@ -1,7 +1,7 @@
 """Codes without a penalty: their least-squares residual, which does not depend on ``lmbda``."""
 
 import numpy as np
-from scipy.optimize import lsq_linear, nnls
+import scipy  # its modules load when first used
 from scipy.sparse.linalg import LinearOperator, lsmr
 
 from csc._backend import to_device
@@ -69,7 +69,9 @@ def residual_of_free_codes(x, dictionary, free, positive, mask=None, max_steps=M
     A = LinearOperator((x.size, int(free.sum())), synthesize, correlate, dtype="float64")
     x = seen * x
     if positive:
-        values = lsq_linear(A, x.ravel(), (0, np.inf), tol=REGRESSION_TOL, lsmr_tol="auto").x
+        values = scipy.optimize.lsq_linear(
+            A, x.ravel(), (0, np.inf), tol=REGRESSION_TOL, lsmr_tol="auto"
+        ).x
     else:
         values = lsmr(A, x.ravel(), atol=REGRESSION_TOL, btol=REGRESSION_TOL, maxiter=max_steps)[0]
     return x - synthesize(values).reshape(x.shape)
@@ -92,7 +94,7 @@ def _one_by_one(rows, matrix, free):
     residual = rows.copy()
     for n in np.flatnonzero(free.any(axis=1)):
         atoms = matrix[free[n]].T
-        residual[n] -= atoms @ nnls(atoms, rows[n])[0]
+        residual[n] -= atoms @ scipy.optimize.nnls(atoms, rows[n])[0]
     return residual
 
 

@@ -6,7 +6,7 @@ Signals are padded such that every atom lies wholly inside. `ConvPlan` picks the
 from math import log2, prod
 
 import numpy as np
-from scipy import fft
+import scipy  # its modules load when first used
 
 from csc._backend import namespace
 
@@ -71,20 +71,20 @@ def correlate_atoms(x, z, stride, spatial_shape):
 
 
 def _fft_length(n):
-    return fft.next_fast_len(int(n), real=True)
+    return scipy.fft.next_fast_len(int(n), real=True)
 
 
 def _forward(a, lengths):
     xp, axes = namespace(a), tuple(range(2, a.ndim))
     if xp is np:
-        return fft.rfftn(a, lengths, axes=axes, workers=N_WORKERS)
+        return scipy.fft.rfftn(a, lengths, axes=axes, workers=N_WORKERS)
     return xp.fft.rfftn(a, lengths, axes=axes)
 
 
 def _inverse(a, lengths):
     xp, axes = namespace(a), tuple(range(2, a.ndim))
     if xp is np:
-        return fft.irfftn(a, lengths, axes=axes, workers=N_WORKERS, overwrite_x=True)
+        return scipy.fft.irfftn(a, lengths, axes=axes, workers=N_WORKERS, overwrite_x=True)
     return xp.fft.irfftn(a, lengths, axes=axes)
 
 

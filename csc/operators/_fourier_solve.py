@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy import fft
+import scipy  # its modules load when first used
 
 N_WORKERS = -1  # of scipy.fft: all cores
 
@@ -19,7 +19,7 @@ class CirculantGram(NamedTuple):
     @classmethod
     def of(cls, atoms, signal_shape):
         """Spectra of atoms ``(K, C, *s)`` on signals of shape S."""
-        spectra = fft.rfftn(atoms, signal_shape, axes=_axes(atoms), workers=N_WORKERS)
+        spectra = scipy.fft.rfftn(atoms, signal_shape, axes=_axes(atoms), workers=N_WORKERS)
         last = np.moveaxis(spectra, (0, 1), (-1, -2))  # (*W, C, K)
         values, vectors = np.linalg.eigh(last @ last.conj().swapaxes(-1, -2))
         return cls(spectra, values.astype(atoms.dtype), vectors, tuple(signal_shape))
@@ -29,13 +29,15 @@ class CirculantGram(NamedTuple):
 
         ``z = (b - D^H (D D^H + rho I)^-1 D b) / rho`` (Sherman-Morrison for one channel).
         """
-        z = fft.rfftn(b, axes=_axes(b), workers=N_WORKERS)
+        z = scipy.fft.rfftn(b, axes=_axes(b), workers=N_WORKERS)
         y = np.einsum("kc...,nk...->n...c", self.atoms, z)
         y = np.einsum("...dc,n...d->n...c", self.vectors.conj(), y) / (self.values + rho)
         y = np.einsum("...cd,n...d->n...c", self.vectors, y)
         for n, signal in enumerate(y):  # needs no second array of the size of the codes
             z[n] -= np.einsum("kc...,...c->k...", self.atoms.conj(), signal)
-        z = fft.irfftn(z, self.signal_shape, axes=_axes(b), workers=N_WORKERS, overwrite_x=True)
+        z = scipy.fft.irfftn(
+            z, self.signal_shape, axes=_axes(b), workers=N_WORKERS, overwrite_x=True
+        )
         z /= rho
         return z
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import uniform_filter
+import scipy  # its modules load when first used
 
 from csc._backend import namespace, to_host
 from csc._typing import Array, Shape
@@ -84,6 +84,8 @@ class LateralInhibition:
                 f"window must have {z.ndim - 2} numbers for codes of shape {z.shape}, got {self.window}"
             )
         sizes = abs(to_host(z))
-        near = np.maximum(uniform_filter(sizes, (1, 1, *self.window), mode="constant"), 0)
+        near = np.maximum(
+            scipy.ndimage.uniform_filter(sizes, (1, 1, *self.window), mode="constant"), 0
+        )
         others = near.sum(axis=1, keepdims=True) - near
         return namespace(z).asarray(1 + self.strength * np.maximum(others, 0), dtype=z.dtype)

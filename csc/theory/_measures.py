@@ -7,7 +7,7 @@ matrix, at the shifts that the stride allows.
 from math import prod, sqrt
 
 import numpy as np
-from scipy.ndimage import correlate, uniform_filter
+import scipy  # its modules load when first used
 
 from csc._typing import Array, Shape, Stride
 from csc._validation import check_codes, check_count
@@ -206,7 +206,7 @@ def stripe_norm(codes: Array, dictionary: Dictionary) -> Array:
     mode = "constant"
     if dictionary.mode == "circular":  # a stripe is at most the whole signal
         sizes, mode = [min(pair) for pair in zip(sizes, counts.shape, strict=True)], "wrap"
-    sums = uniform_filter(counts, sizes, mode=mode) * prod(sizes)
+    sums = scipy.ndimage.uniform_filter(counts, sizes, mode=mode) * prod(sizes)
     return np.rint(sums).astype(int).reshape(len(codes), -1).max(axis=1)
 
 
@@ -233,7 +233,9 @@ def patch_norm(codes: Array, atom_shape: Shape) -> Array:
     """
     codes = check_codes("codes", codes)
     counts = (codes != 0).sum(axis=1).astype("float64")
-    sums = uniform_filter(counts, [1, *atom_shape], mode="constant") * prod(atom_shape)
+    sums = scipy.ndimage.uniform_filter(counts, [1, *atom_shape], mode="constant") * prod(
+        atom_shape
+    )
     return np.rint(sums).astype(int).reshape(len(codes), -1).max(axis=1)
 
 
@@ -262,7 +264,7 @@ def stripe_coherence(codes: Array, dictionary: Dictionary) -> Array:
     """
     counts, mu = _counts(check_codes("codes", codes), dictionary), shifted_coherence(dictionary)
     mode = "wrap" if dictionary.mode == "circular" else "constant"
-    return correlate(counts, mu[None], mode=mode)
+    return scipy.ndimage.correlate(counts, mu[None], mode=mode)
 
 
 def _counts(codes, dictionary):

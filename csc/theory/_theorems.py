@@ -8,7 +8,7 @@ from math import inf, sqrt
 from typing import Literal
 
 import numpy as np
-from scipy.ndimage import uniform_filter
+import scipy  # its modules load when first used
 
 from csc._typing import Array, Shape
 from csc._validation import check_number, check_real
@@ -36,7 +36,9 @@ def local_noise(noise: Array, atom_shape: Shape) -> Array:
     """
     noise = check_real("noise", noise)
     energies = (noise.astype("float64") ** 2).sum(axis=1)
-    sums = uniform_filter(energies, [1, *atom_shape], mode="constant") * np.prod(atom_shape)
+    sums = scipy.ndimage.uniform_filter(energies, [1, *atom_shape], mode="constant") * np.prod(
+        atom_shape
+    )
     return np.sqrt(np.maximum(sums, 0)).reshape(len(noise), -1).max(axis=1)
 
 
