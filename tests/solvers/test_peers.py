@@ -1,4 +1,4 @@
-"""The same problem, solved by sporco or SPAMS: objectives agree to 1e-3, and ours is no higher."""
+"""The same problem, solved by sporco, SPAMS or alphacsc: objectives agree to 1e-3, ours is no higher."""
 
 import warnings
 
@@ -288,3 +288,62 @@ def test_ball_of_the_residual_of_spams(spams, patches):
         ours = csc.noise_constrained(own[None], D, float(energy) ** 0.5, tol=1e-4)
         assert ours.penalty_value == pytest.approx(theirs, rel=1e-3)
         assert ours.penalty_value - ours.constrained_gap <= theirs * (1 + 1e-6)
+
+
+@pytest.fixture(scope="module")
+def alphacsc():
+    """alphacsc 0.4.1, whose `learn_d_z` and LGCD within learning fail with new NumPy."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip(
+            "alphacsc", reason="alphacsc is not installed: pip install --no-deps alphacsc"
+        )
+
+
+@pytest.fixture
+def series(rng):
+    """Six series of three channels and unit variance, from two products of a topography and a waveform."""
+    atoms = rng.standard_normal((2, 3, 1)) * rng.standard_normal((2, 1, 8))
+    z = rng.uniform(1, 2, (6, 2, 53)) * (rng.random((6, 2, 53)) < 0.05)
+    x = csc.Dictionary(csc.constraints.UnitSphere().project(atoms))(z)
+    x = x + 0.1 * rng.standard_normal(x.shape)
+    return x / x.std()  # as alphacsc learns from
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("solver", "options"),
+    [("l-bfgs", {"factr": 1e6}), ("lgcd", {"tol": 1e-6, "max_iter": 100_000})],
+)
+def test_positive_codes_of_series(solver, options, alphacsc, series, rng):  # noqa: ARG001
+    from alphacsc.update_z_multi import update_z_multi
+
+    atoms = csc.constraints.UnitSphere().project(rng.standard_normal((3, 3, 8)))
+    problem = csc.Problem(series, csc.Dictionary(atoms), csc.L1(1.0, positive=True))
+    theirs = problem.value(
+        update_z_multi(series, atoms, 1.0, solver=solver, solver_kwargs=options)[0]
+    )
+    ours = csc.solve(problem, tol=1e-6)
+    assert ours.objective == pytest.approx(theirs, rel=1e-3)
+    assert ours.objective - ours.gap <= theirs
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_learning_topographies_and_waveforms(alphacsc, series, rng):  # noqa: ARG001
+    from alphacsc.learn_d_z_multi import learn_d_z_multi
+
+    products = csc.constraints.Separable() & csc.constraints.UnitBall()
+    penalty, first = csc.L1(1.0, positive=True), products.project(rng.standard_normal((2, 3, 8)))
+    learner = csc.DictionaryLearning(
+        2, (8,), penalty=penalty, constraint=products, init=first, batch_size=None, max_iter=100,
+        tol=1e-6, coding_tol=1e-5,
+    ).fit(series)  # fmt: skip
+    u, s, v = np.linalg.svd(first, full_matrices=False)
+    pairs = np.concatenate([u[:, :, 0], s[:, :1] * v[:, 0]], axis=1)
+    options = {"uv_constraint": "separate", "D_init": pairs, "random_state": 0, "verbose": 0}
+    values, _, pairs, codes, _ = learn_d_z_multi(series, 2, 8, reg=1.0, n_iter=60, **options)
+    atoms = csc.Dictionary(pairs[:, :3, None] * pairs[:, None, 3:])
+    theirs = csc.Problem(series, atoms, penalty).value(codes)
+    assert theirs == pytest.approx(values[-1], rel=1e-6)
+    assert 6 * learner.history_[-1].objective == pytest.approx(theirs, rel=1e-3)
+    assert theirs < 0.5 * values[0]
