@@ -72,6 +72,16 @@ class Convolution:
             return _Correlate.apply(self.atoms, x, self)
         return correlate(x, self.atoms, self.geometry)
 
+    def correlate_residual(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        """``D^T (x - D z)``, whose graph keeps the codes and not the residual.
+
+        The backward pass computes the residual again: one synthesis more, and a signal less in memory
+        for each step of a pursuit.
+        """
+        if self.dictionary is not None and z.requires_grad:
+            return _CorrelateResidual.apply(self.atoms, x, z, self)
+        return self.correlate(x - self.synthesize(z))
+
 
 def suits_kernels(atoms: torch.Tensor) -> bool:
     """Whether the kernels of `csc` take these atoms, and are faster in synthesis."""
@@ -129,6 +139,36 @@ class _Correlate(Function):
         of_atoms = correlate_codes(x, grad, ctx.D.geometry) if wanted[0] else None
         of_signals = _Synthesize.apply(atoms, grad, ctx.D) if wanted[1] else None
         return of_atoms, of_signals, None
+
+
+class _CorrelateResidual(Function):
+    """``D^T (x - D z)``."""
+
+    @staticmethod
+    def forward(atoms, x, z, D):
+        """The result."""
+        residual = x - torch.from_numpy(D.dictionary(z.detach().numpy(), D.signal_shape))
+        return correlate(residual, atoms, D.geometry)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):  # noqa: ARG004
+        """Keep what the backward pass needs."""
+        atoms, x, z, ctx.D = inputs
+        ctx.save_for_backward(atoms, x, z)
+
+    @staticmethod
+    def backward(ctx, grad):
+        """Gradients in all inputs."""
+        atoms, x, z = ctx.saved_tensors
+        geometry, wanted = ctx.D.geometry, ctx.needs_input_grad
+        of_signals = _Synthesize.apply(atoms, grad, ctx.D)
+        of_codes = -correlate(of_signals, atoms, geometry) if wanted[2] else None
+        of_atoms = None
+        if wanted[0]:
+            residual = x - _Synthesize.apply(atoms, z, ctx.D)
+            of_atoms = correlate_codes(residual, grad, geometry)
+            of_atoms = of_atoms - correlate_codes(of_signals, z, geometry)
+        return of_atoms, of_signals, of_codes, None
 
 
 def correlate(x: torch.Tensor, atoms: torch.Tensor, geometry: ConvGeometry) -> torch.Tensor:

@@ -83,8 +83,7 @@ class LCA(Pursuit):
             if u is None:
                 u = rate * D.correlate(x)
             else:
-                drive = D.correlate(rate * (x - D.synthesize(a)))
-                u = torch.lerp(u, a, rate) + drive
+                u = torch.lerp(u, a, rate).add(D.correlate_residual(x, a), alpha=rate)
             a = threshold(u, lmbda, positive=self.positive)
         return a, D
 

@@ -66,3 +66,17 @@ def test_gradients_are_those_of_finite_differences(rng):
 
     inputs = [torch.from_numpy(x), *(p.detach().clone() for p in module.parameters())]
     assert torch.autograd.gradcheck(codes, [a.requires_grad_() for a in inputs], fast_mode=True)
+
+
+def test_the_graph_keeps_codes_and_no_residuals(rng):
+    D, x = make("same, stride, channels", rng, n=1)
+    x, signals = torch.from_numpy(x), set()
+
+    def note(kept):
+        if kept.shape == x.shape:
+            signals.add(kept.data_ptr())
+        return kept
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda kept: kept):
+        csc.nn.LCA(D, 0.2, 4)(x).sum()
+    assert signals == {x.data_ptr()}
