@@ -62,6 +62,30 @@ def test_codes_have_the_stride_that_is_asked_for():
     assert learner.penalty_ == csc.L1(0.5)
 
 
+def test_with_hann_atoms_and_null_models_are_under_the_window(monkeypatch):
+    args = stride_sweep.parse_arguments(
+        ["--side", "7", "--window", "21", "--windows", "4", "--passes", "1", "--hann"]
+    )
+    learner = stride_sweep.learn(
+        [np.random.default_rng(0).standard_normal((40, 40))], 2, 4, 0, args
+    )
+    atoms, sine = learner.atoms_, np.sin(np.pi * np.arange(7) / 6) ** 2
+    window = sine[:, None] * sine
+    assert not atoms[..., window == 0].any()
+    inside = window > 1e-9
+    energies = ((atoms[..., inside] / window[inside]) ** 2).sum(axis=(1, 2))
+    assert energies == pytest.approx(np.ones(4), rel=1e-3)
+    assert not (atoms[..., ~inside] > 1e-9).any()
+    asked = []
+    monkeypatch.setattr(
+        csc.analysis.receptive_fields, "analyse", lambda *a, **k: asked.append((a, k))
+    )
+    stride_sweep.analyse(atoms, args)
+    [((without,), options)] = asked
+    assert options["aperture"] == pytest.approx(window, abs=1e-12)
+    assert without * window == pytest.approx(atoms, abs=1e-6)
+
+
 @pytest.mark.slow
 def test_both_demos_write_their_pictures_and_numbers(tmp_path, monkeypatch):
     monkeypatch.setattr(overcompleteness, "N_HELD_OUT", 100)
@@ -73,6 +97,8 @@ def test_both_demos_write_their_pictures_and_numbers(tmp_path, monkeypatch):
     small = ["--side", "6", "--window", "24", "--windows", "8", "--passes", "1"]
     rows = stride_sweep.main([*small, "--seeds", "0", "1", "--out", str(tmp_path)])
     assert [row["n_atoms"] for row in rows] == [4, 16]
+    by_seed = [row["gabor_share_of_atoms_by_seed"] for row in rows]
+    assert np.mean(by_seed, 1) == pytest.approx([row["gabor_share_of_atoms"] for row in rows])
     for name in ("overcompleteness", "stride_sweep"):
         assert len(json.loads((tmp_path / f"{name}.json").read_text())["rows"]) == 2
         assert (tmp_path / f"{name}.png").stat().st_size > 1000
