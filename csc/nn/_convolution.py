@@ -62,9 +62,7 @@ class Convolution:
 
     def synthesize(self, z: torch.Tensor) -> torch.Tensor:
         """``D z``: signals ``(N, C, *S)`` of codes ``(N, K, *V)``."""
-        if self.dictionary is not None:
-            return _Synthesize.apply(self.atoms, z, self)
-        return synthesize(z, self.atoms, self.geometry, self.signal_shape)
+        return _synthesized(self.atoms, z, self)
 
     def correlate(self, x: torch.Tensor) -> torch.Tensor:
         """``D^T x``: codes ``(N, K, *V)`` of signals ``(N, C, *S)``."""
@@ -78,7 +76,7 @@ class Convolution:
         The backward pass computes the residual again: one synthesis more, and a signal less in memory
         for each step of a pursuit.
         """
-        if self.dictionary is not None and z.requires_grad:
+        if z.requires_grad and not torch.compiler.is_compiling():
             return _CorrelateResidual.apply(self.atoms, x, z, self)
         return self.correlate(x - self.synthesize(z))
 
@@ -91,6 +89,13 @@ def suits_kernels(atoms: torch.Tensor) -> bool:
         and atoms.shape[1] <= MAX_KERNEL_CHANNELS
         and not torch.compiler.is_compiling()
     )
+
+
+def _synthesized(atoms, z, D):
+    """``D z`` for the atoms of D, by kernels where they are faster."""
+    if D.dictionary is not None:
+        return _Synthesize.apply(atoms, z, D)
+    return synthesize(z, atoms, D.geometry, D.signal_shape)
 
 
 class _Synthesize(Function):
@@ -147,8 +152,7 @@ class _CorrelateResidual(Function):
     @staticmethod
     def forward(atoms, x, z, D):
         """The result."""
-        residual = x - torch.from_numpy(D.dictionary(z.detach().numpy(), D.signal_shape))
-        return correlate(residual, atoms, D.geometry)
+        return correlate(x - _synthesized(atoms, z, D), atoms, D.geometry)
 
     @staticmethod
     def setup_context(ctx, inputs, output):  # noqa: ARG004
@@ -161,11 +165,11 @@ class _CorrelateResidual(Function):
         """Gradients in all inputs."""
         atoms, x, z = ctx.saved_tensors
         geometry, wanted = ctx.D.geometry, ctx.needs_input_grad
-        of_signals = _Synthesize.apply(atoms, grad, ctx.D)
+        of_signals = _synthesized(atoms, grad, ctx.D)
         of_codes = -correlate(of_signals, atoms, geometry) if wanted[2] else None
         of_atoms = None
         if wanted[0]:
-            residual = x - _Synthesize.apply(atoms, z, ctx.D)
+            residual = x - _synthesized(atoms, z, ctx.D)
             of_atoms = correlate_codes(residual, grad, geometry)
             of_atoms = of_atoms - correlate_codes(of_signals, z, geometry)
         return of_atoms, of_signals, of_codes, None

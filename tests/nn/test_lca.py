@@ -68,15 +68,17 @@ def test_gradients_are_those_of_finite_differences(rng):
     assert torch.autograd.gradcheck(codes, [a.requires_grad_() for a in inputs], fast_mode=True)
 
 
-def test_the_graph_keeps_codes_and_no_residuals(rng):
-    D, x = make("same, stride, channels", rng, n=1)
-    x, signals = torch.from_numpy(x), set()
+@pytest.mark.parametrize("channels", [1, 9], ids=["kernels", "PyTorch"])
+def test_the_graph_keeps_codes_and_no_residuals(channels, rng):
+    atoms, x = rng.standard_normal((3, channels, 4)), rng.standard_normal((2, channels, 30))
+    module = csc.nn.LCA(csc.Dictionary(atoms), 0.2, 5, tau=9.0, unit_norm=False)
+    sizes = {}
 
     def note(kept):
-        if kept.shape == x.shape:
-            signals.add(kept.data_ptr())
+        sizes[kept.data_ptr()] = kept.shape[-1]
         return kept
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda kept: kept):
-        csc.nn.LCA(D, 0.2, 4)(x).sum()
-    assert signals == {x.data_ptr()}
+        kept_alive = module(torch.from_numpy(x))
+    assert kept_alive.shape == (2, 3, 27)
+    assert list(sizes.values()).count(30) == 1  # the signals
