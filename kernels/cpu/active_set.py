@@ -14,7 +14,7 @@ import numpy as np
 
 from csc.kernels._constants import TILE_POSITIONS, TILE_POSITIONS_PER_STEP
 from csc.kernels.cpu.compilation import entry, inner
-from csc.kernels.cpu.conv import _fours, _multiply
+from csc.kernels.cpu.conv import _fours, _multiply, _tiles
 from csc.kernels.cpu.simd_intrinsics import add_rows, dot_rows, dot_rows_masked
 from csc.kernels.cpu.threads import in_batches
 
@@ -189,13 +189,16 @@ def violating_indices(residual, matrix, offsets, places, thresholds, positive, o
     in_batches(
         _violating_indices, -(-len(places) // TILE_POSITIONS), residual, atoms, offsets, places,
         thresholds, not positive, out, min_batch=1,
+        scratch=lambda: _tiles(atoms),
     )  # fmt: skip
 
 
 @entry(**OPTIONS)
-def _violating_indices(start, stop, residual, matrix, offsets, places, thresholds, both_signs, out):
-    patches = np.zeros(matrix.shape[1] * TILE_POSITIONS, residual.dtype)
-    four = np.empty(4 * TILE_POSITIONS, residual.dtype)
+def _violating_indices(
+    start, stop, residual, matrix, offsets, places, thresholds, both_signs, out, patches, four
+):
+    for j in range(len(offsets) * TILE_POSITIONS, patches.size):
+        patches[j] = 0
     for tile in range(start, stop):
         some = places[tile * TILE_POSITIONS : (tile + 1) * TILE_POSITIONS]
         for i in range(len(some)):

@@ -68,6 +68,7 @@ def correlate(x, atoms, stride, out):
         tiles,
         *arrays,
         min_batch=1 + MULTIPLICATIONS_PER_BATCH // (matrix.size * TILE_POSITIONS),
+        scratch=lambda: _tiles(matrix),
     )
 
 
@@ -110,6 +111,7 @@ def dual_infeasibility(x, atoms, inverse_lmbda, stride, positive, out):
         tiles,
         *arrays,
         min_batch=1 + MULTIPLICATIONS_PER_BATCH // (matrix.size * TILE_POSITIONS),
+        scratch=lambda: _tiles(matrix),
     )
 
 
@@ -161,7 +163,15 @@ def synthesize(z, atoms, stride, out):
         min_batch = 1 + MULTIPLICATIONS_PER_BATCH // (
             matrix.shape[1] * min(block_and_group[1], len(matrix)) * block
         )
-        in_batches(_synthesize, pieces, *arrays, first, out.reshape(-1), min_batch=min_batch)
+        in_batches(
+            _synthesize,
+            pieces,
+            *arrays,
+            first,
+            out.reshape(-1),
+            min_batch=min_batch,
+            scratch=lambda: _tiles(matrix),
+        )
 
 
 def correlate_atoms(x, z, stride, out):
@@ -248,6 +258,12 @@ def _fours(matrix):
     return padded
 
 
+def _tiles(matrix):
+    """Scratch for products with ``matrix``: what is multiplied, and four rows of the product."""
+    columns, dtype = matrix.shape[1], matrix.dtype
+    return np.empty(columns * TILE_POSITIONS, dtype), np.empty(4 * TILE_POSITIONS, dtype)
+
+
 def _round_up(n, multiple):
     return -(-n // multiple) * multiple
 
@@ -261,9 +277,7 @@ def _disjoint_block(grid, spatial_shape, stride):
 
 
 @entry()
-def _correlate(start, stop, x, signal, matrix, codes, out):
-    patches = np.empty(matrix.shape[1] * TILE_POSITIONS, x.dtype)
-    four = np.empty(4 * TILE_POSITIONS, x.dtype)
+def _correlate(start, stop, x, signal, matrix, codes, out, patches, four):
     for i in range(start, stop):
         vectors = _unfold(x, signal, signal.samples, i * TILE_POSITIONS, patches)
         for k in range(0, len(matrix), 4):
@@ -272,9 +286,7 @@ def _correlate(start, stop, x, signal, matrix, codes, out):
 
 
 @entry()
-def _dual_infeasibility(start, stop, x, signal, matrix, codes, both_signs, out):
-    patches = np.empty(matrix.shape[1] * TILE_POSITIONS, x.dtype)
-    four = np.empty(4 * TILE_POSITIONS, x.dtype)
+def _dual_infeasibility(start, stop, x, signal, matrix, codes, both_signs, out, patches, four):
     negative_sign = x.dtype.type(-1 if both_signs else 0)
     for i in range(start, stop):
         vectors = _unfold(x, signal, signal.samples, i * TILE_POSITIONS, patches)
@@ -294,12 +306,10 @@ def _dual_infeasibility(start, stop, x, signal, matrix, codes, both_signs, out):
 
 
 @entry()
-def _synthesize(start, stop, z, codes, matrix, signal, block_and_group, first, out):
+def _synthesize(start, stop, z, codes, matrix, signal, block_and_group, first, out, maps, four):
     block, samples = block_and_group
     positions = len(codes.rows) * codes.length
     groups = -(-len(matrix) // samples)
-    maps = np.empty(matrix.shape[1] * TILE_POSITIONS, z.dtype)
-    four = np.empty(4 * TILE_POSITIONS, z.dtype)
     for i in range(start, stop):
         begin, group = first + i // groups * 2 * block, i % groups * samples
         for j in range(begin, min(begin + block, positions), TILE_POSITIONS):
@@ -408,12 +418,11 @@ def _unfold(source, places, samples, first, tile):
                     t[i] = s[places.step * i]
         j += run
     vectors = -(-(end - first) // TILE_POSITIONS_PER_STEP)
-    for p in range(len(samples)):
-        tile[
-            p * TILE_POSITIONS + end - first : p * TILE_POSITIONS
-            + vectors * TILE_POSITIONS_PER_STEP
-        ] = 0
-    tile[len(samples) * TILE_POSITIONS :] = 0
+    for p in range(len(samples)):  # loops: assignments of slices take long to compile
+        for i in range(end - first, vectors * TILE_POSITIONS_PER_STEP):
+            tile[p * TILE_POSITIONS + i] = 0
+    for i in range(len(samples) * TILE_POSITIONS, tile.size):
+        tile[i] = 0
     return vectors
 
 

@@ -16,6 +16,7 @@ from csc.kernels.cpu.conv import (
     _multiply,
     _run,
     _signal_places,
+    _tiles,
     _unfold,
 )
 from csc.kernels.cpu.threads import in_batches
@@ -74,15 +75,16 @@ def proximal_step(r, atoms, stride, point, prox, out):
         out.reshape(-1),
         restart_score,
         min_batch=min_batch,
+        scratch=lambda: _tiles(matrix),
     )
     return float(restart_score.sum())
 
 
 @entry()
-def _proximal_step(start, stop, r, signal, matrix, codes, z, z_old, prox_point, out, restart_score):
+def _proximal_step(
+    start, stop, r, signal, matrix, codes, z, z_old, prox_point, out, restart_score, patches, four
+):
     thresholds, momentum, factor, negative_sign = prox_point
-    patches = np.empty(matrix.shape[1] * TILE_POSITIONS, r.dtype)
-    four = np.empty(4 * TILE_POSITIONS, r.dtype)
     for i in range(start, stop):
         vectors = _unfold(r, signal, signal.samples, i * TILE_POSITIONS, patches)
         end = min(i * TILE_POSITIONS + TILE_POSITIONS, len(codes.rows) * codes.length)

@@ -38,14 +38,17 @@ def correlate_patches(x, atoms, out):
     for i, tile in enumerate(columns):
         some = atoms[i * TILE_POSITIONS : (i + 1) * TILE_POSITIONS]
         tile[:n, : len(some)] = some.T
-    in_batches(_correlate, len(x), *inputs(x, columns.reshape(len(columns), -1)), out)
+
+    def scratch():
+        return np.zeros((4, columns.shape[1]), x.dtype), np.empty(4 * TILE_POSITIONS, x.dtype)
+
+    tiles = columns.reshape(len(columns), -1)
+    in_batches(_correlate, len(x), *inputs(x, tiles), out, scratch=scratch)
 
 
 @entry()
-def _correlate(start, stop, x, columns, out):
+def _correlate(start, stop, x, columns, out, rows, four):
     n, n_atoms = x.shape[1], out.shape[1]
-    rows = np.zeros((4, columns.shape[1] // TILE_POSITIONS), x.dtype)
-    four = np.empty(4 * TILE_POSITIONS, x.dtype)
     for i in range(start, stop, 4):
         some = min(4, stop - i)
         for j in range(some):  # loops: assignments of slices take seconds to compile

@@ -52,16 +52,24 @@ def group_lasso_gram(gram, correlations, energies, curvatures, lmbda, options, s
     """
     tol, max_rounds, max_sweeps = options
     limits = float(lmbda), float(tol), int(max_rounds), int(max_sweeps)
-    in_batches(_solve, len(z), gram, correlations, energies, curvatures, limits, start, z, gap)
+
+    def scratch():
+        n_atoms, length = len(gram), spaced(len(gram), np.float64)
+        lists, work = np.zeros((2, n_atoms), gram.dtype), np.zeros((3, length))
+        squares, block = np.zeros(len(curvatures)), np.empty((n_atoms, length))
+        return lists, work, squares, block, np.zeros((3, n_atoms), np.intp)
+
+    data = gram, correlations, energies, curvatures
+    in_batches(_solve, len(z), *data, limits, start, z, gap, scratch=scratch)
 
 
 @entry(**OPTIONS)
-def _solve(first, stop, gram, correlations, energies, curvatures, limits, start, z, gap):
+def _solve(
+    first, stop, gram, correlations, energies, curvatures, limits, start, z, gap,
+    lists, work, squares, block, index,
+):  # fmt: skip
     n_atoms = len(gram)
     size = n_atoms // len(curvatures)
-    lists, work = np.zeros((2, n_atoms), gram.dtype), np.zeros((3, spaced(n_atoms, 8)))
-    squares, block = np.zeros(len(curvatures)), np.empty((n_atoms, spaced(n_atoms, 8)))
-    index = np.zeros((3, n_atoms), np.intp)
     for i in range(first, stop):
         m = _read(i, size, correlations, start, lists, work, index)
         data = gram, energies[i], curvatures

@@ -24,25 +24,24 @@ def padded(m):
     return (m | 7) + 1
 
 
-@inner(**OPTIONS)
-def spaced(length, itemsize):
+def spaced(length, dtype):
     """Row length above ``length`` that is an odd number of cache lines.
 
     With an even number, the rows of a matrix share few sets of the first-level cache.
     """
-    per_line = 64 // itemsize
+    per_line = 64 // np.dtype(dtype).itemsize
     return (length // per_line + 1 | 1) * per_line
 
 
 @inner(**OPTIONS)
-def largest(n, lists, row):
-    """Maximum of ``lists[row, :n]``, which it overwrites: folded in halves, to use vectors."""
+def largest(n, lists):
+    """Maximum of ``lists[-1, :n]``, which it overwrites: folded in halves, to use vectors."""
     while n > 1:
         half = (n + 1) // 2
         for k in range(n - half):
-            lists[row, k] = max(lists[row, k], lists[row, k + half])
+            lists[-1, k] = max(lists[-1, k], lists[-1, k + half])
         n = half
-    return lists[row, 0]
+    return lists[-1, 0]
 
 
 @inner(**OPTIONS)

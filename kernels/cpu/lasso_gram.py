@@ -63,20 +63,26 @@ def lasso_gram(gram, correlations, energies, weights, positive, tol, max_rounds,
         Duality gaps of the answer.
     """
     norm2 = float(gram.diagonal().max())
-    options = not positive, float(tol), int(max_rounds)
+    limits = np.finfo(gram.dtype)
+    options = not positive, float(tol), int(max_rounds), float(limits.eps), float(limits.tiny)
     problem = norm2, gram, correlations, energies, weights
-    in_batches(_lasso, len(z), *problem, options, start, z, gap)
+
+    def scratch():
+        n, length = len(gram), spaced(len(gram), np.float64)
+        factor, work = np.empty((n + 4, length)), np.zeros((5, length))
+        lists = np.zeros((6, spaced(n, gram.dtype)), gram.dtype)
+        return factor, work, lists, np.empty((2, n), np.intp)
+
+    in_batches(_lasso, len(z), *problem, options, start, z, gap, scratch=scratch)
 
 
 @entry(**OPTIONS)
-def _lasso(first, stop, norm2, gram, correlations, energies, weights, options, start, z, gap):
-    n_atoms = len(gram)
-    factor = np.empty((n_atoms + 4, spaced(n_atoms, 8)))
-    work = np.zeros((5, spaced(n_atoms, 8)))
-    lists = np.zeros((6, spaced(n_atoms, gram.itemsize)), gram.dtype)
-    index = np.empty((2, n_atoms), np.intp)
+def _lasso(
+    first, stop, norm2, gram, correlations, energies, weights, options, start, z, gap,
+    factor, work, lists, index,
+):  # fmt: skip
     for i in range(first, stop):
-        _load(i, norm2 * energies[i], correlations, weights, lists)
+        _load(i, norm2 * energies[i], options, correlations, weights, lists)
         m = _read(i, start, options[0], work, index)
         m, gap[i] = _descend(gram, (energies[i], *options), m, factor, work, lists, index)
         _write(m, i, z, work, index)
@@ -85,7 +91,7 @@ def _lasso(first, stop, norm2, gram, correlations, energies, weights, options, s
 @inner(**OPTIONS)
 def _descend(gram, options, m, factor, work, lists, index):
     """Minimise for one signal; returns how many atoms are active, and the duality gap."""
-    energy, both_signs, tol, max_rounds = options
+    energy, both_signs, tol, max_rounds, eps, _ = options
     warm, entered, last_cost, last_gap, gap = m > 0, 1, np.inf, np.inf, 0.0
     for rounds in range(max_rounds + 1):
         residual_correlations(gram, lists[Q], m, index[ACTIVE], work[CODES], lists[C])
@@ -109,7 +115,7 @@ def _descend(gram, options, m, factor, work, lists, index):
             k = index[SELECTED, i]
             slope = _slope(gram, k, enter_above, m, work, lists, index)
             if slope != 0:
-                m = _enter(gram, k, slope, cost, m, factor, work, index)
+                m = _enter(gram, k, slope, eps, cost, m, factor, work, index)
                 entered += 1
         if entered == 0:
             m = _refine(m, factor, work, lists, index)
@@ -117,10 +123,10 @@ def _descend(gram, options, m, factor, work, lists, index):
 
 
 @inner(**OPTIONS)
-def _load(i, energy, correlations, weights, lists):
+def _load(i, energy, options, correlations, weights, lists):
     """List the correlations of signal ``i`` and ``lmbda w``; ``energy`` bounds q_k^2."""
-    limits = np.finfo(weights.dtype)
-    least = lists.dtype.type(max(8 * limits.eps * np.sqrt(energy), limits.tiny))
+    _, _, _, eps, tiny = options
+    least = lists.dtype.type(max(8 * eps * np.sqrt(energy), tiny))
     for k in range(weights.size):
         lists[Q, k] = correlations[i, k]
         lists[LMBDA, k] = max(weights[k], least)
@@ -159,7 +165,7 @@ def _dual_infeasibility(n, both_signs, lists):
         dual_infeasibility = max(lists[C, k], negative_sign * lists[C, k]) * lists[INVERSE_LMBDA, k]
         lists[PRIORITY, k] = dual_infeasibility
         lists[SCRATCH, k] = dual_infeasibility
-    return np.float64(largest(n, lists, SCRATCH))
+    return np.float64(largest(n, lists))
 
 
 @inner(**OPTIONS)
@@ -224,7 +230,7 @@ def _slope(gram, k, threshold, m, work, lists, index):
 
 
 @inner(forceinline=True, **OPTIONS)
-def _enter(gram, k, slope, cost, m, factor, work, index):
+def _enter(gram, k, slope, eps, cost, m, factor, work, index):
     """Minimise over the active codes and z_k; codes that reach zero on the way leave.
 
     The curvature along the ray is the Schur complement of G_kk. If it is as small as its rounding
@@ -235,7 +241,7 @@ def _enter(gram, k, slope, cost, m, factor, work, index):
     size = 0.0
     while True:
         schur = gram[k, k] - solve(m, factor, work)
-        least = max(64 * np.finfo(gram.dtype).eps * gram[k, k], 0.5 * slope * slope / cost)
+        least = max(64 * eps * gram[k, k], 0.5 * slope * slope / cost)
         way = slope / max(schur, least)
         step, hit = _advance(-way, m, work)
         size += step * way

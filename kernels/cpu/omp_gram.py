@@ -48,18 +48,25 @@ def omp_gram(gram, correlations, energies, lmbda, n_nonzero, energy, z):
         selected ones; 2, the correlations are no larger than rounding errors.
     """
     ends = np.empty(len(z), np.int8)
-    stopping = float(lmbda), max(float(energy), 0.0), min(n_nonzero, len(gram))
-    in_batches(_omp, len(z), gram, correlations, energies, stopping, z, ends)
+    eps = float(np.finfo(gram.dtype).eps)
+    stopping = float(lmbda), max(float(energy), 0.0), min(int(n_nonzero), len(gram)), eps
+
+    def scratch():
+        n_atoms, max_atoms = len(gram), stopping[2]
+        lists = np.empty((4, n_atoms), gram.dtype)
+        directions = np.empty((max_atoms, n_atoms), gram.dtype)
+        triangle = np.empty((max_atoms + 1, max_atoms + 1))  # L of L L^T = G_AA; y = L^T z below
+        return lists, directions, triangle, np.empty(max_atoms, np.intp)
+
+    in_batches(_omp, len(z), gram, correlations, energies, stopping, z, ends, scratch=scratch)
     return ends
 
 
 @entry(**OPTIONS)
-def _omp(start, stop, gram, correlations, energies, stopping, z, ends):
-    n_atoms, max_atoms = len(gram), stopping[2]
-    lists = np.empty((4, n_atoms), gram.dtype)
-    directions = np.empty((max_atoms, n_atoms), gram.dtype)
-    triangle = np.empty((max_atoms + 1, max_atoms + 1))  # L of L L^T = G_AA, and y = L^T z below it
-    selected = np.empty(max_atoms, np.intp)
+def _omp(
+    start, stop, gram, correlations, energies, stopping, z, ends,
+    lists, directions, triangle, selected,
+):  # fmt: skip
     for i in range(start, stop):
         _start(gram, correlations, i, lists)
         m, ends[i] = _pursue(gram, energies[i], stopping, lists, directions, triangle, selected)
@@ -77,8 +84,7 @@ def _start(gram, correlations, i, lists):
 @inner(**OPTIONS)
 def _pursue(gram, residual, stopping, lists, directions, triangle, selected):
     """Select atoms until a rule is met; returns how many, and why it stopped."""
-    lmbda, target_energy, max_atoms = stopping
-    eps = np.finfo(gram.dtype).eps
+    lmbda, target_energy, max_atoms, eps = stopping
     noise = (16 * eps) ** 2 * residual
     m = 0
     while m < max_atoms and residual > target_energy:
@@ -110,7 +116,7 @@ def _best(n, noise, lists):
     for k in range(n):
         lists[DECREASES, k] = lists[C, k] * lists[C, k] * lists[INVERSE_NORMS2, k]
         lists[SCRATCH, k] = lists[DECREASES, k]
-    top = largest(n, lists, SCRATCH)
+    top = largest(n, lists)
     if top > noise:
         for k in range(n):
             if lists[DECREASES, k] == top:

@@ -15,7 +15,7 @@ from csc.kernels.cpu.threads import in_batches, inputs
 FAINT = 0.15**2  # minimum squared norm of the seen part of an atom of a reconstructed patch
 DEPENDENT = 1e-6  # minimum squared distance of that part from the span of the selected, of its own
 ROUNDING = 1e-28  # of the energy of a signal in float64: a residual below it is none
-SCORES, FOLD, INVERSE_NORMS = range(3)  # rows of ``lists``: vectors over all atoms
+SCORES, INVERSE_NORMS, FOLD = range(3)  # rows of ``lists``: vectors over all atoms
 STOPPING_RULE, LINEARLY_DEPENDENT = range(2)
 
 
@@ -178,7 +178,7 @@ def _best(by_pixel, at, m, residual, noise, lists):
     for k in range(len(scores)):
         scores[k] = scores[k] * scores[k] * inverse_norms[k]
         lists[FOLD, k] = scores[k]
-    top = largest(len(scores), lists, FOLD)
+    top = largest(len(scores), lists)
     if top > noise:
         for k in range(len(scores)):
             if scores[k] == top:

@@ -37,21 +37,25 @@ def certify_patches(x, atoms, gram, correlations, weights, positive, z, objectiv
         The answers.
     """
     norm = float(np.sqrt(np.einsum("kn,kn->k", atoms, atoms, dtype="float64").max()))
-    *problem, z = inputs(x, atoms, gram, correlations, weights, z)
-    in_batches(_certify, len(z), *problem, norm, not positive, z, objective, gap)
+    n_atoms, n = atoms.shape
+    inverse_lmbda = np.zeros(n_atoms, gram.dtype)
+    np.divide(1, weights, out=inverse_lmbda, where=weights > 0)
+    *problem, z = inputs(x, atoms, gram, correlations, weights, inverse_lmbda, z)
+    options = norm, not positive, float(np.finfo(gram.dtype).eps)
+
+    def scratch():
+        lists = np.empty((3, n_atoms), gram.dtype)
+        return np.empty((2, n)), lists, np.empty(n_atoms, np.intp)
+
+    in_batches(_certify, len(z), *problem, options, z, objective, gap, scratch=scratch)
 
 
 @entry(**OPTIONS)
 def _certify(
-    start, stop, x, atoms, gram, correlations, weights, norm, both_signs, z, objective, gap
-):
-    n_atoms, n = atoms.shape
-    work, lists = np.empty((2, n)), np.empty((3, n_atoms), gram.dtype)
-    active = np.empty(n_atoms, np.intp)
-    inverse_lmbda = np.zeros(n_atoms, gram.dtype)
-    for k in range(n_atoms):
-        if weights[k] > 0:
-            inverse_lmbda[k] = 1 / weights[k]
+    start, stop, x, atoms, gram, correlations, weights, inverse_lmbda, options, z, objective, gap,
+    work, lists, active,
+):  # fmt: skip
+    n, (norm, both_signs, eps) = atoms.shape[1], options
     for i in range(start, stop):
         m = list_active(z[i], active)
         size, penalty_value = 0.0, 0.0
@@ -64,9 +68,7 @@ def _certify(
         energy, residual, fit = _subtract(x[i], atoms, z[i], active[:m], work)
         _correlate(gram, correlations[i], z[i], active[:m], lists)
         # rounding of D^T x, of G and of their sum: gamma_p < p eps for each product of length p
-        rounding_error = (
-            (n + m + 8) * np.finfo(gram.dtype).eps * norm * (np.sqrt(energy) + norm * size)
-        )
+        rounding_error = (n + m + 8) * eps * norm * (np.sqrt(energy) + norm * size)
         dual_norm = _dual_norm(
             atoms, weights, inverse_lmbda, both_signs, rounding_error, lists, work
         )
@@ -79,7 +81,8 @@ def _certify(
 def _subtract(x, atoms, z, active, work):
     """D z and r = x - D z in float64; returns ||x||^2, ||r||^2 and <D z, r>."""
     n = x.size
-    work[FIT] = 0.0
+    for j in range(n):
+        work[FIT, j] = 0.0
     for k in active:
         code = np.float64(z[k])
         for j in range(n):
@@ -119,7 +122,7 @@ def _dual_norm(atoms, weights, inverse_lmbda, both_signs, rounding_error, lists,
         lists[UPPER, k] = (dual_infeasibility + rounding_error) * inverse_lmbda[k]
         lists[LOWER, k] = (dual_infeasibility - rounding_error) * inverse_lmbda[k]
     largest_lower = max(
-        largest(n_atoms, lists, LOWER), lists.dtype.type(1)
+        largest(n_atoms, lists), lists.dtype.type(1)
     )  # smaller maxima do not matter
     dual_norm = 0.0
     for k in range(n_atoms):

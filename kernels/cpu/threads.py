@@ -28,29 +28,31 @@ def inputs(*arrays):
     return views
 
 
-def in_batches(kernel, n, *arguments, min_batch=MIN_SIGNALS_PER_BATCH):
-    """Call ``kernel(start, stop, *arguments)`` on batches that cover ``range(n)``.
+def in_batches(kernel, n, *arguments, min_batch=MIN_SIGNALS_PER_BATCH, scratch=tuple):
+    """Call ``kernel(start, stop, *arguments, *scratch())`` on batches that cover ``range(n)``.
 
     The kernel must release the GIL. Its batches are independent, so the result is the same for any
-    number of threads. `numba.set_num_threads` sets that number.
+    number of threads. `numba.set_num_threads` sets that number. ``scratch`` makes the arrays that one
+    thread works in: a kernel that makes its own takes longer to compile.
     """
     if n <= min_batch:
-        kernel(0, n, *arguments)
+        kernel(0, n, *arguments, *scratch())
         return
     threads = get_num_threads()
     size = max(min_batch, -(-n // (MAX_BATCHES_PER_THREAD * threads)))
     if threads == 1 or n <= size:
-        kernel(0, n, *arguments)
+        kernel(0, n, *arguments, *scratch())
         return
     starts = range(0, n, size)
-    _Batches(kernel, [(i, min(i + size, n)) for i in starts], arguments).run(threads)
+    _Batches(kernel, [(i, min(i + size, n)) for i in starts], arguments, scratch).run(threads)
 
 
 class _Batches:
     """Batches of one call, and what other threads made of it."""
 
-    def __init__(self, kernel, batches, arguments):
+    def __init__(self, kernel, batches, arguments, scratch):
         self.kernel, self.batches, self.arguments = kernel, batches[::-1], arguments
+        self.scratch = scratch
         self.unclaimed, self.outcomes = [], SimpleQueue()
 
     def run(self, threads):
@@ -70,8 +72,9 @@ class _Batches:
 
     def work(self):
         """Call the kernel until no batch is left."""
+        arguments = *self.arguments, *self.scratch()
         while batch := _take(self.batches):
-            self.kernel(*batch, *self.arguments)
+            self.kernel(*batch, *arguments)
 
     def help_out(self):
         """Work on another thread, unless the caller came to its end before that thread began."""

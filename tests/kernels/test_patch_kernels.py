@@ -183,8 +183,8 @@ def test_rounding_that_makes_the_gram_matrix_indefinite_is_survived():
     assert np.isfinite(omp(D, X)).all()
 
 
-append, remove, solve, spaced = (
-    from_python(getattr(inverse_cholesky, name)) for name in ("append", "remove", "solve", "spaced")
+append, remove, solve = (
+    from_python(getattr(inverse_cholesky, name)) for name in ("append", "remove", "solve")
 )
 
 
@@ -194,7 +194,7 @@ def test_the_factor_inverts_what_is_left_after_any_history(seed, size, length):
     rng = np.random.default_rng(seed)
     A = rng.standard_normal((size + 3, size))
     gram, active = A.T @ A, []
-    factor = np.full((size + 4, spaced(size, 8)), np.nan)
+    factor = np.full((size + 4, inverse_cholesky.spaced(size, np.float64)), np.nan)
     work = np.zeros((3, factor.shape[1]))
     for _ in range(length):
         m, k = len(active), int(rng.integers(size))

@@ -8,9 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from threading import Barrier, get_ident
 
 import pytest
 from project.test_array_kinds import CALLS
+
+from csc.kernels.cpu import threads
 
 POOLS = {
     "workqueue": ["numba.np.ufunc.workqueue"],
@@ -65,3 +68,21 @@ def test_calls_run_in_forked_processes_and_from_two_threads(name, layer):
     assert found.get(("", "layer")) == layer, found["error"]
     troubles = {place: found.get((name, place), "not reached") for place in PLACES}
     assert set(troubles.values()) == {""}, found["error"]
+
+
+def test_each_thread_works_in_arrays_of_its_own(monkeypatch):
+    monkeypatch.setattr(threads, "get_num_threads", lambda: 2)
+    both, seen = Barrier(2, timeout=20), set()
+
+    def kernel(start, stop, out, place):
+        if start < 2:  # the first two batches: one on each thread
+            both.wait()
+        place.append(get_ident())
+        seen.add((id(place), *set(place)))
+        out[start] = stop
+
+    out = {}
+    threads.in_batches(kernel, 16, out, min_batch=1, scratch=lambda: ([],))
+    assert out == {i: i + 1 for i in range(16)}
+    assert len(seen) == 2
+    assert len({place for place, _ in seen}) == 2
