@@ -55,9 +55,8 @@ def test_planted_copies_match_and_noise_stays_near_its_null(planted, comparison)
     assert matching.phase.high < 0.9
     a = planted[0]
     rng = np.random.default_rng(0)
-    noise = csc.analysis.compare_filters(
-        *rng.standard_normal((2, *a[:, :, 2:-2, 2:-2].shape)), rng=0
-    )
+    shape = 2, *a[:, :, 2:-2, 2:-2].shape
+    noise = csc.analysis.compare_filters(*rng.standard_normal(shape), rng=0, n_bootstrap=200)
     assert abs(noise.matching.atoms.value - noise.matching.noise.value) < 0.03
     for low, high in (d.chance for d in noise.distances.values()):
         assert not low > high

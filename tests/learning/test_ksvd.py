@@ -89,10 +89,10 @@ def test_the_objective_never_rises(limits, missing, rng):
 
 @pytest.mark.parametrize("missing", [0.0, 0.2])
 def test_a_planted_dictionary_is_recovered(missing, rng):
-    truth, X = planted(rng, n=800, k=20, size=16, n_nonzero=2, sigma=0.02)
+    truth, X = planted(rng, n=500, k=14, size=12, n_nonzero=2, sigma=0.02)
     X[rng.random(X.shape) < missing] = np.nan
     options = {"max_iter": 30, "tol": 0}
-    runs = [csc.learning.KSVD(20, (16,), 2, **options, random_state=i).fit(X) for i in range(3)]
+    runs = [csc.learning.KSVD(14, (12,), 2, **options, random_state=i).fit(X) for i in range(3)]
     learner = min(runs, key=lambda run: run.history_[-1].objective)
     scores = abs(learner.atoms_[:, 0] @ truth[:, 0].T).max(axis=0)
     assert (scores > 0.99).mean() >= 0.85
