@@ -6,12 +6,7 @@ MAX_RHO_FACTOR = 2.0  # largest change of rho at a time
 BALANCED_RATIO = 1.2  # of the relative residuals: up to this, rho stays
 
 
-def coarse_rho_factor(primal, dual):
-    """2, 1/2 or 1: the factor of rho that balances two squared residuals."""
-    return 2.0 if primal > 100 * dual else 0.5 if dual > 100 * primal else 1.0
-
-
-def rho_factor(primal, dual, codes, multiplier):
+def rho_factor(primal, dual, codes, multiplier, balanced_ratio=BALANCED_RATIO):
     """Factor of rho: the root of the ratio of relative residuals, which have no unit [1]_.
 
     Parameters
@@ -20,6 +15,8 @@ def rho_factor(primal, dual, codes, multiplier):
         Squared distances of the codes from their copies, and of the copies from the last ones.
     codes, multiplier : floats
         Squared sizes of the codes, and of the dual variable over rho.
+    balanced_ratio : float
+        Up to this ratio of the relative residuals, rho stays.
 
     References
     ----------
@@ -31,7 +28,7 @@ def rho_factor(primal, dual, codes, multiplier):
     if min(primal, dual, codes, multiplier) == 0:
         return 1.0
     ratio = ((primal / codes) / (dual / multiplier)) ** 0.5
-    if 1 / BALANCED_RATIO <= ratio <= BALANCED_RATIO:
+    if 1 / balanced_ratio <= ratio <= balanced_ratio:
         return 1.0
     return min(max(ratio**0.5, 1 / MAX_RHO_FACTOR), MAX_RHO_FACTOR)
 

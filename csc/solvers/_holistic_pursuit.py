@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from csc._typing import Array, LayersProblem, ProblemLike
-from csc.solvers._admm_common import coarse_rho_factor, layer_scales, mean_lmbda
+from csc.solvers._admm_common import layer_scales, mean_lmbda, rho_factor
 from csc.solvers._conjugate_gradients import conjugate_gradients
 
 
@@ -182,7 +182,8 @@ class HolisticPursuit:
                     break
                 rho = sweep.rho
                 limits = unit / MAX_RHO_CHANGE, unit * MAX_RHO_CHANGE
-                sweep = _balanced(sweep, primal * scale, dual * size, limits)
+                factor = rho_factor(primal, dual, size, scale, BALANCED_RATIO)
+                sweep = _balanced(sweep, factor, limits)
                 if sweep.rho != rho:
                     least_squares = normal(sweep.rho)
         return sweep
@@ -197,6 +198,7 @@ RELAXATION = 1.7  # [2], sec. 3.4.3
 CG_STEPS = 50
 CG_REDUCTION = 0.1  # of the norm of the residual, at which conjugate gradients stop
 BALANCE_EVERY = 10  # sweeps
+BALANCED_RATIO = 10.0  # of the relative residuals: another rho takes another matrix
 MAX_RHO_CHANGE = 1e6  # largest factor between rho and its first value, up or down
 MAX_MATRIX_SIZE = 2**24  # entries of all normal matrices, and of their factors: 128 MB each
 MAX_INVERTED_CODES = 2**10  # codes per signal: for more, conjugate gradients are faster
@@ -283,9 +285,8 @@ def _by_gradients(problem, masks):
     return at
 
 
-def _balanced(sweep, primal, dual, limits):
-    """The sweep with rho balanced, within limits, by its squared residuals."""
-    factor = coarse_rho_factor(primal, dual)
+def _balanced(sweep, factor, limits):
+    """The sweep with rho times a factor, if that is within limits."""
     if not limits[0] <= sweep.rho * factor <= limits[1]:
         return sweep
     w = tuple(a / a.dtype.type(factor) for a in sweep.w)
