@@ -2,7 +2,6 @@
 
 import signal
 import sys
-import threading
 import warnings
 from collections.abc import Iterable
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import InputTags, check_random_state
 from tqdm import tqdm
 
+from csc._interrupts import Terminated, interruptible, raise_lost_interrupt
 from csc._repr_html import card
 from csc._typing import Array, SignalsLike
 from csc._validation import check_count
@@ -22,10 +22,6 @@ from csc.learning._checkpoints import write_checkpoint
 from csc.learning._data import Signals
 from csc.learning._nested import parts_of, with_part
 from csc.learning._step import ENERGY_ROUNDING
-
-
-class Terminated(KeyboardInterrupt):
-    """The process received SIGTERM."""
 
 
 class Learner(TransformerMixin, BaseEstimator):
@@ -148,7 +144,7 @@ class Learner(TransformerMixin, BaseEstimator):
         these atoms as if the fit had ended; for such callers the interrupt is raised again.
         """
         try:
-            with _interruptible():
+            with interruptible(signal.SIGTERM, signal.SIGINT):
                 yield
         except KeyboardInterrupt as interrupt:
             if not hasattr(self, "state_"):
@@ -333,45 +329,3 @@ def _called_by_scikit_learn():
             return True
         frame = frame.f_back
     return False
-
-
-_received = []  # signals that came within `_interruptible`
-
-
-@contextmanager
-def _interruptible():
-    """Turn Ctrl-C and SIGTERM into exceptions; only the main thread can handle signals.
-
-    Python drops an exception that a signal raises while a ``__del__`` runs, such as that of Dask's
-    futures. Signals are therefore noted, and `raise_lost_interrupt` raises them again.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number, _):
-        _received.append(number)
-        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
-
-    numbers = [signal.SIGTERM]
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        numbers.append(signal.SIGINT)
-    before = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        yield
-    except KeyboardInterrupt:
-        if (
-            signal.SIGTERM in _received
-        ):  # a solver may have turned it into a plain KeyboardInterrupt
-            raise Terminated from None
-        raise
-    finally:
-        _received.clear()
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def raise_lost_interrupt():
-    """Raise the exception of a signal that came, and that did not end the learning."""
-    if _received:
-        raise KeyboardInterrupt

@@ -1,5 +1,6 @@
 """Run a solver until its certificate, or another rule, ends it."""
 
+import signal
 from enum import Enum
 from math import inf, isfinite, isnan
 from time import perf_counter
@@ -7,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from csc._interrupts import interruptible, raise_lost_interrupt
 from csc.operators import SparseCodes
 
 SIGNAL_ROUNDING = 128  # machine epsilons: relative error of a residual from rounding alone
@@ -128,12 +130,18 @@ def iterate(problem, solver, z, limits, callback=None):
     -------
     Run
     """
+    with interruptible(signal.SIGINT):
+        return _iterate(problem, solver, z, limits, callback)
+
+
+def _iterate(problem, solver, z, limits, callback):
     (tol, max_iter), rounding = limits, objective_rounding(problem)
     state, n, history, start_time = solver.init(problem, z), 0, [], perf_counter()
     certify = getattr(solver, "certificate", lambda problem, state: problem.certificate(state.z))
     try:
         for n in range(1, max_iter + 1):
             before, state = state, solver.step(problem, state)
+            raise_lost_interrupt()
             if n % solver.check_every and n < max_iter:
                 continue
             now = Progress(n, *certify(problem, state), perf_counter() - start_time)

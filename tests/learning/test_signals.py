@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import csc
+from csc._interrupts import Terminated
 from csc.kernels.cpu.moments import moments
 from csc.learning import _statistics as stats
-from csc.learning._base import Terminated
 from csc.learning._data import Signals
 from csc.learning._encode import encode
 from csc.learning._update import descend

@@ -1,5 +1,7 @@
 """Ctrl-C within a search, a learner or a grid ends all of it."""
 
+import signal
+
 import numpy as np
 import pytest
 from sklearn.model_selection import GridSearchCV
@@ -124,3 +126,27 @@ def test_an_interrupted_fit_transform_keeps_the_atoms(monkeypatch, tmp_path):
         learner.fit_transform(X)
     assert learner.state_.n_steps == 2
     np.testing.assert_array_equal(csc.resume(path).atoms_, learner.atoms_)
+
+
+class Deleted:
+    def __del__(self):  # Python drops exceptions that are raised here
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_a_finaliser_swallows_ends_the_solve():
+    class Solver(csc.solvers.FISTA):
+        def step(self, problem, state):
+            steps.append(state)
+            if len(steps) == 3:
+                Deleted()
+            return super().step(problem, state)
+
+    steps, before = [], signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        solution = csc.solve(csc.Problem(X, D, csc.L1(0.5)), Solver(), tol=0)
+    finally:
+        handler = signal.signal(signal.SIGINT, before)
+    assert (solution.status, solution.n_iter) == (csc.solvers.Status.INTERRUPTED, 3)
+    assert len(steps) == 3
+    assert handler is signal.default_int_handler
