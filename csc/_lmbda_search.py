@@ -331,6 +331,11 @@ def _between(low, high):
 
 def _at_lmbda_max(x, dictionary, penalty, mask, data_term=LEAST_SQUARES):
     penalty = L1(0.0) if penalty is None else penalty
+    if "lmbda" not in {field.name for field in fields(penalty)}:
+        raise TypeError(
+            f"penalty must have a lmbda to search for, got {penalty!r}, a constraint on the codes; solve "
+            "csc.Problem(x, dictionary, penalty), or pass for example csc.L1(1.0)"
+        )
     return Problem(x, dictionary, replace(penalty, lmbda=Relative(1.0)), mask, data_term)
 
 

@@ -317,3 +317,11 @@ def test_channels_share_the_mean_of_the_copies(rng):
         csc.constraints.ConvexHull(np.full((1, 1, 2), np.nan))
     with pytest.raises(ValueError, match="are not of the shape of atoms"):
         csc.constraints.ConvexHull(np.ones((1, 1, 2))).project(np.ones((1, 1, 3)))
+
+
+@pytest.mark.parametrize("share_channels", [False, True])
+def test_separable_refuses_four_spatial_axes(share_channels, rng):
+    separable = csc.constraints.Separable(share_channels=share_channels)
+    assert separable.project(rng.standard_normal((2, 3, 2, 2, 2))).shape == (2, 3, 2, 2, 2)
+    with pytest.raises(ValueError, match="atoms must have at most three spatial axes"):
+        separable.project(rng.standard_normal((2, 1, 2, 2, 2, 2)))

@@ -190,3 +190,15 @@ def test_what_no_atom_correlates_with_is_an_error():
     for call in (lambda: csc.noise_constrained(x, D, 2.0), lambda: csc.lmbda_for_sparsity(x, D, 1)):
         with pytest.raises(ValueError, match="lmbda_max is 0"):
             call()
+
+
+@pytest.mark.parametrize("penalty", [csc.L1Ball(2.0), csc.Simplex()], ids=repr)
+def test_constraints_on_codes_have_no_lmbda_to_search(penalty):
+    x, D = np.ones((1, 1, 4)), csc.Dictionary(np.ones((1, 1, 2)))
+    for call in (
+        lambda: csc.noise_constrained(x, D, 0.5, penalty=penalty),
+        lambda: csc.lmbda_path(x, D, 3, penalty=penalty),
+        lambda: csc.lmbda_for_sparsity(x, D, 2, penalty=penalty),
+    ):
+        with pytest.raises(TypeError, match="penalty must have a lmbda to search for, got"):
+            call()

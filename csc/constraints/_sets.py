@@ -213,6 +213,10 @@ class Separable(Constraint):
     def project(self, atoms: Array) -> Array:
         """Replace each atom, or each channel of it, by the nearest outer product of vectors."""
         atoms = check_real("atoms", atoms)
+        if atoms.ndim > 5:
+            raise ValueError(
+                f"atoms must have at most three spatial axes, (K, C, *s), got shape {atoms.shape}"
+            )
         first = 1 if self.share_channels or atoms.ndim == 3 else 2
         sizes = [n for n in atoms.shape[first:] if n > 1]
         if len(sizes) < 2 or atoms.size == 0:

@@ -134,7 +134,7 @@ def write_partial_file(path, model):
 
 
 def load(path: File) -> Any:
-    """Load a model that `save` wrote.
+    """Load a model that `save` wrote, also with an earlier version: parameters it lacks keep their defaults.
 
     Raises
     ------
@@ -248,7 +248,8 @@ def _decode(form, arrays):
         check_index(**contents)
     if not is_dataclass(cls):
         return cls(**contents)
-    parameters = {f.name: contents.pop(f.name) for f in fields(cls)}
+    # a field younger than the file keeps its default
+    parameters = {f.name: contents.pop(f.name) for f in fields(cls) if f.name in contents}
     model = cls(**parameters)
     for name, value in contents.items():  # fitted attributes
         if not name.endswith("_") or name.startswith("_") or hasattr(cls, name):

@@ -176,7 +176,7 @@ def _state(fields):
     _check(fields["variance"], (n_atoms,), DOUBLES)
     _check(fields["gain"], (n_atoms,), DOUBLES)
     _check_codes(fields["codes"], n_atoms, len(spatial_shape))
-    if fields["kept"] is not None:
+    if fields.get("kept") is not None:
         _check(fields["kept"], fields["atoms"].shape, (fields["atoms"].dtype,))
     return "atoms", "statistics", "unused", "variance", "gain", "codes", "kept"
 
@@ -201,7 +201,7 @@ def _layers_state(fields):
 
 
 def _learner(fields):
-    if isinstance(fields["init"], StoredArray):
+    if isinstance(fields.get("init"), StoredArray):
         _check_atoms(fields["init"])
     return ("init",)
 

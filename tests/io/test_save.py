@@ -298,3 +298,33 @@ def test_a_checkpoint_that_holds_no_learner_is_refused(tmp_path):
     csc.save(tmp_path / "d.npz", csc.Dictionary(np.ones((1, 1, 2))))
     with pytest.raises(ValueError, match="holds a Dictionary, no learner; use csc.load"):
         csc.resume(tmp_path / "d.npz")
+
+
+@pytest.mark.parametrize("kind", ["learner", "ksvd"])
+def test_a_file_of_before_a_parameter_was_added_has_its_default(kind, fitted, tmp_path, rng):
+    x = rng.standard_normal((20, 1, 4))
+    model = fitted if kind == "learner" else csc.learning.KSVD(3, (4,), 1, max_iter=1).fit(x)
+    csc.save(tmp_path / "new.npz", model)
+    with np.load(tmp_path / "new.npz") as file:
+        arrays = dict(file)
+    header = json.loads(str(arrays.pop("csc")))
+    younger = {
+        "learner": ("n_fixed", "gradient_weights", "init"),
+        "ksvd": ("max_squared_residual",),
+    }
+    for name in younger[kind]:
+        del header["model"]["fields"][name]
+    if kind == "learner":
+        del arrays["model.init"]
+        for name in ("kept", "kept_at"):
+            del header["model"]["fields"]["state_"]["fields"][name]
+    np.savez(tmp_path / "old.npz", csc=np.array(json.dumps(header)), **arrays)
+    old = csc.load(tmp_path / "old.npz")
+    for name in younger[kind]:
+        assert getattr(old, name) == getattr(type(model), name)
+    np.testing.assert_array_equal(old.atoms_, model.atoms_)
+    np.testing.assert_array_equal(old.transform(x), model.transform(x))
+    del header["model"]["fields"]["n_atoms"]  # which has no default
+    np.savez(tmp_path / "old.npz", csc=np.array(json.dumps(header)), **arrays)
+    with pytest.raises(ValueError, match=r"is damaged.*n_atoms"):
+        csc.load(tmp_path / "old.npz")
