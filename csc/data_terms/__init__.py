@@ -1,6 +1,6 @@
 """Data terms: how far the fit ``u = D z`` may lie from the signals ``x``, sample by sample.
 
-Here: `LeastSquares`, `Huber`, `LeastAbsolute`, `Poisson`, `Logistic` and `ByChannel`, each with the loss of one
+Here: `LeastSquares`, `Huber`, `LeastAbsolute`, `Poisson`, `Logistic`, `ByChannel` and `ChannelNorm`, each with the loss of one
 sample, its slope, curvature, proximal operator and conjugate; and the sums over samples that
 problems and certificates need.
 
@@ -11,6 +11,7 @@ checks it, and docs/data_terms.md shows one.
 """
 
 from csc.data_terms._by_channel import ByChannel
+from csc.data_terms._channel_norm import ChannelNorm
 from csc.data_terms._robust import Huber, LeastAbsolute
 from csc.data_terms._smooth import LEAST_SQUARES, LeastSquares, Logistic, Poisson
 from csc.data_terms._sums import (

@@ -8,7 +8,7 @@ import numpy as np
 from csc._backend import namespace
 from csc._typing import Array
 from csc._validation import check_number
-from csc.data_terms import ByChannel, LeastAbsolute, LeastSquares
+from csc.data_terms import ByChannel, ChannelNorm, LeastAbsolute, LeastSquares
 from csc.operators import Dictionary
 from csc.problems._problem import Problem
 
@@ -64,12 +64,13 @@ def with_gradient_term(problem: Problem, weights: Array) -> Problem:
     return _with_channels(problem, atoms, None if least_squares else LeastSquares())
 
 
-def with_total_variation(problem: Problem, weight: float) -> Problem:
+def with_total_variation(problem: Problem, weight: float, *, isotropic: bool = False) -> Problem:
     """Add ``weight * sum |differences of D z|`` to a problem: total variation of the reconstruction [1]_.
 
-    The sum has the differences of neighbouring samples along each axis (anisotropic total variation).
-    They are channels, with `csc.data_terms.LeastAbsolute`: the first C channels of the signals and the
-    reconstructions of the problem returned are those of ``problem``, and its codes are the codes sought.
+    The sum has the differences of neighbouring samples along each axis (anisotropic total variation), or
+    at each sample the Euclidean norm of its differences along all axes and in all channels (isotropic, or
+    vector, total variation). Differences are channels with a data term of their own: the first C channels of
+    the signals and the reconstructions of the problem returned are those of ``problem``, and its codes are the codes sought.
 
     Parameters
     ----------
@@ -77,6 +78,7 @@ def with_total_variation(problem: Problem, weight: float) -> Problem:
         Of mode "circular" (differences wrap around) and stride 1, with a data term without weights.
     weight : float
         > 0.
+    isotropic : bool
 
     Returns
     -------
@@ -114,7 +116,8 @@ def with_total_variation(problem: Problem, weight: float) -> Problem:
         )
     shifted = [xp.roll(whole, 1, axis) for axis in range(2, ndim)]
     atoms = xp.concatenate([whole, *(weight * (a - whole) for a in shifted)], axis=1)
-    return _with_channels(problem, atoms, LeastAbsolute())
+    term = ChannelNorm() if isotropic else LeastAbsolute()
+    return _with_channels(problem, atoms, term)
 
 
 def _with_channels(problem, atoms, term):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import csc
-from csc.data_terms import ByChannel, Huber, LeastAbsolute, LeastSquares
+from csc.data_terms import ByChannel, ChannelNorm, Huber, LeastAbsolute, LeastSquares
 from csc.problems import with_gradient_term, with_total_variation
 
 
@@ -91,6 +91,74 @@ def test_total_variation_is_that_of_the_reconstruction(shape, rng):
     solution = csc.solve(problem, tol=2e-3, max_iter=20_000)
     assert solution.converged
     assert solution.objective <= problem.value(csc.solve(plain).codes)
+
+
+@pytest.mark.parametrize(("shape", "dtype"), [((7, 6), "float64"), ((7, 6), "float32")])
+def test_isotropic_total_variation_is_that_of_the_reconstruction(shape, dtype, rng):
+    D = csc.Dictionary(rng.standard_normal((3, 2, *(3,) * len(shape))).astype(dtype), "circular")
+    x = rng.standard_normal((2, 2, *shape)).astype(dtype)
+    plain = csc.Problem(x, D, csc.L1(0.5))
+    problem = with_total_variation(plain, 0.4, isotropic=True)
+    z = rng.standard_normal(problem.code_shape).astype(dtype)
+    fit = D(z, shape)
+    steps = sum((fit - np.roll(fit, 1, axis)) ** 2 for axis in range(2, fit.ndim))
+    variation = np.sqrt(steps.sum(axis=1)).sum()
+    assert problem.value(z) == pytest.approx(plain.value(z) + 0.4 * variation, rel=1e-5)
+    one, other = (
+        csc.solve(problem, solver, tol=1e-3, max_iter=20_000)
+        for solver in (csc.solvers.Reweighted(), csc.solvers.PrimalDual())
+    )
+    assert one.converged
+    assert other.converged
+    assert max(one.objective - one.gap, other.objective - other.gap) <= min(
+        one.objective, other.objective
+    )
+    assert problem.value(z * 0 + one.codes) <= problem.value(one.codes + 0.01 * z)
+
+
+def test_the_norm_of_channels_and_its_conjugate_prox_and_smooth_forms(rng):
+    term, x, u = ChannelNorm(), rng.standard_normal((1, 2, 5)), rng.standard_normal((1, 2, 5))
+    angles = np.linspace(0, 2 * np.pi, 721)
+    disc = np.stack([np.cos(angles), np.sin(angles)]) * np.linspace(0, 1, 101)[:, None, None]
+    disc = np.moveaxis(disc, 1, 2).reshape(-1, 2)  # all s with ||s|| <= 1
+    r, center, width = (x - u)[0], 0.5 * term.slope(x, u)[:, ::-1], 0.7
+    smooth = term.smoothed(width, center)
+    for v in range(5):
+        products = disc @ r[:, v]
+        assert term.loss(x, u)[0, :, v].sum() == pytest.approx(products.max(), rel=1e-4)
+        costs = products - 0.5 * width * ((disc - center[0, :, v]) ** 2).sum(axis=1)
+        assert smooth.loss(x, u)[0, :, v].sum() == pytest.approx(costs.max(), abs=1e-3)
+        best = disc[costs.argmax()]
+        np.testing.assert_allclose(smooth.slope(x, u)[0, :, v], best, atol=0.02)
+        grid = u[0, :, v] + 4 * disc
+        at = ((grid - u[0, :, v]) ** 2).sum(axis=1) / 2
+        at = at + 0.6 * np.linalg.norm(grid - x[0, :, v], axis=1)
+        moved = term.prox(x, u, 0.6)[0, :, v]
+        cost = ((moved - u[0, :, v]) ** 2).sum() / 2 + 0.6 * np.linalg.norm(moved - x[0, :, v])
+        assert at.min() - 1e-3 <= cost <= at.min() + 1e-12
+    t = 0.9 * term.slope(x, u)
+    far = x + 50 * rng.standard_normal((99, 2, 5))
+    values = -t * far - term.loss(np.broadcast_to(x, far.shape), far)
+    top = term.conjugate(x, t).sum(axis=1)
+    assert (values.sum(axis=1) <= top + 1e-12).all()
+    np.testing.assert_allclose((-t * x).sum(axis=1), top)  # the value at u = x
+    assert np.isinf(term.conjugate(x, 1.2 * t)).any()
+    h, fit = 1e-4, np.zeros_like(u)
+    for c in range(2):  # parabolas lie above and touch; second derivatives
+        fit[:] = 0
+        fit[:, c] = h
+        change = smooth.loss(x, u + fit) + smooth.loss(x, u - fit) - 2 * smooth.loss(x, u)
+        curves = smooth.second_derivative(x, u)[0, c]
+        np.testing.assert_allclose(change.sum(axis=1)[0] / h**2, curves, rtol=1e-3, atol=1e-5)
+    other = rng.standard_normal(u.shape)
+    slope, curvature = smooth.slope(x, u), smooth.majoriser_curvature(x, u)
+    above = smooth.loss(x, u).sum(axis=1) + (
+        -slope * (other - u) + 0.5 * curvature * (other - u) ** 2
+    ).sum(axis=1)
+    assert (smooth.loss(x, other).sum(axis=1) <= above + 1e-12).all()
+    moved = smooth.moved(x, u)
+    np.testing.assert_array_equal(moved.center, slope)
+    assert (moved.loss(x, u).sum(axis=1) >= smooth.loss(x, u).sum(axis=1)).all()
 
 
 def test_data_terms_by_channel_are_checked(rng):

@@ -7,7 +7,7 @@ import pytest
 
 import csc
 from csc.data_terms import LeastAbsolute, LeastSquares
-from csc.problems import with_gradient_term
+from csc.problems import with_gradient_term, with_total_variation
 
 STEPS = 400  # of sporco's ADMM
 
@@ -40,7 +40,8 @@ def by_sporco(kind, problem, *arguments, layout=None, **options):
         more = {} if layout is None else {"dimK": 0}
         solver = kind(atoms, x, *arguments, opt=kind.Options(options), **more)
         solver.solve()
-    codes = solver.getmin() if not hasattr(solver, "var_y1") else solver.var_y1()
+    of_block = hasattr(solver, "var_y1") and kind.__name__ != "ConvBPDNRecTV"
+    codes = solver.var_y1() if of_block else solver.getmin()
     return codes.reshape(*codes.shape[:2], codes.shape[2], codes.shape[4])  # (H, W, C, K)
 
 
@@ -83,6 +84,20 @@ def test_absolute_values(mu, cbpdn, case):
     plain = csc.Problem(x, D, csc.L1(1.5), data_term=LeastAbsolute())
     codes = by_sporco(cbpdn.ConvL1L1Grd, plain, 1.5, mu, rho=20.0, GradWeight=weights)
     compare(with_gradient_term(plain, mu * weights) if mu else plain, codes, tol=5e-4)
+
+
+@pytest.mark.slow
+def test_isotropic_total_variation(cbpdn, case):  # noqa: ARG001  skips without sporco
+    from sporco.admm.cbpdntv import ConvBPDNRecTV
+
+    x, D = case
+    plain = csc.Problem(x, D, csc.L1(0.1))
+    codes = by_sporco(ConvBPDNRecTV, plain, 0.1, 0.05, MaxMainIter=200)
+    problem = with_total_variation(plain, 0.05, isotropic=True)
+    compare(problem, codes, tol=5e-4)
+    along_axes = with_total_variation(plain, 0.05)
+    z = np.ascontiguousarray(np.moveaxis(codes[:, :, 0], -1, 0)[None])
+    assert along_axes.value(z) > 1.01 * problem.value(z)
 
 
 def test_l1_ball(cbpdn, case):
