@@ -64,11 +64,11 @@ class Convolution:
         """``D z``: signals ``(N, C, *S)`` of codes ``(N, K, *V)``."""
         return _synthesized(self.atoms, z, self)
 
-    def correlate(self, x: torch.Tensor) -> torch.Tensor:
-        """``D^T x``: codes ``(N, K, *V)`` of signals ``(N, C, *S)``."""
+    def correlate(self, x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+        """``D^T x``, plus a ``bias`` ``(K,)``: codes ``(N, K, *V)`` of signals ``(N, C, *S)``."""
         if self.dictionary is not None and x.requires_grad:
-            return _Correlate.apply(self.atoms, x, self)
-        return correlate(x, self.atoms, self.geometry)
+            return _Correlate.apply(self.atoms, x, bias, self)
+        return correlate(x, self.atoms, self.geometry, bias)
 
     def correlate_residual(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         """``D^T (x - D z)``, whose graph keeps the codes and not the residual.
@@ -123,17 +123,17 @@ class _Synthesize(Function):
 
 
 class _Correlate(Function):
-    """``D^T x`` by PyTorch; its gradient in the signals by kernels."""
+    """``D^T x`` and a bias by PyTorch; the gradient in the signals by kernels."""
 
     @staticmethod
-    def forward(atoms, x, D):
+    def forward(atoms, x, bias, D):
         """The result."""
-        return correlate(x, atoms, D.geometry)
+        return correlate(x, atoms, D.geometry, bias)
 
     @staticmethod
     def setup_context(ctx, inputs, output):  # noqa: ARG004
         """Keep what the backward pass needs."""
-        atoms, x, ctx.D = inputs
+        atoms, x, _, ctx.D = inputs
         ctx.save_for_backward(atoms, x)
 
     @staticmethod
@@ -143,7 +143,8 @@ class _Correlate(Function):
         wanted = ctx.needs_input_grad
         of_atoms = correlate_codes(x, grad, ctx.D.geometry) if wanted[0] else None
         of_signals = _Synthesize.apply(atoms, grad, ctx.D) if wanted[1] else None
-        return of_atoms, of_signals, None
+        of_bias = grad.sum(dim=(0, *range(2, grad.ndim))) if wanted[2] else None
+        return of_atoms, of_signals, of_bias, None
 
 
 class _CorrelateResidual(Function):
@@ -175,7 +176,9 @@ class _CorrelateResidual(Function):
         return of_atoms, of_signals, of_codes, None
 
 
-def correlate(x: torch.Tensor, atoms: torch.Tensor, geometry: ConvGeometry) -> torch.Tensor:
+def correlate(
+    x: torch.Tensor, atoms: torch.Tensor, geometry: ConvGeometry, bias: torch.Tensor | None = None
+) -> torch.Tensor:
     """``D^T x`` by PyTorch: codes ``(N, K, *V)`` of signals ``(N, C, *S)``.
 
     Parameters
@@ -183,9 +186,11 @@ def correlate(x: torch.Tensor, atoms: torch.Tensor, geometry: ConvGeometry) -> t
     x : tensor (N, C, *S)
     atoms : tensor (K, C, *s)
     geometry : ConvGeometry
+    bias : tensor (K,), optional
+        Added to the codes of each atom.
     """
     x, padding = _with_border(x, geometry)
-    return CORRELATE[x.ndim - 2](x, atoms, stride=geometry.stride, padding=padding)
+    return CORRELATE[x.ndim - 2](x, atoms, bias, stride=geometry.stride, padding=padding)
 
 
 def correlate_codes(x: torch.Tensor, z: torch.Tensor, geometry: ConvGeometry) -> torch.Tensor:

@@ -16,8 +16,13 @@ from csc.nn._parameters import (
     per_atom,
     whole_signals,
 )
-from csc.nn._proximal_steps import Steps, extrapolated, momenta, proximal_gradient
-from csc.nn._soft_threshold import soft_threshold
+from csc.nn._proximal_steps import (
+    Steps,
+    extrapolated,
+    momenta,
+    proximal_gradient,
+    proximal_step,
+)
 from csc.operators import MultiLayerDictionary
 from csc.problems import MultiLayerProblem
 from csc.solvers import MLFISTA, MLISTA
@@ -154,9 +159,9 @@ class MultiLayerPursuit(nn.Module):
             point = _extrapolated_chain(chain, chain_old, momentum)
             codes, below = [], x
             for i, (W, threshold) in enumerate(zip(analysis, thresholds, strict=True)):
-                move = W.correlate(below if point is None else below - point[i])
-                v = move if point is None else point[i + 1] + move
-                below = soft_threshold(v, threshold, positive=self.positive)
+                residual = below if point is None else below - point[i]
+                y = None if point is None else point[i + 1]
+                below = proximal_step(y, residual, W, threshold, self.positive)
                 codes.append(below)
         return codes
 

@@ -54,10 +54,38 @@ def proximal_gradient(x: torch.Tensor, D: Convolution, steps: Steps) -> torch.Te
     ):
         if z is not None:
             Dz_old, Dz = Dz, D.synthesize(z)
-        move = analysis.correlate(x if z is None else x - extrapolated(Dz, Dz_old, momentum))
-        v = move if z is None else extrapolated(z, z_old, momentum) + move
-        z_old, z = z, soft_threshold(v, threshold, positive=steps.positive)
+        residual = x if z is None else x - extrapolated(Dz, Dz_old, momentum)
+        point = None if z is None else extrapolated(z, z_old, momentum)
+        z_old, z = z, proximal_step(point, residual, analysis, threshold, steps.positive)
     return z
+
+
+def proximal_step(
+    point: torch.Tensor | None,
+    residual: torch.Tensor,
+    analysis: Convolution,
+    threshold: torch.Tensor,
+    positive: bool,
+) -> torch.Tensor:
+    """Codes ``prox(y + mu W^T r)``.
+
+    Parameters
+    ----------
+    point : tensor (N, K, *V) or None
+        y; None for zeros.
+    residual : tensor (N, C, *S)
+        r.
+    analysis : Convolution
+        mu W.
+    threshold : tensor (K, 1, ...)
+    positive : bool
+        Codes are not negative: then the threshold is a bias of the convolution, as in a CNN.
+    """
+    if not positive:
+        move = analysis.correlate(residual)
+        return soft_threshold(move if point is None else point + move, threshold, positive=False)
+    move = analysis.correlate(residual, -threshold.flatten())
+    return (move if point is None else point + move).relu_()
 
 
 def extrapolated(a: torch.Tensor, a_old: torch.Tensor | None, momentum: float) -> torch.Tensor:
