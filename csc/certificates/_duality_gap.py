@@ -11,10 +11,15 @@ import numpy as np
 from csc._backend import namespace, to_device
 from csc._typing import Array
 from csc._validation import check_mask, check_real, split_missing
-from csc.certificates._free_codes import dual_with_free_codes
-from csc.penalties import GroupL21
+from csc.certificates._free_codes import (
+    MAX_CERTIFICATE_STEPS,
+    dual_with_free_codes,
+    residual_of_free_codes,
+)
+from csc.penalties import GroupL21, L1Ball
 
 CODES_PER_BLOCK = 2**17  # certified at once: as float64 they stay in the second-level cache
+CODES_ROUNDING = 1e-6  # of the largest correlation with the signals: that of codes in float32
 RELATIVE_ROUNDING = 1e-10  # of the largest correlation with the signals: below, rounding
 
 
@@ -103,7 +108,34 @@ def _certify(x, dictionary, z, penalty, mask):
     # <M x, theta> = <r, theta> + <z, D^T theta> turns the gap into a sum without cancellation
     apart = half_energy * (1 - s) ** 2 if theta is r else _half_distance(r, theta, s)
     gap = apart + cost - s * _inner(z, q) + penalty.conjugate(q, s)
+    if type(penalty) is L1Ball:
+        gap = _gap_of_ball((x, D, z, penalty, mask), r, q, gap)
     return half_energy + cost, namespace(z).maximum(gap, 0)  # below 0 only by rounding
+
+
+def _gap_of_ball(of, r, q, gap):
+    """The gap of codes in a ball, also with the dual point 0, and with a residual without rounding.
+
+    Inside of the ball ``D^T r`` is 0 at a minimum, and the gap is its rounding times the radius, which may
+    be large. There, the residual is made orthogonal to all atoms in float64: a better dual point.
+    """
+    x, D, z, penalty, mask = of
+    xp = namespace(z)
+    norms = abs(z).reshape(len(z), -1).sum(axis=1)
+    gap = xp.where(norms <= penalty.radius, xp.minimum(gap, 0.5 * _inner(r, r)), gap)
+    rounding = CODES_ROUNDING * abs(D.adjoint(_masked(x, mask))).max()
+    if not ((norms < penalty.radius).all() and abs(q).max() <= rounding):
+        return gap
+    every = np.ones(z.shape, bool)
+    on_host = [to_device(a, "cpu") for a in (r, D, every)]
+    theta = residual_of_free_codes(
+        *on_host, False, to_device(mask, "cpu"), max_steps=MAX_CERTIFICATE_STEPS
+    )
+    theta = xp.asarray(theta)
+    q = D.adjoint(theta)
+    one = xp.ones(len(z))
+    own = _half_distance(r, theta, one) - _inner(z, q) + penalty.conjugate(q, one)
+    return xp.minimum(gap, own)
 
 
 def _orthogonal(r, D, z, free, penalty, mask):

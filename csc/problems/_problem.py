@@ -50,6 +50,7 @@ from csc.penalties import (
     L1,
     ElasticNet,
     GroupL21,
+    L1Ball,
     LogPenalty,
     SparseGroupL21,
     atom_weights,
@@ -352,6 +353,9 @@ class Problem:
     def _group_certificate(self, z):
         residual = SparseResidual(self.x, self.dictionary, z, "float64", self.mask)
         objective, gap = group_certificate(residual, GroupScores(residual.layout, self.penalty))
+        if type(self.penalty) is L1Ball and (z.sums(abs(z.values)) < self.penalty.radius).all():
+            of = self.x, self.dictionary, z.dense(), self.penalty, self.mask
+            gap = np.minimum(gap, certificates.certificate(*of)[1])
         return float(objective.sum()), float(gap.sum())
 
     def _is_sparse_elastic_net(self, z):

@@ -78,3 +78,49 @@ def test_bad_penalties_are_refused():
     D = csc.Dictionary(np.ones((3, 1, 2)))
     with pytest.raises(ValueError, match="group_size must divide the number of atoms"):
         csc.Problem(np.ones((1, 1, 5)), D, csc.SparseGroupL21(1.0, 2))
+
+
+@pytest.mark.parametrize(
+    ("n", "masked"), [(40, False), (40, True), (528, False)]
+)  # 66, or 1042 codes: FISTA, and the solver of many codes
+def test_a_ball_far_larger_than_the_codes_is_certified_in_float32(n, masked, rng):
+    atoms = csc.constraints.UnitSphere().project(rng.standard_normal((2, 4, 8))).astype("float32")
+    x = rng.standard_normal((2, 4, n)).astype("float32")
+    mask = rng.random((2, 1, n)) < 0.9 if masked else None
+    D = csc.Dictionary(atoms)
+    problem = csc.Problem(x, D, csc.L1Ball(1e6), mask)
+    solution = csc.solve(problem, tol=1e-5, max_iter=2000)
+    assert solution.converged
+    least = 0.0
+    for own, seen in zip(
+        x.astype("float64"),
+        np.ones(x.shape) if mask is None else mask * np.ones(x.shape),
+        strict=True,
+    ):
+        columns = np.zeros((2, n - 7, 4, n))
+        for k, v in np.ndindex(2, n - 7):
+            columns[k, v, :, v : v + 8] = atoms[k]
+        A = (columns * seen).reshape(2 * (n - 7), -1).T
+        y = (own * seen).ravel()
+        least += 0.5 * ((y - A @ np.linalg.solve(A.T @ A, A.T @ y)) ** 2).sum()
+    assert solution.objective - solution.gap <= least * (1 + 1e-9)
+    assert 0 <= solution.objective - least <= 1e-6 * least
+
+
+def test_the_gap_in_a_ball_is_at_most_the_objective(rng):
+    x, D = rng.standard_normal((1, 1, 30)), csc.Dictionary(np.ones((1, 1, 1)))
+    problem = csc.Problem(x, D, csc.L1Ball(1e9))
+    assert problem.gap(0.9 * x) == pytest.approx(problem.value(0.9 * x))
+
+
+def test_the_gap_inside_a_ball_is_no_smaller_than_the_excess_over_least_squares(rng):
+    D, x = csc.Dictionary(rng.standard_normal((2, 4, 8))), rng.standard_normal((1, 4, 30))
+    columns = np.stack([D(e.reshape(1, 2, 23)).ravel() for e in np.eye(46)], axis=1)
+    best = np.linalg.lstsq(columns, x.ravel())[0].reshape(1, 2, 23)
+    problem = csc.Problem(x, D, csc.L1Ball(1e6))
+    for size in (1e-3, 1e-7, 1e-8):  # the second and third are rounding of float32
+        z = best + size * rng.standard_normal(best.shape)
+        excess = 0.5 * (D(z - best) ** 2).sum()
+        gap = problem.gap(z)
+        assert gap >= 0.999 * excess
+        assert gap <= (1e-4 if size < 1e-6 else np.inf) * problem.value(z)
