@@ -121,15 +121,18 @@ def main(argv):
     parser.add_argument("--atoms", type=integer(1), default=32)
     parser.add_argument("--side", type=integer(2), default=8, help="of the atoms")
     parser.add_argument("--tol", type=number(above=0), default=1e-3, help="relative gap")
+    parser.add_argument("--only", help="a case, for example 'weighted, own lmbda'; by default all")
     options = parser.parse_args(argv)
     numba.set_num_threads(1)
     plain = None
     for name, problem in problems(options.size, options.atoms, options.side):
+        if options.only not in (None, name):
+            continue
         seconds, solution = fastest(problem, options.tol)
         plain = plain or seconds
         case = {"bench": "data_terms", "case": name, "size": options.size, "tol": options.tol}
         print_json(
-            **case, solver="csc", seconds=seconds, over_plain=seconds / plain,
+            **case, solver="csc", seconds=seconds, over_plain=seconds / plain if options.only is None else None,
             objective=solution.objective, relative_gap=solution.relative_gap,
             nonzero=int((solution.codes != 0).sum()),
         )  # fmt: skip
