@@ -1,9 +1,8 @@
 """How kernels are compiled: only what Python calls is optimised, stored and callable from Python."""
 
-from llvmlite import binding
-from numba import njit
-from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import Compiler
+from numba import njit, version_info
+
+NEWEST_KNOWN_NUMBA = (0, 68)  # `inner_compiler` uses parts of Numba that are not public
 
 
 def entry(**options):
@@ -15,42 +14,15 @@ def inner(**options):
     """Compile a function that only other kernels call.
 
     It needs no wrapper for Python and no machine code of its own: the kernels that call it contain
-    it, and are optimised and stored with it.
+    it, and are optimised and stored with it. A version of Numba that is newer than all known ones
+    compiles in its own, slower way.
     """
-    return njit(
-        no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=_InnerCompiler, **options
-    )
+    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_compiler(), **options)
 
 
-class _InnerCompiler(Compiler):
-    """Numba's compiler, which puts the code into an `_InnerLibrary`."""
+def _compiler():
+    if version_info.short > NEWEST_KNOWN_NUMBA:
+        return {}
+    from csc.kernels.cpu.inner_compiler import InnerCompiler
 
-    def define_pipelines(self):
-        """Numba's passes, for another library."""
-        if self.state.library is None:
-            codegen = self.state.targetctx.codegen()
-            self.state.library = _InnerLibrary(codegen, self.state.func_id.func_qualname)
-        return super().define_pipelines()
-
-
-class _InnerLibrary(JITCodeLibrary):
-    """Code that is linked into its callers before it is optimised as a whole.
-
-    Numba's own libraries are optimised and made machine code at each level: the code of a function
-    three calls deep four times. In a version of Numba that no longer calls these two methods, that
-    happens again.
-    """
-
-    def _optimize_final_module(self):
-        pass
-
-    def _finalize_final_module(self):
-        """Define only the pointers that Numba sets for each function, and no function."""
-        pointers = (v for v in self._final_module.global_variables if not v.is_declaration)
-        names = [v.name for v in pointers if v.name.startswith("_ZN08NumbaEnv")]
-        text = "\n".join(f"@{name} = common global i8* null" for name in names)
-        module = binding.parse_assembly(text)
-        module.name = self.name
-        self._codegen._add_module(module)
-        self._codegen._engine.finalize_object()
-        self._finalized = True
+    return {"pipeline_class": InnerCompiler}

@@ -28,8 +28,8 @@ def use_threads_always():
             module.in_batches = in_small_batches
 
 
-def in_small_batches(kernel, n, *arguments, min_batch=1):  # noqa: ARG001
-    cpu.threads.in_batches(kernel, n, *arguments, min_batch=1)
+def in_small_batches(kernel, n, *arguments, **options):
+    cpu.threads.in_batches(kernel, n, *arguments, **options | {"min_batch": 1})
 
 
 def run(name):

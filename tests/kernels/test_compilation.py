@@ -3,7 +3,24 @@
 import numpy as np
 from numba import njit
 
+from csc.kernels.cpu import compilation
 from csc.kernels.cpu.compilation import inner
+
+
+def test_a_newer_numba_compiles_in_its_own_way(monkeypatch):
+    monkeypatch.setattr(compilation, "NEWEST_KNOWN_NUMBA", (0, 1))
+
+    @inner()
+    def double(x):
+        return 2 * x
+
+    @njit
+    def quadruple(x):
+        return double(double(x))
+
+    assert quadruple(1.5) == 6.0
+    (compiled,) = double.overloads.values()
+    assert compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name) != 0
 
 
 def test_an_inner_function_becomes_machine_code_only_within_its_callers():
