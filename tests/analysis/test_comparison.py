@@ -64,6 +64,7 @@ def test_planted_copies_match_and_noise_stays_near_its_null(planted, comparison)
     assert low <= r2.value <= high
 
 
+@pytest.mark.slow
 def test_planted_copies_are_alike_in_all_distributions(comparison):
     assert set(comparison.distances) == {
         "R2", "orientation", "frequency (octaves)", "bandwidth (octaves)", "phase, even to odd",
@@ -130,6 +131,7 @@ def test_what_cannot_be_paired_is_refused_before_anything_is_fitted(gabors, monk
     assert found.matching.atoms.value > 0.9999
 
 
+@pytest.mark.slow
 def test_it_reads_well_and_can_be_written_and_drawn(comparison, tmp_path):
     said = repr(comparison)
     for words in (

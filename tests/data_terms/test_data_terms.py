@@ -114,6 +114,7 @@ CASES = {  # mode, class, parameters, whether weights differ
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_solvers_reach_the_minimum_that_others_find(name, rng):
     mode, kind, parameters, differ = CASES[name]

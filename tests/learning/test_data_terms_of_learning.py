@@ -39,6 +39,7 @@ def test_five_per_cent_outliers_do_not_harm_the_atoms():
     assert plain.scores.max() < 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "term", [Huber(0.3), LeastSquares(np.linspace(0.2, 2, 30)), Logistic(), Poisson(0.5)], ids=repr
 )

@@ -87,6 +87,7 @@ def test_the_objective_never_rises(limits, missing, rng):
     assert objective / len(X) <= values[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", [0.0, 0.2])
 def test_a_planted_dictionary_is_recovered(missing, rng):
     truth, X = planted(rng, n=500, k=14, size=12, n_nonzero=2, sigma=0.02)

@@ -165,6 +165,7 @@ def test_layers_that_are_coded_in_parts_keep_their_weights(rng, monkeypatch):
         np.testing.assert_array_equal(part.flat.weight, weight[own])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

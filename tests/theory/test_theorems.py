@@ -107,6 +107,7 @@ def test_other_codes_of_a_signal_are_less_sparse(shrink, rng):
 # One layer, without noise and with.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pursuit", [omp, lambda D, x: lasso(D, x, 1e-7)])
 def test_pursuits_find_sparse_codes(pursuit, rng):
     D = incoherent()
