@@ -24,9 +24,8 @@ from demos.bench.signals import learned_atoms, photograph
 REPEATS = 5
 NOISE = 0.1  # of the standard deviation of the photograph
 IMPULSES = 0.05  # share of the samples
-FRACTION = (
-    0.1  # of lmbda_max; but for "own lmbda", the first five have the lmbda of Huber's problem
-)
+# of lmbda_max; but for "own lmbda", the first five cases have the lmbda of Huber's problem
+FRACTION = 0.1
 SPORCO_STEPS = 2000
 SPORCO_RHOS = (1.0, 5.0, 20.0)  # the fastest counts; its default and adaptive ones are slower here
 LOOSE_GAPS = (0.3, 0.1, 0.03, 0.01)  # relative, where the objective may be near the minimum already

@@ -17,14 +17,14 @@ from csc.analysis.receptive_fields import fit_gabor, phase_scrambled
 from demos.v1_in_depth.stimuli import gratings, patches
 
 SIDE, N_ATOMS, N_PATCHES, GROUP_SIZE = 12, 128, 40_000, 4
-LMBDA = 1.0
+LMBDA, EPOCHS = 1.0, 10
 ORIENTATIONS = np.arange(12) * np.pi / 12
 FREQUENCIES = 2 ** np.linspace(np.log2(0.06), np.log2(0.4), 8)  # cycles per pixel
 N_PHASES = 16
 N_TURNING = 5_000  # patches that decide the rotation within groups
 
 
-def learn(seed, n_patches=N_PATCHES, epochs=10):
+def learn(seed, n_patches=N_PATCHES, epochs=EPOCHS):
     """Atoms (K, 1, side, side) in orthonormal groups."""
     learner = csc.DictionaryLearning(
         N_ATOMS, (SIDE, SIDE),
@@ -102,7 +102,7 @@ def phase_tuning(responses):
 
 def run(seed, quick=False):
     """Results, and the atoms for the figure."""
-    atoms = learn(seed, 2_000 if quick else N_PATCHES, 1 if quick else 10)
+    atoms = learn(seed, 2_000, 1) if quick else learn(seed)
     before = float(fit_gabor(atoms).gabor_like.mean())
     atoms = sparsest_basis(atoms, patches(SIDE, N_TURNING, seed + 1), GROUP_SIZE)
     rng, linear = np.random.default_rng(seed), linear_responses(atoms)

@@ -35,10 +35,7 @@ def in_batches(kernel, n, *arguments, min_batch=MIN_SIGNALS_PER_BATCH, scratch=t
     number of threads. `numba.set_num_threads` sets that number. ``scratch`` makes the arrays that one
     thread works in: a kernel that makes its own takes longer to compile.
     """
-    if n <= min_batch:
-        kernel(0, n, *arguments, *scratch())
-        return
-    threads = get_num_threads()
+    threads = 1 if n <= min_batch else get_num_threads()
     size = max(min_batch, -(-n // (MAX_BATCHES_PER_THREAD * threads)))
     if threads == 1 or n <= size:
         kernel(0, n, *arguments, *scratch())
