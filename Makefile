@@ -17,7 +17,8 @@ test: $(VENV)/.installed-test
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m demos.bench patches
 
-# Runs every demo and looks where every link leads; PICTURES=0 makes the pages without the demos.
+# Runs every demo, those that take minutes with smaller numbers, and looks where every link leads;
+# PICTURES=0 makes the pages without the demos.
 docs: $(VENV)/.installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -b html -D plot_gallery=$(PICTURES) docs docs/_build/html
 	$(BIN)/python docs/links.py docs/_build/html

@@ -11,9 +11,22 @@ from tqdm import tqdm
 TITLE = "Demos"
 PREFACE = """
 Each page is one script: ``python -m demos.NAME`` runs it, on bundled photographs or on signals that
-it draws itself. What a careful run of each measured, and what it does not show, stands on the page
-that it links to.
+it draws itself. Scripts that take minutes ran with smaller numbers here, as their pages say. What a
+careful run of each measured, and what it does not show, stands on the page that it links to.
 """
+
+# Arguments of demos that would take minutes: the pages are made in a quarter of an hour.
+SHORTER = {
+    "cnn_first_layer": "--epochs 3 --passes 15 --steps 300 --bootstrap 200",
+    "deep_units": "--units 16 --passes 2 --steps 200",
+    "features": "--seeds 1 --most 1000",
+    "learn_multilayer": "--seeds 1 --passes 3",
+    "ml_pursuit": "--trials 4",
+    "overcompleteness": "--factors 1.3 5 --patches 20000",
+    "restoration": "--side 128",
+    "stride_sweep": "--windows 200",
+    "trainable": "--updates 100 --lista-updates 100 --epochs 1 --unfoldings 0 2",
+}
 
 
 def configuration(demos, build):
@@ -66,7 +79,7 @@ def titled(source, name):
 
 {introduction}
 
-``python -m demos.{name}`` runs it; what a careful run measured: :doc:`/{name}`.
+{command(name)} What a careful run measured: :doc:`/{name}`.
 
 {body}
 """
@@ -75,8 +88,18 @@ def titled(source, name):
     return f'{source[:start]}r"""\n{page}"""{source[end:]}'
 
 
+def command(name):
+    """What made the page, and what a reader may want to run instead."""
+    if name not in SHORTER:
+        return f"``python -m demos.{name}`` made this page."
+    return (
+        f"``python -m demos.{name} {SHORTER[name]}`` made this page; without these arguments "
+        "it runs longer and measures more."
+    )
+
+
 class Arguments:
-    """Command-line arguments of every demo: write where the pictures are looked for."""
+    """Command-line arguments of each demo: write where the pictures are looked for."""
 
     def __init__(self, out):
         self.out = out
@@ -85,7 +108,8 @@ class Arguments:
         return "Arguments"
 
     def __call__(self, gallery_conf, script_vars):
-        return ["--out", str(self.out)]
+        name = Path(script_vars["src_file"]).stem
+        return ["--out", str(self.out), *SHORTER.get(name, "").split()]
 
 
 class Pictures:

@@ -41,7 +41,7 @@ def planted(gabors):
 
 @pytest.fixture(scope="module")
 def comparison(planted):
-    return csc.analysis.compare_filters(*planted, rng=0)
+    return csc.analysis.compare_filters(*planted, rng=0, n_bootstrap=300)
 
 
 # ---- the whole

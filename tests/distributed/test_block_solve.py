@@ -40,7 +40,7 @@ def signal_of(rng, shape, atoms):
         ("float32", (1, 1, 13, 14, 12), (3, 3, 3), (12, 6, 6), {}),
         ("float64", (1, 1, 14, 20), (6, 6), (1, 1), {}),  # blocks no smaller than the reach
         ("float64", (1, 1, 61), (1,), (2,), {"stride": 3}),  # samples between the atoms
-        ("float64", (1, 1, 33), (2,), (1,), {}),  # blocks of one position
+        ("float64", (2, 1, 19), (2,), (1,), {}),  # blocks of one position
     ],
 )
 def test_blocks_reach_the_certified_minimum_of_the_whole(

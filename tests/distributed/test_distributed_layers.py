@@ -47,7 +47,7 @@ def same(one, other):
 
 
 DEEP = (0.0, 0.5)
-SOON = {"pursuit": csc.solvers.MLFISTA(), "coding_iter": 20}
+SOON = {"pursuit": csc.solvers.MLFISTA(), "coding_iter": 6}
 
 
 @pytest.mark.parametrize(

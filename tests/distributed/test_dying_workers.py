@@ -69,7 +69,7 @@ def test_two_layers_are_learned_as_on_one_machine(processes, monkeypatch, rng):
         ]
         return csc.MultiLayerDictionaryLearning(
             layers, n_nonzero=3, lmbda=(0.1, 0.3), max_iter=3, tol=0, random_state=0,
-            pursuit=csc.solvers.MLFISTA(), coding_iter=20,
+            pursuit=csc.solvers.MLFISTA(), coding_iter=6,
         )  # fmt: skip
 
     alone = learner().fit(X)

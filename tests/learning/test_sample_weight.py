@@ -173,6 +173,7 @@ def test_layers_that_are_coded_in_parts_keep_their_weights(rng, monkeypatch):
         {"penalty": csc.GroupL21(0.2, 2)},
         {"penalty": csc.L0(0.2)},
         {"lmbda": 0.3, "data_term": csc.data_terms.Huber(0.5)},
+        {"penalty": csc.L1(0.3, weights=np.arange(1.0, 5)[:, None])},
         {
             "penalty": csc.L1(0.3, weights=np.arange(1.0, 5)[:, None]),
             "gradient_weights": np.ones(4),
@@ -180,10 +181,8 @@ def test_layers_that_are_coded_in_parts_keep_their_weights(rng, monkeypatch):
     ],
     ids=str,
 )
-@pytest.mark.parametrize("size", [6, 3])
-def test_scores_are_weighted(options, size, rng):
-    if "gradient_weights" in options and size == 6:
-        options = options | {"gradient_weights": None}
+def test_scores_are_weighted(options, rng):
+    size = 3 if "gradient_weights" in options else 6  # signals, or patches
     X = rng.laplace(size=(24, 1, 6)) * (1 + WEIGHT)[:, None, None]
     X[0, 0, 2] = X[3, 0, 1] = np.nan
     learner = csc.DictionaryLearning(

@@ -1,6 +1,7 @@
 """Every public function that takes an array takes all kinds of arrays, or says what to do."""
 
 import inspect
+import re
 import sys
 import warnings
 from operator import attrgetter
@@ -282,13 +283,12 @@ def test_arrays_of_all_kinds_give_the_same_result_and_compile_nothing(name, tmp_
         assert compiled() == before, kind
 
 
-@pytest.mark.parametrize("kind", REFUSED)
 @pytest.mark.parametrize("name", CALLS)
-def test_what_is_no_array_of_floats_is_refused_with_advice(name, kind):
+def test_what_is_no_array_of_floats_is_refused_with_advice(name):
     array, call = CALLS[name]
-    make, advice = REFUSED[kind]
-    with pytest.raises((TypeError, ValueError), match=advice):
-        call(make(array))
+    errors = {kind: outcome(call, make(array))[1] for kind, (make, _) in REFUSED.items()}
+    unclear = {k: e for k, e in errors.items() if not re.search(REFUSED[k][1], e)}
+    assert unclear == {}
 
 
 # What a mask means is tested elsewhere; here, that a masked array is the same as one.

@@ -137,7 +137,7 @@ def holistic_case(case, rng, lmbda=0.05):
 @pytest.mark.parametrize(
     ("case", "debias", "way"),
     [*((case, debias, "inverses") for case in CASES for debias in (False, True)),
-     ("stride", True, "gradients"), ("three", False, "gradients")],
+     ("three", False, "gradients")],
 )  # fmt: skip
 def test_holistic_pursuit_is_its_transcription(case, debias, way, rng, monkeypatch):
     if way == "gradients":

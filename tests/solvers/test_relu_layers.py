@@ -58,8 +58,9 @@ def test_ml_admm_reaches_the_constrained_minimum(best):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["full", "circular", "same"])
-@pytest.mark.parametrize("positive", [True, False])
+@pytest.mark.parametrize(
+    ("mode", "positive"), [("full", True), ("circular", False), ("same", False)]
+)
 def test_other_modes_and_signed_deepest_codes(mode, positive):
     solution = csc.solve(relu_problem(positive, mode), tol=1e-3)
     assert np.isfinite(solution.objective)

@@ -46,7 +46,7 @@ LAYERED = [
 def test_pursuits_of_layers_know_no_scale(solver, units, what):
     expected = csc.solve(layered((1, 1)), solver, max_iter=50)
     assert expected.codes[-1].any()
-    for c in (1e-6, 1e3, 1e6) if what == "signals" else (1e-6, 1e6):
+    for c in (1e-6, 1e6):
         scales = {"signals": (c,), "first": (1.0, (c, 1.0)), "second": (1.0, (1.0, c))}[what]
         strengths, unit = units[what](c)
         found = csc.solve(layered(strengths, *scales), solver, max_iter=50)
