@@ -68,10 +68,11 @@ def macaque_distance(fit, null_phase, rng):
     """`MacaqueDistance` of a `GaborFit` and of that of the phase-scrambled atoms."""
     like, null = fit[fit.gabor_like], null_phase[null_phase.gabor_like]
     rows = rng.integers(max(len(like), 1), size=(N_RESAMPLES, len(like)))
+    n_x, n_y = like.n_x, like.n_y  # computed at each access
     floor = _floor_distances()
     return MacaqueDistance(
-        emd=_to_macaque(like.n_x, like.n_y),
-        interval=_interval([_to_macaque(like.n_x[r], like.n_y[r]) for r in rows]),
+        emd=_to_macaque(n_x, n_y),
+        interval=_interval([_to_macaque(n_x[r], n_y[r]) for r in rows]),
         null=_to_macaque(null_phase.n_x, null_phase.n_y),
         null_gabor_like=_to_macaque(null.n_x, null.n_y),
         n_null_gabor_like=len(null),
