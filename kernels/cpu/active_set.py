@@ -189,7 +189,7 @@ def violating_indices(residual, matrix, offsets, places, thresholds, positive, o
     in_batches(
         _violating_indices, -(-len(places) // TILE_POSITIONS), residual, atoms, offsets, places,
         thresholds, not positive, out, min_batch=1,
-        scratch=lambda: _tiles(atoms),
+        scratch=lambda: _tiles(atoms.shape[1], atoms.dtype),
     )  # fmt: skip
 
 

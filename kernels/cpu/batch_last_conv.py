@@ -63,6 +63,7 @@ def sum_products(buffer, terms, grid, out):
         grid,
         out,
         min_batch=_min_batch(terms, _parts(grid)),
+        scratch=lambda: _scratch(buffer.dtype),
     )
 
 
@@ -85,7 +86,11 @@ def shrink_products(buffer, terms, grid, point, prox, out):
     prox_point = thresholds, number(momentum), number(factor), number(0 if positive else 1)
     arrays = buffer, terms, grid, z, z_old, prox_point, out, restart_score
     in_batches(
-        _shrink_products, len(restart_score), *arrays, min_batch=_min_batch(terms, _parts(grid))
+        _shrink_products,
+        len(restart_score),
+        *arrays,
+        min_batch=_min_batch(terms, _parts(grid)),
+        scratch=lambda: _scratch(buffer.dtype),
     )
     return float(restart_score.sum())
 
@@ -116,6 +121,7 @@ def largest_products(buffer, terms, grid, scales, positive, out):
         negative_sign,
         out,
         min_batch=min_batch,
+        scratch=lambda: _scratch(buffer.dtype),
     )
 
 
@@ -130,17 +136,21 @@ def _min_batch(terms, parts):
     return 1 + MULTIPLICATIONS_PER_BATCH * parts // (len(terms.values) * SUMS_PER_BLOCK)
 
 
-@entry()
 def _parts(grid):
     return -(-len(grid.rows) // ROWS_PER_PART)
 
 
+_parts_inside = inner()(_parts)
+
+
+def _scratch(dtype):
+    """What is multiplied, and the sums of a part of the rows."""
+    tile = np.empty(SUMS_PER_BLOCK * SUMS_PER_BLOCK, dtype)
+    return tile, np.empty(ROWS_PER_PART * SUMS_PER_BLOCK, dtype)
+
+
 @entry()
-def _sum_products(start, stop, buffer, terms, grid, out):
-    sums, tile = (
-        np.empty(ROWS_PER_PART * SUMS_PER_BLOCK, buffer.dtype),
-        np.empty(SUMS_PER_BLOCK * SUMS_PER_BLOCK, buffer.dtype),
-    )
+def _sum_products(start, stop, buffer, terms, grid, out, tile, sums):
     b, n = grid.batch
     step = grid.steps[3]
     for piece in range(start, stop):
@@ -166,11 +176,9 @@ def _sum_products(start, stop, buffer, terms, grid, out):
 
 
 @entry()
-def _shrink_products(start, stop, buffer, terms, grid, z, z_old, prox_point, out, restart_score):
-    sums, tile = (
-        np.empty(ROWS_PER_PART * SUMS_PER_BLOCK, buffer.dtype),
-        np.empty(SUMS_PER_BLOCK * SUMS_PER_BLOCK, buffer.dtype),
-    )
+def _shrink_products(
+    start, stop, buffer, terms, grid, z, z_old, prox_point, out, restart_score, tile, sums
+):
     thresholds, momentum, factor, negative_sign = prox_point
     b, n = grid.batch
     for piece in range(start, stop):
@@ -193,18 +201,15 @@ def _shrink_products(start, stop, buffer, terms, grid, z, z_old, prox_point, out
 
 
 @entry()
-def _largest_products(start, stop, buffer, terms, grid, scales, negative_sign, out):
-    sums, tile = (
-        np.empty(ROWS_PER_PART * SUMS_PER_BLOCK, buffer.dtype),
-        np.empty(SUMS_PER_BLOCK * SUMS_PER_BLOCK, buffer.dtype),
-    )
+def _largest_products(start, stop, buffer, terms, grid, scales, negative_sign, out, tile, sums):
     _, q1s, q2s = grid.positions
     for piece in range(start, stop):
-        n, q0, q1, block, _ = _where(piece * _parts(grid), grid)
+        n, q0, q1, block, _ = _where(piece * _parts_inside(grid), grid)
         first = ((n * grid.positions[0] + q0) * q1s + q1) * q2s + block * SUMS_PER_BLOCK
         top = out[first : first + min(SUMS_PER_BLOCK, q2s - block * SUMS_PER_BLOCK)]
-        top[:] = 0
-        for part in range(_parts(grid)):
+        for j in range(top.size):
+            top[j] = 0
+        for part in range(_parts_inside(grid)):
             rows = _add_up(buffer, terms, grid, (n, q0, q1, block, part), tile, sums)
             for i in range(min(rows, len(scales) - part * ROWS_PER_PART)):
                 scale, own = scales[part * ROWS_PER_PART + i], sums[i * SUMS_PER_BLOCK :]
@@ -216,7 +221,7 @@ def _largest_products(start, stop, buffer, terms, grid, scales, negative_sign, o
 def _where(piece, grid):
     """Group of signals, position on two axes, block on the third, part of the rows."""
     blocks = -(-grid.positions[2] * grid.batch[0] // SUMS_PER_BLOCK)
-    piece, part = divmod(piece, _parts(grid))
+    piece, part = divmod(piece, _parts_inside(grid))
     piece, block = divmod(piece, blocks)
     piece, q1 = divmod(piece, grid.positions[1])
     group, q0 = divmod(piece, grid.positions[0])

@@ -68,7 +68,7 @@ def correlate(x, atoms, stride, out):
         tiles,
         *arrays,
         min_batch=1 + MULTIPLICATIONS_PER_BATCH // (matrix.size * TILE_POSITIONS),
-        scratch=lambda: _tiles(matrix),
+        scratch=lambda: _tiles(matrix.shape[1], matrix.dtype),
     )
 
 
@@ -111,7 +111,7 @@ def dual_infeasibility(x, atoms, inverse_lmbda, stride, positive, out):
         tiles,
         *arrays,
         min_batch=1 + MULTIPLICATIONS_PER_BATCH // (matrix.size * TILE_POSITIONS),
-        scratch=lambda: _tiles(matrix),
+        scratch=lambda: _tiles(matrix.shape[1], matrix.dtype),
     )
 
 
@@ -170,7 +170,7 @@ def synthesize(z, atoms, stride, out):
             first,
             out.reshape(-1),
             min_batch=min_batch,
-            scratch=lambda: _tiles(matrix),
+            scratch=lambda: _tiles(matrix.shape[1], matrix.dtype),
         )
 
 
@@ -215,7 +215,14 @@ def correlate_atoms(x, z, stride, out):
     min_batch = 1 + MULTIPLICATIONS_PER_BATCH // (
         sums.shape[1] * min(SAMPLES_PER_GROUP, sums.shape[2]) * part
     )
-    in_batches(_correlate_atoms, pieces, *arrays, min_batch=min_batch)
+    columns = min(SAMPLES_PER_GROUP, sums.shape[2])
+    in_batches(
+        _correlate_atoms,
+        pieces,
+        *arrays,
+        min_batch=min_batch,
+        scratch=lambda: _tiles(columns, x.dtype),
+    )
     out[...] = sums[:, :atoms, :samples].sum(axis=0).reshape(out.shape)
 
 
@@ -258,9 +265,8 @@ def _fours(matrix):
     return padded
 
 
-def _tiles(matrix):
-    """Scratch for products with ``matrix``: what is multiplied, and four rows of the product."""
-    columns, dtype = matrix.shape[1], matrix.dtype
+def _tiles(columns, dtype):
+    """Scratch for products: a tile of so many rows, and one of four."""
     return np.empty(columns * TILE_POSITIONS, dtype), np.empty(4 * TILE_POSITIONS, dtype)
 
 
@@ -320,15 +326,14 @@ def _synthesize(start, stop, z, codes, matrix, signal, block_and_group, first, o
 
 
 @entry()
-def _correlate_atoms(start, stop, x, signal, z, codes, part, sums):
+def _correlate_atoms(start, stop, x, signal, z, codes, part, sums, tile, four):
     positions = len(codes.rows) * codes.length
     groups = -(-len(signal.samples) // SAMPLES_PER_GROUP)
     for i in range(start, stop):
         p = i % groups * SAMPLES_PER_GROUP
         samples = signal.samples[p : p + SAMPLES_PER_GROUP]
         total = sums[i // groups, :, p : p + SAMPLES_PER_GROUP]
-        patches = np.empty(total.shape[1] * TILE_POSITIONS, x.dtype)
-        four = np.empty(4 * TILE_POSITIONS, z.dtype)
+        patches = tile[: total.shape[1] * TILE_POSITIONS]
         begin = i // groups * part
         for j in range(begin, min(begin + part, positions), TILE_POSITIONS):
             _unfold(x, signal, samples, j, patches)

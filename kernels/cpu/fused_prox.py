@@ -75,7 +75,7 @@ def proximal_step(r, atoms, stride, point, prox, out):
         out.reshape(-1),
         restart_score,
         min_batch=min_batch,
-        scratch=lambda: _tiles(matrix),
+        scratch=lambda: _tiles(matrix.shape[1], matrix.dtype),
     )
     return float(restart_score.sum())
 

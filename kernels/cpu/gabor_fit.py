@@ -6,6 +6,7 @@ linearly: they are solved for at every p, so the search runs over these six numb
 """
 
 from math import cos, exp, pi, sin, sqrt
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,21 @@ NYQUIST_FREQUENCY = 0.5  # cycles per pixel along either axis
 # Keeps the Gram matrix invertible when the sine or the cosine wave vanishes.
 GRAM_REGULARIZATION = 1e-10
 MIN_ENERGY_DECREASE = 1e-9  # relative to an atom's energy of 1: a smaller decrease stops the search
+
+
+class _Work(NamedTuple):
+    """What a thread computes with, for one atom of n pixels."""
+
+    pair: np.ndarray  # (2, n)  the cosine and the sine wave
+    derivative: np.ndarray  # (6, n)
+    residual: np.ndarray
+    inverse_gram: np.ndarray  # of the pair
+    on_pair: np.ndarray  # (6, 2)  products of derivatives with the pair
+    hessian: np.ndarray
+    matrix: np.ndarray  # (6, 6)  of the damped step
+    amplitude: np.ndarray
+    gradient: np.ndarray
+    trial: np.ndarray  # the next point
 
 
 @inner(fastmath={"contract", "reassoc", "nsz"})
@@ -83,13 +99,13 @@ def derivatives(p, width, pair, amplitude, out):
 
 
 @inner(error_model="numpy")
-def normal_equations(derivative, pair, inverse_gram, residual, hessian, gradient):
+def normal_equations(work):
     """Gauss-Newton matrix and J^T r of the projected residual, in Kaufman's approximation.
 
     With d the derivatives, P the projector off the pair and r the residual: hessian = d^T P d
     (its lower triangle) and gradient = d^T r.
     """
-    on_pair = np.empty((6, 2))
+    pair, derivative, residual, inverse_gram, on_pair, hessian, _, _, gradient, _ = work
     for k in range(6):
         gradient[k] = dot(derivative[k], residual)
         on_pair[k, 0], on_pair[k, 1] = dot(derivative[k], pair[0]), dot(derivative[k], pair[1])
@@ -158,26 +174,25 @@ def copy(a, out):
 
 
 @inner(error_model="numpy")
-def descend(p, atom, width, box, n_trials, best_amplitude):
+def descend(p, atom, width, box, n_trials, work, best_amplitude):
     """Levenberg-Marquardt from ``p``, which moves to a minimum; returns ||atom - Gabor||^2."""
-    pair, derivative, residual = np.empty((2, atom.size)), np.empty((6, atom.size)), atom.copy()
-    inverse_gram, hessian, matrix = np.empty((2, 2)), np.empty((6, 6)), np.empty((6, 6))
-    amplitude, gradient, trial = np.empty(2), np.empty(6), p.copy()
+    amplitude, gradient, trial = work.amplitude, work.gradient, work.trial
+    copy(p, trial)
     min_misfit, damping = np.inf, 1e-2
     for _ in range(n_trials):
-        quadrature_pair(trial, width, pair)
-        misfit = solve_amplitudes(pair, atom, inverse_gram, amplitude, residual)
+        quadrature_pair(trial, width, work.pair)
+        misfit = solve_amplitudes(work.pair, atom, work.inverse_gram, amplitude, work.residual)
         decrease = min_misfit - misfit
         if decrease > 0:
             min_misfit = misfit
             copy(trial, p)  # p[:] = trial takes three seconds to compile
             copy(amplitude, best_amplitude)
-            derivatives(p, width, pair, amplitude, derivative)
-            normal_equations(derivative, pair, inverse_gram, residual, hessian, gradient)
+            derivatives(p, width, work.pair, amplitude, work.derivative)
+            normal_equations(work)
         damping *= 0.2 if decrease > 0 else 4.0
         if 0 < decrease <= MIN_ENERGY_DECREASE or damping > 1e6:
             break
-        damped_step(p, box, hessian, gradient, damping, matrix, trial)
+        damped_step(p, box, work.hessian, gradient, damping, work.matrix, trial)
     return min_misfit
 
 
@@ -187,14 +202,23 @@ def fit_gabors(atoms, width, box, n_trials, points, amplitudes, misfits):
     The atoms are flat, ``width`` pixels a row, and have unit norm or are zero; ``box`` holds the
     lowest and the highest point; amplitudes[k, s] belong to the cosine and the sine.
     """
+
+    def scratch():
+        n = atoms.shape[1]
+        arrays = (np.empty(shape) for shape in ((2, n), (6, n), n, (2, 2), (6, 2), (6, 6), (6, 6)))
+        return (_Work(*arrays, np.empty(2), np.empty(6), np.empty(6)),)
+
     in_batches(
-        _fit, misfits.size, atoms, width, box, n_trials, points, amplitudes, misfits, min_batch=1
-    )
+        _fit, misfits.size, atoms, width, box, n_trials, points, amplitudes, misfits,
+        min_batch=1, scratch=scratch,
+    )  # fmt: skip
 
 
 @entry(error_model="numpy")
-def _fit(start, stop, atoms, width, box, n_trials, points, amplitudes, misfits):
+def _fit(start, stop, atoms, width, box, n_trials, points, amplitudes, misfits, work):
     n_starts = points.shape[1]
     for t in range(start, stop):
         k, s = t // n_starts, t % n_starts
-        misfits[k, s] = descend(points[k, s], atoms[k], width, box, n_trials, amplitudes[k, s])
+        misfits[k, s] = descend(
+            points[k, s], atoms[k], width, box, n_trials, work, amplitudes[k, s]
+        )

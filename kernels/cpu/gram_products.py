@@ -101,12 +101,11 @@ def statistics(x, z, phi, psi):
     """
     phi[...] = 0
     psi[...] = 0
-    _statistics(*inputs(x, z), phi, psi)
+    _statistics(*inputs(x, z), phi, psi, np.empty(z.shape[1], np.intp))
 
 
 @entry(fastmath={"contract"})
-def _statistics(x, z, phi, psi):
-    active = np.empty(z.shape[1], np.intp)
+def _statistics(x, z, phi, psi, active):
     for i in range(len(z)):
         m = list_active(z[i], active)
         for k in active[:m]:

@@ -2,6 +2,8 @@
 
 from math import log1p
 
+import numpy as np
+
 from csc.kernels.cpu.compilation import entry, inner
 from csc.kernels.cpu.threads import in_batches
 
@@ -76,10 +78,15 @@ def log_gram(gram, correlations, options, z):
     options : (weight, scale, tol, max_sweeps)
     z : (N, K) array, the start and then the answer
     """
-    in_batches(_log, len(z), gram, correlations, options, z, min_batch=MIN_SIGNALS_PER_BATCH)
+    in_batches(
+        _log, len(z), gram, correlations, options, z,
+        min_batch=MIN_SIGNALS_PER_BATCH, scratch=lambda: (np.empty_like(correlations[0]),),
+    )  # fmt: skip
 
 
 @entry()
-def _log(start, stop, gram, correlations, options, z):
+def _log(start, stop, gram, correlations, options, z, q):
     for i in range(start, stop):
-        _descend(gram, correlations[i].copy(), options, z[i])
+        for k in range(q.size):
+            q[k] = correlations[i, k]
+        _descend(gram, q, options, z[i])

@@ -66,27 +66,46 @@ def omp_seen(x, seen, atoms, lmbda, n_nonzero, energy, z):
     rule = _Rule(
         float(lmbda), max(float(energy), 0.0), min(int(n_nonzero), len(atoms)), 64 * float(eps)
     )
-    in_batches(_code_all, len(x), *inputs(x, seen, atoms.T), rule, z, ends, min_batch=32)
+    most = min(rule.most, x.shape[1])
+    in_batches(
+        _code_all, len(x), *inputs(x, seen, atoms.T), rule, z, ends,
+        min_batch=32, scratch=lambda: (_work(atoms, most),),
+    )  # fmt: skip
     return ends
 
 
+class _Work(NamedTuple):
+    """What a thread computes with."""
+
+    lists: np.ndarray  # vectors over all atoms
+    at: np.ndarray  # the values seen
+    residual: np.ndarray
+    directions: np.ndarray  # the selected atoms, orthonormalised, as rows
+    triangle: np.ndarray
+    taken: np.ndarray  # the selected atoms
+    codes: np.ndarray
+
+
+def _work(atoms, most):
+    n_atoms, n = atoms.shape
+    return _Work(
+        np.empty((3, n_atoms), atoms.dtype), np.empty(n, np.intp), np.empty(n, atoms.dtype),
+        np.empty((most + 1, n)), np.empty((most + 1, most + 1)), np.empty(most, np.intp),
+        np.empty(most),
+    )  # fmt: skip
+
+
 @entry(**OPTIONS)
-def _code_all(start, stop, x, seen, by_pixel, rule, z, ends):
-    n, n_atoms = by_pixel.shape
-    most = min(rule.most, n)
-    lists = np.empty((3, n_atoms), by_pixel.dtype)
-    at, residual = np.empty(n, np.intp), np.empty(n, by_pixel.dtype)
-    directions, triangle = np.empty((most + 1, n)), np.empty((most + 1, most + 1))
-    taken, codes = np.empty(most, np.intp), np.empty(most)
+def _code_all(start, stop, x, seen, by_pixel, rule, z, ends, work):
+    n_atoms, most = by_pixel.shape[1], work.codes.size
+    taken, codes = work.taken, work.codes
     for i in range(start, stop):
-        m, squares = _take_seen(x, seen, i, at, residual)
-        _weigh(by_pixel, at, m, 0.0, lists)
+        m, squares = _take_seen(x, seen, i, work.at, work.residual)
+        _weigh(by_pixel, work.at, m, 0.0, work.lists)
         stopping = _Rule(
             rule.lmbda, max(rule.energy, ROUNDING * squares), min(most, m), rule.dependent
         )
-        count, ends[i] = _pursue(
-            by_pixel, at, m, stopping, residual, lists, directions, triangle, taken, codes
-        )
+        count, ends[i] = _pursue(by_pixel, m, stopping, work)
         for k in range(n_atoms):
             z[i, k] = 0
         for a in range(count):
@@ -126,23 +145,20 @@ def omp_masked(x, seen, atoms, energy, n_nonzero, out, counts):
     """
     most = min(int(n_nonzero), len(atoms))
     by_pixel = atoms.T.astype(x.dtype)
-    in_batches(_pursue_all, len(x), *inputs(x, seen, by_pixel), energy, most, out, counts)
+    in_batches(
+        _pursue_all, len(x), *inputs(x, seen, by_pixel), energy, most, out, counts,
+        scratch=lambda: (_work(by_pixel.T, most),),
+    )  # fmt: skip
 
 
 @entry(**OPTIONS)
-def _pursue_all(start, stop, x, seen, by_pixel, energy, most, out, counts):
-    n, n_atoms = by_pixel.shape
-    lists = np.empty((3, n_atoms), x.dtype)
-    at, residual = np.empty(n, np.intp), np.empty(n, x.dtype)
-    directions, triangle = np.empty((most + 1, n)), np.empty((most + 1, most + 1))
-    taken, codes = np.empty(most, np.intp), np.empty(most)
+def _pursue_all(start, stop, x, seen, by_pixel, energy, most, out, counts, work):
+    n, taken, codes = len(by_pixel), work.taken, work.codes
     for i in range(start, stop):
-        m, _ = _take_seen(x, seen, i, at, residual)
-        _weigh(by_pixel, at, m, FAINT, lists)
+        m, _ = _take_seen(x, seen, i, work.at, work.residual)
+        _weigh(by_pixel, work.at, m, FAINT, work.lists)
         rule = _Rule(0.0, energy * m, min(most, max(1, m // 2)), DEPENDENT)
-        count, _ = _pursue(
-            by_pixel, at, m, rule, residual, lists, directions, triangle, taken, codes
-        )
+        count, _ = _pursue(by_pixel, m, rule, work)
         counts[i] = count
         for j in range(n):
             total = 0.0
@@ -187,8 +203,9 @@ def _best(by_pixel, at, m, residual, noise, lists):
 
 
 @inner(**OPTIONS)
-def _pursue(by_pixel, at, m, rule, residual, lists, directions, triangle, taken, codes):
+def _pursue(by_pixel, m, rule, work):
     """Select atoms, orthonormalised on the seen pixels, until a rule; return count and reason."""
+    lists, at, residual, directions, triangle, taken, codes = work
     energy = _product(residual, residual, m)
     noise = (16 * np.finfo(by_pixel.dtype).eps) ** 2 * energy
     count, end = 0, STOPPING_RULE

@@ -45,13 +45,33 @@ def shrink_overlapping(v, groups, radii, limits, near, u, bound):
     """
     tol, max_sweeps = limits
     arguments = v, *groups, radii, float(tol), int(max_sweeps), near, u, bound
-    in_batches(_rows, len(v), *arguments, min_batch=MIN_ROWS_PER_BATCH)
+    members, starts, _ = groups
+
+    def scratch():
+        inside = np.empty(len(starts) - 1, np.bool_)
+        return np.empty(len(members)), np.empty(v.shape[1]), inside
+
+    in_batches(_rows, len(v), *arguments, min_batch=MIN_ROWS_PER_BATCH, scratch=scratch)
 
 
 @entry(**OPTIONS)
-def _rows(first, stop, v, members, starts, counts, radii, tol, max_sweeps, near, u, bound):
-    xi, rest = np.empty(len(members)), np.empty(v.shape[1])
-    inside = np.empty(len(starts) - 1, np.bool_)
+def _rows(
+    first,
+    stop,
+    v,
+    members,
+    starts,
+    counts,
+    radii,
+    tol,
+    max_sweeps,
+    near,
+    u,
+    bound,
+    xi,
+    rest,
+    inside,
+):
     for i in range(first, stop):
         energy = 0.0
         for k in range(len(rest)):

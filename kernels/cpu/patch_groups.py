@@ -56,7 +56,10 @@ def similar_patches(guide, at, rule, rows, columns, distances):
 
     Fills ``rows``, ``columns`` and squared ``distances``, each (G, members), nearest first.
     """
-    in_batches(_search_all, len(at), *inputs(guide, at), rule, rows, columns, distances)
+    in_batches(
+        _search_all, len(at), *inputs(guide, at), rule, rows, columns, distances,
+        scratch=lambda: (_work_space(rule, 1, guide.dtype),),
+    )  # fmt: skip
 
 
 def filter_groups(noisy, pilot, guide, grid, rule, variance):
@@ -77,7 +80,8 @@ def filter_groups(noisy, pilot, guide, grid, rule, variance):
     bands = _Bands(noisy.shape, grid[0], rule)
     in_batches(
         _filter_bands, len(bands.tops), *inputs(noisy, pilot, guide, *grid, bands.tops), rule,
-        noisy.dtype.type(variance), bands.sums, bands.weights, min_batch=1,
+        noisy.dtype.type(variance), bands.sums, bands.weights,
+        min_batch=1, scratch=lambda: (_work_space(rule, len(noisy), noisy.dtype),),
     )  # fmt: skip
     return bands.total()
 
@@ -98,9 +102,15 @@ def fill_groups(observed, pilot, guide, grid, rule, variances, n_filled):
     """
     image, seen = observed
     bands = _Bands(image.shape, grid[0], rule)
+    n = len(image) * rule.size * rule.size
+
+    def scratch():
+        work = _work_space(rule, len(image), image.dtype)
+        return work, np.empty(n, np.intp), np.empty((n, n)), np.empty(n)
+
     in_batches(
         _fill_bands, len(bands.tops), *inputs(image, seen, pilot, guide, *grid, bands.tops), rule,
-        variances, n_filled, bands.sums, bands.weights, min_batch=1,
+        variances, n_filled, bands.sums, bands.weights, min_batch=1, scratch=scratch,
     )  # fmt: skip
     return bands.total()
 
@@ -147,7 +157,6 @@ class _Work(NamedTuple):
     answer: np.ndarray
 
 
-@inner(**OPTIONS)
 def _work_space(rule, channels, dtype):
     size, members, reach = rule
     n = channels * size * size
@@ -163,8 +172,7 @@ def _work_space(rule, channels, dtype):
 
 
 @entry(**OPTIONS)
-def _search_all(start, stop, guide, at, rule, rows, columns, distances):
-    work = _work_space(rule, 1, guide.dtype)
+def _search_all(start, stop, guide, at, rule, rows, columns, distances, work):
     for g in range(start, stop):
         _search(guide, at[g, 0], at[g, 1], rule, work)
         for k in range(rule.members):
@@ -364,9 +372,9 @@ def _eliminate(k, strip):
 
 @entry(**OPTIONS)
 def _filter_bands(
-    start, stop, noisy, pilot, guide, grid_rows, grid_columns, tops, rule, variance, sums, weights
-):
-    work = _work_space(rule, len(noisy), noisy.dtype)
+    start, stop, noisy, pilot, guide, grid_rows, grid_columns, tops, rule, variance, sums, weights,
+    work,
+):  # fmt: skip
     for band in range(start, stop):
         for i in range(band * BAND, min((band + 1) * BAND, len(grid_rows))):
             for j in range(len(grid_columns)):
@@ -409,11 +417,9 @@ def _subtract_product(matrix, vector, n, out):
 @entry(**OPTIONS)
 def _fill_bands(
     start, stop, image, seen, pilot, guide, grid_rows, grid_columns, tops, rule, variances, n_filled,
-    sums, weights,
+    sums, weights, work, at, factor, right,
 ):  # fmt: skip
-    work = _work_space(rule, len(image), image.dtype)
-    n = len(image) * rule.size * rule.size
-    at, factor, right = np.empty(n, np.intp), np.empty((n, n)), np.empty(n)
+    n = at.size
     for band in range(start, stop):
         for i in range(band * BAND, min((band + 1) * BAND, len(grid_rows))):
             for j in range(len(grid_columns)):

@@ -5,7 +5,6 @@ import numpy as np
 from csc.kernels.cpu.compilation import entry
 
 
-@entry()
 def taper_multiplier(energies, which, levels, max_steps, last_excess, m):
     """Root ``m >= 0`` of ``phi(m) = sum(v^2 w^2 / (w^2 + m)^2) = 1``; 0 if phi(0) <= 1.
 
@@ -25,9 +24,14 @@ def taper_multiplier(energies, which, levels, max_steps, last_excess, m):
     m : array (K,), float64
         Overwritten.
     """
-    sums = np.empty(len(levels))
+    _taper_multiplier(energies, which, levels, max_steps, last_excess, np.empty(len(levels)), m)
+
+
+@entry()
+def _taper_multiplier(energies, which, levels, max_steps, last_excess, sums, m):
     for k in range(len(energies)):
-        sums[:] = 0
+        for i in range(len(levels)):
+            sums[i] = 0
         for i in range(len(which)):
             if which[i] >= 0:
                 sums[which[i]] += energies[k, i]

@@ -117,7 +117,10 @@ def test_normal_equations_hold_the_derivatives(rng):
         pair, inverse, amplitude, residual, _ = solved(p, atom)
         derivative, hessian, slope = np.empty((6, 56)), np.empty((6, 6)), np.empty(6)
         from_python(kernel.derivatives)(p, 8, pair, amplitude, derivative)
-        from_python(kernel.normal_equations)(derivative, pair, inverse, residual, hessian, slope)
+        rest = hessian.copy(), amplitude, slope, p
+        from_python(kernel.normal_equations)(
+            kernel._Work(pair, derivative, residual, inverse, np.empty((6, 2)), hessian, *rest)
+        )
         theirs = naive.normal_equations(p, atom)
         np.testing.assert_allclose(np.tril(hessian), np.tril(theirs[0]), atol=1e-6)
         np.testing.assert_allclose(slope, theirs[1], atol=1e-7)

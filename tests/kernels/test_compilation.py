@@ -1,7 +1,9 @@
-"""`inner` functions: in the code of their callers, and nowhere else."""
+"""How kernels and the functions inside them are compiled."""
 
 import numpy as np
+import pytest
 from numba import njit
+from numba.extending import overload
 
 from csc.kernels.cpu import compilation
 from csc.kernels.cpu.compilation import inner
@@ -41,3 +43,30 @@ def test_an_inner_function_becomes_machine_code_only_within_its_callers():
     (compiled,) = weigh.overloads.values()
     name = compiled.fndesc.llvm_func_name
     assert compiled.library.get_pointer_to_function(name) == 0
+
+
+def divide(a, b):
+    """Known to Numba by `overload` only."""
+
+
+@overload(divide)
+def _divide(a, b):  # noqa: ARG001
+    return lambda a, b: a / b
+
+
+def test_a_function_of_numbas_is_compiled_for_the_options_of_each_caller():
+    @inner(error_model="numpy")
+    def with_infinity(a):
+        return divide(a, 0.0)
+
+    @inner(error_model="python")
+    def with_error(a):
+        return divide(a, 0.0)
+
+    @njit
+    def both(a, infinite):
+        return with_infinity(a) if infinite else with_error(a)
+
+    assert both(1.0, True) == np.inf
+    with pytest.raises(ZeroDivisionError):
+        both(1.0, False)
