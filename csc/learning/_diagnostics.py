@@ -86,8 +86,21 @@ def centres(atoms):
 
 
 def lesser_duplicates(atoms, squares):
-    """Mask ``(K,)`` of the less used atom of each pair of duplicates (less energy of its codes)."""
-    lesser = np.zeros(len(atoms), bool)
+    """Mask ``(K,)`` of atoms with a more used duplicate; ``squares`` are the energies of their codes."""
+    close = np.zeros((len(atoms), len(atoms)), bool)
     for i, j, _ in find_duplicates(atoms):
-        lesser[i if squares[i] < squares[j] else j] = True
-    return lesser
+        close[i, j] = close[j, i] = True
+    return less_used(close, squares)
+
+
+def less_used(close, squares):
+    """Mask ``(K,)`` of atoms close to a more used one that stays; ``close`` is symmetric, ``(K, K)``.
+
+    In a chain, whose neighbours are close and whose ends are not, only every second atom goes.
+    """
+    order = np.argsort(-squares, kind="stable")  # the most used atoms first
+    goes = np.zeros(len(close), bool)
+    for rank, k in enumerate(order):
+        above = order[:rank]
+        goes[k] = (close[k, above] & ~goes[above]).any()
+    return goes

@@ -15,6 +15,7 @@ from csc.learning._base import seed_of
 from csc.learning._batch import Batch, energy_of
 from csc.learning._data import Signals
 from csc.learning._dead_atoms import fill_places
+from csc.learning._diagnostics import less_used
 from csc.learning._dictionary_learning import check_atom_shape
 from csc.learning._single_layer import SingleLayerLearner
 from csc.learning._statistics import times_roots
@@ -323,14 +324,9 @@ def _replaced(atoms, which, coded):
 
 
 def duplicates(atoms, squares):
-    """Mask ``(K,)`` of the atoms that have a more used duplicate; ``squares`` are their codes' energies."""
+    """Mask ``(K,)`` of patch atoms with a more used duplicate; ``squares`` are their codes' energies."""
     d = atoms.reshape(len(atoms), -1).astype("float64")
-    order = np.argsort(-squares, kind="stable")  # the most used atoms first
-    close = np.tril(abs(d[order] @ d[order].T) > MAX_COSINE, -1)
-    doubled = np.zeros(len(atoms), bool)
-    for k in range(1, len(atoms)):  # an atom counts only if its duplicate stays
-        doubled[order[k]] = (close[k] & ~doubled[order]).any()
-    return doubled
+    return less_used(abs(d @ d.T) > MAX_COSINE, squares)
 
 
 def _patches(groups):

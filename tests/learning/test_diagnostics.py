@@ -98,6 +98,13 @@ def test_diagnostics_report_duplicate_dead_and_off_centre_atoms(rng):
     assert find_duplicates(np.zeros((2, 1, 3))) == []
 
 
+def test_an_atom_whose_duplicate_goes_stays():
+    angles = np.array([0.0, 0.3, 0.6])  # cosines of neighbours 0.955, of the ends 0.825
+    chain = np.stack([np.cos(angles), np.sin(angles)], axis=1)[:, :, None]  # two channels, no shift
+    assert [(i, j) for i, j, _ in find_duplicates(chain)] == [(0, 1), (1, 2)]
+    assert list(lesser_duplicates(chain, np.array([3.0, 2, 1]))) == [False, True, False]
+
+
 @pytest.mark.parametrize("mode", ["full", "valid", "same", "circular"])
 def test_an_atom_learned_off_centre_is_moved_and_its_codes_with_it(mode, rng):
     true = csc.constraints.UnitSphere().project(rng.standard_normal((1, 2, 7, 6)))
