@@ -200,10 +200,11 @@ def noise_constrained(
     def fits(solution):
         return (1 - tol) * epsilon <= _residual_norm(solution) <= epsilon
 
-    first = solve_quietly(problem, tol=1)
+    solve_tol = max(tol**2, 1e-10)
+    first = solve_quietly(problem, tol=solve_tol)  # codes of weight 0 need not be zero
     if _residual_norm(first) <= epsilon:
         return _constrained(first, epsilon)
-    solution = _search(first, (log_error, fits), max(tol**2, 1e-10), verbose)
+    solution = _search(first, (log_error, fits), solve_tol, verbose)
     if _residual_norm(solution) > epsilon:
         raise ValueError(
             f"epsilon = {epsilon:.3g} is not reached at {MIN_LMBDA_FRACTION:.0e} lmbda_max, where "

@@ -292,7 +292,7 @@ def solve_reweighted(
     -------
     Solution
         Of the last lasso, whose weights are ``solution.problem.penalty.weights``; its gap is that of
-        this lasso.
+        this lasso. After Ctrl-C, of the lasso that was interrupted.
 
     Examples
     --------
@@ -309,6 +309,8 @@ def solve_reweighted(
         raise TypeError(f"problem must be a csc.Problem with a csc.L1 penalty, got {problem!r}")
     own, solution = problem.penalty.weights, solve(problem, tol=tol, max_iter=max_iter)
     for _ in range(n_rounds - 1):
+        if solution.status is Status.INTERRUPTED:
+            break
         weights = rule.weights_of(solution.codes)
         weights = weights if own is None else own.astype(weights.dtype) * weights
         penalty = replace(problem.penalty, weights=weights)

@@ -202,3 +202,12 @@ def test_constraints_on_codes_have_no_lmbda_to_search(penalty):
     ):
         with pytest.raises(TypeError, match="penalty must have a lmbda to search for, got"):
             call()
+
+
+def test_free_codes_that_explain_the_signal_cost_nothing(rng):
+    x, D = rng.standard_normal((1, 1, 12)), csc.Dictionary(rng.standard_normal((2, 1, 3)))
+    free = csc.L1(1.0, weights=np.array([[0.0], [1.0]]))
+    columns = np.stack([D(z.reshape(1, 2, 10)).ravel() for z in np.eye(20)[:10]], axis=1)
+    least = np.linalg.lstsq(columns, x.ravel(), rcond=None)[1] ** 0.5
+    solution = csc.noise_constrained(x, D, 1.01 * float(least[0]), penalty=free)
+    assert solution.penalty_value < 1e-6

@@ -55,5 +55,22 @@ def test_what_does_not_fit_is_refused():
         csc.solve_reweighted(csc.Problem(x, D, csc.L0(0.1)), InverseSize(0.1))
     with pytest.raises(TypeError, match="rule must be a rule such as"):
         csc.solve_reweighted(csc.Problem(x, D, csc.L1(0.1)), 3)
+    with pytest.raises(TypeError, match="window must be a tuple"):
+        LateralInhibition(1.0, 3)
     with pytest.raises(ValueError, match="window must have 1 numbers"):
         csc.solve_reweighted(csc.Problem(x, D, csc.L1(0.1)), LateralInhibition(1.0, (3, 3)))
+
+
+def test_an_interrupt_ends_all_rounds(rng):
+    class Interrupted(csc.data_terms.Huber):
+        def majoriser_curvature(self, *_):
+            raise KeyboardInterrupt
+
+    class NextRound(InverseSize):
+        def weights_of(self, *_):
+            raise AssertionError("the rounds go on")
+
+    D = csc.Dictionary(rng.standard_normal((2, 1, 3)))
+    problem = csc.Problem(rng.standard_normal((1, 1, 9)), D, csc.L1(0.1), None, Interrupted(1.0))
+    solution = csc.solve_reweighted(problem, NextRound(1.0))
+    assert solution.status is csc.solvers.Status.INTERRUPTED

@@ -156,8 +156,8 @@ def _dual_of_ball(residual, scores, r, infeasibility, *, local):
     radius, theta, top = scores.penalty.radius, r, infeasibility
 
     def dual(inner, energy, largest):
-        inner = inner - radius * largest
-        return 0.5 * np.maximum(inner, 0) ** 2 / np.where(energy > 0, energy, 1)
+        inner = np.maximum(inner - radius * largest, 0)
+        return 0.5 * inner * (inner / np.where(energy > 0, energy, 1))  # a square might overflow
 
     best = _inner(residual.x, theta, scores, top, dual)
     bound = multipliers(residual, r)

@@ -74,6 +74,11 @@ class LateralInhibition:
 
     def __post_init__(self):
         check_number("strength", self.strength)
+        if not isinstance(self.window, tuple | list):
+            raise TypeError(
+                f"window must be a tuple with one size per spatial axis, got {self.window!r}"
+            )
+        object.__setattr__(self, "window", tuple(self.window))
         for size in self.window:
             check_count("window", size)
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from csc._interrupts import interruptible, raise_lost_interrupt
+from csc.data_terms import LEAST_SQUARES, is_plain, values
 from csc.operators import SparseCodes
 
 SIGNAL_ROUNDING = 128  # machine epsilons: relative error of a residual from rounding alone
@@ -159,11 +160,16 @@ def _iterate(problem, solver, z, limits, callback):
 
 
 def objective_rounding(problem):
-    """Objective that the rounding of the signals alone may leave."""
+    """Objective that the rounding of the signals alone may leave: its change with that of the fit x."""
     eps = SIGNAL_ROUNDING * np.finfo(problem.x.dtype).eps
-    x, mask = problem.x.astype("float64"), getattr(problem, "mask", None)
-    x = x if mask is None else x * mask.astype(x.dtype)
-    return 0.5 * eps**2 * float((x * x).sum())
+    x, term = problem.x.astype("float64"), getattr(problem, "data_term", LEAST_SQUARES)
+    if is_plain(term):
+        mask = getattr(problem, "mask", None)
+        x = x if mask is None else x * mask.astype(x.dtype)
+        return 0.5 * eps**2 * float((x * x).sum())
+    weights = problem.structure.sample_weights
+    rounded, exact = (values(term, x, fit, weights).sum() for fit in ((1 - eps) * x, x))
+    return abs(float(rounded - exact))
 
 
 def start(problem, solver):

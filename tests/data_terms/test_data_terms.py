@@ -275,3 +275,10 @@ def test_smoothing_of_absolute_values_ends_when_it_is_below_the_tolerance(rng):
     solution = csc.solve(problem, tol=1e-3)
     assert solution.converged
     assert solution.n_iter <= 16  # 18 if the smoothing goes on
+
+
+@pytest.mark.parametrize("term", [LeastAbsolute(), Huber(1.0)])
+def test_large_signals_in_float32_are_solved_to_the_tolerance(term, rng):
+    x, atoms = (rng.standard_normal(shape).astype("float32") for shape in ((1, 1, 40), (4, 1, 5)))
+    problem = csc.Problem(1e10 * x, csc.Dictionary(atoms), csc.L1(1e-3), data_term=term)
+    assert "rounding error" not in csc.solve(problem, max_iter=3).message

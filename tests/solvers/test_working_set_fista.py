@@ -106,3 +106,13 @@ def test_few_codes_weights_and_measurements_are_solved_by_others(rng):
     term = csc.data_terms.LeastSquares(np.full(x.shape, 0.5))
     weighted = csc.Problem(x, D, csc.GroupL21(0.6, 2), data_term=term)
     assert not isinstance(fastest(weighted), WorkingSetFISTA)
+
+
+def test_gaps_of_a_ball_of_large_codes(rng):
+    scale, x, atoms = 1e100, rng.standard_normal((1, 1, 700)), rng.standard_normal((4, 1, 5))
+    solutions = [
+        csc.solve(csc.Problem(unit * x, csc.Dictionary(atoms), csc.L1Ball(5.0 * unit)))
+        for unit in (1.0, scale)
+    ]
+    assert all(solution.converged for solution in solutions)
+    np.testing.assert_allclose(solutions[1].objective / scale**2, solutions[0].objective, rtol=1e-4)
