@@ -36,7 +36,8 @@ class GroupDescent:
     For each patch, the groups that violate optimality most become active, sweeps minimise over one
     active group at a time, and this is repeated until the duality gap is small enough. A group's
     curvature is the largest eigenvalue of its Gram matrix, so that a sweep is exact for orthonormal
-    groups (`csc.constraints.OrthonormalGroups`), and never raises the objective for others.
+    groups (`csc.constraints.OrthonormalGroups`), and never raises the objective for others. Where
+    atoms are coherent, sweeps alternate with Newton's steps on the groups that are not 0.
 
     The second step computes in float64, and each step has a tolerance a hundred times smaller than
     the one before.

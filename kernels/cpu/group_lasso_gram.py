@@ -4,8 +4,11 @@
 
 Groups are consecutive atoms. In each round, the groups that violate optimality most join the active
 ones, and sweeps over the active groups minimise over one group at a time [1]_, with the largest
-eigenvalue of the group's Gram matrix as curvature: for orthonormal groups that is exact. Then all
-correlations are computed again, and with them the duality gap.
+eigenvalue of the group's Gram matrix as curvature: for orthonormal groups that is exact. Sweeps are
+slow where atoms are coherent. So, once they no longer change which groups are 0, the others take a step
+of Newton's method, as norms are smooth away from 0. The step ends at the minimum on its way, so that
+the objective never rises. A round ends at a small duality gap of the active groups. Then all correlations
+are computed again, and with them the duality gap.
 
 References
 ----------
@@ -16,16 +19,21 @@ References
 import numpy as np
 
 from csc.kernels._constants import SELECT_FRACTION
+from csc.kernels.cpu.cholesky import factorise, substitute
 from csc.kernels.cpu.compilation import entry, inner
 from csc.kernels.cpu.gram_products import residual_correlations
 from csc.kernels.cpu.inverse_cholesky import OPTIONS, padded, spaced
 from csc.kernels.cpu.threads import in_batches
 
-SWEEP_FRACTION = 0.03  # sweeps end when one lowers the objective by this times tol, relative,
-LESS_PER_ROUND = 0.03  # and by this times less in each further round
+ROUND_FRACTION = 0.3  # a round ends when the gap of the active groups is this times the last gap,
+TOL_FRACTION = 0.3  # or this times the gap asked for
+SWEEPS_PER_CHECK = 5  # of the gap of the active groups
+CODES_PER_SWEEP = 16  # active codes for each sweep that changed no group: then Newton's step pays
+BISECTIONS = 16  # of the length of Newton's step
+RIDGE = 1e-7  # on the diagonal of Newton's system, relative: atoms may depend on each other
 ROUNDING = 1e-30  # relative decrease per sweep, of squares of steps, that rounding errors leave
 Q, C = range(2)  # rows of ``lists``: vectors over all atoms
-Z, R, STEP = range(3)  # rows of ``work``: vectors over the active atoms
+Z, R, STEP, CHANGE = range(4)  # rows of ``work``: vectors over the active atoms
 ATOM, GROUP, IS_ACTIVE = range(3)  # rows of ``index``: active atoms, active groups, of all groups
 
 
@@ -55,9 +63,10 @@ def group_lasso_gram(gram, correlations, energies, curvatures, lmbda, options, s
 
     def scratch():
         n_atoms, length = len(gram), spaced(len(gram), np.float64)
-        lists, work = np.zeros((2, n_atoms), gram.dtype), np.zeros((3, length))
-        squares, block = np.zeros(len(curvatures)), np.empty((n_atoms, length))
-        return lists, work, squares, block, np.zeros((3, n_atoms), np.intp)
+        lists, work = np.zeros((2, n_atoms), gram.dtype), np.zeros((4, length))
+        squares = np.zeros(len(curvatures))
+        block, factor = np.empty((2, n_atoms, length))
+        return lists, work, squares, block, factor, np.zeros((3, n_atoms), np.intp)
 
     data = gram, correlations, energies, curvatures
     in_batches(_solve, len(z), *data, limits, start, z, gap, scratch=scratch)
@@ -66,14 +75,15 @@ def group_lasso_gram(gram, correlations, energies, curvatures, lmbda, options, s
 @entry(**OPTIONS)
 def _solve(
     first, stop, gram, correlations, energies, curvatures, limits, start, z, gap,
-    lists, work, squares, block, index,
+    lists, work, squares, block, factor, index,
 ):  # fmt: skip
     n_atoms = len(gram)
     size = n_atoms // len(curvatures)
     for i in range(first, stop):
         m = _read(i, size, correlations, start, lists, work, index)
         data = gram, energies[i], curvatures
-        m, gap[i] = _descend(data, limits, size, m, lists, work, squares, block, index)
+        scratch = lists, work, squares, block, factor, index
+        m, gap[i] = _descend(data, limits, size, m, scratch)
         for k in range(n_atoms):
             z[i, k] = 0
         for a in range(m * size):
@@ -83,30 +93,44 @@ def _solve(
 
 
 @inner(**OPTIONS)
-def _descend(data, limits, size, m, lists, work, squares, block, index):
+def _descend(data, limits, size, m, scratch):
     """Minimise for one signal; returns how many groups are active, and the duality gap."""
     (gram, energy, curvatures), (lmbda, tol, max_rounds, max_sweeps) = data, limits
-    gap, last_gap, fraction, decrease = 0.0, np.inf, SWEEP_FRACTION, np.inf
+    lists, work, squares, block, factor, index = scratch
+    gap, last_gap, moves = 0.0, np.inf, True
     for rounds in range(max_rounds + 1):
         residual_correlations(gram, lists[Q], size * m, index[ATOM], work[Z], lists[C])
         top = _group_squares(size, lists, squares)
+        for i in range(size * m):
+            work[R, i] = lists[C, index[ATOM, i]]
         cost, gap = _certify(energy, top / lmbda, size, lmbda, m, work, lists, index)
         if gap <= tol * cost or rounds == max_rounds:
             break
         before = m
-        m = _add_violating(size, lmbda, top, m, work, squares, index)
-        if m == before and gap > 0.5 * last_gap:
-            if decrease <= ROUNDING * cost:
-                break
-            fraction = 0.0  # sweep until rounding ends it
+        m = _add_violating(size, lmbda, top, m, lists, work, squares, index)
+        if m == before and gap > 0.5 * last_gap and not moves:
+            break  # only rounding is left
         last_gap = gap
-        _load(gram, size * m, work, lists, block, index)
-        for _ in range(max_sweeps):
-            decrease = _sweep(size, m, lmbda, curvatures, work, block, index)
-            if decrease <= max(fraction * tol, ROUNDING) * cost:
+        _load(gram, size * m, block, index)
+        target = max(ROUND_FRACTION * gap, TOL_FRACTION * tol * cost)
+        settled = 0
+        for sweep in range(1, max_sweeps + 1):
+            decrease, changes = _sweep(size, m, lmbda, curvatures, work, block, index)
+            settled = 0 if changes else settled + 1
+            moves = decrease > ROUNDING * cost
+            if not moves:
                 break
+            if sweep % SWEEPS_PER_CHECK > 0:
+                continue
+            top = _largest_norm(size, m, work)
+            if _certify(energy, top / lmbda, size, lmbda, m, work, lists, index)[1] <= target:
+                break
+            if CODES_PER_SWEEP * settled >= size * m:
+                m = _drop_unused(size, m, work, index)
+                _load(gram, size * m, block, index)
+                _newton(size, m, lmbda, work, block, factor)
+                settled = 0
         m = _drop_unused(size, m, work, index)
-        fraction *= LESS_PER_ROUND
     return m, gap
 
 
@@ -156,10 +180,10 @@ def _certify(energy, top, size, lmbda, m, work, lists, index):
     for a in range(m):
         square = 0.0
         for i in range(a * size, (a + 1) * size):
-            k, code = index[ATOM, i], work[Z, i]
+            code, c = work[Z, i], work[R, i]
             square += code * code
-            residual -= code * (np.float64(lists[Q, k]) + lists[C, k])
-            fit += code * lists[C, k]
+            residual -= code * (np.float64(lists[Q, index[ATOM, i]]) + c)
+            fit += code * c
         penalty_value += lmbda * np.sqrt(square)
     half, shrink = 0.5 * max(residual, 0.0), 1 / max(top, 1.0)
     gap = half * (1 - shrink) ** 2 + penalty_value - shrink * fit
@@ -167,7 +191,7 @@ def _certify(energy, top, size, lmbda, m, work, lists, index):
 
 
 @inner(**OPTIONS)
-def _add_violating(size, lmbda, top, m, work, squares, index):
+def _add_violating(size, lmbda, top, m, lists, work, squares, index):
     """Append the unused groups that violate optimality most; returns how many are active."""
     if top <= lmbda:
         return m
@@ -175,16 +199,17 @@ def _add_violating(size, lmbda, top, m, work, squares, index):
     for g in range(squares.size):
         if squares[g] >= threshold and index[IS_ACTIVE, g] == 0:
             _append(g, size, m, work, index)
+            for j in range(size):
+                work[R, m * size + j] = lists[C, g * size + j]
             m += 1
     return m
 
 
 @inner(**OPTIONS)
-def _load(gram, n, work, lists, block, index):
-    """Copy correlations and the Gram matrix of the active atoms next to each other."""
+def _load(gram, n, block, index):
+    """Copy the Gram matrix of the active atoms, row by row."""
     for i in range(n):
         k = index[ATOM, i]
-        work[R, i] = lists[C, k]
         for j in range(n):
             block[i, j] = gram[k, index[ATOM, j]]
         for j in range(n, padded(n)):
@@ -193,8 +218,11 @@ def _load(gram, n, work, lists, block, index):
 
 @inner(**OPTIONS)
 def _sweep(size, m, lmbda, curvatures, work, block, index):
-    """Minimise over every active group in turn; returns a bound of the decrease of the objective."""
-    decrease, n = 0.0, padded(m * size)
+    """Minimise over every active group in turn.
+
+    Returns a bound of the decrease of the objective, and how many groups became 0 or left 0.
+    """
+    decrease, changes, n = 0.0, 0, padded(m * size)
     for a in range(m):
         curvature, square, moved = curvatures[index[GROUP, a]], 0.0, 0.0
         if curvature == 0:
@@ -205,15 +233,19 @@ def _sweep(size, m, lmbda, curvatures, work, block, index):
             square += work[STEP, i] * work[STEP, i]
         norm = np.sqrt(square)
         factor = 1 - lmbda / (curvature * norm) if curvature * norm > lmbda else 0.0
+        was_used, is_used = False, False
         for i in range(first, stop):
             new = factor * work[STEP, i]
+            was_used |= work[Z, i] != 0
+            is_used |= new != 0
             work[STEP, i] = new - work[Z, i]
             work[Z, i] = new
             moved += work[STEP, i] * work[STEP, i]
         if moved > 0:
             decrease += curvature * moved
+            changes += was_used != is_used
             _subtract(first, stop, n, work, block)
-    return decrease
+    return decrease, changes
 
 
 @inner(**OPTIONS)
@@ -231,6 +263,87 @@ def _subtract(first, stop, n, work, block):
 
 
 @inner(**OPTIONS)
+def _largest_norm(size, m, work):
+    """Largest norm of the correlations of an active group."""
+    top = 0.0
+    for a in range(m):
+        square = 0.0
+        for i in range(a * size, (a + 1) * size):
+            square += work[R, i] * work[R, i]
+        top = max(top, square)
+    return np.sqrt(top)
+
+
+@inner(**OPTIONS)
+def _newton(size, m, lmbda, work, block, factor):
+    """Step towards the minimum of the second-order model at codes without groups of zeros."""
+    n = m * size
+    _set_model(size, m, lmbda, work, block, factor)
+    factorise(n, RIDGE, work[CHANGE], factor)
+    substitute(n, factor, work[STEP])
+    for j in range(padded(n)):
+        work[CHANGE, j] = 0.0
+    for i in range(n):
+        for j in range(padded(n)):
+            work[CHANGE, j] += work[STEP, i] * block[i, j]
+    length = _best_length(size, m, lmbda, work)
+    for i in range(n):
+        work[Z, i] += length * work[STEP, i]
+        work[R, i] -= length * work[CHANGE, i]
+
+
+@inner(**OPTIONS)
+def _set_model(size, m, lmbda, work, block, factor):
+    """Set the Hessian, and in the column after it minus the gradient.
+
+    The Hessian is the Gram matrix plus lmbda (1 - u u^T) / ||z_g|| for each group, with the unit vector
+    u = z_g / ||z_g||.
+    """
+    n = m * size
+    for i in range(n):
+        for j in range(padded(n)):
+            factor[i, j] = block[i, j]
+    for a in range(m):
+        square = 0.0
+        for i in range(a * size, (a + 1) * size):
+            square += work[Z, i] * work[Z, i]
+        bend = lmbda / np.sqrt(square)
+        for i in range(a * size, (a + 1) * size):
+            factor[i, n] = work[R, i] - bend * work[Z, i]
+            for j in range(a * size, (a + 1) * size):
+                factor[i, j] -= bend * work[Z, i] * work[Z, j] / square
+            factor[i, i] += bend
+
+
+@inner(**OPTIONS)
+def _best_length(size, m, lmbda, work):
+    """Largest number in 0...1, up to bisection, where the objective still falls along the step."""
+    slope, curvature = 0.0, 0.0
+    for i in range(m * size):
+        slope -= work[R, i] * work[STEP, i]
+        curvature += work[CHANGE, i] * work[STEP, i]
+    low, high, length = 0.0, 1.0, 1.0
+    for _ in range(BISECTIONS):
+        total = slope + length * curvature
+        for a in range(m):
+            square, product = 0.0, 0.0
+            for i in range(a * size, (a + 1) * size):
+                z = work[Z, i] + length * work[STEP, i]
+                square += z * z
+                product += z * work[STEP, i]
+            if square > 0:
+                total += lmbda * product / np.sqrt(square)
+        if total <= 0:
+            low = length
+            if low == 1:
+                break
+        else:
+            high = length
+        length = 0.5 * (low + high)
+    return low
+
+
+@inner(**OPTIONS)
 def _drop_unused(size, m, work, index):
     """Remove active groups with codes of zero; returns how many are left."""
     left = 0
@@ -243,6 +356,7 @@ def _drop_unused(size, m, work, index):
             index[GROUP, left] = g
             for j in range(size):
                 work[Z, left * size + j] = work[Z, a * size + j]
+                work[R, left * size + j] = work[R, a * size + j]
                 index[ATOM, left * size + j] = g * size + j
             left += 1
     return left
