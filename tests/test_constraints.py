@@ -202,7 +202,10 @@ def test_a_window_of_edge_one_is_hanns_and_learned_atoms_vanish_at_their_ends(rn
         again = csc.load(tmp_path / "learner.npz").constraint
         np.testing.assert_array_equal(again.project(v), constraint.project(v))
     csc.save(tmp_path / "ball.npz", csc.constraints.TaperedBall(window=np.ones((2, 3))))
-    assert csc.load(tmp_path / "ball.npz").window.shape == (2, 3)
+    other, same = (
+        csc.constraints.TaperedBall(window=w) for w in np.ones((2, 2, 3)) * [[[2]], [[1]]]
+    )
+    assert csc.load(tmp_path / "ball.npz") in {other, same} - {other}
     assert (np.linalg.matrix_rank(learner.atoms_, tol=1e-9) == 1).all()
 
 

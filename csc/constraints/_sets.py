@@ -412,6 +412,17 @@ class TaperedBall(Constraint):
                 )
             object.__setattr__(self, "window", window)
 
+    def __eq__(self, other):
+        if not isinstance(other, TaperedBall):
+            return NotImplemented
+        window, others = self.window, other.window
+        if self.edge != other.edge or window is None or others is None:
+            return self.edge == other.edge and window is others
+        return np.array_equal(to_host(window), to_host(others))
+
+    def __hash__(self):
+        return hash((self.edge, getattr(self.window, "shape", None)))
+
     def __repr__(self):
         window = "" if self.window is None else f", window=<array {self.window.shape}>"
         return f"TaperedBall(edge={self.edge!r}{window})"

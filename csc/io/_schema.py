@@ -183,8 +183,8 @@ def _state(fields):
 
 def _ksvd_state(fields):
     _check_atoms(fields["atoms"])
-    codes = fields["codes"]
-    _check_codes(None if codes is None else [codes], fields["atoms"].shape[0], 1)
+    codes, shape = fields["codes"], fields["atoms"].shape
+    _check_codes(None if codes is None else [codes], shape[0], len(shape) - 2)
     return "atoms", "codes"
 
 

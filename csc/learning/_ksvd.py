@@ -397,10 +397,10 @@ def _updated(r, seen, d, g, weight):
     """
     E = r + np.outer(g, d)
     new = (weight * g) @ E
-    norm = np.sqrt(new @ new)
+    norm = np.linalg.norm(new.astype("float64"))  # a product of codes and signals, squared
     if norm == 0:
         return r, d, g
-    new = new / norm
+    new = new / r.dtype.type(norm)
     codes = E @ new
     r = E - np.outer(codes, new)
     return r if seen is None else seen * r, new, codes

@@ -161,22 +161,21 @@ class _Data:
         centred = np.zeros(self.shape)
         centred[: kernel.shape[0], : kernel.shape[1]] = kernel
         centred = np.roll(centred, [-(n // 2) for n in kernel.shape], (0, 1))
-        self.transfer = fft2(centred)
-        spread = np.zeros((len(y), *self.shape))
-        spread[:, ::factor, ::factor] = y
-        self.adjoint = np.conj(self.transfer) * fft2(spread)
+        self.transfer, self.y = fft2(centred), fft2(y.astype("float64"))
+        self.power = self._fold(np.abs(self.transfer) ** 2)
 
     def nearest(self, v, weight):
         """argmin_x 1/2 ||S H x - y||^2 + weight/2 ||x - v||^2, in closed form.
 
+        With A = S H this is ``v + A^T (A A^T + weight)^-1 (y - A v)``, which divides by no small weight.
         N. Zhao et al., "Fast single image super-resolution using a new analytical solution for
         l2-l2 problems", IEEE Trans. Image Process. 25(8), 2016, eq. (16).
         """
-        right = self.adjoint + weight * fft2(v)
-        folded = self._fold(self.transfer * right)
-        power = self._fold(np.abs(self.transfer) ** 2)
-        tiles = np.tile(folded / (power + weight), (1, self.factor, self.factor))
-        x = (right - np.conj(self.transfer) * tiles) / weight
+        spectrum = fft2(v.astype("float64"))
+        residual = self.y - self._fold(self.transfer * spectrum)
+        solved = residual / (self.power + max(weight, np.finfo("float64").eps))
+        tiles = np.tile(solved, (1, self.factor, self.factor))
+        x = spectrum + np.conj(self.transfer) * tiles
         return np.ascontiguousarray(ifft2(x).real, "float32")
 
     def _fold(self, spectrum):

@@ -96,12 +96,12 @@ def denoise(
     start = perf_counter()
     image = check_image(y)
     check_choice("quality", quality, ("best", "fast"))
-    atoms = given_atoms(dictionary)
+    atoms = given_atoms(dictionary, image.shape)
     given = sigma is not None
     sigma = check_sigma(sigma) if given else sigma_of(image)
     source = "given" if given else "estimated"
     if sigma < MIN_SIGMA:
-        kept = image.like_input(image.planes.copy())
+        kept = image.original.copy()
         message = f"noise ({source}) is below {MIN_SIGMA}: nothing was changed"
         return Restored(kept, sigma, Dictionary(atoms), perf_counter() - start, message)
     planes = to_opponent(image.planes)

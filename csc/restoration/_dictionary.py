@@ -42,8 +42,11 @@ def unit(atoms):
     return UnitSphere().project(atoms)
 
 
-def given_atoms(dictionary):
-    """The user's atoms ``(K, 1, p, p)``, of a `csc.Dictionary` or an array; None for the shipped."""
+def given_atoms(dictionary, shape):
+    """The user's atoms ``(K, 1, p, p)`` for an image of a ``shape``; None for the shipped ones.
+
+    ``dictionary`` is a `csc.Dictionary` or an array.
+    """
     if dictionary is None:
         return shipped_atoms()
     atoms = check_atoms(getattr(dictionary, "atoms", dictionary), "dictionary").astype("float32")
@@ -51,6 +54,10 @@ def given_atoms(dictionary):
         raise ValueError(
             f"dictionary must hold atoms (K, 1, p, p), square and of one channel, got shape "
             f"{atoms.shape}; images in colour are coded channel by channel"
+        )
+    if atoms.shape[2] > min(shape[-2:]):
+        raise ValueError(
+            f"dictionary has atoms of {atoms.shape[2:]}, larger than the image of shape {shape}"
         )
     centred = atoms - atoms.mean(axis=(1, 2, 3), keepdims=True)
     keep = (centred**2).sum(axis=(1, 2, 3)) > 1e-6 * (atoms**2).sum(axis=(1, 2, 3))

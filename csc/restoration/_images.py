@@ -54,17 +54,21 @@ class Image(NamedTuple):
     Attributes
     ----------
     planes : (C, H, W) float32 array
-    shape, dtype
-        Of what the user gave.
+    original : (H, W) or (C, H, W) array
+        In the precision that the user gave; 0 where a pixel is missing.
     """
 
     planes: Array
-    shape: tuple
-    dtype: np.dtype
+    original: Array
+
+    @property
+    def shape(self):
+        """Of what the user gave."""
+        return self.original.shape
 
     def like_input(self, planes):
         """Planes in the shape and precision of the input."""
-        return planes.reshape(*self.shape[:-2], *planes.shape[-2:]).astype(self.dtype)
+        return planes.reshape(*self.shape[:-2], *planes.shape[-2:]).astype(self.original.dtype)
 
 
 def check_image(y, name="y", *, smallest=SMALLEST):
@@ -115,7 +119,7 @@ def _planes(y, name, smallest):
             f"leave that range a little); use {name} / 255, say"
         )
     planes = np.ascontiguousarray(y if y.ndim == 3 else y[None], "float32")
-    return Image(planes, y.shape, y.dtype)
+    return Image(planes, y)
 
 
 def check_sigma(sigma, name="sigma"):

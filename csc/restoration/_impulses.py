@@ -145,6 +145,8 @@ def _robust(planes, x, search):
 
 def _filled(y, image, impulse, **options):
     """`inpaint` what is no impulse."""
+    if impulse.all():
+        raise ValueError("every pixel of y is taken for an impulse: nothing of the image is left")
     restored = inpaint(y, ~impulse.reshape(image.shape), **options)
     return restored._replace(
         message=f"{impulse.mean():.1%} of the pixels were impulses; {restored.message}"

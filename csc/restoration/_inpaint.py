@@ -85,22 +85,17 @@ def inpaint(
     start = perf_counter()
     image, seen = check_incomplete(y, mask)
     check_choice("quality", quality, ("best", "fast"))
-    atoms = given_atoms(dictionary)
+    atoms = given_atoms(dictionary, image.shape)
     if seen.all():
-        kept = image.like_input(image.planes.copy())
+        kept = image.original.copy()
         return Restored(kept, 0.0, Dictionary(atoms), perf_counter() - start, "no pixel is missing")
     planes, atoms = _fill(image.planes, seen, atoms, quality, rng, verbose)
-    restored = np.where(seen.reshape(image.shape) != 0, _observed(y), image.like_input(planes))
+    restored = np.where(seen.reshape(image.shape) != 0, image.original, image.like_input(planes))
     message = (
         f"{1 - seen.mean():.1%} of the pixels were missing; atoms learned {RELEARNED[quality]} times, "
         f"{GROUP_PASSES[quality]} passes over groups of similar patches"
     )
     return Restored(restored, 0.0, Dictionary(atoms), perf_counter() - start, message)
-
-
-def _observed(y):
-    """The data of a masked array, or the array."""
-    return np.ma.getdata(y)
 
 
 def _fill(planes, seen, atoms, quality, rng, verbose):

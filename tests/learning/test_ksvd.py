@@ -194,15 +194,18 @@ def test_colour_patches_in_float32_lists_and_new_signals(rng):
     assert learner.score(X) == pytest.approx(-value, rel=1e-5)
 
 
-def test_clones_files_and_warm_starts_agree(rng, tmp_path):
-    _, X = planted(rng, n=60, k=8, size=6)
-    learner = csc.learning.KSVD(8, (6,), 2, max_iter=6, tol=0, random_state=0)
+@pytest.mark.parametrize("shape", [(6,), (2, 3), (1, 3, 2)])
+def test_clones_files_and_warm_starts_agree(shape, rng, tmp_path):
+    X = planted(rng, n=60, k=8, size=6)[1].reshape(60, 1, *shape)
+    learner = csc.learning.KSVD(8, shape, 2, max_iter=6, tol=0, random_state=0)
     whole = clone(learner).fit(X)
     half = clone(learner).set_params(max_iter=3, checkpoint=tmp_path / "k.npz").fit(X)
     resumed = csc.resume(tmp_path / "k.npz").set_params(max_iter=6).fit(X)
     np.testing.assert_array_equal(resumed.atoms_, whole.atoms_)
     assert (half.n_iter_, resumed.n_iter_, whole.seed_) == (3, 6, resumed.seed_)
     assert not hasattr(learner, "partial_fit")
+    large = clone(learner).fit((1e10 * X).astype("float32"))
+    np.testing.assert_allclose(large.atoms_, whole.atoms_, atol=1e-5)
 
 
 def test_an_interrupt_keeps_the_atoms_so_far(rng, monkeypatch):

@@ -174,6 +174,11 @@ def test_bad_images_are_refused(camera, change, error, words):
         ({"dictionary": np.ones((4, 3, 8, 8))}, ValueError, "channel by channel"),
         ({"dictionary": np.ones((4, 1, 8, 8))}, ValueError, "constant atoms"),
         ({"dictionary": np.eye(64).reshape(64, 1, 8, 8)[:, :, :, :7]}, ValueError, "square"),
+        (
+            {"dictionary": np.random.default_rng(0).random((2, 1, 33, 33))},
+            ValueError,
+            "larger than",
+        ),
     ],
 )
 def test_bad_choices_are_refused(camera, options, error, words):

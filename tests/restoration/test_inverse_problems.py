@@ -58,6 +58,8 @@ class TestInpaint:
     def test_keeps_what_was_observed(self, camera, half, filled):
         assert_array_equal(filled.image[half], camera[half])
         assert filled.image.dtype == "float32"
+        fine = np.random.default_rng(0).random((8, 8))
+        assert_array_equal(inpaint(fine).image, fine)
 
     def test_best_learns_what_no_photograph_has(self):
         clean = np.tile(np.random.default_rng(1).random((5, 7)), (9, 7))[:44, :44]
@@ -103,6 +105,10 @@ class TestInpaint:
 
 
 class TestImpulses:
+    def test_of_nothing_but_impulses_is_refused(self):
+        with pytest.raises(ValueError, match="every pixel of y"):
+            remove_impulses(np.indices((16, 16)).sum(axis=0) % 2.0)
+
     def test_are_removed(self, camera):
         u = np.random.default_rng(0).random(camera.shape)
         y = np.where(u < 0.15, 0, np.where(u > 0.85, 1, camera)).astype("float32")
@@ -158,6 +164,13 @@ class TestBlur:
         residual[::factor, ::factor] = blurred[::factor, ::factor] - y[0]
         gradient = ndimage.correlate(residual, kernel, mode="wrap") + 0.1 * (x - v[0])
         assert abs(gradient).max() < 1e-5
+
+    def test_the_data_step_of_a_tiny_noise_fits_the_data(self):
+        rng = np.random.default_rng(0)
+        truth, v = rng.random((2, 1, 8, 6))
+        kernel = np.array([[0.1, 0.8, 0.1]])
+        y = ndimage.convolve(truth, kernel[None], mode="wrap")
+        np.testing.assert_allclose(_Data(y, kernel, 1).nearest(v, 1e-30), truth, atol=1e-6)
 
     @pytest.mark.parametrize("boundary", ["wrap", "reflect"])
     def test_is_removed(self, camera, boundary):
