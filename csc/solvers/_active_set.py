@@ -11,6 +11,7 @@ from csc.penalties import ridge_of
 from csc.solvers._conjugate_gradients import conjugate_gradients
 
 OBJECTIVE_ROUNDING = 1e-15  # relative increase of the objective that is rounding
+MAX_ROUNDS_OF_BLOCK = 100  # growing the active set of one block of codes
 BLOCK_POSITIONS = 2**16  # positions whose correlations are compared at a time,
 BLOCK_CORRELATIONS = 2**20  # and correlations where each code has its own lambda: they are stored
 
@@ -27,6 +28,8 @@ class ActiveSet(SparseResidual):
     dtype : dtype
         Precision to work in.
     """
+
+    size = 1  # of groups of codes
 
     def __init__(self, problem, codes, dtype):
         self.positive, self.ridge = problem.penalty.positive, ridge_of(problem.penalty)
@@ -124,6 +127,14 @@ class ActiveSet(SparseResidual):
                 self.put(SparseCodes(self.codes.shape, index, new), support)
                 self.refresh()
                 break
+
+    def minimum(self, gram, q, energy, z, block, tol):
+        """Codes at the minimum of the problem of a ``block`` of codes, from ``z`` on."""
+        out, gap = np.empty((1, len(z))), np.empty(1)
+        lmbda = self.lmbda[block].astype("float64")
+        options = self.positive, tol, MAX_ROUNDS_OF_BLOCK
+        kernels(out).lasso_gram(gram, q[None], energy, lmbda, *options, z[None], out, gap)
+        return out[0]
 
     def bent(self, fit):
         """Change of the slope of the data term with a padded ``fit``: of least squares ``M fit``."""

@@ -93,7 +93,7 @@ class GroupDescent:
         z, gaps = np.empty_like(start), form.energies.copy()
         rounds = MAX_ROUNDS if form.gram.dtype == "float64" else MAX_ROUNDS_FLOAT32
         structure.kernels.group_lasso_gram(
-            *form, _curvatures(form.gram, problem.penalty.group_size), problem.penalty.lmbda,
+            *form, group_curvatures(form.gram, problem.penalty.group_size), problem.penalty.lmbda,
             (state.tol, rounds, MAX_SWEEPS), start, z, gaps,
         )  # fmt: skip
         gap = float(gaps.sum())
@@ -106,7 +106,7 @@ class GroupDescent:
 
 def _code_small(problem, state):
     def kernel(form, products, start, out, gaps):
-        curvatures = _curvatures(form.gram, problem.penalty.group_size)
+        curvatures = group_curvatures(form.gram, problem.penalty.group_size)
         options = state.tol, MAX_ROUNDS, MAX_SWEEPS
         problem.structure.kernels.group_lasso_gram(
             form.gram, *products, curvatures, problem.penalty.lmbda, options, start, out, gaps
@@ -118,7 +118,7 @@ def _code_small(problem, state):
     return GroupDescentState(z, state.tol * LESS_TOL_PER_STEP, gap, exact=True)
 
 
-def _curvatures(gram, size):
+def group_curvatures(gram, size):
     """Largest eigenvalue of the Gram matrix of each group, ``(G,)``."""
     g = np.arange(len(gram) // size)
     blocks = gram.astype("float64").reshape(len(g), size, len(g), size)[g, :, g]

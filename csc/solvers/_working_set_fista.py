@@ -6,10 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from csc._backend import kernels
 from csc._typing import LayerProblem, ProblemLike
 from csc.certificates import GroupScores, group_certificate, multipliers
 from csc.operators import SparseCodes, SparseResidual
-from csc.penalties import L1Ball
+from csc.penalties import GroupL21, L1Ball
+from csc.solvers._blocks import BLOCK_SIZE, minimise_in_blocks
+from csc.solvers._group_descent import group_curvatures
 
 WEAK_FACTOR = 0.4  # of the largest violation nearby: groups with less are not selected yet
 ROUNDS_PER_STEP = 10
@@ -19,6 +22,9 @@ ROUND_FRACTION = 2e-5  # of the gap: a round ends when ten steps lower the objec
 POSITIONS_PER_GROUP = 32  # for each, one new group per round at most, or as many as are active,
 MIN_LIMIT = 64  # or this number
 MIN_MULTIPLIER = 1e-3  # of an l1 ball, in units of the largest correlation
+ROUND_FRACTION_WITH_BLOCKS = 1e-3
+BLOCK_TOL_FACTOR = 0.01  # of the relative gap asked for
+MAX_ROUNDS_OF_BLOCK, MAX_SWEEPS_OF_BLOCK = 100, 200
 FIRST_CURVATURE = 2.0  # in units of the largest ||d||^2
 FIRST_LOCAL_GAP_FACTOR = 20  # times tol: from this gap on the local certificate is computed,
 LOCAL_GAP_MARGIN = 1.2  # and from this times its last ratio to the global one
@@ -47,7 +53,8 @@ class WorkingSetFISTA:
     In each round, one correlation with all atoms gives the duality gap and selects the groups of codes that
     violate optimality most near them. `FISTA` with backtracking [1]_ and restarts [2]_ minimises over these and
     the non-zero groups. One of its steps costs as many operations as the atoms of the working set
-    have samples, and codes are stored sparse.
+    have samples, and codes are stored sparse. In one dimension, blocks of neighbouring `GroupL21` groups are solved
+    first, each as `GroupDescent` solves signals with few codes.
 
     Parameters
     ----------
@@ -105,7 +112,11 @@ class WorkingSetFISTA:
                 codes = active.codes.astype(problem.x.dtype)
                 return WorkingSetFISTAState(codes, state.tol / 10, active.curvatures)
             active.grow()
-            active.minimise(ROUND_FRACTION * gap)
+            if active.has_blocks:
+                minimise_in_blocks(active, BLOCK_TOL_FACTOR * state.tol, uneven=round_ % 2 == 1)
+                active.minimise(ROUND_FRACTION_WITH_BLOCKS * gap)
+            else:
+                active.minimise(ROUND_FRACTION * gap)
         n = 0
         if gap > 0.9 * state.gap and objective >= state.objective * (1 - MIN_DECREASE):
             n = state.n_without_progress + 1
@@ -117,6 +128,8 @@ class WorkingSetFISTA:
 
 class _Groups(SparseResidual):
     """Whole groups of codes, and their residual."""
+
+    ridge = 0.0
 
     def __init__(self, problem, codes, dtype, curvatures):
         self.penalty, (self.curvature, self.lipschitz) = problem.penalty, curvatures
@@ -165,6 +178,22 @@ class _Groups(SparseResidual):
         if len(strong) > limit:  # at first many violate, and few of them stay
             strong = strong[np.argpartition(-scores[strong], limit)[:limit]]
         self.put(_whole_groups(self.codes, self.size, groups[strong]))
+
+    @property
+    def has_blocks(self):
+        """Whether exact solves of blocks of neighbouring groups pay: groups of series."""
+        is_small = type(self.penalty) is GroupL21 and self.size <= BLOCK_SIZE
+        return self.layout.is_series and is_small
+
+    def minimum(self, gram, q, energy, z, block, tol):  # noqa: ARG002
+        """Codes at the minimum of the problem of a block of whole groups, from ``z`` on."""
+        out, gap = np.empty((1, len(z))), np.empty(1)
+        options = tol, MAX_ROUNDS_OF_BLOCK, MAX_SWEEPS_OF_BLOCK
+        curvatures, lmbda = group_curvatures(gram, self.size), self.penalty.lmbda
+        kernels(out).group_lasso_gram(
+            gram, q[None], energy, curvatures, lmbda, options, z[None], out, gap
+        )
+        return out[0]
 
     @property
     def curvatures(self):

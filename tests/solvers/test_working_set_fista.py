@@ -6,7 +6,7 @@ import pytest
 import csc
 from csc.certificates import GroupScores
 from csc.operators import PaddedSignals
-from csc.solvers import FISTA, WorkingSetFISTA, fastest
+from csc.solvers import FISTA, WorkingSetFISTA, _blocks, fastest
 
 PENALTIES = [csc.GroupL21(0.6, 2), csc.SparseGroupL21(0.4, 3, 0.7), csc.L1Ball(6.0)]
 IDS = ["groups", "sparse groups", "ball"]
@@ -116,3 +116,24 @@ def test_gaps_of_a_ball_of_large_codes(rng):
     ]
     assert all(solution.converged for solution in solutions)
     np.testing.assert_allclose(solutions[1].objective / scale**2, solutions[0].objective, rtol=1e-4)
+
+
+def test_groups_of_a_coherent_series_need_few_steps(rng):
+    t = (np.arange(41) - 20) * 0.2
+    ricker = (1 - t * t) * np.exp(-t * t / 2)  # neighbours have a correlation of 0.98
+    waves = np.stack([ricker, np.gradient(ricker)])[:, None]
+    D = csc.Dictionary(csc.constraints.UnitSphere().project(waves), "same")
+    z = rng.standard_normal((1, 2, 800)) * (rng.random((1, 1, 800)) < 0.05)
+    x = D(z) + 0.01 * rng.standard_normal((1, 1, 800))
+    problem = csc.Problem(x, D, csc.GroupL21(csc.Relative(3e-3), 2))
+    solution = csc.solve(problem, tol=1e-6, max_iter=3)  # without blocks more than 30
+    assert solution.converged
+
+
+@pytest.mark.parametrize("size", [2, 60, 100])
+def test_blocks_have_whole_groups(size):
+    numbers = np.arange(6 * size)
+    blocks = _blocks._split(np.repeat(np.arange(6.0), size)[None], numbers, 0.34, size)
+    assert all(len(block) % size == 0 for block in blocks)
+    np.testing.assert_array_equal(np.sort(np.concatenate(blocks)), numbers)
+    assert max(map(len, blocks)) <= _blocks.BLOCK_SIZE
