@@ -10,7 +10,7 @@ import numpy as np
 from csc._memory import check_memory
 from csc._progress import progress_callback
 from csc._typing import ArrayLike, Mode, Shape, Stride
-from csc._validation import check_number, check_signals
+from csc._validation import check_count, check_number, check_signals
 from csc.certificates import dual_of
 from csc.distributed import _block_tasks, _tasks
 from csc.distributed._client import (
@@ -115,6 +115,7 @@ def sparse_code(  # noqa: PLR0913  as csc.sparse_code
         float32 or float64. NaN marks missing samples.
     atoms : array (K, C, *s), same dtype, or Dictionary
     lmbda : float or Relative
+        > 0.
     mode, stride
         See `Dictionary`; not "circular".
     mask : array or dask.array, optional
@@ -123,8 +124,8 @@ def sparse_code(  # noqa: PLR0913  as csc.sparse_code
         Require ``z >= 0``.
     tol : float
         Relative duality gap to reach.
-    block : tuple, optional
-        Spatial shape of a box in code positions; by default those of the chunks of ``x``.
+    block : int or tuple, optional
+        Spatial shape of a box in code positions, or its side along every axis; by default those of the chunks of ``x``.
     client : distributed.Client, optional
         Default: the current client of Dask.
     verbose : bool
@@ -156,6 +157,7 @@ def sparse_code(  # noqa: PLR0913  as csc.sparse_code
     """
     D = atoms if isinstance(atoms, Dictionary) else Dictionary(atoms, mode, stride)
     check_number("tol", tol)
+    _check_positive(lmbda)
     grid = _partition(x, D, mask, block, client_of(client))
     inner = Dictionary(D.atoms, "full", D.stride, D.sizes)  # the mask represents the borders
     if isinstance(lmbda, Relative):
@@ -163,6 +165,13 @@ def sparse_code(  # noqa: PLR0913  as csc.sparse_code
     model = _tasks.Model(inner, L1(lmbda, positive=positive), tol)
     with progress_callback(lambda _: None, MAX_ROUNDS, verbose=verbose) as report_progress:
         return _rounds(grid, model, report_progress)
+
+
+def _check_positive(lmbda):
+    """Refuse a ``lmbda`` of 0, with which the dual points of blocks are zero."""
+    is_relative = isinstance(lmbda, Relative)
+    if check_number("lmbda", lmbda.fraction if is_relative else lmbda) == 0:
+        raise ValueError(f"lmbda must be > 0 for blocks, got {lmbda!r}; csc.sparse_code takes 0")
 
 
 def _partition(x, D, mask, sides, client):
@@ -178,9 +187,11 @@ def _partition(x, D, mask, sides, client):
     if mask is not None:
         mask = da.broadcast_to(da.asarray(mask), x.shape)
     sides = [max(chunks) for chunks in x.chunks[2:]] if sides is None else sides
+    sides = (sides,) * len(D.atom_shape) if isinstance(sides, int) else sides
     if len(sides) != len(D.atom_shape):
         raise ValueError(f"block must have {len(D.atom_shape)} sizes, one per axis, got {sides!r}")
-    partition, keys = Partition(D.geometry, x.shape[2:], tuple(sides)), Keys()
+    sides = tuple(check_count("block", side) for side in sides)
+    partition, keys = Partition(D.geometry, x.shape[2:], sides), Keys()
     _check_worker_memory(partition, x, client)
     arguments = []
     for box in partition.boxes:

@@ -187,7 +187,8 @@ class _Certificate:
 
     def dual_infeasibility(self, theta):
         """``|D^T theta| / lmbda`` at all positions of the dilated box."""
-        return self.layout.dual_infeasibility(theta, 1 / self.lmbdas, self.positive)
+        inverse = 1 / np.maximum(self.lmbdas, np.finfo(self.lmbdas.dtype).tiny)  # of zero signals 0
+        return self.layout.dual_infeasibility(theta, inverse, self.positive)
 
     def row(self, theta, dual_infeasibility):
         """Inner product, energy and dual norm of one dual point over the block's own samples."""

@@ -83,6 +83,8 @@ class DaskSignals(SignalSource):
         X = _opened(X)
         self.is_array = hasattr(X, "dtype")
         self.x = X if self.is_array or isinstance(X, CodeRows) else _listed(X)
+        if self.is_array and 0 in X.shape:
+            raise ValueError(f"X is empty: shape {X.shape}")
         self.mask = self._masked(mask)
         self.weight = None if sample_weight is None else check_weight(sample_weight, len(self.x))
         if self.weight is not None and not self.weight.all():

@@ -151,9 +151,25 @@ def test_what_is_wrong_is_said(client, rng):
         sparse_code(x, atoms, 0.1, mode="circular", client=client)
     with pytest.raises(ValueError, match="block must have 1"):
         sparse_code(x, atoms, 0.1, block=(3, 3), client=client)
+    for lmbda in (0.0, csc.Relative(0.0)):
+        with pytest.raises(ValueError, match="lmbda must be > 0"):
+            sparse_code(x, atoms, lmbda, client=client)
+    with pytest.raises(ValueError, match="block must be >= 1"):
+        sparse_code(x, atoms, 0.1, block=0, client=client)
+    with pytest.raises(ValueError, match="X is empty"):
+        fit(csc.DictionaryLearning(2, (3,), 0.1), x[:0], client=client)
     with pytest.raises(ValueError, match="x must be"):
         sparse_code(x[0], atoms, 0.1, client=client)
     with pytest.raises(TypeError, match="float32"):
         sparse_code(x.astype(int), atoms, 0.1, client=client)
     with pytest.raises(ValueError, match="inf"):
         sparse_code(da.full((1, 1, 30), np.inf), atoms, 0.1, client=client)
+
+
+def test_one_side_for_all_axes_and_signals_of_zeros(client, rng):
+    atoms = rng.standard_normal((2, 1, 3, 3))
+    x = da.from_array(rng.standard_normal((1, 1, 12, 9)), chunks=(1, 1, 6, 9))
+    one, two = (sparse_code(x, atoms, 2.0, block=b, client=client) for b in (4, (4, 4)))
+    assert one.objective == two.objective
+    found = sparse_code(0 * x, atoms, csc.Relative(0.1), client=client)
+    assert found.objective == found.gap == 0
