@@ -14,8 +14,13 @@ import numpy as np
 
 from csc.kernels._constants import TILE_POSITIONS, TILE_POSITIONS_PER_STEP
 from csc.kernels.cpu.compilation import entry, inner
-from csc.kernels.cpu.conv import _fours, _multiply, _tiles
-from csc.kernels.cpu.simd_intrinsics import add_rows, dot_rows, dot_rows_masked
+from csc.kernels.cpu.conv import _fours, _tiles
+from csc.kernels.cpu.simd_intrinsics import (
+    add_rows,
+    dot_rows,
+    dot_rows_masked,
+    multiply_tile,
+)
 from csc.kernels.cpu.threads import in_batches
 
 MULTIPLICATIONS_PER_BATCH = 2**18  # fewer do not repay another thread
@@ -205,7 +210,7 @@ def _violating_indices(
             for p in range(len(offsets)):
                 patches[p * TILE_POSITIONS + i] = residual[some[i] + offsets[p]]
         for k in range(0, out.shape[1], 4):
-            _multiply(matrix[k : k + 4], patches, -(-len(some) // TILE_POSITIONS_PER_STEP), four)
+            multiply_tile(matrix, k, patches, 0, -(-len(some) // TILE_POSITIONS_PER_STEP), four)
             for row in range(min(4, out.shape[1] - k)):
                 for i in range(len(some)):
                     q = four[row * TILE_POSITIONS + i]

@@ -214,7 +214,8 @@ def _largest_products(start, stop, buffer, terms, grid, scales, negative_sign, o
             for i in range(min(rows, len(scales) - part * ROWS_PER_PART)):
                 scale, own = scales[part * ROWS_PER_PART + i], sums[i * SUMS_PER_BLOCK :]
                 for j in range(top.size):
-                    top[j] = max(top[j], scale * own[j], negative_sign * scale * own[j])
+                    so_far = max(top[j], scale * own[j])
+                    top[j] = max(so_far, negative_sign * scale * own[j])
 
 
 @inner()

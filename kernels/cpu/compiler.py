@@ -11,7 +11,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase
 from numba.core.compiler_machinery import PassManager
 from numba.core.typing import Context
-from numba.extending import models, register_model
+from numba.extending import intrinsic, models, register_model
 
 PASSES = (
     untyped_passes.TranslateByteCode,
@@ -28,6 +28,44 @@ PASSES = (
 )
 
 
+class _KernelLibrary(JITCodeLibrary):
+    """Code of a kernel, whose wrapper for Python is not optimised.
+
+    It runs once in a call, and is often longer than the kernel.
+    """
+
+    def add_ir_module(self, ir_module):
+        """Add what was made of a function: its code, or its wrapper."""
+        if ir_module.name == "wrapper":
+            for function in ir_module.functions:
+                if not function.is_declaration:
+                    function.attributes.add("noinline")
+                    function.attributes.add("optnone")
+        super().add_ir_module(ir_module)
+
+
+class _InnerLibrary(JITCodeLibrary):
+    """Code that is linked into its callers before it is optimised as a whole.
+
+    Numba's own libraries are optimised and made machine code at each level: the code of a function
+    three calls deep four times.
+    """
+
+    def _optimize_final_module(self):
+        pass
+
+    def _finalize_final_module(self):
+        """Define only the pointers that Numba sets for each function, and no function."""
+        pointers = (v for v in self._final_module.global_variables if not v.is_declaration)
+        names = [v.name for v in pointers if v.name.startswith("_ZN08NumbaEnv")]
+        text = "\n".join(f"@{name} = common global i8* null" for name in names)
+        module = binding.parse_assembly(text)
+        module.name = self.name
+        self._codegen._add_module(module)
+        self._codegen._engine.finalize_object()
+        self._finalized = True
+
+
 class KernelCompiler(CompilerBase):
     """Numba's compiler without closures, array expressions, literal arguments and pruned branches.
 
@@ -39,28 +77,56 @@ class KernelCompiler(CompilerBase):
         state = self.state
         state.typingctx = _typing_context(state.typingctx, state.flags.get_mangle_string())
         state.targetctx = state.targetctx.subtarget(typing_context=state.typingctx)
+        state.library = self._library(state.targetctx.codegen(), state.func_id.func_qualname)
         passes = PassManager("kernel")
         for one in PASSES:
             passes.add_pass(one, one.__name__)
         passes.finalize()
         return [passes]
 
+    @staticmethod
+    def _library(codegen, name):
+        library = _KernelLibrary(codegen, name)
+        library.enable_object_caching()
+        return library
+
 
 class InnerCompiler(KernelCompiler):
     """The same for functions inside kernels: the code goes into an `_InnerLibrary`."""
 
-    def define_pipelines(self):
-        """The same passes, for another library."""
-        if self.state.library is None:
-            codegen = self.state.targetctx.codegen()
-            self.state.library = _InnerLibrary(codegen, self.state.func_id.func_qualname)
-        return super().define_pipelines()
+    _library = _InnerLibrary
 
 
 @cache
 def _typing_context(context, flags):
     """One for each set of compiler flags: functions of Numba's own are compiled for each."""
     return _TypingContext(context, flags)
+
+
+@intrinsic
+def _larger(typing, a, b):
+    """`max` of two numbers: Numba compiles a function of its own for each pair of types."""
+    return _one_of(typing, ">", a, b)
+
+
+@intrinsic
+def _smaller(typing, a, b):
+    """`min` of two numbers."""
+    return _one_of(typing, "<", a, b)
+
+
+def _one_of(typing, relation, a, b):
+    kind = typing.unify_types(types.unliteral(a), types.unliteral(b))
+
+    def generate(context, builder, signature, given):
+        first, second = (
+            context.cast(builder, value, own, kind)
+            for value, own in zip(given, signature.args, strict=True)
+        )
+        compare = builder.fcmp_ordered if isinstance(kind, types.Float) else builder.icmp_signed
+        return builder.select(compare(relation, second, first), second, first)
+
+    return kind(a, b), generate
 
 
 class _TypingContext(Context):
@@ -74,6 +140,7 @@ class _TypingContext(Context):
 
     def resolve_value_type(self, val):
         """The type of a constant."""
+        val = _larger if val is max else _smaller if val is min else val
         found = super().resolve_value_type(val)
         if type(found) is not types.Function:
             return found
@@ -106,25 +173,3 @@ class _KnownFunction(types.Function):
 
 
 register_model(_KnownFunction)(models.OpaqueModel)
-
-
-class _InnerLibrary(JITCodeLibrary):
-    """Code that is linked into its callers before it is optimised as a whole.
-
-    Numba's own libraries are optimised and made machine code at each level: the code of a function
-    three calls deep four times.
-    """
-
-    def _optimize_final_module(self):
-        pass
-
-    def _finalize_final_module(self):
-        """Define only the pointers that Numba sets for each function, and no function."""
-        pointers = (v for v in self._final_module.global_variables if not v.is_declaration)
-        names = [v.name for v in pointers if v.name.startswith("_ZN08NumbaEnv")]
-        text = "\n".join(f"@{name} = common global i8* null" for name in names)
-        module = binding.parse_assembly(text)
-        module.name = self.name
-        self._codegen._add_module(module)
-        self._codegen._engine.finalize_object()
-        self._finalized = True

@@ -18,6 +18,7 @@ import numpy as np
 
 from csc.kernels._constants import TILE_POSITIONS, TILE_POSITIONS_PER_STEP
 from csc.kernels.cpu.compilation import entry, inner
+from csc.kernels.cpu.simd_intrinsics import multiply_tile
 from csc.kernels.cpu.threads import in_batches
 
 SAMPLES_PER_GROUP = 256  # samples of an atom per thread where the work is shared by samples
@@ -287,7 +288,7 @@ def _correlate(start, stop, x, signal, matrix, codes, out, patches, four):
     for i in range(start, stop):
         vectors = _unfold(x, signal, signal.samples, i * TILE_POSITIONS, patches)
         for k in range(0, len(matrix), 4):
-            _multiply(matrix[k : k + 4], patches, vectors, four)
+            multiply_tile(matrix, k, patches, 0, vectors, four)
             _store(four, codes, codes.samples[k : k + 4], i * TILE_POSITIONS, out)
 
 
@@ -304,11 +305,12 @@ def _dual_infeasibility(start, stop, x, signal, matrix, codes, both_signs, out, 
         for v in range(n):
             top[v] = 0
         for k in range(0, len(matrix), 4):
-            _multiply(matrix[k : k + 4], patches, vectors, four)
+            multiply_tile(matrix, k, patches, 0, vectors, four)
             for row in range(4):
                 q = four[row * TILE_POSITIONS :]
                 for v in range(n):
-                    top[v] = max(top[v], q[v], negative_sign * q[v])
+                    so_far = max(top[v], q[v])
+                    top[v] = max(so_far, negative_sign * q[v])
 
 
 @entry()
@@ -321,7 +323,7 @@ def _synthesize(start, stop, z, codes, matrix, signal, block_and_group, first, o
         for j in range(begin, min(begin + block, positions), TILE_POSITIONS):
             vectors = _unfold(z, codes, codes.samples, j, maps)
             for p in range(group, min(group + samples, len(matrix)), 4):
-                _multiply(matrix[p : p + 4], maps, vectors, four)
+                multiply_tile(matrix, p, maps, 0, vectors, four)
                 _fold(four, signal, signal.samples[p : p + 4], j, out)
 
 
@@ -340,37 +342,6 @@ def _correlate_atoms(start, stop, x, signal, z, codes, part, sums, tile, four):
             for k in range(0, len(total), 4):
                 vectors = _unfold(z, codes, codes.samples[k : k + 4], j, four)
                 _multiply_transposed(four, patches, vectors, total[k : k + 4])
-
-
-@inner(fastmath={"contract"})
-def _multiply(a, b, vectors, c):
-    """``c = a b`` for 4 rows of a; b and c are flat, their rows TILE_POSITIONS long."""
-    for j in range(4 * TILE_POSITIONS):
-        c[j] = 0
-    for p in range(0, a.shape[1], 4):
-        bp = b[p * TILE_POSITIONS :]
-        a00, a01, a02, a03 = a[0, p], a[0, p + 1], a[0, p + 2], a[0, p + 3]
-        a10, a11, a12, a13 = a[1, p], a[1, p + 1], a[1, p + 2], a[1, p + 3]
-        a20, a21, a22, a23 = a[2, p], a[2, p + 1], a[2, p + 2], a[2, p + 3]
-        a30, a31, a32, a33 = a[3, p], a[3, p + 1], a[3, p + 2], a[3, p + 3]
-        # 16 multiply-adds for 12 loads and stores: 113 GFLOP/s on a core whose peak is 115
-        for j in range(TILE_POSITIONS_PER_STEP * vectors):
-            b0, b1, b2, b3 = (
-                bp[j],
-                bp[j + TILE_POSITIONS],
-                bp[j + 2 * TILE_POSITIONS],
-                bp[j + 3 * TILE_POSITIONS],
-            )
-            c[j] = c[j] + a00 * b0 + a01 * b1 + a02 * b2 + a03 * b3
-            c[j + TILE_POSITIONS] = (
-                c[j + TILE_POSITIONS] + a10 * b0 + a11 * b1 + a12 * b2 + a13 * b3
-            )
-            c[j + 2 * TILE_POSITIONS] = (
-                c[j + 2 * TILE_POSITIONS] + a20 * b0 + a21 * b1 + a22 * b2 + a23 * b3
-            )
-            c[j + 3 * TILE_POSITIONS] = (
-                c[j + 3 * TILE_POSITIONS] + a30 * b0 + a31 * b1 + a32 * b2 + a33 * b3
-            )
 
 
 @inner(fastmath={"contract", "nsz", "reassoc"})

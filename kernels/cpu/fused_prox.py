@@ -13,12 +13,12 @@ from csc.kernels.cpu.conv import (
     MULTIPLICATIONS_PER_BATCH,
     _code_places,
     _fours,
-    _multiply,
     _run,
     _signal_places,
     _tiles,
     _unfold,
 )
+from csc.kernels.cpu.simd_intrinsics import multiply_tile
 from csc.kernels.cpu.threads import in_batches
 
 
@@ -90,7 +90,7 @@ def _proximal_step(
         end = min(i * TILE_POSITIONS + TILE_POSITIONS, len(codes.rows) * codes.length)
         total = 0.0
         for k in range(0, len(matrix), 4):
-            _multiply(matrix[k : k + 4], patches, vectors, four)
+            multiply_tile(matrix, k, patches, 0, vectors, four)
             for row in range(min(4, len(thresholds) - k)):
                 j = i * TILE_POSITIONS
                 while j < end:

@@ -8,8 +8,8 @@ import numpy as np
 
 from csc.kernels._constants import TILE_POSITIONS, TILE_POSITIONS_PER_STEP
 from csc.kernels.cpu.compilation import entry, inner
-from csc.kernels.cpu.conv import _multiply
 from csc.kernels.cpu.inverse_cholesky import OPTIONS, list_active
+from csc.kernels.cpu.simd_intrinsics import multiply_tile
 from csc.kernels.cpu.threads import in_batches, inputs
 
 
@@ -33,7 +33,7 @@ def correlate_patches(x, atoms, out):
     array([[1., 2.]])
     """
     n_atoms, n = atoms.shape
-    # tiles of TILE_POSITIONS atoms as columns, filled up with zeros, as _multiply expects
+    # tiles of TILE_POSITIONS atoms as columns, filled up with zeros, as `multiply_tile` expects
     columns = np.zeros((-(-n_atoms // TILE_POSITIONS), -(-n // 4) * 4, TILE_POSITIONS), x.dtype)
     for i, tile in enumerate(columns):
         some = atoms[i * TILE_POSITIONS : (i + 1) * TILE_POSITIONS]
@@ -42,8 +42,7 @@ def correlate_patches(x, atoms, out):
     def scratch():
         return np.zeros((4, columns.shape[1]), x.dtype), np.empty(4 * TILE_POSITIONS, x.dtype)
 
-    tiles = columns.reshape(len(columns), -1)
-    in_batches(_correlate, len(x), *inputs(x, tiles), out, scratch=scratch)
+    in_batches(_correlate, len(x), *inputs(x, columns.reshape(-1)), out, scratch=scratch)
 
 
 @entry()
@@ -54,9 +53,10 @@ def _correlate(start, stop, x, columns, out, rows, four):
         for j in range(some):  # loops: assignments of slices take seconds to compile
             for p in range(n):
                 rows[j, p] = x[i + j, p]
-        for t in range(len(columns)):
+        for t in range(-(-n_atoms // TILE_POSITIONS)):
             width = min(TILE_POSITIONS, n_atoms - t * TILE_POSITIONS)
-            _multiply(rows, columns[t], -(-width // TILE_POSITIONS_PER_STEP), four)
+            first = t * TILE_POSITIONS * rows.shape[1]
+            multiply_tile(rows, 0, columns, first, -(-width // TILE_POSITIONS_PER_STEP), four)
             for j in range(some):
                 for k in range(width):
                     out[i + j, t * TILE_POSITIONS + k] = four[j * TILE_POSITIONS + k]

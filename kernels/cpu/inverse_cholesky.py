@@ -7,6 +7,8 @@ whatever the precision of the codes, and read in blocks of four rows and eight c
 beyond the last atom are zero, as in all vectors over the active atoms.
 """
 
+from math import sqrt
+
 import numpy as np
 
 from csc.kernels.cpu.compilation import inner
@@ -15,7 +17,6 @@ OPTIONS = {
     "error_model": "numpy",  # no test before a division, which would prevent vectorisation
     "fastmath": {"reassoc", "contract", "nsz", "arcp", "nnan"},  # infinity keeps its meaning
 }
-G, U, CARRY = range(3)  # rows of ``work``: right-hand side, solution, scratch
 
 
 @inner(**OPTIONS)
@@ -34,14 +35,14 @@ def spaced(length, dtype):
 
 
 @inner(**OPTIONS)
-def largest(n, lists):
-    """Maximum of ``lists[-1, :n]``, which it overwrites: folded in halves, to use vectors."""
+def largest(n, v):
+    """Maximum of ``v[:n]``, which it overwrites: folded in halves, to use vectors."""
     while n > 1:
         half = (n + 1) // 2
         for k in range(n - half):
-            lists[-1, k] = max(lists[-1, k], lists[-1, k + half])
+            v[k] = max(v[k], v[k + half])
         n = half
-    return lists[-1, 0]
+    return v[0]
 
 
 @inner(**OPTIONS)
@@ -55,34 +56,34 @@ def list_active(z, active):
 
 
 @inner(**OPTIONS)
-def solve(m, factor, work):
+def solve(m, factor, g, u):
     """u = G_AA^-1 g for ``m`` active atoms; returns g . u."""
     for b in range(padded(m)):
-        work[U, b] = 0.0
+        u[b] = 0.0
     energy = 0.0
     for a in range(0, m, 4):
         n = padded(a)
         t0 = t1 = t2 = t3 = 0.0
         for b in range(n):
-            g = work[G, b]
-            t0 += factor[a, b] * g
-            t1 += factor[a + 1, b] * g
-            t2 += factor[a + 2, b] * g
-            t3 += factor[a + 3, b] * g
+            x = g[b]
+            t0 += factor[a, b] * x
+            t1 += factor[a + 1, b] * x
+            t2 += factor[a + 2, b] * x
+            t3 += factor[a + 3, b] * x
         energy += (t0 * t0 + t1 * t1) + (t2 * t2 + t3 * t3)
         for b in range(n):
-            work[U, b] += (t0 * factor[a, b] + t1 * factor[a + 1, b]) + (
+            u[b] += (t0 * factor[a, b] + t1 * factor[a + 1, b]) + (
                 t2 * factor[a + 2, b] + t3 * factor[a + 3, b]
             )
     return energy
 
 
 @inner(**OPTIONS)
-def append(schur, m, factor, work):
+def append(schur, m, factor, u):
     """Add atom number ``m``, given u = G_AA^-1 g and its Schur complement."""
-    root = 1 / np.sqrt(schur)
+    root = 1 / sqrt(schur)
     for b in range(padded(m)):
-        factor[m, b] = -root * work[U, b]
+        factor[m, b] = -root * u[b]
     factor[m, m] = root
     if m % 4 == 0:
         for a in range(m + 1, m + 4):
@@ -91,19 +92,19 @@ def append(schur, m, factor, work):
 
 
 @inner(**OPTIONS)
-def remove(j, m, factor, work):
+def remove(j, m, factor, carry):
     """Remove atom number ``j`` of ``m``: rotate its column into one row, and delete both."""
     for b in range(padded(m)):
-        work[CARRY, b] = factor[j, b] if b <= j else 0.0
+        carry[b] = factor[j, b] if b <= j else 0.0
     length = factor[j, j]
     for a in range(j + 1, m):
-        total = np.sqrt(length * length + factor[a, j] * factor[a, j])
+        total = sqrt(length * length + factor[a, j] * factor[a, j])
         cos, sin = length / total, factor[a, j] / total
         length = total
         for b in range(padded(a)):
-            old, carry = factor[a, b], work[CARRY, b]
-            factor[a - 1, b] = cos * old - sin * carry  # zero at b = j
-            work[CARRY, b] = sin * old + cos * carry
+            old, carried = factor[a, b], carry[b]
+            factor[a - 1, b] = cos * old - sin * carried  # zero at b = j
+            carry[b] = sin * old + cos * carried
     for a in range(j, m - 1):
         for b in range(j, a + 1):
             factor[a, b] = factor[a, b + 1]

@@ -14,16 +14,15 @@ References
    time.
 """
 
+from math import sqrt
+
 import numpy as np
 
 from csc.kernels._constants import ENTER_FRACTION, SELECT_FRACTION
 from csc.kernels.cpu.compilation import entry, inner
 from csc.kernels.cpu.gram_products import residual_correlations
 from csc.kernels.cpu.inverse_cholesky import (
-    CARRY,
     OPTIONS,
-    G,
-    U,
     append,
     largest,
     padded,
@@ -32,11 +31,6 @@ from csc.kernels.cpu.inverse_cholesky import (
     spaced,
 )
 from csc.kernels.cpu.threads import in_batches
-
-CODES, SIGNS = CARRY + 1, CARRY + 2  # more rows of ``work``: vectors over the active atoms
-# Rows of ``lists``: vectors over all atoms.
-Q, C, LMBDA, INVERSE_LMBDA, PRIORITY, SCRATCH = range(6)
-ACTIVE, SELECTED = range(2)  # rows of ``index``: numbers of atoms
 
 
 def lasso_gram(gram, correlations, energies, weights, positive, tol, max_rounds, start, z, gap):
@@ -69,9 +63,9 @@ def lasso_gram(gram, correlations, energies, weights, positive, tol, max_rounds,
 
     def scratch():
         n, length = len(gram), spaced(len(gram), np.float64)
-        factor, work = np.empty((n + 4, length)), np.zeros((5, length))
-        lists = np.zeros((6, spaced(n, gram.dtype)), gram.dtype)
-        return factor, work, lists, np.empty((2, n), np.intp)
+        vectors = np.zeros((5, length))  # over the active atoms
+        lists = np.zeros((6, spaced(n, gram.dtype)), gram.dtype)  # over all atoms
+        return np.empty((n + 4, length)), *vectors, *lists, *np.empty((2, n), np.intp)
 
     in_batches(_lasso, len(z), *problem, options, start, z, gap, scratch=scratch)
 
@@ -79,24 +73,36 @@ def lasso_gram(gram, correlations, energies, weights, positive, tol, max_rounds,
 @entry(**OPTIONS)
 def _lasso(
     first, stop, norm2, gram, correlations, energies, weights, options, start, z, gap,
-    factor, work, lists, index,
+    factor, g, u, carry, codes, signs, q, c, lmbda, inverse_lmbda, priority, scratch, active, selected,
 ):  # fmt: skip
+    both_signs, _, _, eps, tiny = options
     for i in range(first, stop):
-        _load(i, norm2 * energies[i], options, correlations, weights, lists)
-        m = _read(i, start, options[0], work, index)
-        m, gap[i] = _descend(gram, (energies[i], *options), m, factor, work, lists, index)
-        _write(m, i, z, work, index)
+        least = q.dtype.type(max(8 * eps * sqrt(norm2 * energies[i]), tiny))
+        _load(i, least, correlations, weights, q, lmbda, inverse_lmbda)
+        m = _read(i, start, both_signs, codes, signs, active)
+        m, gap[i] = _descend(
+            gram, energies[i], options, m, factor, g, u, carry, codes, signs, q, c, lmbda,
+            inverse_lmbda, priority, scratch, active, selected,
+        )  # fmt: skip
+        _write(m, i, z, g, codes, signs, active)
 
 
 @inner(**OPTIONS)
-def _descend(gram, options, m, factor, work, lists, index):
-    """Minimise for one signal; returns how many atoms are active, and the duality gap."""
-    energy, both_signs, tol, max_rounds, eps, _ = options
+def _descend(
+    gram, energy, options, m, factor, g, u, carry, codes, signs, q, c, lmbda, inverse_lmbda,
+    priority, scratch, active, selected,
+):  # fmt: skip
+    """Minimise for one signal; returns how many atoms are active, and the duality gap.
+
+    ``g``, ``u``, ``carry``, ``codes`` and ``signs`` are over the active atoms: right-hand side,
+    solution, scratch, codes and their signs. ``q`` to ``scratch`` are over all atoms.
+    """
+    both_signs, tol, max_rounds, eps, _ = options
     warm, entered, last_cost, last_gap, gap = m > 0, 1, np.inf, np.inf, 0.0
     for rounds in range(max_rounds + 1):
-        residual_correlations(gram, lists[Q], m, index[ACTIVE], work[CODES], lists[C])
-        top = _dual_infeasibility(len(gram), both_signs, lists)
-        cost, gap = _certify(energy, top, m, work, lists, index)
+        residual_correlations(gram, q, m, active, codes, c)
+        top = _dual_infeasibility(len(gram), both_signs, c, inverse_lmbda, priority, scratch)
+        cost, gap = _certify(energy, top, m, codes, q, c, lmbda, priority, active)
         if gap <= tol * cost or rounds == max_rounds:
             break
         if (entered == 0 and gap > 0.5 * last_gap) or cost > 1.01 * last_cost:
@@ -105,36 +111,32 @@ def _descend(gram, options, m, factor, work, lists, index):
         select_above, enter_above = 1 + SELECT_FRACTION * violation, 1 + ENTER_FRACTION * violation
         if warm:  # a start was given: there is no factor yet
             warm, select_above, enter_above = False, 0.0, 1.0
-            cost, gap = (
-                0.5 * energy,
-                np.inf,
-            )  # of zero codes: the start need not be better than that
-            m = _warm_start(len(gram), m, work, lists, index)
+            cost, gap = 0.5 * energy, np.inf  # of zero codes: the start need not be better
+            _warm_start(len(gram), m, codes, signs, c, priority, active)
+            m = 0
         entered, last_cost, last_gap = 0, cost, gap
-        for i in range(_select(len(gram), select_above, lists, index)):
-            k = index[SELECTED, i]
-            slope = _slope(gram, k, enter_above, m, work, lists, index)
+        for i in range(_select(len(gram), select_above, priority, selected)):
+            k = selected[i]
+            slope = _slope(gram, k, enter_above * lmbda[k], m, g, codes, q, c, lmbda, active)
             if slope != 0:
-                m = _enter(gram, k, slope, eps, cost, m, factor, work, index)
+                m = _enter(gram, k, slope, eps, cost, m, factor, g, u, carry, codes, signs, active)
                 entered += 1
         if entered == 0:
-            m = _refine(m, factor, work, lists, index)
+            m = _refine(m, factor, g, u, carry, codes, signs, c, lmbda, active)
     return m, gap
 
 
 @inner(**OPTIONS)
-def _load(i, energy, options, correlations, weights, lists):
-    """List the correlations of signal ``i`` and ``lmbda w``; ``energy`` bounds q_k^2."""
-    _, _, _, eps, tiny = options
-    least = lists.dtype.type(max(8 * eps * np.sqrt(energy), tiny))
+def _load(i, least, correlations, weights, q, lmbda, inverse_lmbda):
+    """List the correlations of signal ``i`` and ``lmbda w``, at least the rounding error of q."""
     for k in range(weights.size):
-        lists[Q, k] = correlations[i, k]
-        lists[LMBDA, k] = max(weights[k], least)
-        lists[INVERSE_LMBDA, k] = 1 / lists[LMBDA, k]
+        q[k] = correlations[i, k]
+        lmbda[k] = max(weights[k], least)
+        inverse_lmbda[k] = 1 / lmbda[k]
 
 
 @inner(**OPTIONS)
-def _read(i, z, both_signs, work, index):
+def _read(i, z, both_signs, codes, signs, active):
     """Make the atoms with nonzero codes of signal ``i`` active; returns how many."""
     used = 0
     for k in range(z.shape[1]):
@@ -142,34 +144,34 @@ def _read(i, z, both_signs, work, index):
     m = 0
     for k in range(z.shape[1] if used else 0):  # usually there are none
         if z[i, k] > 0 or (z[i, k] < 0 and both_signs):
-            index[ACTIVE, m], work[CODES, m], work[SIGNS, m] = k, z[i, k], np.sign(z[i, k])
+            active[m], codes[m], signs[m] = k, z[i, k], 1.0 if z[i, k] > 0 else -1.0
             m += 1
     return m
 
 
 @inner(**OPTIONS)
-def _write(m, i, z, work, index):
+def _write(m, i, z, g, codes, signs, active):
     """Write the codes of signal ``i`` to ``z``, and clear the working arrays."""
     for k in range(z.shape[1]):
         z[i, k] = 0
     for a in range(m):
-        z[i, index[ACTIVE, a]] = work[CODES, a]
-        work[CODES, a] = work[SIGNS, a] = work[G, a] = 0.0
+        z[i, active[a]] = codes[a]
+        codes[a] = signs[a] = g[a] = 0.0
 
 
 @inner(**OPTIONS)
-def _dual_infeasibility(n, both_signs, lists):
+def _dual_infeasibility(n, both_signs, c, inverse_lmbda, priority, scratch):
     """List |c_k| / w_k, or c_k / w_k if codes must be positive; returns the largest."""
-    negative_sign = lists.dtype.type(-1 if both_signs else 0)
+    negative_sign = c.dtype.type(-1 if both_signs else 0)
     for k in range(n):
-        dual_infeasibility = max(lists[C, k], negative_sign * lists[C, k]) * lists[INVERSE_LMBDA, k]
-        lists[PRIORITY, k] = dual_infeasibility
-        lists[SCRATCH, k] = dual_infeasibility
-    return np.float64(largest(n, lists))
+        dual_infeasibility = max(c[k], negative_sign * c[k]) * inverse_lmbda[k]
+        priority[k] = dual_infeasibility
+        scratch[k] = dual_infeasibility
+    return np.float64(largest(n, scratch))
 
 
 @inner(**OPTIONS)
-def _certify(energy, top, m, work, lists, index):
+def _certify(energy, top, m, codes, q, c, lmbda, priority, active):
     """Objective and duality gap; gives active atoms priority 0. ``top`` is max |c| / w.
 
     At theta = shrink r, shrink = 1 / max(1, max |c| / w), the gap is computed without cancellation:
@@ -177,60 +179,60 @@ def _certify(energy, top, m, work, lists, index):
     """
     residual, penalty_value, fit = energy, 0.0, 0.0
     for a in range(m):
-        k, code = index[ACTIVE, a], work[CODES, a]
-        residual -= code * (np.float64(lists[Q, k]) + lists[C, k])
-        penalty_value += abs(code) * lists[LMBDA, k]
-        fit += code * lists[C, k]
-        lists[PRIORITY, k] = 0
+        k, code = active[a], codes[a]
+        residual -= code * (np.float64(q[k]) + c[k])
+        penalty_value += abs(code) * lmbda[k]
+        fit += code * c[k]
+        priority[k] = 0
     half = 0.5 * max(residual, 0.0)
     shrink = 1 / max(top, 1.0)
-    return half + penalty_value, max(half * (1 - shrink) ** 2 + penalty_value - shrink * fit, 0.0)
+    gap = half * ((1 - shrink) * (1 - shrink)) + penalty_value - shrink * fit
+    return half + penalty_value, max(gap, 0.0)
 
 
 @inner(**OPTIONS)
-def _warm_start(n, m, work, lists, index):
+def _warm_start(n, m, codes, signs, c, priority, active):
     """Empty the active set and set priorities, so its atoms enter again by decreasing codes."""
     for k in range(n):
-        lists[PRIORITY, k] = 0
+        priority[k] = 0
     for a in range(m):
-        k = index[ACTIVE, a]
-        lists[PRIORITY, k], lists[C, k] = abs(work[CODES, a]), work[SIGNS, a]
-        work[CODES, a] = work[SIGNS, a] = 0.0
-    return 0
+        k = active[a]
+        priority[k], c[k] = abs(codes[a]), signs[a]
+        codes[a] = signs[a] = 0.0
 
 
 @inner(**OPTIONS)
-def _select(n, threshold, lists, index):
+def _select(n, threshold, priority, selected):
     """List atoms with priority above ``threshold``, the largest first; returns how many."""
-    selected, threshold = 0, lists.dtype.type(threshold)
+    n_selected, threshold = 0, priority.dtype.type(threshold)
     for k in range(n):
-        if lists[PRIORITY, k] > threshold:
-            place = selected
-            while place > 0 and lists[PRIORITY, index[SELECTED, place - 1]] < lists[PRIORITY, k]:
-                index[SELECTED, place] = index[SELECTED, place - 1]
+        if priority[k] > threshold:
+            place = n_selected
+            while place > 0 and priority[selected[place - 1]] < priority[k]:
+                selected[place] = selected[place - 1]
                 place -= 1
-            index[SELECTED, place] = k
-            selected += 1
-    return selected
+            selected[place] = k
+            n_selected += 1
+    return n_selected
 
 
 @inner(forceinline=True, **OPTIONS)
-def _slope(gram, k, threshold, m, work, lists, index):
-    """Minus the derivative of the objective along z_k; 0 if now |c_k| <= threshold w_k.
+def _slope(gram, k, threshold, m, g, codes, q, c, lmbda, active):
+    """Minus the derivative of the objective along z_k; 0 if now |c_k| <= threshold.
 
-    Leaves g = G_Ak in ``work``.
+    Leaves G_Ak in ``g``.
     """
     for a in range(m):
-        work[G, a] = gram[k, index[ACTIVE, a]]
-    c = np.float64(lists[Q, k])
+        g[a] = gram[k, active[a]]
+    c_k = np.float64(q[k])
     for a in range(padded(m)):
-        c -= work[G, a] * work[CODES, a]
-    sign = 1.0 if lists[C, k] > 0 else -1.0
-    return c - sign * lists[LMBDA, k] if sign * c > threshold * lists[LMBDA, k] else 0.0
+        c_k -= g[a] * codes[a]
+    sign = 1.0 if c[k] > 0 else -1.0
+    return c_k - sign * lmbda[k] if sign * c_k > threshold else 0.0
 
 
 @inner(forceinline=True, **OPTIONS)
-def _enter(gram, k, slope, eps, cost, m, factor, work, index):
+def _enter(gram, k, slope, eps, cost, m, factor, g, u, carry, codes, signs, active):
     """Minimise over the active codes and z_k; codes that reach zero on the way leave.
 
     The curvature along the ray is the Schur complement of G_kk. If it is as small as its rounding
@@ -240,64 +242,63 @@ def _enter(gram, k, slope, eps, cost, m, factor, work, index):
     """
     size = 0.0
     while True:
-        schur = gram[k, k] - solve(m, factor, work)
+        schur = gram[k, k] - solve(m, factor, g, u)
         least = max(64 * eps * gram[k, k], 0.5 * slope * slope / cost)
         way = slope / max(schur, least)
-        step, hit = _advance(-way, m, work)
+        step, hit = _advance(-way, m, u, codes, signs)
         size += step * way
         if hit < 0:
             break
         slope -= step * way * max(schur, 0.0)
-        _leave(hit, m, factor, work, index)
+        _leave(hit, m, factor, g, carry, codes, signs, active)
         m -= 1
-    append(max(schur, least), m, factor, work)
-    index[ACTIVE, m], work[CODES, m], work[SIGNS, m] = k, size, np.sign(size)
+    append(max(schur, least), m, factor, u)
+    active[m], codes[m], signs[m] = k, size, 1.0 if size > 0 else -1.0 if size < 0 else 0.0
     return m + 1
 
 
 @inner(**OPTIONS)
-def _refine(m, factor, work, lists, index):
+def _refine(m, factor, g, u, carry, codes, signs, c, lmbda, active):
     """Newton step to the minimum for the current signs; codes that reach zero leave."""
     for a in range(m):
-        k = index[ACTIVE, a]
-        work[G, a] = lists[C, k] - lists[LMBDA, k] * work[SIGNS, a]
+        k = active[a]
+        g[a] = c[k] - lmbda[k] * signs[a]
     while True:
-        solve(m, factor, work)
-        step, hit = _advance(1.0, m, work)
+        solve(m, factor, g, u)
+        step, hit = _advance(1.0, m, u, codes, signs)
         if hit < 0:
             return m
         for a in range(m):
-            work[G, a] *= 1 - step
-        _leave(hit, m, factor, work, index)
+            g[a] *= 1 - step
+        _leave(hit, m, factor, g, carry, codes, signs, active)
         m -= 1
 
 
 @inner(**OPTIONS)
-def _advance(scale, m, work):
+def _advance(scale, m, u, codes, signs):
     """Move the codes by ``scale * u``, but not past the first that reaches zero.
 
     Returns the fraction of the step taken, and the number of the atom that ended it or -1.
     """
     crossings = 0
     for a in range(m):
-        crossings += (work[CODES, a] + scale * work[U, a]) * work[SIGNS, a] < 0
+        crossings += (codes[a] + scale * u[a]) * signs[a] < 0
     step, hit = 1.0, -1
     if crossings > 0:
         for a in range(m):
-            size, speed = work[CODES, a] * work[SIGNS, a], -scale * work[U, a] * work[SIGNS, a]
+            size, speed = codes[a] * signs[a], -scale * u[a] * signs[a]
             if speed * step > size:
                 step, hit = size / speed, a
     for a in range(padded(m)):
-        work[CODES, a] += step * scale * work[U, a]
+        codes[a] += step * scale * u[a]
     return step, hit
 
 
 @inner(**OPTIONS)
-def _leave(j, m, factor, work, index):
+def _leave(j, m, factor, g, carry, codes, signs, active):
     """Remove atom number ``j`` of ``m`` from the active set and the right-hand side."""
-    remove(j, m, factor, work)
+    remove(j, m, factor, carry)
     for a in range(j, m - 1):
-        index[ACTIVE, a] = index[ACTIVE, a + 1]
-        for row in (G, CODES, SIGNS):
-            work[row, a] = work[row, a + 1]
-    work[G, m - 1] = work[CODES, m - 1] = work[SIGNS, m - 1] = 0.0
+        active[a] = active[a + 1]
+        g[a], codes[a], signs[a] = g[a + 1], codes[a + 1], signs[a + 1]
+    g[m - 1] = codes[m - 1] = signs[m - 1] = 0.0

@@ -10,13 +10,14 @@ References
    using batch orthogonal matching pursuit", Technion CS-2008-08, 2008.
 """
 
+from math import sqrt
+
 import numpy as np
 
 from csc.kernels.cpu.compilation import entry, inner
 from csc.kernels.cpu.inverse_cholesky import OPTIONS, largest
 from csc.kernels.cpu.threads import in_batches
 
-C, INVERSE_NORMS2, DECREASES, SCRATCH = range(4)  # rows of ``lists``: vectors over all atoms
 STOPPING_RULE, DEPENDENT, ROUNDING = range(3)  # why a signal stopped
 
 
@@ -53,10 +54,10 @@ def omp_gram(gram, correlations, energies, lmbda, n_nonzero, energy, z):
 
     def scratch():
         n_atoms, max_atoms = len(gram), stopping[2]
-        lists = np.empty((4, n_atoms), gram.dtype)
+        lists = np.empty((4, n_atoms), gram.dtype)  # c, inverse_norms2, decreases, scratch
         directions = np.empty((max_atoms, n_atoms), gram.dtype)
         triangle = np.empty((max_atoms + 1, max_atoms + 1))  # L of L L^T = G_AA; y = L^T z below
-        return lists, directions, triangle, np.empty(max_atoms, np.intp)
+        return *lists, directions, triangle, np.empty(max_atoms, np.intp)
 
     in_batches(_omp, len(z), gram, correlations, energies, stopping, z, ends, scratch=scratch)
     return ends
@@ -65,67 +66,72 @@ def omp_gram(gram, correlations, energies, lmbda, n_nonzero, energy, z):
 @entry(**OPTIONS)
 def _omp(
     start, stop, gram, correlations, energies, stopping, z, ends,
-    lists, directions, triangle, selected,
+    c, inverse_norms2, decreases, scratch, directions, triangle, selected,
 ):  # fmt: skip
     for i in range(start, stop):
-        _start(gram, correlations, i, lists)
-        m, ends[i] = _pursue(gram, energies[i], stopping, lists, directions, triangle, selected)
+        _start(gram, correlations, i, c, inverse_norms2)
+        m, ends[i] = _pursue(
+            gram, energies[i], stopping, c, inverse_norms2, decreases, scratch, directions,
+            triangle, selected,
+        )  # fmt: skip
         _refit(m, i, z, triangle, selected)
 
 
 @inner(**OPTIONS)
-def _start(gram, correlations, i, lists):
+def _start(gram, correlations, i, c, inverse_norms2):
     """List the correlations of signal ``i`` and 1 / ||d_k||^2."""
     for k in range(len(gram)):
-        lists[C, k] = correlations[i, k]
-        lists[INVERSE_NORMS2, k] = 1 / gram[k, k] if gram[k, k] > 0 else 0
+        c[k] = correlations[i, k]
+        inverse_norms2[k] = 1 / gram[k, k] if gram[k, k] > 0 else 0
 
 
 @inner(**OPTIONS)
-def _pursue(gram, residual, stopping, lists, directions, triangle, selected):
+def _pursue(
+    gram, residual, stopping, c, inverse_norms2, decreases, scratch, directions, triangle, selected
+):
     """Select atoms until a rule is met; returns how many, and why it stopped."""
     lmbda, target_energy, max_atoms, eps = stopping
-    noise = (16 * eps) ** 2 * residual
+    noise = (16 * eps) * (16 * eps) * residual
     m = 0
     while m < max_atoms and residual > target_energy:
-        k = _best(len(gram), noise, lists)
+        k = _best(noise, c, inverse_norms2, decreases, scratch)
         if k < 0:
             return m, ROUNDING
         schur = np.float64(gram[k, k])
         for a in range(m):
             triangle[m, a] = directions[a, k]
             schur -= triangle[m, a] * triangle[m, a]
-        decrease = lists[C, k] * lists[C, k] / max(schur, eps * gram[k, k])
+        decrease = c[k] * c[k] / max(schur, eps * gram[k, k])
         if decrease <= 2 * lmbda:
             break
         if schur <= 64 * eps * gram[k, k]:
             return m, DEPENDENT
-        triangle[m, m] = np.sqrt(schur)
-        triangle[max_atoms, m] = lists[C, k] / triangle[m, m]
+        triangle[m, m] = sqrt(schur)
+        triangle[max_atoms, m] = c[k] / triangle[m, m]
         residual -= decrease
-        _add_direction(gram, k, m, lists, directions, triangle)
-        lists[INVERSE_NORMS2, k] = 0
+        _add_direction(gram, k, m, c, directions, triangle)
+        inverse_norms2[k] = 0
         selected[m] = k
         m += 1
     return m, STOPPING_RULE
 
 
 @inner(**OPTIONS)
-def _best(n, noise, lists):
+def _best(noise, c, inverse_norms2, decreases, scratch):
     """The atom with the largest c_k^2 / ||d_k||^2, or -1 if that is a rounding error."""
-    for k in range(n):
-        lists[DECREASES, k] = lists[C, k] * lists[C, k] * lists[INVERSE_NORMS2, k]
-        lists[SCRATCH, k] = lists[DECREASES, k]
-    top = largest(n, lists)
+    for k in range(c.size):
+        decreases[k] = c[k] * c[k] * inverse_norms2[k]
+        scratch[k] = decreases[k]
+    top = largest(c.size, scratch)
     if top > noise:
-        for k in range(n):
-            if lists[DECREASES, k] == top:
+        for k in range(c.size):
+            if decreases[k] == top:
                 return k
     return -1
 
 
 @inner(**OPTIONS)
-def _add_direction(gram, k, m, lists, directions, triangle):
+def _add_direction(gram, k, m, c, directions, triangle):
     """Orthogonalise atom k against the first ``m`` directions; subtract it from the residual."""
     scalar, n = gram.dtype.type, len(gram)
     for j in range(n):
@@ -145,7 +151,7 @@ def _add_direction(gram, k, m, lists, directions, triangle):
     root, fit = scalar(1 / triangle[m, m]), scalar(triangle[-1, m])
     for j in range(n):
         directions[m, j] *= root
-        lists[C, j] -= fit * directions[m, j]
+        c[j] -= fit * directions[m, j]
 
 
 @inner(**OPTIONS)

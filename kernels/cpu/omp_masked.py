@@ -184,7 +184,7 @@ def _weigh(by_pixel, at, m, faint, lists):
 @inner(**OPTIONS)
 def _best(by_pixel, at, m, residual, noise, lists):
     """Return the atom that reduces the squared residual most, or -1 if that is rounding."""
-    scores, inverse_norms = lists[SCORES], lists[INVERSE_NORMS]
+    scores, inverse_norms, folded = lists[SCORES], lists[INVERSE_NORMS], lists[FOLD]
     for k in range(len(scores)):
         scores[k] = 0
     for j in range(m):
@@ -193,8 +193,8 @@ def _best(by_pixel, at, m, residual, noise, lists):
             scores[k] += r * row[k]
     for k in range(len(scores)):
         scores[k] = scores[k] * scores[k] * inverse_norms[k]
-        lists[FOLD, k] = scores[k]
-    top = largest(len(scores), lists)
+        folded[k] = scores[k]
+    top = largest(len(scores), folded)
     if top > noise:
         for k in range(len(scores)):
             if scores[k] == top:

@@ -8,14 +8,13 @@ The residual is summed from the few codes that are not zero. The maximum is foun
 atoms can attain it; only their correlations are computed from the residual in float64.
 """
 
+from math import sqrt
+
 import numpy as np
 
 from csc.kernels.cpu.compilation import entry, inner
 from csc.kernels.cpu.inverse_cholesky import OPTIONS, largest, list_active
 from csc.kernels.cpu.threads import in_batches, inputs
-
-Q, UPPER, LOWER = range(3)  # rows of ``lists``: vectors over all atoms
-FIT, R = range(2)  # rows of ``work``: vectors over the samples of a patch
 
 
 def certify_patches(x, atoms, gram, correlations, weights, positive, z, objective, gap):
@@ -44,8 +43,8 @@ def certify_patches(x, atoms, gram, correlations, weights, positive, z, objectiv
     options = norm, not positive, float(np.finfo(gram.dtype).eps)
 
     def scratch():
-        lists = np.empty((3, n_atoms), gram.dtype)
-        return np.empty((2, n)), lists, np.empty(n_atoms, np.intp)
+        lists = np.empty((3, n_atoms), gram.dtype)  # q, upper, lower
+        return *np.empty((2, n)), *lists, np.empty(n_atoms, np.intp)
 
     in_batches(_certify, len(z), *problem, options, z, objective, gap, scratch=scratch)
 
@@ -53,7 +52,7 @@ def certify_patches(x, atoms, gram, correlations, weights, positive, z, objectiv
 @entry(**OPTIONS)
 def _certify(
     start, stop, x, atoms, gram, correlations, weights, inverse_lmbda, options, z, objective, gap,
-    work, lists, active,
+    fitted, r, q, upper, lower, active,
 ):  # fmt: skip
     n, (norm, both_signs, eps) = atoms.shape[1], options
     for i in range(start, stop):
@@ -65,80 +64,80 @@ def _certify(
             penalty_value += abs(code) * weights[active[a]]
             if code < 0 and not both_signs:
                 penalty_value = np.inf
-        energy, residual, fit = _subtract(x[i], atoms, z[i], active[:m], work)
-        _correlate(gram, correlations[i], z[i], active[:m], lists)
+        energy, residual, fit = _subtract(i, x, atoms, z, m, active, fitted, r)
+        _correlate(i, gram, correlations, z, m, active, q)
         # rounding of D^T x, of G and of their sum: gamma_p < p eps for each product of length p
-        rounding_error = (n + m + 8) * eps * norm * (np.sqrt(energy) + norm * size)
+        rounding_error = (n + m + 8) * eps * norm * (sqrt(energy) + norm * size)
         dual_norm = _dual_norm(
-            atoms, weights, inverse_lmbda, both_signs, rounding_error, lists, work
+            atoms, weights, inverse_lmbda, both_signs, rounding_error, r, q, upper, lower
         )
         shrink = 1 / max(dual_norm, 1.0)
         objective[i] = 0.5 * residual + penalty_value
-        gap[i] = max(0.5 * residual * (1 - shrink) ** 2 + penalty_value - shrink * fit, 0.0)
+        below = 0.5 * residual * ((1 - shrink) * (1 - shrink))
+        gap[i] = max(below + penalty_value - shrink * fit, 0.0)
 
 
 @inner(**OPTIONS)
-def _subtract(x, atoms, z, active, work):
-    """D z and r = x - D z in float64; returns ||x||^2, ||r||^2 and <D z, r>."""
-    n = x.size
+def _subtract(i, x, atoms, z, m, active, fitted, r):
+    """D z and r = x - D z of signal ``i`` in float64; returns ||x||^2, ||r||^2 and <D z, r>."""
+    n = x.shape[1]
     for j in range(n):
-        work[FIT, j] = 0.0
-    for k in active:
-        code = np.float64(z[k])
+        fitted[j] = 0.0
+    for a in range(m):
+        k = active[a]
+        code = np.float64(z[i, k])
         for j in range(n):
-            work[FIT, j] += code * atoms[k, j]
+            fitted[j] += code * atoms[k, j]
     energy, residual, fit = 0.0, 0.0, 0.0
     for j in range(n):
-        r = x[j] - work[FIT, j]
-        work[R, j] = r
-        energy += np.float64(x[j]) * x[j]
-        residual += r * r
-        fit += r * work[FIT, j]
+        r[j] = x[i, j] - fitted[j]
+        energy += np.float64(x[i, j]) * x[i, j]
+        residual += r[j] * r[j]
+        fit += r[j] * fitted[j]
     return energy, residual, fit
 
 
 @inner(**OPTIONS)
-def _correlate(gram, correlations, z, active, lists):
-    """D^T r as D^T x - G z, rounded."""
+def _correlate(i, gram, correlations, z, m, active, q):
+    """D^T r of signal ``i`` as D^T x - G z, rounded."""
     n = len(gram)
     for k in range(n):
-        lists[Q, k] = correlations[k]
-    for a in active:
-        code = z[a]
+        q[k] = correlations[i, k]
+    for a in range(m):
+        j = active[a]
+        code = z[i, j]
         for k in range(n):
-            lists[Q, k] -= code * gram[a, k]
+            q[k] -= code * gram[j, k]
 
 
 @inner(**OPTIONS)
-def _dual_norm(atoms, weights, inverse_lmbda, both_signs, rounding_error, lists, work):
+def _dual_norm(atoms, weights, inverse_lmbda, both_signs, rounding_error, r, q, upper, lower):
     """max_k |d_k^T r| / w_k in float64, or any number below 1 if it is below 1.
 
     If the weight of an atom is 0, it must be orthogonal to the residual, or the maximum is inf.
     """
-    n_atoms, negative_sign = len(atoms), lists.dtype.type(-1 if both_signs else 0)
-    rounding_error = lists.dtype.type(rounding_error)
+    n_atoms, negative_sign = len(atoms), q.dtype.type(-1 if both_signs else 0)
+    rounding_error = q.dtype.type(rounding_error)
     for k in range(n_atoms):
-        dual_infeasibility = max(lists[Q, k], negative_sign * lists[Q, k])
-        lists[UPPER, k] = (dual_infeasibility + rounding_error) * inverse_lmbda[k]
-        lists[LOWER, k] = (dual_infeasibility - rounding_error) * inverse_lmbda[k]
-    largest_lower = max(
-        largest(n_atoms, lists), lists.dtype.type(1)
-    )  # smaller maxima do not matter
+        dual_infeasibility = max(q[k], negative_sign * q[k])
+        upper[k] = (dual_infeasibility + rounding_error) * inverse_lmbda[k]
+        lower[k] = (dual_infeasibility - rounding_error) * inverse_lmbda[k]
+    largest_lower = max(largest(n_atoms, lower), q.dtype.type(1))  # smaller maxima do not matter
     dual_norm = 0.0
     for k in range(n_atoms):
-        if lists[UPPER, k] >= largest_lower or inverse_lmbda[k] == 0:
-            q = _dot(atoms[k], work[R])
-            q = abs(q) if both_signs else max(q, 0.0)
+        if upper[k] >= largest_lower or inverse_lmbda[k] == 0:
+            exact = _dot(k, atoms, r)
+            exact = abs(exact) if both_signs else max(exact, 0.0)
             if inverse_lmbda[k] > 0:
-                dual_norm = max(dual_norm, q / weights[k])
-            elif q > 0:
+                dual_norm = max(dual_norm, exact / weights[k])
+            elif exact > 0:
                 dual_norm = np.inf
     return dual_norm
 
 
 @inner(**OPTIONS)
-def _dot(a, b):
+def _dot(k, atoms, r):
     total = 0.0
-    for j in range(b.size):
-        total += a[j] * b[j]
+    for j in range(r.size):
+        total += atoms[k, j] * r[j]
     return total

@@ -7,6 +7,7 @@ from numba.extending import overload
 
 from csc.kernels.cpu import compilation
 from csc.kernels.cpu.compilation import inner
+from doubles.inner_kernels import from_python
 
 
 def test_a_newer_numba_compiles_in_its_own_way(monkeypatch):
@@ -43,6 +44,36 @@ def test_an_inner_function_becomes_machine_code_only_within_its_callers():
     (compiled,) = weigh.overloads.values()
     name = compiled.fndesc.llvm_func_name
     assert compiled.library.get_pointer_to_function(name) == 0
+
+
+@inner()
+def largest_and_smallest(a, b):
+    return max(a, b), min(a, b)
+
+
+@pytest.mark.parametrize("pair", [(1, 2), (2, 1), (1.5, -2), (np.float32(1), 2.5), (0.0, -0.0)])
+def test_max_and_min_are_pythons(pair):
+    found = from_python(largest_and_smallest)(*pair)
+    assert str(tuple(map(float, found))) == str((float(max(pair)), float(min(pair))))
+
+
+@pytest.mark.parametrize("pair", [(np.nan, 1.0), (1.0, np.nan)])
+def test_max_and_min_of_nan_are_pythons(pair):
+    found = from_python(largest_and_smallest)(*pair)
+    np.testing.assert_array_equal(found, (max(pair), min(pair)))
+
+
+def test_the_wrapper_of_a_kernel_is_not_optimised():
+    options = compilation._compiler("KernelCompiler")
+
+    @njit(**options)
+    def first(x):
+        return x[0]
+
+    assert first(np.ones(1)) == 1
+    ((_, code),) = first.inspect_llvm().items()
+    assert "noinline" in code
+    assert "optnone" in code
 
 
 def divide(a, b):

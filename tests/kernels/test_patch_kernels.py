@@ -18,7 +18,6 @@ from csc.kernels.cpu import (
     omp_gram,
     statistics,  # fmt: skip
 )
-from csc.kernels.cpu.inverse_cholesky import G, U
 from csc.kernels.cpu.threads import MIN_SIGNALS_PER_BATCH, in_batches
 from doubles.inner_kernels import from_python
 from reference import patches as naive
@@ -195,27 +194,27 @@ def test_the_factor_inverts_what_is_left_after_any_history(seed, size, length):
     A = rng.standard_normal((size + 3, size))
     gram, active = A.T @ A, []
     factor = np.full((size + 4, inverse_cholesky.spaced(size, np.float64)), np.nan)
-    work = np.zeros((3, factor.shape[1]))
+    g, u, carry = np.zeros((3, factor.shape[1]))
     for _ in range(length):
         m, k = len(active), int(rng.integers(size))
-        work[G] = 0
+        g[:] = 0
         if k in active:
-            remove(active.index(k), m, factor, work)
+            remove(active.index(k), m, factor, carry)
             active.remove(k)
         else:
-            work[G, :m] = gram[k, active]
-            fit = solve(m, factor, work)
-            append(gram[k, k] - fit, m, factor, work)
+            g[:m] = gram[k, active]
+            fit = solve(m, factor, g, u)
+            append(gram[k, k] - fit, m, factor, u)
             active.append(k)
     m = len(active)
     left, inverse = gram[np.ix_(active, active)], np.tril(factor[:m, :m])
     np.testing.assert_allclose(inverse @ left @ inverse.T, np.eye(m), atol=1e-6)
-    work[G] = 0
-    work[G, :m] = rng.standard_normal(m)
-    right = work[G, :m].copy()
-    energy = solve(m, factor, work)
-    np.testing.assert_allclose(left @ work[U, :m], right, atol=1e-6)
-    assert energy == pytest.approx(right @ work[U, :m], rel=1e-9)
+    g[:] = 0
+    g[:m] = rng.standard_normal(m)
+    right = g[:m].copy()
+    energy = solve(m, factor, g, u)
+    np.testing.assert_allclose(left @ u[:m], right, atol=1e-6)
+    assert energy == pytest.approx(right @ u[:m], rel=1e-9)
 
 
 @settings(max_examples=50, deadline=None)
