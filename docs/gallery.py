@@ -17,6 +17,7 @@ careful run of each measured, and what it does not show, stands on the page that
 
 # Arguments of demos that would take minutes: the pages are made in a quarter of an hour.
 SHORTER = {
+    "cnn_is_a_pursuit": "--epochs 5 --steps 1 5 20",
     "cnn_first_layer": "--epochs 3 --passes 15 --steps 300 --bootstrap 200",
     "deep_units": "--units 16 --passes 2 --steps 200",
     "features": "--seeds 1 --most 1000",
@@ -25,7 +26,7 @@ SHORTER = {
     "overcompleteness": "--factors 1.3 5 --patches 20000",
     "restoration": "--side 128",
     "stride_sweep": "--windows 200",
-    "trainable": "--updates 100 --lista-updates 100 --epochs 1 --unfoldings 0 2",
+    "trainable": "--tasks lista layers --lista-updates 100",
 }
 
 
