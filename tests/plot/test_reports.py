@@ -171,6 +171,13 @@ def test_a_learner_has_history_use_and_its_patches(tmp_path, rng):
     objectives = np.reshape([r.objective for r in learner.history_], (3, 3)).mean(axis=1)
     np.testing.assert_allclose(data["history"]["objective"], objectives, rtol=1e-3)
     assert data["history"]["at"] == data["passes"]["at"] == [1, 2, 3]
+    learner = csc.learning.KSVD(4, (5, 5), n_nonzero=1, tol=0, max_iter=9, random_state=0).fit(X)
+    path = csc.plot.report(learner, tmp_path / "page.html", analysis=found, signals=X)
+    squares = learner.state_.codes.dense().reshape(60, 4) ** 2
+    shares = squares.sum(axis=0) / squares.sum()
+    np.testing.assert_allclose(data_of(path)["share"], shares, rtol=1e-3)
+    with pytest.raises(ValueError, match="extract_patches"):
+        csc.plot.report(learner, path, analysis=found, signals=rng.standard_normal((2, 1, 9, 9)))
 
 
 @pytest.fixture(scope="module")

@@ -47,8 +47,8 @@ def report(
     Parameters
     ----------
     subject : atoms, Comparison, Restoration, or layers
-        Atoms of pictures: an array (K, C, h, w), a `Dictionary`, a fitted `DictionaryLearning`, or
-        what `csc.analysis.receptive_fields.analyse` returned;
+        Atoms of pictures: an array (K, C, h, w), a `Dictionary`, a fitted `DictionaryLearning` or
+        `csc.learning.KSVD`, or what `csc.analysis.receptive_fields.analyse` returned;
         one comparison of filter sets, a list of them, or a dict of them by name; one restoration or
         a list of them; a `MultiLayerDictionary` or a fitted `MultiLayerDictionaryLearning`.
     path : str or path

@@ -21,7 +21,11 @@ def share_of_energy(subject):
     state = getattr(subject, "state_", None)
     if state is None:
         return None
-    squares = to_host(state.statistics.squares).astype(np.float64)
+    if hasattr(state, "statistics"):
+        squares = to_host(state.statistics.squares).astype(np.float64)
+    else:  # K-SVD keeps the codes themselves
+        of_codes = state.codes.values.astype(np.float64) ** 2
+        squares = np.bincount(state.codes.coordinates[1], of_codes, len(state.atoms))
     return squares / max(squares.sum(), np.finfo(float).tiny)
 
 
@@ -142,10 +146,10 @@ def in_pictures(subject, atoms, signals):
     stride = (1, 1)
     if hasattr(subject, "transform"):
         geometry = subject.dictionary_.geometry
-        if subject.mode != "full":
+        if geometry.mode != "full":
             raise ValueError(
                 f'signals larger than the atoms are looked through in mode "full" only, got a '
-                f"learner of mode {subject.mode!r}; cut patches with csc.images.extract_patches"
+                f"learner of mode {geometry.mode!r}; cut patches with csc.images.extract_patches"
             )
         stride, maps = geometry.stride, map(dense, subject.transform(list(signals.items)))
     else:
