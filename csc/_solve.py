@@ -220,7 +220,7 @@ def _hint_of_small_lmbda(problem, status):
     """What to change if a solver did not end because ``lmbda`` is tiny for these signals."""
     if status not in (Status.STALLED, Status.MAX_ITER) or not isinstance(problem, Problem):
         return ""
-    if type(problem.penalty) not in (L1, ElasticNet, GroupL21):
+    if not _has_lmbda_max(problem):
         return ""
     lmbda, largest = problem.penalty.lmbda, problem.lmbda_max()
     if not 0 < lmbda < SMALL_LMBDA_FRACTION * largest:
@@ -234,13 +234,22 @@ def _hint_of_small_lmbda(problem, status):
 def _warn_of_zero_codes(solution):
     """Warn if all codes are zero and a smaller ``lmbda`` would change that."""
     problem = solution.problem
-    if not isinstance(problem, Problem) or type(problem.penalty) not in (L1, ElasticNet, GroupL21):
+    if not isinstance(problem, Problem) or not _has_lmbda_max(problem):
         return
     z = solution.z.values if isinstance(solution.z, SparseCodes) else solution.z
     lmbda = problem.penalty.lmbda
     if lmbda == 0 or z.any() or not problem.x.any():
         return
     warn_of_zero_codes(lmbda, problem.lmbda_max(), stacklevel=3)
+
+
+def _has_lmbda_max(problem):
+    """Whether `Problem.lmbda_max` is known: of codes of weight 0 it is for plain least squares only."""
+    penalty = problem.penalty
+    weights = getattr(penalty, "weights", None)
+    if type(penalty) not in (L1, ElasticNet, GroupL21):
+        return False
+    return weights is None or problem.structure.is_least_squares or bool((weights > 0).all())
 
 
 def _bytes(problem, solver):

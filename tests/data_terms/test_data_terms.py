@@ -282,3 +282,11 @@ def test_large_signals_in_float32_are_solved_to_the_tolerance(term, rng):
     x, atoms = (rng.standard_normal(shape).astype("float32") for shape in ((1, 1, 40), (4, 1, 5)))
     problem = csc.Problem(1e10 * x, csc.Dictionary(atoms), csc.L1(1e-3), data_term=term)
     assert "rounding error" not in csc.solve(problem, max_iter=3).message
+
+
+@pytest.mark.parametrize("term", [Huber(0.5), LeastSquares(np.ones(9))])
+def test_free_codes_with_any_data_term_give_a_solution_at_the_limit_of_steps(term, rng):
+    x, D = rng.standard_normal((1, 1, 9)), csc.Dictionary(rng.standard_normal((2, 1, 3)))
+    penalty = csc.L1(1e-5, weights=np.array([[0.0], [1.0]]))
+    solution = csc.solve(csc.Problem(x, D, penalty, data_term=term), max_iter=2)
+    assert solution.status is csc.solvers.Status.MAX_ITER
