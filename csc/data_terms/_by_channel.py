@@ -2,11 +2,18 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any, NamedTuple
 
 from csc._backend import namespace
 from csc._typing import Array, DataTerm
 from csc._validation import check_count, check_instance
 from csc.data_terms._weights import checked_weights
+
+
+class _OwnAtoms(NamedTuple):
+    """What a data term may ask of the dictionary: the atoms, in its own channels."""
+
+    atoms: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,14 +57,14 @@ class ByChannel:
         """Whether all parts are."""
         return all(term.smooth for _, term in self.parts)
 
-    def check(self, x: Array, dictionary: object, penalty: object) -> None:
+    def check(self, x: Array, dictionary: Any, penalty: Any) -> None:
         """Refuse signals with another number of channels, or that do not suit their data term."""
         n = sum(n for n, _ in self.parts)
         if x.shape[1] != n:
             raise ValueError(f"parts are for {n} channels, but x has {x.shape[1]}")
         for own, term in self._slices():
             if hasattr(term, "check"):
-                term.check(x[:, own], dictionary, penalty)
+                term.check(x[:, own], _OwnAtoms(dictionary.atoms[:, own]), penalty)
 
     def loss(self, x: Array, u: Array) -> Array:
         """Loss of each sample, by the data term of its channel."""

@@ -356,12 +356,13 @@ class DictionaryLearning(SingleLayerLearner, OnlineLearner):
                 "gradient_weights need lmbda as a number or csc.Relative, got a TargetSparsity"
             )
         weights = np.asarray(self.gradient_weights)
-        if weights.shape != (self.n_atoms,) or not (weights >= 0).all():
+        if weights.shape != (self.n_atoms,) or not (np.isfinite(weights) & (weights >= 0)).all():
             raise ValueError(
-                f"gradient_weights must be {self.n_atoms} numbers >= 0, one for each atom, got shape "
-                f"{weights.shape}"
+                f"gradient_weights must be {self.n_atoms} finite numbers >= 0, one for each atom, got "
+                f"{weights}"
             )
-        if not self._geometry.is_dense or self.mode == "valid" or min(self.atom_shape) < 2:
+        fits = self._geometry.is_dense and self.mode in ("circular", "full")
+        if not fits or min(self.atom_shape) < 2:
             raise ValueError(
                 "gradient_weights need mode 'circular' or 'full', stride 1 and atoms of at least two "
                 f"samples along each axis, got mode {self.mode!r}, stride {self.stride}, "

@@ -150,8 +150,8 @@ def _checked(problem: Any, weights: Array) -> np.ndarray:
             "problem must have mode 'circular' or 'full', stride 1 and atoms of at least two samples "
             f"along each axis for a gradient term, got {D!r}"
         )
-    if weights.shape != (D.n_atoms,) or not (weights >= 0).all():
+    if weights.shape != (D.n_atoms,) or not (np.isfinite(weights) & (weights >= 0)).all():
         raise ValueError(
-            f"weights must be {D.n_atoms} numbers >= 0, one for each atom, got shape {weights.shape}"
+            f"weights must be {D.n_atoms} finite numbers >= 0, one for each atom, got {weights}"
         )
     return weights

@@ -33,4 +33,10 @@ def fastest(problem, tol=1e-4):
         FISTA(),
         PrimalDual(),
     )
-    return next(solver for solver in candidates if solver.supports(problem))
+    for solver in candidates:
+        if solver.supports(problem):
+            return solver
+    raise ValueError(
+        f"no solver takes a data term {problem.data_term!r} with the penalty {problem.penalty!r}; take a "
+        "convex penalty such as csc.L1, or a smooth data term such as csc.data_terms.Huber"
+    )

@@ -284,6 +284,12 @@ def test_large_signals_in_float32_are_solved_to_the_tolerance(term, rng):
     assert "rounding error" not in csc.solve(problem, max_iter=3).message
 
 
+def test_what_no_solver_takes_is_refused(rng):
+    x, D = rng.standard_normal((1, 1, 9)), csc.Dictionary(rng.standard_normal((2, 1, 3)))
+    with pytest.raises(ValueError, match="no solver takes a data term LeastAbsolute"):
+        csc.solve(csc.Problem(x, D, csc.L0(0.1), data_term=LeastAbsolute()))
+
+
 @pytest.mark.parametrize("term", [Huber(0.5), LeastSquares(np.ones(9))])
 def test_free_codes_with_any_data_term_give_a_solution_at_the_limit_of_steps(term, rng):
     x, D = rng.standard_normal((1, 1, 9)), csc.Dictionary(rng.standard_normal((2, 1, 3)))

@@ -67,8 +67,9 @@ def test_learners_are_saved_and_bad_weights_refused(tmp_path, rng):
     csc.save(tmp_path / "l.npz", learner)
     np.testing.assert_array_equal(csc.load(tmp_path / "l.npz").transform(x), learner.transform(x))
     for options, message in (
-        ({"gradient_weights": [1.0]}, "must be 3 numbers >= 0, one for each atom"),
-        ({"mode": "valid"}, "need mode 'circular' or 'full'"),
+        ({"gradient_weights": [1.0]}, "must be 3 finite numbers >= 0, one for each atom"),
+        ({"gradient_weights": [1.0, np.inf, 0.0]}, "must be 3 finite numbers"),
+        ({"mode": "same"}, "gradient_weights need mode 'circular' or 'full'"),
         ({"stride": 2}, "need mode 'circular' or 'full', stride 1"),
         ({"lmbda": csc.TargetSparsity(2)}, "got a TargetSparsity"),
     ):

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 import csc
-from csc.data_terms import ByChannel, ChannelNorm, Huber, LeastAbsolute, LeastSquares
+from csc.data_terms import ByChannel, ChannelNorm, Huber, LeastAbsolute, LeastSquares, Poisson
 from csc.problems import with_gradient_term, with_total_variation
 
 
@@ -159,6 +160,24 @@ def test_the_norm_of_channels_and_its_conjugate_prox_and_smooth_forms(rng):
     moved = smooth.moved(x, u)
     np.testing.assert_array_equal(moved.center, slope)
     assert (moved.loss(x, u).sum(axis=1) >= smooth.loss(x, u).sum(axis=1)).all()
+
+
+def test_counts_take_a_gradient_term_and_total_variation(rng):
+    D, x = csc.Dictionary(rng.random((2, 1, 3)), "circular"), 1.0 * rng.poisson(3.0, (1, 1, 8))
+    plain = csc.Problem(x, D, csc.L1(0.1, positive=True), data_term=Poisson(0.5))
+    smooth = with_gradient_term(plain, [0.0, 2.0])
+
+    def value(z):
+        z = z.reshape(1, 2, 8)
+        rate, steps = D(z, (8,)) + 0.5, z[0, 1] - np.roll(z[0, 1], 1)
+        return (rate - x * np.log(rate)).sum() + 0.1 * z.sum() + (steps**2).sum()
+
+    start = np.full(16, 0.1)
+    options = {"maxfun": 100_000, "ftol": 1e-14}
+    best = minimize(value, start, bounds=[(0, None)] * 16, options=options)
+    codes = csc.solve(smooth, tol=1e-7).codes
+    assert value(codes) == pytest.approx(best.fun, rel=1e-5)
+    assert csc.solve(with_total_variation(plain, 0.2)).converged
 
 
 def test_data_terms_by_channel_are_checked(rng):
