@@ -25,6 +25,7 @@ from csc.solvers._holistic_pursuit import HolisticPursuit
 from csc.solvers._ista import ISTA
 from csc.solvers._layered_basis_pursuit import LayeredBasisPursuit
 from csc.solvers._layered_thresholding import LayeredThresholding
+from csc.solvers._measured_working_set import MeasuredWorkingSet
 from csc.solvers._ml_admm import MLADMM
 from csc.solvers._ml_fista import MLFISTA
 from csc.solvers._ml_ista import MLISTA
@@ -50,7 +51,7 @@ from csc.solvers._working_set_fista import WorkingSetFISTA
 
 __all__ = [
     "ADMM", "FISTA", "ISTA", "MLADMM", "MLFISTA", "MLISTA", "OMP", "ConvOMP", "CoordinateDescent",
-    "GreedyFISTA", "GroupDescent", "HolisticPursuit", "LayeredBasisPursuit", "LayeredThresholding",
+    "GreedyFISTA", "GroupDescent", "HolisticPursuit", "LayeredBasisPursuit", "LayeredThresholding", "MeasuredWorkingSet",
     "PrimalDual", "ProjectionPursuit", "Reweighted", "SimultaneousOMP", "Status", "WorkingSet",
     "WorkingSetFISTA",
 ]  # fmt: skip

@@ -4,6 +4,7 @@ from csc.solvers._conv_omp import ConvOMP
 from csc.solvers._coordinate_descent import CoordinateDescent
 from csc.solvers._fista import FISTA
 from csc.solvers._group_descent import GroupDescent
+from csc.solvers._measured_working_set import MeasuredWorkingSet
 from csc.solvers._ml_admm import MLADMM
 from csc.solvers._ml_ista import MLISTA
 from csc.solvers._omp import OMP
@@ -29,6 +30,7 @@ def fastest(problem, tol=1e-4):
         CoordinateDescent(tol),
         GroupDescent(margin * tol),
         WorkingSetFISTA(margin * tol),
+        MeasuredWorkingSet(margin * tol),
         Reweighted(margin * tol),
         FISTA(),
         PrimalDual(),

@@ -9,10 +9,13 @@ NumPy lines in float64. Other penalties are compared with the time of the lasso 
 import argparse
 import importlib.util
 from functools import partial
+from itertools import product
 from time import process_time
 
 import numba
 import numpy as np
+from scipy.ndimage import gaussian_filter
+from scipy.sparse.linalg import LinearOperator
 
 import csc
 from demos._arguments import integer, number
@@ -23,6 +26,7 @@ MAX_CODES_OF_SPAMS = 5000  # a matrix of 200 MB
 MAX_CODES_OF_FISTA = 1024  # of a signal: up to them FISTA solves sparse groups and balls, slowly
 BALL_FRACTION = 0.5  # radius of the l1 ball, in units of the largest l1 norm of the lasso's codes
 REPEATS = 3
+FISTA_STEPS = 2000  # on measured signals, where it does not converge
 RICKER_FREQUENCY, RICKER_SAMPLES = 0.08, 61  # cycles per sample
 
 
@@ -151,6 +155,40 @@ def compare_penalties(name, fraction, tol):
         )  # fmt: skip
 
 
+def random_sums():
+    """Return 600 random sums of the 2000 samples of a series, measured atoms, 10 of 64 samples."""
+    (x, atoms), rng = series(2000), np.random.default_rng(0)
+    A = rng.standard_normal((600, 2000)) / 600**0.5
+    return x.reshape(1, -1) @ A.T, csc.MeasuredDictionary(csc.Dictionary(atoms), A, (2000,))
+
+
+def blurred_photograph():
+    """Return 64x64 pixels blurred by a Gaussian, and as many blurred atoms of 8x8."""
+    shape, x = (64, 64), photograph(128)[..., :64, :64].astype("float64")
+
+    def blur(v):
+        return gaussian_filter(v.reshape(shape), 1.0, mode="constant").ravel()
+
+    A = LinearOperator((x.size, x.size), matvec=blur, rmatvec=blur, dtype="float64")
+    atoms = learned_atoms(64, 8).astype("float64")
+    return blur(x)[None], csc.MeasuredDictionary(csc.Dictionary(atoms), A, shape)
+
+
+def compare_measured(make, fraction, tol):
+    """Print seconds of the working set, and of some steps of FISTA, on measured signals."""
+    y, D = make()
+    problem = csc.Problem(y, D, csc.L1(csc.Relative(fraction)))
+    csc.solve(problem)  # compiles
+    for solver, steps in ((None, 10_000), (csc.solvers.FISTA(), FISTA_STEPS)):
+        solve = partial(csc.solve, problem, solver, tol=tol, max_iter=steps)
+        seconds, solution = best_cpu_time(solve, 1 if solver else REPEATS)
+        print_json(
+            bench="corners", case=make.__name__, fraction=fraction, solver=repr(solver), seconds=seconds,
+            relative_gap=solution.relative_gap, steps=solution.n_iter, objective=solution.objective,
+            nonzero=int((solution.codes != 0).sum()),
+        )  # fmt: skip
+
+
 def main(argv):
     parser = argparse.ArgumentParser(prog="python -m demos.bench corners", description=__doc__)
     parser.add_argument(
@@ -166,11 +204,16 @@ def main(argv):
         help="of the table (0-4)",
     )
     parser.add_argument("--penalties", action="store_true", help="compare penalties, not solvers")
+    parser.add_argument("--measured", action="store_true", help="two lassos of measured signals")
     args = parser.parse_args(argv)
     compare = compare_penalties if args.penalties else compare_lasso
     threads = numba.get_num_threads()
     numba.set_num_threads(1)
     try:
+        if args.measured:
+            for make, fraction in product((random_sums, blurred_photograph), args.fractions):
+                compare_measured(make, fraction, args.tol)
+            return
         for name in (list(CASES)[i] for i in args.cases):
             for fraction in args.fractions:
                 compare(name, fraction, args.tol)

@@ -241,6 +241,10 @@ def test_bench_patches_prints_a_json_line_a_case(capsys):
 
 def test_bench_corners_compares_solvers_and_penalties(monkeypatch, capsys):
     monkeypatch.setattr(corners, "REPEATS", 1)
+    monkeypatch.setattr(corners, "FISTA_STEPS", 3)
+    bench.main(["corners", "--measured", "--fractions", "0.5"])
+    measured = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [case["relative_gap"] < 1e-4 for case in measured] == [True, False] * 2
     for more in ([], ["--penalties"]):
         bench.main(["corners", "--cases", "0", "--fractions", "0.1", *more])
     cases = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
