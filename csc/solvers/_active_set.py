@@ -12,6 +12,10 @@ from csc.solvers._conjugate_gradients import conjugate_gradients
 
 OBJECTIVE_ROUNDING = 1e-15  # relative increase of the objective that is rounding
 MAX_ROUNDS_OF_BLOCK = 100  # growing the active set of one block of codes
+CG_STEPS = 10  # at first, and at least
+MAX_CG_STEPS = 60
+CG_GROWTH = 1.5  # of the number of steps, while signs stay
+FEW_ZEROED = 0.02  # of the non-zero codes, by a full step: signs stay
 BLOCK_POSITIONS = 2**16  # positions whose correlations are compared at a time,
 BLOCK_CORRELATIONS = 2**20  # and correlations where each code has its own lambda: they are stored
 
@@ -37,6 +41,7 @@ class ActiveSet(SparseResidual):
             codes = SparseCodes(codes.shape, codes.index, np.maximum(codes.values, 0))
         super().__init__(problem.x, problem.dictionary, codes, dtype, problem.mask)
         self.all_lmbda = problem.structure.code_lmbda.astype(self.layout.dtype)
+        self.cg_steps = CG_STEPS
 
     @cached_property
     def lmbda(self):
@@ -89,44 +94,55 @@ class ActiveSet(SparseResidual):
         return n_new / max(len(index), 1)
 
     def descend(self, n_sweeps):
-        """Sweep over the active codes; returns by how much the last sweep lowered the objective."""
+        """Coordinate descent: sweeps over the active codes."""
         layout, columns = self.layout, self.columns
         settings = self.lmbda, 1 / (self._curvatures + self.ridge), self.codes.values
         parts = columns.where, columns.atom, *columns.copies, *settings
         mask = np.empty(0, layout.dtype) if self.mask is None else self.mask.reshape(-1)
-        lowered = kernels(mask).descend_active(
+        kernels(mask).descend_active(
             self.r.reshape(-1), mask, layout.padded_atoms, layout.boxes, parts,
             columns.pieces, (self.positive, n_sweeps, self.ridge),
         )  # fmt: skip
         self.refresh()
-        return lowered
 
-    def refine(self, n_steps):
-        """Conjugate gradients on the non-zero codes, with their signs fixed.
+    def refine(self, n_sweeps):
+        """Conjugate gradients on the non-zero codes with their signs fixed, then sweeps.
 
-        Codes that would change sign become zero. A step that raises the objective by more than
-        rounding is halved twice, then rejected.
+        Codes that would change sign become zero, while the others move as if they had not. The sweeps
+        repair this, and so a step is judged after them. If it raises the objective by more than
+        rounding, it is halved twice, then rejected. The number of steps of conjugate gradients grows
+        while nearly all codes keep their signs.
         """
         kept = self.codes.values != 0
-        support = self.columns.part(kept)
-        z, lmbda = self.codes.values[kept], self.lmbda[kept]
+        support, start = self.columns.part(kept), self.codes.values.copy()
+        z, lmbda = start[kept], self.lmbda[kept]
         ridge = z.dtype.type(self.ridge)
 
         def gram(p):
             return support.adjoint(self.bent(support.add(p, self.layout.buffer()))) + ridge * p
 
         gradient = support.adjoint(self.observed(self.r)) - lmbda * np.sign(z) - ridge * z
-        move = conjugate_gradients(gram, gradient, n_steps)
-        before = self._objective(self.r, z, lmbda) * (1 + OBJECTIVE_ROUNDING)
+        move = conjugate_gradients(gram, gradient, self.cg_steps)
+        before = self._objective() * (1 + OBJECTIVE_ROUNDING)
         for length in (1, 0.5, 0.25):
             new = z + z.dtype.type(length) * move
             new[np.sign(new) != np.sign(z)] = 0
-            residual = self.r - support.add(new - z, self.layout.buffer())
-            if self._objective(residual, new, lmbda) <= before:
-                index = self.codes.index[kept]
-                self.put(SparseCodes(self.codes.shape, index, new), support)
-                self.refresh()
+            values = start.copy()
+            values[kept] = new
+            self._set_values(values)
+            self.descend(n_sweeps)
+            if self._objective() <= before:
                 break
+        else:
+            self._set_values(start)
+        calm = length == 1 and np.count_nonzero(new == 0) <= FEW_ZEROED * len(new)
+        steps = self.cg_steps * CG_GROWTH if calm else self.cg_steps / CG_GROWTH
+        self.cg_steps = int(min(max(steps, CG_STEPS), MAX_CG_STEPS))
+
+    def _set_values(self, values):
+        """Replace the values of the codes, and the residual."""
+        self.codes.values[:] = values
+        self.refresh()
 
     def minimum(self, gram, q, energy, z, block, tol):
         """Codes at the minimum of the problem of a ``block`` of codes, from ``z`` on."""
@@ -140,15 +156,14 @@ class ActiveSet(SparseResidual):
         """Change of the slope of the data term with a padded ``fit``: of least squares ``M fit``."""
         return self.observed(fit)
 
-    def _objective(self, residual, z, lmbda):
+    def _objective(self):
+        z = self.codes.values
         squares = self.ridge * float((z * z).sum(dtype="float64"))
-        return (
-            self.data_value(residual) + float((lmbda * abs(z)).sum(dtype="float64")) + 0.5 * squares
-        )
+        return self.data_value() + float((self.lmbda * abs(z)).sum(dtype="float64")) + 0.5 * squares
 
-    def data_value(self, residual):
-        """Data term of a padded residual: ``1/2 ||M r||^2``."""
-        return 0.5 * float(self.energies(residual).sum())
+    def data_value(self):
+        """Data term at the present codes: ``1/2 ||M r||^2``."""
+        return 0.5 * float(self.energies(self.r).sum())
 
     @cached_property
     def _curvatures(self):

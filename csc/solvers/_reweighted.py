@@ -8,14 +8,13 @@ import numpy as np
 
 from csc._typing import LayerProblem, ProblemLike
 from csc.certificates import best_dual_of_term
-from csc.data_terms import dual_values, values
+from csc.data_terms import LeastSquares, dual_values, values
 from csc.operators import PaddedSignals, SparseCodes
 from csc.penalties import L1
 from csc.solvers._active_set import ActiveSet
 
 WEAK_FACTOR = 0.4  # of the largest violation nearby: codes with less are not selected yet
-SWEEPS = 5  # over the active codes, per round
-CG_STEPS = 10
+SWEEPS = (2, 2, 3)  # over the active codes: before, within and after `ActiveSet.refine`
 MAX_NEW_FRACTION = 0.3  # of new active codes, up to which conjugate gradients pay
 DAMPING = 0.05  # of Newton's method: share of the parabolas in its second derivatives
 ROUNDS_PER_STEP = 10
@@ -110,9 +109,10 @@ class Reweighted:
                 z = active.codes.astype(problem.x.dtype)
                 return ReweightedState(z, state.tol / 10, smoothing, (objective, gap))
             new, before = active.grow(infeasibility, WEAK_FACTOR), active.model_value()
-            active.descend(SWEEPS)
+            active.descend(SWEEPS[0])
             if new < MAX_NEW_FRACTION:
-                active.refine(CG_STEPS)
+                active.refine(SWEEPS[1])
+            active.descend(SWEEPS[2])
             if smoothing and active.smoothing_matters(before, enough * objective):
                 smoothing = smoothing.moved(active.data, active.fit)
         n_without_progress = state.n_without_progress
@@ -219,14 +219,20 @@ class _WeightedSet(ActiveSet):
 
     def model_value(self):
         """Objective with the smooth data term."""
-        return self._objective(self.r, self.codes.values, self.lmbda)
+        return self._objective()
+
+    def _set_values(self, values):
+        """Replace the values of the codes, and the parabolas by those that touch at the new fit."""
+        super()._set_values(values)
+        if type(self.model) is not LeastSquares:  # whose parabola is itself
+            self.reweight(self.model)
 
     def bent(self, fit):
         """Change of the slope of the data term with a padded ``fit``, for Newton's method."""
         return self.bend * fit
 
-    def data_value(self, residual):
-        """The smooth data term where the fit is ``x - residual``."""
+    def data_value(self):
+        """The smooth data term at the present fit."""
         weights = self.layout.samples(self.weights)
-        loss = self.layout.samples(self.model.loss(self.data, self.x - residual))
+        loss = self.layout.samples(self.model.loss(self.data, self.fit))
         return float((weights * np.where(weights > 0, loss, 0)).sum(dtype="float64"))

@@ -15,8 +15,7 @@ from csc.solvers._small_signals import code_small_signals
 MAX_PATCH_ROUNDS = 1000  # growing the active set of one patch: far above what was ever needed
 MAX_PATCH_ROUNDS_FLOAT32 = 30  # rounding may select the same atoms again and again
 WEAK_FACTOR = 0.4  # of the largest violation nearby: codes with less are not selected yet
-SWEEPS = 5  # over the active codes, per call of the kernel
-MAX_CALLS = 2  # of the kernel per round
+SWEEPS = (2, 2, 3)  # over the active codes: before, within and after `ActiveSet.refine`
 MAX_NEW_FRACTION = 0.3  # of new active codes, up to which conjugate gradients pay
 FIRST_LOCAL_GAP_FACTOR = 20  # times tol: from this gap on the local certificate is computed,
 LOCAL_GAP_MARGIN = 1.2  # and from this times its last ratio to the global one
@@ -24,7 +23,6 @@ ROUNDS_PER_STEP = 10
 MIN_DECREASE = 1e-14  # of the objective, relative: less is no progress
 MAX_GAP_RATIO = 0.5  # of the gaps of patches after and before a step in float64
 MAX_STEPS_WITHOUT_PROGRESS = 3
-CG_STEPS = 10
 BLOCK_TOL_FACTOR = 0.01  # of the relative gap asked for: exact solves cost little more
 FLOAT32_MIN_TOL = 1e-5  # relative gap below which descent in float32 adds only rounding
 
@@ -55,7 +53,8 @@ class WorkingSet:
     Coordinate descent sweeps over these and the non-zero codes. It keeps the residual, so that one
     update costs as many operations as the atom has samples [2]_. Once few codes are new, conjugate
     gradients on the support accelerate the convergence; in one dimension, after exact solves of
-    blocks of neighbouring codes [3]_. Pieces of the signal that share no sample
+    blocks of neighbouring codes [3]_. Their step is judged by the objective after further sweeps, which
+    repair codes that changed sign. Pieces of the signal that share no sample
     are swept in parallel. Memory grows with the signal and its non-zero codes only.
 
     On patches, the second step computes in float64, and each step has a tolerance a hundred times
@@ -154,7 +153,7 @@ def _accelerate(active, tol, *, uneven):
     """Solves of many codes at once, which descent on one after another would need long for."""
     if active.layout.is_series:
         minimise_in_blocks(active, BLOCK_TOL_FACTOR * tol, uneven=uneven)
-    active.refine(CG_STEPS)
+    active.refine(SWEEPS[1])
 
 
 def _code_signals(problem, state):
@@ -174,11 +173,10 @@ def _code_signals(problem, state):
                 return _code_signals(problem, state._replace(tol=state.tol / 10))
             return WorkingSetState(active.codes.astype(problem.x.dtype), state.tol / 10)
         new = active.grow(dual_infeasibility, WEAK_FACTOR)
-        for _ in range(MAX_CALLS):
-            if active.descend(SWEEPS) <= 1e-3 * gap:
-                break
+        active.descend(SWEEPS[0])
         if new < MAX_NEW_FRACTION:
             _accelerate(active, state.tol, uneven=round_ % 2 == 1)
+        active.descend(SWEEPS[2])
     n_without_progress = 0
     if gap > 0.9 * state.gap and objective >= state.objective * (1 - MIN_DECREASE):
         n_without_progress = state.n_without_progress + 1

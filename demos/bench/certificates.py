@@ -34,9 +34,9 @@ def extrapolated(residuals):
 def screened_fraction(problem, active, gap):
     """Return the fraction of codes that the gap-safe rule proves to be zero."""
     r = problem.residual(active.codes)
-    correlations = abs(problem.dictionary.adjoint(r)) / active.atom_lmbda[0]
+    correlations = abs(problem.dictionary.adjoint(r)) / active.all_lmbda[0]
     correlations /= max(1, correlations.max())  # dual feasible
-    return float((correlations + (2 * gap) ** 0.5 / active.atom_lmbda[0] < 1).mean())
+    return float((correlations + (2 * gap) ** 0.5 / active.all_lmbda[0] < 1).mean())
 
 
 def rounds(fraction, size, n_rounds):
@@ -52,7 +52,7 @@ def rounds(fraction, size, n_rounds):
         row = {"relative_gap": gap / objective, "relative_suboptimality": objective / minimum - 1}
         if len(residuals) > N_EXTRAPOLATED:
             r = extrapolated(residuals).astype(active.r.dtype)
-            dual = best_dual(active.layout, active.x, r, 1 / active.atom_lmbda, active.positive)
+            dual = best_dual(active.layout, active.x, r, 1 / active.all_lmbda, active.positive)
             row["extrapolated_gap"] = 1 - float(dual.sum()) / objective
         print_json(
             bench="certificates", case=f"{size}x{size}, {fraction} lmbda_max", round=n, **row,
@@ -60,7 +60,7 @@ def rounds(fraction, size, n_rounds):
         )  # fmt: skip
         active.grow(dual_infeasibility, weak_factor=0.4)
         active.descend(5)
-        active.refine(10)
+        active.refine(2)
 
 
 def main(argv):

@@ -10,8 +10,6 @@ apart have no sample in common, so every other piece can run on another thread, 
 not depend on the number of threads.
 """
 
-import numpy as np
-
 from csc.kernels._constants import TILE_POSITIONS, TILE_POSITIONS_PER_STEP
 from csc.kernels.cpu.compilation import entry, inner
 from csc.kernels.cpu.conv import _fours, _tiles
@@ -48,13 +46,7 @@ def descend_active(residual, mask, atoms, boxes, codes, pieces, options):
         Piece p holds the codes ``pieces[p]`` to ``pieces[p + 1]``.
     options : (positive, n_sweeps, ridge)
         Whether codes must not be negative, how many sweeps, and the weight of ``z^2 / 2``.
-
-    Returns
-    -------
-    float
-        Lower bound of the decrease of the objective in the last sweep.
     """
-    decreases = np.zeros(len(pieces) - 1)
     data = residual, mask, atoms, boxes, *codes, pieces
     positive, n_sweeps, ridge = options
     ridge = residual.dtype.type(ridge)
@@ -69,10 +61,8 @@ def descend_active(residual, mask, atoms, boxes, codes, pieces, options):
             not positive,
             n_sweeps,
             ridge,
-            decreases,
             min_batch=min_batch,
         )
-    return float(decreases.sum())
 
 
 def _min_batch(atoms, where, pieces, times=1):
@@ -92,14 +82,13 @@ def _box(boxes, k):
 @entry(**OPTIONS)
 def _descend(
     start, stop, residual, mask, atoms, boxes, where, atom, first, copies, lmbda, inverse_curvature,
-    z, pieces, parity, both_signs, n_sweeps, ridge, decreases,
+    z, pieces, parity, both_signs, n_sweeps, ridge,
 ):  # fmt: skip
     zero, several = residual.dtype.type(0), len(boxes.heights) > 1
     rows, width = _box(boxes, 0)
     for p in range(start, stop):
         piece = 2 * p + parity
         for _ in range(n_sweeps):
-            decrease = 0.0
             for a in range(pieces[piece], pieces[piece + 1]):
                 d = atoms[atom[a]]
                 if several:  # a look-up in every update takes a tenth of the time
@@ -120,8 +109,6 @@ def _descend(
                         for i in range(first[a], first[a + 1]):
                             add_rows(d, residual, copies[i], rows, width, -step)
                     z[a] = new
-                    decrease += 0.5 * step * step / inverse_curvature[a]
-            decreases[piece] = decrease
 
 
 def correlate_active(signal, atoms, boxes, where, atom, out):

@@ -170,6 +170,28 @@ def test_the_local_dual_is_sharper_and_feasible():
     assert dual >= best - 2 * local
 
 
+def test_refinement_never_raises_the_objective_and_takes_more_steps_while_signs_stay():
+    x, atoms = photograph(shape=(32, 32))
+    problem = csc.Problem(x, csc.Dictionary(atoms), csc.L1(csc.Relative(0.01)))
+    active = ActiveSet(problem, SparseCodes.of(problem.zeros()), "float64")
+    steps = []
+    for _ in range(20):
+        active.grow(active.dual_infeasibility(), 0.4)
+        active.descend(1)
+        before = problem.value(active.codes)
+        active.refine(1)
+        assert problem.value(active.codes) <= before * (1 + 1e-9)
+        steps.append(active.cg_steps)
+    assert steps[3] == 10 < steps[-1] <= 60
+
+
+def test_dense_codes_take_few_rounds():
+    x, atoms = photograph(shape=(48, 48))
+    solution = csc.sparse_code(x, atoms, csc.Relative(0.01), tol=1e-4)
+    assert np.count_nonzero(solution.codes) > 0.2 * x.size
+    assert solution.n_iter <= 2  # of ten rounds
+
+
 @pytest.mark.usefixtures("all_threads")
 def test_the_answer_does_not_depend_on_threads():
     import numba
