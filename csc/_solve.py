@@ -143,8 +143,9 @@ def solve(
         by at most ``tol`` of their norm.
     max_iter : int
         Largest number of steps.
-    init : array (N, K, *V), optional
-        Codes to start from; zeros by default. Of a multi-layer problem, those of all layers.
+    init : array (N, K, *V) or SparseCodes, optional
+        Codes to start from, as ``Solution.codes`` or ``Solution.z``; zeros by default. Of a
+        multi-layer problem, those of all layers.
     callback : callable, optional
         Called with a `Progress` at every check; raising StopIteration ends the solve.
     verbose : bool
@@ -209,6 +210,8 @@ def _solve(problem, solver, limits, init=None, callback=None, *, verbose=False):
     if namespace(problem.x) is np:  # CuPy itself says when a device is full
         check_memory(what, _bytes(problem, solver), "solve fewer signals at a time, or crop them")
     z = start(problem, solver) if init is None else _checked_start(problem, init)
+    if isinstance(z, SparseCodes) and not is_sparse(problem, solver):
+        z = z.dense()
     with progress_callback(callback, max_iter, verbose=verbose) as report:
         z, n_iter, history, (status, message) = iterate(problem, solver, z, limits, report)
     message += _hint_of_small_lmbda(problem, status)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import csc
+from csc.operators import SparseCodes
 from reference import lasso as naive
 
 
@@ -260,3 +261,28 @@ X, D = np.ones((1, 1, 5)), csc.Dictionary(np.ones((2, 1, 3)))
 def test_bad_input_is_refused_before_any_work(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+@pytest.mark.parametrize(
+    "penalty",
+    [csc.L1(0.5), csc.L1(0.0), csc.ElasticNet(0.5), csc.GroupL21(0.5, 3), csc.L1Ball(5.0)],
+)
+@pytest.mark.parametrize("kind", ["series", "patches", "measured"])
+def test_sparse_codes_stand_for_dense_ones_in_every_problem(kind, penalty, rng):
+    D, shape = csc.Dictionary(rng.standard_normal((3, 1, 4))), (2, 1, 4 if kind == "patches" else 9)
+    if kind == "measured":
+        D, shape = csc.MeasuredDictionary(D, rng.standard_normal((7, 9)), (9,)), (2, 7)
+    problem = csc.Problem(rng.standard_normal(shape), D, penalty)
+    z = rng.standard_normal(problem.code_shape) * (rng.random(problem.code_shape) < 0.2)
+    sparse = SparseCodes.of(z)
+    for method in (problem.certificate, problem.residual, problem.reconstruct):
+        np.testing.assert_allclose(method(sparse), method(z), rtol=1e-9, atol=1e-12)
+    for solver in (None, csc.solvers.FISTA()):
+        found = [csc.solve(problem, solver, max_iter=3, init=own).objective for own in (z, sparse)]
+        assert found[0] == pytest.approx(found[1], rel=1e-12)
+
+
+def test_a_path_may_end_at_zero(rng):
+    D = csc.Dictionary(rng.standard_normal((3, 1, 4)), stride=3)
+    path = csc.lmbda_path(rng.standard_normal((1, 1, 40)), D, [1.0, 0.0])
+    assert all(solution.converged for solution in path)

@@ -165,15 +165,15 @@ class Problem:
 
     def synthesize(self, z: Array | SparseCodes) -> Array:
         """``D z`` of the signals' spatial shape, of dense or sparse codes."""
-        if isinstance(z, SparseCodes):
+        if isinstance(z, SparseCodes) and self.dictionary.is_convolution:
             layout = PaddedSignals(self.dictionary, self.x.shape, self.x.dtype)
             return layout.synthesize(z)
-        return self.dictionary(z, self.x.shape[2:])
+        return self.dictionary(_dense(z), self.x.shape[2:])
 
     def reconstruct(self, z: Array | SparseCodes) -> Array:
         """Signals ``D z``, also where ``x`` are measurements of them."""
         D = self.dictionary
-        return self.synthesize(z) if D.is_convolution else D.reconstruct(z)
+        return self.synthesize(z) if D.is_convolution else D.reconstruct(_dense(z))
 
     def residual(self, z: Array | SparseCodes) -> Array:
         """``M (x - D z)``, of dense or sparse codes; in general, minus the slope of the data term."""
@@ -182,10 +182,10 @@ class Problem:
     def value(self, z: Array | SparseCodes) -> float:
         """Objective at codes ``z``, computed in float64."""
         z = self._checked(z)
-        if isinstance(z, SparseCodes):
+        if isinstance(z, SparseCodes) and self.dictionary.is_convolution:
             fit = PaddedSignals(self.dictionary, self.x.shape, "float64").synthesize(z)
         else:
-            fit = self.dictionary.as_double(z.astype("float64"), self.x.shape[2:])
+            fit = self.dictionary.as_double(_dense(z).astype("float64"), self.x.shape[2:])
         x = self.x.astype("float64")
         if not is_plain(self.data_term):
             weights = self.structure.sample_weights
@@ -306,6 +306,7 @@ class Problem:
         z = self._checked(z)
         if not self.penalty.convex:
             return self.value(z), inf
+        z = z if self.structure.certifies_sparse_codes else _dense(z)
         if not is_plain(self.data_term):
             structure = self.structure
             lmbda = structure.code_lmbda if structure.has_local_dual else None
@@ -373,6 +374,10 @@ class Problem:
 
 def _values(z):
     return z.values if isinstance(z, SparseCodes) else z
+
+
+def _dense(z):
+    return z.dense() if isinstance(z, SparseCodes) else z
 
 
 def check_penalty(penalty, x, code_shape):
