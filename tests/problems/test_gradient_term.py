@@ -51,8 +51,8 @@ def test_what_does_not_fit_is_refused(rng):
     same = csc.Problem(x, csc.Dictionary(D.atoms, "same"), csc.L1(0.1))
     for bad, weights, words in [
         (same, np.ones(2), "mode 'circular' or 'full'"),
-        (problem, np.ones(3), "weights must be 2 numbers"),
-        (problem, -np.ones(2), "weights must be 2 numbers"),
+        (problem, np.ones(3), "weights must be 2 finite numbers"),
+        (problem, -np.ones(2), "weights must be 2 finite numbers"),
     ]:
         with pytest.raises(ValueError, match=words):
             with_gradient_term(bad, weights)
