@@ -198,7 +198,7 @@ def _violating_indices(
                 patches[p * TILE_POSITIONS + i] = residual[some[i] + offsets[p]]
         for k in range(0, out.shape[1], 4):
             multiply_tile(matrix, k, patches, 0, -(-len(some) // TILE_POSITIONS_PER_STEP), four)
-            for row in range(min(4, out.shape[1] - k)):
+            for row in range(min(four.size // TILE_POSITIONS, out.shape[1] - k)):
                 for i in range(len(some)):
                     q = four[row * TILE_POSITIONS + i]
                     q = abs(q) if both_signs else q

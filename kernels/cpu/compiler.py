@@ -123,7 +123,10 @@ def _one_of(typing, relation, a, b):
             context.cast(builder, value, own, kind)
             for value, own in zip(given, signature.args, strict=True)
         )
-        compare = builder.fcmp_ordered if isinstance(kind, types.Float) else builder.icmp_signed
+        if isinstance(kind, types.Float):
+            compare = builder.fcmp_ordered
+        else:
+            compare = builder.icmp_signed if kind.signed else builder.icmp_unsigned
         return builder.select(compare(relation, second, first), second, first)
 
     return kind(a, b), generate

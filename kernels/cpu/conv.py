@@ -18,7 +18,7 @@ import numpy as np
 
 from csc.kernels._constants import TILE_POSITIONS, TILE_POSITIONS_PER_STEP
 from csc.kernels.cpu.compilation import entry, inner
-from csc.kernels.cpu.simd_intrinsics import multiply_tile
+from csc.kernels.cpu.simd_intrinsics import add_run, clear_run, copy_run, multiply_tile
 from csc.kernels.cpu.threads import in_batches
 
 SAMPLES_PER_GROUP = 256  # samples of an atom per thread where the work is shared by samples
@@ -306,7 +306,7 @@ def _dual_infeasibility(start, stop, x, signal, matrix, codes, both_signs, out, 
             top[v] = 0
         for k in range(0, len(matrix), 4):
             multiply_tile(matrix, k, patches, 0, vectors, four)
-            for row in range(4):
+            for row in range(four.size // TILE_POSITIONS):  # four; the number would be unrolled
                 q = four[row * TILE_POSITIONS :]
                 for v in range(n):
                     so_far = max(top[v], q[v])
@@ -385,20 +385,14 @@ def _unfold(source, places, samples, first, tile):
     while j < end:
         start, run = _run(places, j, end)
         for p in range(len(samples)):
-            s, t = source[start + samples[p] :], tile[p * TILE_POSITIONS + j - first :]
-            if places.step == 1:  # a separate loop: otherwise the compiler does not vectorise
-                for i in range(run):
-                    t[i] = s[i]
-            else:
-                for i in range(run):
-                    t[i] = s[places.step * i]
+            at = p * TILE_POSITIONS + j - first
+            copy_run(source, start + samples[p], places.step, tile, at, run)
         j += run
     vectors = -(-(end - first) // TILE_POSITIONS_PER_STEP)
-    for p in range(len(samples)):  # loops: assignments of slices take long to compile
-        for i in range(end - first, vectors * TILE_POSITIONS_PER_STEP):
-            tile[p * TILE_POSITIONS + i] = 0
-    for i in range(len(samples) * TILE_POSITIONS, tile.size):
-        tile[i] = 0
+    for p in range(len(samples)):
+        at = p * TILE_POSITIONS
+        clear_run(tile, at + end - first, at + vectors * TILE_POSITIONS_PER_STEP)
+    clear_run(tile, len(samples) * TILE_POSITIONS, tile.size)
     return vectors
 
 
@@ -409,13 +403,8 @@ def _fold(four, places, samples, first, target):
     while j < end:
         start, run = _run(places, j, end)
         for p in range(len(samples)):
-            s, t = four[p * TILE_POSITIONS + j - first :], target[start + samples[p] :]
-            if places.step == 1:
-                for i in range(run):
-                    t[i] += s[i]
-            else:
-                for i in range(run):
-                    t[places.step * i] += s[i]
+            at = p * TILE_POSITIONS + j - first
+            add_run(four, at, target, start + samples[p], places.step, run)
         j += run
 
 
@@ -426,9 +415,8 @@ def _store(four, codes, atoms, first, target):
     while j < end:
         start, run = _run(codes, j, end)
         for p in range(len(atoms)):
-            s, t = four[p * TILE_POSITIONS + j - first :], target[start + atoms[p] :]
-            for i in range(run):
-                t[i] = s[i]
+            at = p * TILE_POSITIONS + j - first
+            copy_run(four, at, 1, target, start + atoms[p], run)
         j += run
 
 

@@ -91,7 +91,7 @@ def _proximal_step(
         total = 0.0
         for k in range(0, len(matrix), 4):
             multiply_tile(matrix, k, patches, 0, vectors, four)
-            for row in range(min(4, len(thresholds) - k)):
+            for row in range(min(four.size // TILE_POSITIONS, len(thresholds) - k)):
                 j = i * TILE_POSITIONS
                 while j < end:
                     first, run = _run(codes, j, end)

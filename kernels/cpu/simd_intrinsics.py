@@ -23,7 +23,7 @@ from csc.kernels._constants import (
     TILE_POSITIONS_PER_STEP,
 )
 
-REGISTER_BYTES = 32
+REGISTER_BYTES = 32  # with 64, convolutions took a third longer
 
 
 @intrinsic
@@ -61,6 +61,108 @@ def _sums_of_products(shape, source, offsets, values, sums):
         return context.get_dummy_value()
 
     return signature, generate
+
+
+@intrinsic
+def copy_run(typing, source, first, step, target, at, n):  # noqa: ARG001
+    """``target[at + i] = source[first + step i]`` for i < n."""
+    whole = types.int64
+    signature = types.void(source, whole, whole, target, whole, whole)
+
+    def generate(context, builder, signature, given):
+        source, target = _data(context, builder, signature.args, given, (0, 3))
+        _, first, step, _, at, n = given
+        _for_run(builder, step, n, (source, first, step), (target, at, _word(1)), lambda x, _: x)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def add_run(typing, source, first, target, at, step, n):  # noqa: ARG001
+    """``target[at + step i] += source[first + i]`` for i < n."""
+    whole = types.int64
+    signature = types.void(source, whole, target, whole, whole, whole)
+
+    def generate(context, builder, signature, given):
+        source, target = _data(context, builder, signature.args, given, (0, 2))
+        _, first, _, at, step, n = given
+        _for_run(builder, step, n, (source, first, _word(1)), (target, at, step), builder.fadd)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def clear_run(typing, target, start, stop):  # noqa: ARG001
+    """``target[i] = 0`` for start <= i < stop."""
+    signature = types.void(target, types.int64, types.int64)
+
+    def generate(context, builder, signature, given):
+        (target,) = _data(context, builder, signature.args, given, (0,))
+        _, start, stop = given
+        run = target, start, _word(1)
+        length = builder.sub(stop, start)
+        _for_run(builder, _word(1), length, run, run, lambda x, _: ir.Constant(x.type, None))
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _data(context, builder, kinds, given, arrays):
+    return [context.make_array(kinds[i])(context, builder, given[i]).data for i in arrays]
+
+
+def _for_run(builder, step, n, source, target, combine):
+    """``target[i] = combine(source[i], target[i])``: in vectors if the step is 1, else one by one."""
+    number = source[0].type.pointee
+    width = REGISTER_BYTES // (4 if isinstance(number, ir.FloatType) else 8)
+    is_one = builder.icmp_signed("==", step, _word(1))
+    vectors = builder.select(is_one, builder.sdiv(n, _word(width)), _word(0))
+    done = builder.mul(vectors, _word(width))
+
+    def one(i, kind):
+        pointers = [
+            builder.bitcast(builder.gep(data, [builder.add(first, builder.mul(i, by))]), kind)
+            for data, first, by in (source, target)
+        ]
+        x, old = (builder.load(pointer, align=1) for pointer in pointers)
+        builder.store(combine(x, old), pointers[1], align=1)
+
+    with _plain_loop(builder, _word(0), done, _word(width)) as i:
+        one(i, ir.VectorType(number, width).as_pointer())
+    with _plain_loop(builder, done, n, _word(1)) as i:
+        one(i, number.as_pointer())
+
+
+@contextmanager
+def _plain_loop(builder, start, stop, step):
+    """A loop that LLVM leaves as it is: neither unrolled nor vectorised, which takes long."""
+    head, body, end = (builder.append_basic_block(name) for name in ("head", "body", "end"))
+    before = builder.block
+    builder.branch(head)
+    builder.position_at_end(head)
+    index = builder.phi(start.type)
+    index.add_incoming(start, before)
+    builder.cbranch(builder.icmp_signed("<", index, stop), body, end)
+    builder.position_at_end(body)
+    yield index
+    index.add_incoming(builder.add(index, step), builder.block)
+    builder.branch(head).set_metadata("llvm.loop", _as_it_is(builder.module))
+    builder.position_at_end(end)
+
+
+def _as_it_is(module):
+    def text(words):
+        return ir.MetaDataString(module, words)
+
+    loop = module.add_metadata([text(f"loop {len(module.metadata)}")])
+    rules = (
+        [text("llvm.loop.unroll.disable")],
+        [text("llvm.loop.vectorize.width"), ir.IntType(32)(1)],
+    )
+    loop.operands = (loop, *map(module.add_metadata, rules))  # LLVM asks that it names itself
+    return loop
 
 
 @intrinsic

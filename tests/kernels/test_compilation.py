@@ -51,7 +51,17 @@ def largest_and_smallest(a, b):
     return max(a, b), min(a, b)
 
 
-@pytest.mark.parametrize("pair", [(1, 2), (2, 1), (1.5, -2), (np.float32(1), 2.5), (0.0, -0.0)])
+@pytest.mark.parametrize(
+    "pair",
+    [
+        (1, 2),
+        (2, 1),
+        (1.5, -2),
+        (np.float32(1), 2.5),
+        (0.0, -0.0),
+        (np.uint64(2**63), np.uint64(1)),
+    ],
+)
 def test_max_and_min_are_pythons(pair):
     found = from_python(largest_and_smallest)(*pair)
     assert str(tuple(map(float, found))) == str((float(max(pair)), float(min(pair))))
