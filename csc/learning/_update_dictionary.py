@@ -31,7 +31,7 @@ def update_dictionary(
     Parameters
     ----------
     problem : Problem
-        Its dictionary is where the descent starts.
+        Its dictionary, with atoms of one size, is where the descent starts.
     codes : array (N, K, *V) or SparseCodes
     constraint : Constraint
     n_passes : int
@@ -65,6 +65,13 @@ def update_dictionary(
     if tuple(np.shape(codes) or codes.shape) != problem.code_shape:
         raise ValueError(f"codes must have shape {problem.code_shape}, got {codes.shape}")
     D = problem.dictionary
+    if not hasattr(problem.data_term, "majoriser_curvature"):
+        raise ValueError(
+            f"data_term {problem.data_term!r} has no majoriser_curvature, which updates of the atoms "
+            "need; take csc.data_terms.Huber with a small delta"
+        )
+    if D.sizes is not None:
+        raise ValueError(f"the atoms must have one size, as an update fills them all, got {D!r}")
     statistics = sums_of_codes(problem, codes)
     stride = D.geometry.stride if statistics.phi.ndim > 2 else ()
     return Dictionary(descend(D.atoms, statistics, constraint, n_passes, stride), D.mode, D.stride)

@@ -53,3 +53,10 @@ def test_patches_and_sparse_codes(rng):
         update_dictionary(problem, z[:2])
     with pytest.raises(TypeError, match="problem must be a csc.Problem"):
         update_dictionary(X, z)
+    least_absolute = csc.Problem(X, new, csc.L1(0.1), None, csc.data_terms.LeastAbsolute())
+    with pytest.raises(ValueError, match="majoriser_curvature"):
+        update_dictionary(least_absolute, z)
+    sizes = csc.Dictionary([first, first[:, :, :2]], "circular")
+    problem = csc.Problem(X, sizes, csc.L1(0.1))
+    with pytest.raises(ValueError, match="one size"):
+        update_dictionary(problem, problem.zeros())
