@@ -8,8 +8,9 @@ from scipy.sparse import diags_array
 
 from csc._backend import namespace
 from csc.operators import gram_of, matrix_and_gram
-from csc.penalties import L1, ElasticNet, GroupL21, finite_lmbda, ridge_of
+from csc.penalties import L1, ElasticNet, GroupL21, SparseGroupL21, finite_lmbda, ridge_of
 
+KINDS = L1, ElasticNet, GroupL21, SparseGroupL21
 MAX_SMALL_CODES = 1024  # of one signal: their Gram matrix has 8 MB
 
 
@@ -39,7 +40,7 @@ def is_small(structure):
     structure : ProblemStructure
     """
     penalty, n = structure.penalty, len(structure.x)
-    if namespace(structure.x) is not np or type(penalty) not in (L1, ElasticNet, GroupL21):
+    if namespace(structure.x) is not np or type(penalty) not in KINDS:
         return False
     if getattr(penalty, "groups", None) is not None:
         return False

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from csc._typing import Array, ProblemLike
-from csc.penalties import GroupL21
+from csc.penalties import GroupL21, SparseGroupL21
 from csc.solvers._small_signals import code_small_signals
 
 MAX_ROUNDS = 100  # of selecting groups for one patch
@@ -37,7 +37,8 @@ class GroupDescent:
     active group at a time, and this is repeated until the duality gap is small enough. A group's
     curvature is the largest eigenvalue of its Gram matrix, so that a sweep is exact for orthonormal
     groups (`csc.constraints.OrthonormalGroups`), and never raises the objective for others. Where
-    atoms are coherent, sweeps alternate with Newton's steps on the groups that are not 0.
+    atoms are coherent, sweeps alternate with Newton's steps on the groups that are not 0. The sparse group lasso
+    (`SparseGroupL21`) is solved in the same way, with a soft-threshold before that of the group.
 
     The second step computes in float64, and each step has a tolerance a hundred times smaller than
     the one before.
@@ -65,15 +66,15 @@ class GroupDescent:
 
     check_every = 1
     requirements = (
-        "needs a GroupL21 penalty with a group_size and lmbda > 0, codes with one "
+        "needs a GroupL21 with a group_size or a SparseGroupL21 (lmbda > 0), codes with one "
         "position (patches) or at most 1024 of a signal, one mask for all signals, and NumPy arrays"
     )
 
     def supports(self, problem: ProblemLike) -> bool:
-        """Whether the problem is a group lasso on patches or on signals with few codes."""
+        """Whether it is a group lasso, or a sparse one, on patches or signals with few codes."""
         return (
-            type(problem.penalty) is GroupL21
-            and problem.penalty.groups is None
+            type(problem.penalty) in (GroupL21, SparseGroupL21)
+            and getattr(problem.penalty, "groups", None) is None
             and problem.penalty.lmbda > 0
             and (problem.structure.is_patch or problem.structure.is_small)
             and problem.structure.on_host
@@ -93,7 +94,7 @@ class GroupDescent:
         z, gaps = np.empty_like(start), form.energies.copy()
         rounds = MAX_ROUNDS if form.gram.dtype == "float64" else MAX_ROUNDS_FLOAT32
         structure.kernels.group_lasso_gram(
-            *form, group_curvatures(form.gram, problem.penalty.group_size), problem.penalty.lmbda,
+            *form, group_curvatures(form.gram, problem.penalty.group_size), group_lmbdas(problem.penalty),
             (state.tol, rounds, MAX_SWEEPS), start, z, gaps,
         )  # fmt: skip
         gap = float(gaps.sum())
@@ -109,13 +110,27 @@ def _code_small(problem, state):
         curvatures = group_curvatures(form.gram, problem.penalty.group_size)
         options = state.tol, MAX_ROUNDS, MAX_SWEEPS
         problem.structure.kernels.group_lasso_gram(
-            form.gram, *products, curvatures, problem.penalty.lmbda, options, start, out, gaps
+            form.gram,
+            *products,
+            curvatures,
+            group_lmbdas(problem.penalty),
+            options,
+            start,
+            out,
+            gaps,
         )
 
     z, gap = code_small_signals(problem, state.z, kernel)
     if gap > MAX_GAP_RATIO * state.gap:
         return state  # only rounding is left: unchanged codes end the loop
     return GroupDescentState(z, state.tol * LESS_TOL_PER_STEP, gap, exact=True)
+
+
+def group_lmbdas(penalty):
+    """Lambda of the norms of groups, and of the absolute values of codes."""
+    if type(penalty) is GroupL21:
+        return penalty.lmbda, 0.0
+    return penalty.lmbda * penalty.ratio, penalty.lmbda
 
 
 def group_curvatures(gram, size):

@@ -10,9 +10,9 @@ from csc._backend import kernels
 from csc._typing import LayerProblem, ProblemLike
 from csc.certificates import GroupScores, group_certificate, multipliers
 from csc.operators import SparseCodes, SparseResidual
-from csc.penalties import GroupL21, L1Ball
+from csc.penalties import L1Ball
 from csc.solvers._blocks import BLOCK_SIZE, minimise_in_blocks
-from csc.solvers._group_descent import group_curvatures
+from csc.solvers._group_descent import group_curvatures, group_lmbdas
 
 WEAK_FACTOR = 0.4  # of the largest violation nearby: groups with less are not selected yet
 ROUNDS_PER_STEP = 10
@@ -53,7 +53,7 @@ class WorkingSetFISTA:
     In each round, one correlation with all atoms gives the duality gap and selects the groups of codes that
     violate optimality most near them. `FISTA` with backtracking [1]_ and restarts [2]_ minimises over these and
     the non-zero groups. One of its steps costs as many operations as the atoms of the working set
-    have samples, and codes are stored sparse. In one dimension, blocks of neighbouring `GroupL21` groups are solved
+    have samples, and codes are stored sparse. In one dimension, blocks of neighbouring groups are solved
     first, each as `GroupDescent` solves signals with few codes.
 
     Parameters
@@ -182,16 +182,15 @@ class _Groups(SparseResidual):
     @property
     def has_blocks(self):
         """Whether exact solves of blocks of neighbouring groups pay: groups of series."""
-        is_small = type(self.penalty) is GroupL21 and self.size <= BLOCK_SIZE
-        return self.layout.is_series and is_small
+        return self.layout.is_series and not self.is_ball and self.size <= BLOCK_SIZE
 
     def minimum(self, gram, q, energy, z, block, tol):  # noqa: ARG002
         """Codes at the minimum of the problem of a block of whole groups, from ``z`` on."""
         out, gap = np.empty((1, len(z))), np.empty(1)
         options = tol, MAX_ROUNDS_OF_BLOCK, MAX_SWEEPS_OF_BLOCK
-        curvatures, lmbda = group_curvatures(gram, self.size), self.penalty.lmbda
+        curvatures, lmbdas = group_curvatures(gram, self.size), group_lmbdas(self.penalty)
         kernels(out).group_lasso_gram(
-            gram, q[None], energy, curvatures, lmbda, options, z[None], out, gap
+            gram, q[None], energy, curvatures, lmbdas, options, z[None], out, gap
         )
         return out[0]
 

@@ -1,6 +1,6 @@
 """The group lasso on patches: block coordinate descent on the Gram matrix, one thread per signal.
 
-    minimise over z   1/2 ||x - D z||^2 + lmbda sum_g ||z_g||
+    minimise over z   1/2 ||x - D z||^2 + lmbda sum_g ||z_g|| + l1 sum_k |z_k|
 
 Groups are consecutive atoms. In each round, the groups that violate optimality most join the active
 ones, and sweeps over the active groups minimise over one group at a time [1]_, with the largest
@@ -37,7 +37,7 @@ Z, R, STEP, CHANGE = range(4)  # rows of ``work``: vectors over the active atoms
 ATOM, GROUP, IS_ACTIVE = range(3)  # rows of ``index``: active atoms, active groups, of all groups
 
 
-def group_lasso_gram(gram, correlations, energies, curvatures, lmbda, options, start, z, gap):
+def group_lasso_gram(gram, correlations, energies, curvatures, lmbdas, options, start, z, gap):
     """Minimise the group lasso of each signal until its gap is ``tol`` times the objective.
 
     Parameters
@@ -46,8 +46,8 @@ def group_lasso_gram(gram, correlations, energies, curvatures, lmbda, options, s
         D^T D, D^T x and ||x||^2 (float64).
     curvatures : array (G,), float64
         Of each group, at least the largest eigenvalue of its Gram matrix; K / G atoms each.
-    lmbda : float
-        > 0
+    lmbdas : (lmbda, l1)
+        Of the norms of groups and of absolute values, not both 0. With l1 > 0 it is the sparse group lasso.
     options : (tol, max_rounds, max_sweeps)
         Relative duality gap; how often all correlations are computed again, and how many sweeps
         lie between, at most.
@@ -59,7 +59,8 @@ def group_lasso_gram(gram, correlations, energies, curvatures, lmbda, options, s
         Duality gaps of the answer.
     """
     tol, max_rounds, max_sweeps = options
-    limits = float(lmbda), float(tol), int(max_rounds), int(max_sweeps)
+    lmbda, l1 = lmbdas
+    limits = (float(lmbda), float(l1)), float(tol), int(max_rounds), int(max_sweeps)
 
     def scratch():
         n_atoms, length = len(gram), spaced(len(gram), np.float64)
@@ -95,19 +96,19 @@ def _solve(
 @inner(**OPTIONS)
 def _descend(data, limits, size, m, scratch):
     """Minimise for one signal; returns how many groups are active, and the duality gap."""
-    (gram, energy, curvatures), (lmbda, tol, max_rounds, max_sweeps) = data, limits
+    (gram, energy, curvatures), (lmbdas, tol, max_rounds, max_sweeps) = data, limits
     lists, work, squares, block, factor, index = scratch
     gap, last_gap, moves = 0.0, np.inf, True
     for rounds in range(max_rounds + 1):
         residual_correlations(gram, lists[Q], size * m, index[ATOM], work[Z], lists[C])
-        top = _group_squares(size, lists, squares)
+        top = _group_squares(size, lmbdas[1], lists, squares)
         for i in range(size * m):
             work[R, i] = lists[C, index[ATOM, i]]
-        cost, gap = _certify(energy, top / lmbda, size, lmbda, m, work, lists, index)
+        cost, gap = _certify(energy, top, size, lmbdas, m, work, lists, index)
         if gap <= tol * cost or rounds == max_rounds:
             break
         before = m
-        m = _add_violating(size, lmbda, top, m, lists, work, squares, index)
+        m = _add_violating(size, lmbdas[0], top, m, lists, work, squares, index)
         if m == before and gap > 0.5 * last_gap and not moves:
             break  # only rounding is left
         last_gap = gap
@@ -115,20 +116,20 @@ def _descend(data, limits, size, m, scratch):
         target = max(ROUND_FRACTION * gap, TOL_FRACTION * tol * cost)
         settled = 0
         for sweep in range(1, max_sweeps + 1):
-            decrease, changes = _sweep(size, m, lmbda, curvatures, work, block, index)
+            decrease, changes = _sweep(size, m, lmbdas, curvatures, work, block, index)
             settled = 0 if changes else settled + 1
             moves = decrease > ROUNDING * cost
             if not moves:
                 break
             if sweep % SWEEPS_PER_CHECK > 0:
                 continue
-            top = _largest_norm(size, m, work)
-            if _certify(energy, top / lmbda, size, lmbda, m, work, lists, index)[1] <= target:
+            top = _largest_norm(size, m, lmbdas[1], work)
+            if _certify(energy, top, size, lmbdas, m, work, lists, index)[1] <= target:
                 break
             if CODES_PER_SWEEP * settled >= size * m:
                 m = _drop_unused(size, m, work, index)
                 _load(gram, size * m, block, index)
-                _newton(size, m, lmbda, work, block, factor)
+                _newton(size, m, lmbdas, work, block, factor)
                 settled = 0
         m = _drop_unused(size, m, work, index)
     return m, gap
@@ -161,31 +162,38 @@ def _append(g, size, m, work, index):
 
 
 @inner(**OPTIONS)
-def _group_squares(size, lists, squares):
-    """List ||c_g||^2 of all groups; returns the largest ||c_g||."""
+def _group_squares(size, l1, lists, squares):
+    """List ||(|c_g| - l1)_+||^2 of all groups; returns the largest of these norms."""
     top = 0.0
     for g in range(squares.size):
         square = 0.0
         for k in range(g * size, (g + 1) * size):
-            square += np.float64(lists[C, k]) * lists[C, k]
+            over = max(abs(np.float64(lists[C, k])) - l1, 0.0)
+            square += over * over
         squares[g] = square
         top = max(top, square)
     return np.sqrt(top)
 
 
 @inner(**OPTIONS)
-def _certify(energy, top, size, lmbda, m, work, lists, index):
-    """Objective and duality gap, as in the lasso on patches; ``top`` is max ||c_g|| / lmbda."""
+def _certify(energy, top, size, lmbdas, m, work, lists, index):
+    """Objective and duality gap, as in the lasso on patches; ``top`` is max ||(|c_g| - l1)_+||.
+
+    The dual point is c / t with t = (top + l1) / (lmbda + l1), if that is above 1: for t = 1 + d, each
+    norm of (|c_g| - t l1)_+ is at most top - d l1, or 0.
+    """
+    lmbda, l1 = lmbdas
     residual, penalty_value, fit = energy, 0.0, 0.0
     for a in range(m):
         square = 0.0
         for i in range(a * size, (a + 1) * size):
             code, c = work[Z, i], work[R, i]
             square += code * code
+            penalty_value += l1 * abs(code)
             residual -= code * (np.float64(lists[Q, index[ATOM, i]]) + c)
             fit += code * c
         penalty_value += lmbda * np.sqrt(square)
-    half, shrink = 0.5 * max(residual, 0.0), 1 / max(top, 1.0)
+    half, shrink = 0.5 * max(residual, 0.0), 1 / max((top + l1) / (lmbda + l1), 1.0)
     gap = half * (1 - shrink) ** 2 + penalty_value - shrink * fit
     return half + penalty_value, max(gap, 0.0)
 
@@ -217,33 +225,31 @@ def _load(gram, n, block, index):
 
 
 @inner(**OPTIONS)
-def _sweep(size, m, lmbda, curvatures, work, block, index):
+def _sweep(size, m, lmbdas, curvatures, work, block, index):
     """Minimise over every active group in turn.
 
-    Returns a bound of the decrease of the objective, and how many groups became 0 or left 0.
+    Returns a bound of the decrease of the objective, and how many codes became 0 or left 0.
     """
-    decrease, changes, n = 0.0, 0, padded(m * size)
+    (lmbda, l1), decrease, changes, n = lmbdas, 0.0, 0, padded(m * size)
     for a in range(m):
         curvature, square, moved = curvatures[index[GROUP, a]], 0.0, 0.0
         if curvature == 0:
             continue  # atoms of zeros
-        first, stop = a * size, (a + 1) * size
+        first, stop, threshold = a * size, (a + 1) * size, l1 / curvature
         for i in range(first, stop):
-            work[STEP, i] = work[Z, i] + work[R, i] / curvature
+            ahead = work[Z, i] + work[R, i] / curvature
+            work[STEP, i] = ahead - min(max(ahead, -threshold), threshold)
             square += work[STEP, i] * work[STEP, i]
         norm = np.sqrt(square)
         factor = 1 - lmbda / (curvature * norm) if curvature * norm > lmbda else 0.0
-        was_used, is_used = False, False
         for i in range(first, stop):
             new = factor * work[STEP, i]
-            was_used |= work[Z, i] != 0
-            is_used |= new != 0
+            changes += (work[Z, i] != 0) != (new != 0)
             work[STEP, i] = new - work[Z, i]
             work[Z, i] = new
             moved += work[STEP, i] * work[STEP, i]
         if moved > 0:
             decrease += curvature * moved
-            changes += was_used != is_used
             _subtract(first, stop, n, work, block)
     return decrease, changes
 
@@ -263,22 +269,23 @@ def _subtract(first, stop, n, work, block):
 
 
 @inner(**OPTIONS)
-def _largest_norm(size, m, work):
-    """Largest norm of the correlations of an active group."""
+def _largest_norm(size, m, l1, work):
+    """Largest norm of ``(|c| - l1)_+`` of an active group."""
     top = 0.0
     for a in range(m):
         square = 0.0
         for i in range(a * size, (a + 1) * size):
-            square += work[R, i] * work[R, i]
+            over = max(abs(work[R, i]) - l1, 0.0)
+            square += over * over
         top = max(top, square)
     return np.sqrt(top)
 
 
 @inner(**OPTIONS)
-def _newton(size, m, lmbda, work, block, factor):
+def _newton(size, m, lmbdas, work, block, factor):
     """Step towards the minimum of the second-order model at codes without groups of zeros."""
     n = m * size
-    _set_model(size, m, lmbda, work, block, factor)
+    _set_model(size, m, lmbdas, work, block, factor)
     factorise(n, RIDGE, work[CHANGE], factor)
     substitute(n, factor, work[STEP])
     for j in range(padded(n)):
@@ -286,20 +293,20 @@ def _newton(size, m, lmbda, work, block, factor):
     for i in range(n):
         for j in range(padded(n)):
             work[CHANGE, j] += work[STEP, i] * block[i, j]
-    length = _best_length(size, m, lmbda, work)
+    length = _best_length(size, m, lmbdas, work)
     for i in range(n):
         work[Z, i] += length * work[STEP, i]
         work[R, i] -= length * work[CHANGE, i]
 
 
 @inner(**OPTIONS)
-def _set_model(size, m, lmbda, work, block, factor):
+def _set_model(size, m, lmbdas, work, block, factor):
     """Set the Hessian, and in the column after it minus the gradient.
 
     The Hessian is the Gram matrix plus lmbda (1 - u u^T) / ||z_g|| for each group, with the unit vector
-    u = z_g / ||z_g||.
+    u = z_g / ||z_g||. With l1 > 0, codes of 0 stay there.
     """
-    n = m * size
+    (lmbda, l1), n = lmbdas, m * size
     for i in range(n):
         for j in range(padded(n)):
             factor[i, j] = block[i, j]
@@ -309,16 +316,30 @@ def _set_model(size, m, lmbda, work, block, factor):
             square += work[Z, i] * work[Z, i]
         bend = lmbda / np.sqrt(square)
         for i in range(a * size, (a + 1) * size):
-            factor[i, n] = work[R, i] - bend * work[Z, i]
+            factor[i, n] = work[R, i] - bend * work[Z, i] - l1 * np.sign(work[Z, i])
             for j in range(a * size, (a + 1) * size):
                 factor[i, j] -= bend * work[Z, i] * work[Z, j] / square
             factor[i, i] += bend
+    if l1 > 0:
+        _hold_zeros(n, work, factor)
 
 
 @inner(**OPTIONS)
-def _best_length(size, m, lmbda, work):
+def _hold_zeros(n, work, factor):
+    """Let the step of each code of 0 be 0."""
+    for i in range(n):
+        if work[Z, i] == 0:
+            for j in range(n + 1):
+                factor[i, j] = 0.0
+            for j in range(n):
+                factor[j, i] = 0.0
+            factor[i, i] = 1.0
+
+
+@inner(**OPTIONS)
+def _best_length(size, m, lmbdas, work):
     """Largest number in 0...1, up to bisection, where the objective still falls along the step."""
-    slope, curvature = 0.0, 0.0
+    (lmbda, l1), slope, curvature = lmbdas, 0.0, 0.0
     for i in range(m * size):
         slope -= work[R, i] * work[STEP, i]
         curvature += work[CHANGE, i] * work[STEP, i]
@@ -331,6 +352,7 @@ def _best_length(size, m, lmbda, work):
                 z = work[Z, i] + length * work[STEP, i]
                 square += z * z
                 product += z * work[STEP, i]
+                total += l1 * np.sign(z) * work[STEP, i]
             if square > 0:
                 total += lmbda * product / np.sqrt(square)
         if total <= 0:

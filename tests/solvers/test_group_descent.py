@@ -16,13 +16,14 @@ def problem(seed, size, n_groups, n_samples, n_signals=20, dtype="float64"):
 
 
 def solve(D, X, lmbda, size, tol=1e-11, rounds=1000, start=None):
+    lmbdas = lmbda if isinstance(lmbda, tuple) else (lmbda, 0.0)
     z = np.zeros((len(X), D.shape[1]), X.dtype) if start is None else start.copy()
     gap, gram = np.empty(len(X)), D.T @ D
     groups = np.arange(D.shape[1]).reshape(-1, size)
     curvatures = np.array([np.linalg.norm(D[:, g].astype(float), 2) ** 2 for g in groups])
     energies = (X * X).sum(axis=1, dtype="float64")
     options = tol, rounds, 100
-    group_lasso_gram(gram, X @ D, energies, curvatures * (1 + 1e-6), lmbda, options, z, z, gap)
+    group_lasso_gram(gram, X @ D, energies, curvatures * (1 + 1e-6), lmbdas, options, z, z, gap)
     return z, gap, groups
 
 
@@ -43,6 +44,46 @@ def test_codes_are_minimal_by_the_gap_of_dense_matrices(size, n_groups, n_sample
     np.testing.assert_allclose(gap, dense, atol=1e-11)
 
 
+@pytest.mark.parametrize(("size", "n_groups", "n_samples"), [(2, 7, 5), (3, 8, 20), (5, 3, 3)])
+@pytest.mark.parametrize(("lmbda", "l1"), [(0.3, 0.2), (0.05, 0.6), (1.0, 1e-3), (0.0, 0.5)])
+def test_sparse_groups_meet_the_optimality_conditions(size, n_groups, n_samples, lmbda, l1):
+    D, X = problem(size, size, n_groups, n_samples)
+
+    def value(x, z):
+        norms = np.linalg.norm(z.reshape(-1, size), axis=1)
+        return 0.5 * np.sum((x - D @ z) ** 2) + lmbda * norms.sum() + l1 * abs(z).sum()
+
+    z, gap, groups = solve(D, X, (lmbda, l1), size)
+    early, early_gap, _ = solve(D, X, (lmbda, l1), size, rounds=1)
+    for x, code, first, bound in zip(X, z, early, early_gap, strict=True):
+        q = D.T @ (x - D @ code)
+        for g in groups:
+            used = code[g] != 0
+            if used.any():
+                slope = lmbda * code[g] / np.linalg.norm(code[g]) + l1 * np.sign(code[g])
+                np.testing.assert_allclose(q[g][used], slope[used], atol=1e-5)
+                assert (abs(q[g][~used]) <= l1 + 1e-5).all()
+            else:
+                assert np.linalg.norm(np.maximum(abs(q[g]) - l1, 0)) <= lmbda + 1e-5
+        assert value(x, first) - value(x, code) <= bound + 1e-10
+    assert (z == 0).any()
+    assert gap.sum() <= 1e-10 * sum(map(value, X, z))
+
+
+@pytest.mark.parametrize("shape", [(1, 4), (1, 12)])  # patches, and signals of few codes
+def test_sparse_groups_are_solved_by_default(shape, dtype, rng):
+    D = csc.Dictionary(rng.standard_normal((6, 1, 4)).astype(dtype))
+    problem = csc.Problem(
+        rng.standard_normal((3, *shape)).astype(dtype), D, csc.SparseGroupL21(0.3, 2, 0.8)
+    )
+    assert isinstance(fastest(problem), GroupDescent)
+    solution = csc.solve(problem, tol=1e-5)
+    assert solution.converged
+    assert solution.codes.dtype == dtype
+    theirs = csc.solve(problem, FISTA(), tol=1e-6, max_iter=5000)
+    assert solution.objective == pytest.approx(theirs.objective, rel=2e-5)
+
+
 def test_coherent_atoms_need_few_sweeps(rng):
     t = np.arange(60)[:, None]
     D = np.exp(-(((t - np.arange(0, 60, 0.75)) / 1.5) ** 2))  # 80 bumps: neighbours are coherent
@@ -52,6 +93,9 @@ def test_coherent_atoms_need_few_sweeps(rng):
         dense = naive.group_lasso_gap(D, x, code, 0.02, groups)
         assert dense <= 1e-10 * naive.group_lasso_value(D, x, code, 0.02, groups)
         assert ours == pytest.approx(dense, abs=1e-11)
+    z, gap, _ = solve(D, X, (0.02, 0.01), 2, tol=1e-10, rounds=30)
+    norms = np.linalg.norm(z.reshape(5, -1, 2), axis=2).sum() * 0.02 + 0.01 * abs(z).sum()
+    assert gap.sum() <= 1e-10 * (0.5 * ((X - z @ D.T) ** 2).sum() + norms)
 
 
 def test_groups_of_one_are_the_lasso():
