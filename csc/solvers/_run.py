@@ -56,6 +56,11 @@ STATIONARY = Outcome(
     Status.STATIONARY,
     "stationary: the codes changed by less than tol; there is no gap, as the penalty is not convex",
 )
+INFINITE = Outcome(
+    Status.STALLED,
+    "stalled: the codes no longer change, and the objective is infinite: the fit or the codes lie outside of "
+    "what the data term or the penalty allows, as negative fits of counts do",
+)
 GREEDY = Outcome(
     Status.DONE,
     "done: the pursuit met its stopping rule; there is no gap, as the penalty is not convex",
@@ -206,7 +211,9 @@ def _outcome(now, before, state, limits, solver):
         precision = state.z[-1].dtype if isinstance(state.z, tuple) else state.z.dtype
         still = _is_still(before, state, np.finfo(precision).eps, solver)
         return stalled(gap, tol, getattr(solver, "floor", FLOOR)) if still else None
-    return STATIONARY if _is_still(before, state, tol, solver) else None
+    if not _is_still(before, state, tol, solver):
+        return None
+    return STATIONARY if isfinite(now.objective) else INFINITE
 
 
 def _is_still(before, state, tol, solver):

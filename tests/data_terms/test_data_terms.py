@@ -284,6 +284,14 @@ def test_large_signals_in_float32_are_solved_to_the_tolerance(term, rng):
     assert "rounding error" not in csc.solve(problem, max_iter=3).message
 
 
+def test_an_infinite_objective_is_not_converged():
+    D = csc.MeasuredDictionary(csc.Dictionary(np.ones((1, 1, 2))), -np.eye(4), (4,))
+    counts = csc.Problem(np.ones((1, 4)), D, csc.L1(0.1, positive=True), data_term=Poisson(0.01))
+    init = np.ones(counts.code_shape)
+    solution = csc.solve(counts, csc.solvers.FISTA(step_size=1e-15), init=init)
+    assert (solution.objective, solution.status) == (np.inf, csc.solvers.Status.STALLED)
+
+
 def test_what_no_solver_takes_is_refused(rng):
     x, D = rng.standard_normal((1, 1, 9)), csc.Dictionary(rng.standard_normal((2, 1, 3)))
     with pytest.raises(ValueError, match="no solver takes a data term LeastAbsolute"):
