@@ -17,7 +17,12 @@ import numpy as np
 from csc.kernels._constants import ROWS_PER_GROUP, SUMS_PER_BLOCK
 from csc.kernels.cpu.compilation import entry, inner
 from csc.kernels.cpu.fused_prox import _threshold
-from csc.kernels.cpu.simd_intrinsics import add_products, add_products_of_four
+from csc.kernels.cpu.simd_intrinsics import (
+    add_products,
+    add_products_of_four,
+    clear_run,
+    copy_run,
+)
 from csc.kernels.cpu.threads import in_batches
 
 TILE_OFFSETS = SUMS_PER_BLOCK * np.arange(SUMS_PER_BLOCK)  # of the rows of a tile
@@ -166,13 +171,13 @@ def _sum_products(start, stop, buffer, terms, grid, out, tile, sums):
             high = min(row[6], (block + 1) * SUMS_PER_BLOCK // b)
             width = 1 if b > 1 else max(high - low, 1)
             for q in range(low, high, width):
-                own = sums[i * SUMS_PER_BLOCK + q * b - block * SUMS_PER_BLOCK :]
+                own = i * SUMS_PER_BLOCK + q * b - block * SUMS_PER_BLOCK
                 to = first + q * step
                 if b > 1 or step == 1:
-                    _copy(own[: n_signals if b > 1 else high - low], out[to:])
+                    copy_run(sums, own, 1, out, to, n_signals if b > 1 else high - low)
                 else:
                     for j in range(high - low):
-                        out[to + j * step] = own[j]
+                        out[to + j * step] = sums[own + j]
 
 
 @entry()
@@ -207,8 +212,7 @@ def _largest_products(start, stop, buffer, terms, grid, scales, negative_sign, o
         n, q0, q1, block, _ = _where(piece * _parts_inside(grid), grid)
         first = ((n * grid.positions[0] + q0) * q1s + q1) * q2s + block * SUMS_PER_BLOCK
         top = out[first : first + min(SUMS_PER_BLOCK, q2s - block * SUMS_PER_BLOCK)]
-        for j in range(top.size):
-            top[j] = 0
+        clear_run(top, 0, top.size)
         for part in range(_parts_inside(grid)):
             rows = _add_up(buffer, terms, grid, (n, q0, q1, block, part), tile, sums)
             for i in range(min(rows, len(scales) - part * ROWS_PER_PART)):
@@ -235,43 +239,47 @@ def _add_up(buffer, terms, grid, where, tile, sums):
     group, q0, q1, block, part = where
     base = group * grid.reads[0] + q0 * grid.reads[1] + q1 * grid.reads[2] + block * SUMS_PER_BLOCK
     rows = min(ROWS_PER_PART, len(grid.rows) - part * ROWS_PER_PART)
-    for j in range(rows * SUMS_PER_BLOCK):
-        sums[j] = 0
+    clear_run(sums, 0, rows * SUMS_PER_BLOCK)
     first = part * ROWS_PER_PART // terms.rows_per_group
+    last = first + rows // terms.rows_per_group
     low, high = (
         block * SUMS_PER_BLOCK // grid.batch[0],
         (block + 1) * SUMS_PER_BLOCK // grid.batch[0],
     )
-    for chunk, nonzero in enumerate(terms.nonzero_range):
-        if not (nonzero[0] <= q0 < nonzero[1] and nonzero[2] <= q1 < nonzero[3]):
+    nonzero, spans = terms.nonzero_range, terms.spans
+    for chunk in range(len(nonzero)):
+        if q0 < nonzero[chunk, 0] or q0 >= nonzero[chunk, 1]:
             continue
-        if high <= nonzero[4] or low >= nonzero[5]:
+        if q1 < nonzero[chunk, 2] or q1 >= nonzero[chunk, 3]:
             continue
-        spans = terms.spans[chunk, first : first + rows // terms.rows_per_group]
+        if high <= nonzero[chunk, 4] or low >= nonzero[chunk, 5]:
+            continue
         if terms.rows_per_group == ROWS_PER_GROUP:
-            _add_whole(buffer, base, terms, spans, tile, sums)
+            _add_whole(buffer, base, terms, (chunk, first, last), tile, sums)
         else:
-            for g, (begin, end, value) in enumerate(spans):
-                own = sums[SUMS_PER_BLOCK * g :]
+            for g in range(first, last):
+                begin, end, value = spans[chunk, g, 0], spans[chunk, g, 1], spans[chunk, g, 2]
+                own = sums[SUMS_PER_BLOCK * (g - first) :]
                 add_products(buffer, base, terms.offsets, begin, end, terms.values, value, own)
     return rows
 
 
 @inner()
-def _add_whole(buffer, base, terms, spans, tile, sums):
+def _add_whole(buffer, base, terms, groups, tile, sums):
     """Add a chunk to rows that share its offsets.
 
     What several rows read is first copied next to each other: in the buffer it is far apart.
     """
-    begin, end, _ = spans[0]
+    (chunk, first, last), spans = groups, terms.spans
+    begin, end = spans[chunk, first, 0], spans[chunk, first, 1]
     source, offsets = buffer, terms.offsets
-    if len(spans) > 1:
+    if last - first > 1:
         for i in range(begin, end):
-            first = base + terms.offsets[i]
-            _copy(buffer[first : first + SUMS_PER_BLOCK], tile[(i - begin) * SUMS_PER_BLOCK :])
+            at = (i - begin) * SUMS_PER_BLOCK
+            copy_run(buffer, base + terms.offsets[i], 1, tile, at, SUMS_PER_BLOCK)
         source, offsets, base, begin, end = tile, TILE_OFFSETS, 0, 0, end - begin
-    for g, (_, _, value) in enumerate(spans):
-        own = sums[ROWS_PER_GROUP * SUMS_PER_BLOCK * g :]
+    for g in range(first, last):
+        own, value = sums[ROWS_PER_GROUP * SUMS_PER_BLOCK * (g - first) :], spans[chunk, g, 2]
         add_products_of_four(source, base, offsets, begin, end, terms.values, value, own)
 
 
@@ -289,14 +297,12 @@ def _lay_out(start, stop, x, fit, fit_old, momentum, layout, out):
             for i1 in range(p1):
                 s1 = _inside(i1 - layout.low[1], layout.signal_shape[1], layout.wraps)
                 to = ((plane * p0 + i0) * p1 + i1) * row
-                target = out[to : to + row]
                 if bordered or s0 < 0 or s1 < 0:
-                    for j in range(row):
-                        target[j] = 0
+                    clear_run(out, to, to + row)
                 if s0 >= 0 and s1 >= 0:
                     first = origin + s0 * layout.steps[2] + s1 * layout.steps[3]
                     n_signals = min(b, n - group * b)
-                    _lay_row(x, fit, fit_old, momentum, (first, n_signals), layout, target)
+                    _lay_row(x, fit, fit_old, momentum, (first, n_signals), layout, out, to)
 
 
 @inner()
@@ -308,7 +314,7 @@ def _inside(i, extent, wraps):
 
 
 @inner()
-def _lay_row(x, fit, fit_old, momentum, source, layout, target):
+def _lay_row(x, fit, fit_old, momentum, source, layout, out, row):
     first, n_signals = source
     b, step = layout.batch[0], layout.steps[4]
     phases, p2 = layout.shape[3:]
@@ -317,41 +323,33 @@ def _lay_row(x, fit, fit_old, momentum, source, layout, target):
         for e in range(phases * p2):
             s = _inside(e - low, extent, layout.wraps)
             if s >= 0:
-                f = first + s * step
-                to = ((e % phases) * p2 + e // phases) * b
-                _residual(x[f:], fit[f:], fit_old[f:], momentum, 1, target[to : to + n_signals])
+                to = row + ((e % phases) * p2 + e // phases) * b
+                _residual(x, fit, fit_old, momentum, (first + s * step, 1), n_signals, out, to)
         return
     for phase in range(phases):
         begin = max(0, -((phase - low) // phases))  # the first e = phase + phases j >= low
         count = max(0, -(-(low + extent - phase) // phases) - begin)
-        f, to = first + (phase + phases * begin - low) * step, phase * p2 + begin
-        _residual(x[f:], fit[f:], fit_old[f:], momentum, phases * step, target[to : to + count])
+        f, to = first + (phase + phases * begin - low) * step, row + phase * p2 + begin
+        _residual(x, fit, fit_old, momentum, (f, phases * step), count, out, to)
     if layout.wraps:
         for e in range(phases * p2):
             if not low <= e < low + extent:
                 f = first + ((e - low) % extent) * step
-                to = (e % phases) * p2 + e // phases
-                _residual(x[f:], fit[f:], fit_old[f:], momentum, 1, target[to : to + 1])
+                to = row + (e % phases) * p2 + e // phases
+                _residual(x, fit, fit_old, momentum, (f, 1), 1, out, to)
 
 
 @inner()
-def _residual(x, fit, fit_old, momentum, step, out):
+def _residual(x, fit, fit_old, momentum, source, n, out, at):
+    first, step = source
     if not fit.size:
-        if step == 1:
-            _copy(x[: out.size], out)
-        else:
-            for i in range(out.size):
-                out[i] = x[step * i]
-    elif step == 1:
-        for i in range(out.size):
-            out[i] = x[i] - (fit[i] + momentum * (fit[i] - fit_old[i]))
+        copy_run(x, first, step, out, at, n)
+        return
+    signal, present, old, target = x[first:], fit[first:], fit_old[first:], out[at : at + n]
+    if step == 1:
+        for i in range(target.size):
+            target[i] = signal[i] - (present[i] + momentum * (present[i] - old[i]))
     else:
-        for i in range(out.size):
+        for i in range(target.size):
             j = step * i
-            out[i] = x[j] - (fit[j] + momentum * (fit[j] - fit_old[j]))
-
-
-@inner()
-def _copy(source, target):
-    for i in range(source.size):
-        target[i] = source[i]
+            target[i] = signal[j] - (present[j] + momentum * (present[j] - old[j]))
