@@ -8,9 +8,17 @@ from scipy.sparse import diags_array
 
 from csc._backend import namespace
 from csc.operators import gram_of, matrix_and_gram
-from csc.penalties import L1, ElasticNet, GroupL21, SparseGroupL21, finite_lmbda, ridge_of
+from csc.penalties import (
+    L1,
+    ElasticNet,
+    GroupL21,
+    L1Ball,
+    SparseGroupL21,
+    finite_lmbda,
+    ridge_of,
+)
 
-KINDS = L1, ElasticNet, GroupL21, SparseGroupL21
+KINDS = L1, ElasticNet, GroupL21, SparseGroupL21, L1Ball
 MAX_SMALL_CODES = 1024  # of one signal: their Gram matrix has 8 MB
 
 
@@ -44,7 +52,8 @@ def is_small(structure):
         return False
     if getattr(penalty, "groups", None) is not None:
         return False
-    if prod(structure.code_shape[1:]) > MAX_SMALL_CODES or penalty.lmbda <= 0:
+    has_lmbda = penalty.lmbda > 0 or type(penalty) is L1Ball
+    if prod(structure.code_shape[1:]) > MAX_SMALL_CODES or not has_lmbda:
         return False
     weights, mask = getattr(penalty, "weights", None), structure.mask
     if weights is not None and (not (weights > 0).all() or _differs(weights, structure)):

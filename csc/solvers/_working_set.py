@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 from csc._backend import namespace
 from csc._typing import LayerProblem, ProblemLike
 from csc.operators import SparseCodes
-from csc.penalties import L1, ElasticNet
+from csc.penalties import L1, ElasticNet, L1Ball
 from csc.solvers._active_set import ActiveSet
 from csc.solvers._blocks import minimise_in_blocks
+from csc.solvers._small_balls import code_small_balls
 from csc.solvers._small_signals import code_small_signals
 
 MAX_PATCH_ROUNDS = 1000  # growing the active set of one patch: far above what was ever needed
@@ -47,7 +48,7 @@ class WorkingSet:
     gap of the signal is small enough.
 
     Signals of at most 1024 codes with the same mask and weights: the same, with the Gram matrix of
-    all codes, in float64.
+    all codes, in float64. Codes of such signals in an `L1Ball`: the lasso whose lambda gives their l1 norm.
 
     Larger signals: in each round, one correlation selects the codes that violate optimality most.
     Coordinate descent sweeps over these and the non-zero codes. It keeps the residual, so that one
@@ -90,12 +91,14 @@ class WorkingSet:
     sparse = True  # codes of larger signals
     requirements = (
         "needs an L1 penalty with weights > 0 (patches: one for each atom, also 0; CuPy: patches "
-        "only), or an ElasticNet; measured signals must have at most 1024 codes"
+        "only), an ElasticNet, or an L1Ball with at most 1024 codes; measured signals must have at most 1024"
     )
 
     def supports(self, problem: ProblemLike) -> bool:
         """Whether it is a lasso or an elastic net with all lambdas > 0, or `SmallForm` suits it."""
         structure = problem.structure
+        if type(problem.penalty) is L1Ball:
+            return structure.is_small
         if type(problem.penalty) not in (L1, ElasticNet) or not structure.is_least_squares:
             return False
         is_sparse = structure.has_local_dual or structure.certifies_sparse_codes
@@ -137,13 +140,16 @@ def _code_patches(problem, state):
 
 
 def _code_small(problem, state):
-    solve, positive = problem.structure.kernels.lasso_gram, problem.penalty.positive
+    solve = problem.structure.kernels.lasso_gram
 
     def kernel(form, products, start, out, gaps):
-        options = positive, state.tol, MAX_PATCH_ROUNDS
+        options = problem.penalty.positive, state.tol, MAX_PATCH_ROUNDS
         solve(form.gram, *products, form.lmbda, *options, start, out, gaps)
 
-    z, gap = code_small_signals(problem, state.z, kernel)
+    if type(problem.penalty) is L1Ball:
+        z, gap = code_small_balls(problem, state.z, state.tol)
+    else:
+        z, gap = code_small_signals(problem, state.z, kernel)
     if gap > MAX_GAP_RATIO * state.gap:
         return state  # only rounding is left: unchanged codes end the loop
     return WorkingSetState(z, state.tol / 100, gap=gap)

@@ -23,7 +23,6 @@ from demos.bench.report import print_json
 from demos.bench.signals import learned_atoms, photograph, series
 
 MAX_CODES_OF_SPAMS = 5000  # a matrix of 200 MB
-MAX_CODES_OF_FISTA = 1024  # of a signal: up to them FISTA solves l1 balls, slowly
 BALL_FRACTION = 0.5  # radius of the l1 ball, in units of the largest l1 norm of the lasso's codes
 REPEATS = 3
 FISTA_STEPS = 2000  # on measured signals, where it does not converge
@@ -130,8 +129,7 @@ def penalties(D, shape, lmbda, radius):
     if D.n_atoms % 2 == 0:
         yield "groups of two", csc.GroupL21(lmbda, 2)
         yield "sparse groups of two", csc.SparseGroupL21(lmbda / 2, 2)
-    if D.n_atoms * np.prod(spatial_shape) > MAX_CODES_OF_FISTA:
-        yield "l1 ball", csc.L1Ball(radius)
+    yield "l1 ball", csc.L1Ball(radius)
 
 
 def compare_penalties(name, fraction, tol):
