@@ -266,6 +266,10 @@ def _bytes(problem, solver):
 
 def _checked_start(problem, init):
     if isinstance(problem, MultiLayerProblem):
+        n = len(problem.layers)
+        if not isinstance(init, list | tuple) or len(init) != n:
+            got = f"{len(init)} of them" if isinstance(init, list | tuple) else type(init).__name__
+            raise ValueError(f"init must be a list with the codes of all {n} layers, got {got}")
         return tuple(_checked_start(p, z) for p, z in zip(problem.layers, init, strict=True))
     if not isinstance(init, SparseCodes):
         init = check_floats("init", init)

@@ -269,6 +269,9 @@ def test_an_interrupted_pursuit_goes_on_from_its_codes(rng):
     solution = csc.solve(p, tol=1e-6, callback=interrupt)
     assert solution.status is csc.solvers.Status.INTERRUPTED
     again = csc.solve(p, tol=1e-6, init=solution.codes)
+    for wrong in (solution.codes[:1], solution.codes[-1]):
+        with pytest.raises(ValueError, match="init must be a list with the codes of all"):
+            csc.solve(p, init=wrong)
     assert again.converged
     assert "codes non-zero" in repr(again)
     assert [g.shape for g in again.sparse_codes] == p.code_shapes
