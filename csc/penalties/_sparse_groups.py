@@ -91,8 +91,7 @@ class SparseGroupL21:
         rows = abs(rows.reshape(len(q), -1, self.group_size))
         if self.lmbda == 0:
             return xp.asarray(np.where(rows.max(axis=(1, 2)) > 0, inf, 0.0))
-        gauges = [_gauge(row, self.ratio) for row in rows]
-        return xp.asarray(np.array(gauges) / float(self.lmbda))
+        return xp.asarray(_gauges(rows, self.ratio) / float(self.lmbda))
 
     def conjugate(self, q: Array, scale: Array) -> Array:  # noqa: ARG002  one signature for all
         """``g*(scale q)`` of each signal ``(N,)``: 0 inside the domain."""
@@ -110,19 +109,22 @@ class SparseGroupL21:
         return xp.where(norms > 0, distances, at_zero).reshape(len(z), -1).max(axis=1)
 
 
-def _gauge(groups, ratio):
-    """Smallest t with ``||(a - t)_+|| <= t ratio`` for all rows a >= 0, or one rounded up."""
-    norms, tops = np.sqrt((groups**2).sum(axis=1)), groups.max(axis=1)
-    low = (norms / (groups.shape[1] ** 0.5 + ratio)).max()
+def _gauges(groups, ratio):
+    """Smallest t of each signal with ``||(a - t)_+|| <= t ratio`` for all groups, or one rounded up.
+
+    Groups ``(N, G, size)`` are >= 0.
+    """
+    norms, tops = np.sqrt((groups**2).sum(axis=2)), groups.max(axis=2)
+    low = (norms / (groups.shape[2] ** 0.5 + ratio)).max(axis=1)
     high = tops if ratio == 0 else np.minimum(tops, norms / ratio)
-    groups, high = groups[high >= low], high.max()
+    signal, group = np.nonzero(high >= low[:, None])
+    some, high = groups[signal, group], high.max(axis=1)
     for _ in range(HALVINGS):
         middle = 0.5 * (low + high)
-        over = np.maximum(groups - middle, 0)
-        if ((over * over).sum(axis=1) > (middle * ratio) ** 2).any():
-            low = middle
-        else:
-            high = middle
+        over = np.maximum(some - middle[signal, None], 0)
+        violates = (over * over).sum(axis=1) > (middle[signal] * ratio) ** 2
+        is_low = np.bincount(signal[violates], minlength=len(low)) > 0
+        low, high = np.where(is_low, middle, low), np.where(is_low, high, middle)
     return high
 
 
