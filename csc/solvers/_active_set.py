@@ -94,7 +94,7 @@ class ActiveSet(SparseResidual):
         return n_new / max(len(index), 1)
 
     def descend(self, n_sweeps):
-        """Coordinate descent: sweeps over the active codes."""
+        """Coordinate descent: sweeps over the active codes. After the last ones of a round, `refresh`."""
         layout, columns = self.layout, self.columns
         settings = self.lmbda, 1 / (self._curvatures + self.ridge), self.codes.values
         parts = columns.where, columns.atom, *columns.copies, *settings
@@ -103,7 +103,6 @@ class ActiveSet(SparseResidual):
             self.r.reshape(-1), mask, layout.padded_atoms, layout.boxes, parts,
             columns.pieces, (self.positive, n_sweeps, self.ridge),
         )  # fmt: skip
-        self.refresh()
 
     def refine(self, n_sweeps):
         """Conjugate gradients on the non-zero codes with their signs fixed, then sweeps.

@@ -113,6 +113,7 @@ class Reweighted:
             if new < MAX_NEW_FRACTION:
                 active.refine(SWEEPS[1])
             active.descend(SWEEPS[2])
+            active.refresh()
             if smoothing and active.smoothing_matters(before, enough * objective):
                 smoothing = smoothing.moved(active.data, active.fit)
         n_without_progress = state.n_without_progress

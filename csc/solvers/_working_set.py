@@ -183,6 +183,7 @@ def _code_signals(problem, state):
         if new < MAX_NEW_FRACTION:
             _accelerate(active, state.tol, uneven=round_ % 2 == 1)
         active.descend(SWEEPS[2])
+        active.refresh()
     n_without_progress = 0
     if gap > 0.9 * state.gap and objective >= state.objective * (1 - MIN_DECREASE):
         n_without_progress = state.n_without_progress + 1

@@ -61,6 +61,7 @@ def rounds(fraction, size, n_rounds):
         active.grow(dual_infeasibility, weak_factor=0.4)
         active.descend(5)
         active.refine(2)
+        active.refresh()
 
 
 def main(argv):
