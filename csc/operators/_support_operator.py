@@ -205,20 +205,30 @@ class PaddedSignals:
         places : array (E,)
             Flat indices.
         """
-        none = np.empty(0, np.int64)
         if not self.wraps:
+            none = np.empty(0, np.int64)
             return none, none
-        _, line, place = self._split(index)
+        all_first, places = self._copies_of_positions
+        position = index // self.code_shape[1]
+        start, first = all_first[position], np.zeros(len(index) + 1, np.int64)
+        numbers = all_first[position + 1] - start
+        np.cumsum(numbers, out=first[1:])
+        return first, places[np.repeat(start - first[:-1], numbers) + np.arange(first[-1])]
+
+    @cached_property
+    def _copies_of_positions(self):
+        """As `copies`, of one code at each position."""
         lines, last_places = self._has_copies
-        near = np.flatnonzero(lines[line] | last_places[place])
-        n, *v = np.unravel_index(line[near], (self.code_shape[0], *self.positions[:2]))
-        v.append(place[near])
+        near = np.flatnonzero(lines[:, None] | last_places)
+        line, place = np.divmod(near, self.positions[2])
+        n, *v = np.unravel_index(line, (self.code_shape[0], *self.positions[:2]))
+        v.append(place)
         corner = [a * t for a, t in zip(v, self.stride, strict=True)]
         shows = [
             {-1: self._beyond(a, axis), 0: True, 1: self._before(a, axis)}
             for axis, a in enumerate(corner)
         ]
-        owners, places = [none], [none]
+        owners, places = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         for shift in product(*((-1, 0, 1) if margin else (0,) for margin in self.margin)):
             if any(shift):
                 here = shows[0][shift[0]] & shows[1][shift[1]] & shows[2][shift[2]]
@@ -226,8 +236,8 @@ class PaddedSignals:
                 owners.append(near[here])
                 places.append(self._flat(n[here], [a[here] + s * extent for a, s, extent in moved]))
         owners, places = np.concatenate(owners), np.concatenate(places)
-        first = np.zeros(len(index) + 1, np.int64)
-        np.cumsum(np.bincount(owners, minlength=len(index)), out=first[1:])
+        first = np.zeros(len(lines) * self.positions[2] + 1, np.int64)
+        np.cumsum(np.bincount(owners, minlength=len(first) - 1), out=first[1:])
         return first, places[np.argsort(owners, kind="stable")]
 
     def pieces(self, index):
