@@ -33,7 +33,13 @@ SPORCO_RHOS = (
     5.0,
     20.0,
 )  # the fastest counts; its default and adaptive ones are slower here
-LOOSE_GAPS = (0.3, 0.1, 0.05, 0.03, 0.01)  # relative, where the objective may be near the minimum already
+LOOSE_GAPS = (
+    0.3,
+    0.1,
+    0.05,
+    0.03,
+    0.01,
+)  # relative, where the objective may be near the minimum already
 EVALUATE_EVERY = 10
 
 
