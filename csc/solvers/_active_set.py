@@ -16,8 +16,17 @@ CG_STEPS = 10  # at first, and at least
 MAX_CG_STEPS = 60
 CG_GROWTH = 1.5  # of the number of steps, while signs stay
 FEW_ZEROED = 0.02  # of the non-zero codes, by a full step: signs stay
+ROUNDS_PER_STEP = 10  # of large signals; the certificate after a step costs as much as six rounds,
+ROUNDS_PER_SHORT_STEP = 30  # so that signals have more
+MAX_SHORT_SAMPLES = 2**18  # whose rounds take less than a tenth of a second
 BLOCK_POSITIONS = 2**16  # positions whose correlations are compared at a time,
 BLOCK_CORRELATIONS = 2**20  # and correlations where each code has its own lambda: they are stored
+
+
+def rounds_per_step(problem):
+    """How many rounds a working set has at most before the certificate in float64."""
+    short = problem.x.size <= MAX_SHORT_SAMPLES
+    return ROUNDS_PER_SHORT_STEP if short else ROUNDS_PER_STEP
 
 
 class ActiveSet(SparseResidual):

@@ -11,13 +11,12 @@ from csc.certificates import best_dual_of_term
 from csc.data_terms import LeastSquares, dual_values, values
 from csc.operators import PaddedSignals, SparseCodes
 from csc.penalties import L1
-from csc.solvers._active_set import ActiveSet
+from csc.solvers._active_set import ActiveSet, rounds_per_step
 
 WEAK_FACTOR = 0.4  # of the largest violation nearby: codes with less are not selected yet
 SWEEPS = (2, 2, 3)  # over the active codes: before, within and after `ActiveSet.refine`
 MAX_NEW_FRACTION = 0.3  # of new active codes, up to which conjugate gradients pay
 DAMPING = 0.05  # of Newton's method: share of the parabolas in its second derivatives
-ROUNDS_PER_STEP = 10
 LOCAL_GAP_FACTOR = 20  # times tol: from this gap on the tight certificate is computed
 FIRST_WIDTH = 0.5  # of the mean absolute residual: of the smoothing of absolute values
 PROGRESS = 0.1  # decrease in a round, over the gap that smoothing causes: below, it moves
@@ -52,7 +51,8 @@ class Reweighted:
     Parameters
     ----------
     tol : float
-        Relative gap at which the first step ends; a step is at most ten rounds.
+        Relative gap at which the first step ends; a step is at most ten rounds,
+        or thirty of at most 2^18 samples.
 
     References
     ----------
@@ -91,7 +91,7 @@ class Reweighted:
         return ReweightedState(z0, self.tol)
 
     def step(self, problem: LayerProblem, state: ReweightedState) -> ReweightedState:
-        """Ten rounds, or fewer to ``tol``, which then falls."""
+        """Some rounds, or fewer to ``tol``, which then falls."""
         exact = state.tol < FLOAT32_MIN_TOL
         active = _WeightedSet(problem, SparseCodes.of(state.z), "float64" if exact else None)
         term, smoothing = problem.data_term, state.smoothing
@@ -99,7 +99,7 @@ class Reweighted:
             smoothing = term.smoothed(FIRST_WIDTH * active.mean_residual(), 0 * active.data)
         # where that did not help, the smoothing moves again
         enough = 0 if state.n_without_progress else SMOOTHING_SHARE * state.tol
-        for round_ in range(ROUNDS_PER_STEP):
+        for round_ in range(rounds_per_step(problem)):
             active.reweight(smoothing or term)
             infeasibility = active.dual_infeasibility()
             objective, gap = active.certified(infeasibility, state.tol)

@@ -8,7 +8,7 @@ from csc._backend import namespace
 from csc._typing import LayerProblem, ProblemLike
 from csc.operators import SparseCodes
 from csc.penalties import L1, ElasticNet, L1Ball
-from csc.solvers._active_set import ActiveSet
+from csc.solvers._active_set import ActiveSet, rounds_per_step
 from csc.solvers._blocks import minimise_in_blocks
 from csc.solvers._small_balls import code_small_balls
 from csc.solvers._small_signals import code_small_signals
@@ -20,7 +20,6 @@ SWEEPS = (2, 2, 3)  # over the active codes: before, within and after `ActiveSet
 MAX_NEW_FRACTION = 0.3  # of new active codes, up to which conjugate gradients pay
 FIRST_LOCAL_GAP_FACTOR = 20  # times tol: from this gap on the local certificate is computed,
 LOCAL_GAP_MARGIN = 1.2  # and from this times its last ratio to the global one
-ROUNDS_PER_STEP = 10
 MIN_DECREASE = 1e-14  # of the objective, relative: less is no progress
 MAX_GAP_RATIO = 0.5  # of the gaps of patches after and before a step in float64
 MAX_STEPS_WITHOUT_PROGRESS = 3
@@ -59,7 +58,8 @@ class WorkingSet:
     are swept in parallel. Memory grows with the signal and its non-zero codes only.
 
     On patches, the second step computes in float64, and each step has a tolerance a hundred times
-    smaller than the one before. On larger signals a step is ten rounds.
+    smaller than the one before. On larger signals a step is ten rounds,
+    or thirty of at most 2^18 samples.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ class WorkingSet:
         return WorkingSetState(z0, self.tol)
 
     def step(self, problem: LayerProblem, state: WorkingSetState) -> WorkingSetState:
-        """Patches: solve to ``tol``, which then falls. Signals: ten rounds, or fewer to ``tol``."""
+        """Patches: solve to ``tol``, which then falls. Signals: some rounds, or fewer to ``tol``."""
         if _is_patch_lasso(problem):
             return _code_patches(problem, state)
         return (_code_small if problem.structure.is_small else _code_signals)(problem, state)
@@ -166,7 +166,7 @@ def _code_signals(problem, state):
     precision = "float64" if state.tol < FLOAT32_MIN_TOL else problem.x.dtype
     active = ActiveSet(problem, SparseCodes.of(state.z), precision)
     local_gap_factor = FIRST_LOCAL_GAP_FACTOR
-    for round_ in range(ROUNDS_PER_STEP):
+    for round_ in range(rounds_per_step(problem)):
         dual_infeasibility = active.dual_infeasibility()
         objective, gap = (
             float(a.sum()) for a in active.certificate(dual_infeasibility, local=False)

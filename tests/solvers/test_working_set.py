@@ -185,7 +185,8 @@ def test_refinement_never_raises_the_objective_and_takes_more_steps_while_signs_
     assert steps[3] == 10 < steps[-1] <= 60
 
 
-def test_dense_codes_take_few_rounds():
+def test_dense_codes_take_few_rounds(monkeypatch):
+    monkeypatch.setattr("csc.solvers._active_set.ROUNDS_PER_SHORT_STEP", 10)
     x, atoms = photograph(shape=(48, 48))
     solution = csc.sparse_code(x, atoms, csc.Relative(0.01), tol=1e-4)
     assert np.count_nonzero(solution.codes) > 0.2 * x.size
