@@ -11,7 +11,7 @@ from csc.certificates import best_dual_of_term
 from csc.data_terms import LeastSquares, dual_values, values
 from csc.operators import PaddedSignals, SparseCodes
 from csc.penalties import L1
-from csc.solvers._active_set import ActiveSet, rounds_per_step
+from csc.solvers._active_set import ROUNDS_PER_STEP, ActiveSet, rounds_per_step
 
 WEAK_FACTOR = 0.4  # of the largest violation nearby: codes with less are not selected yet
 SWEEPS = (2, 2, 3)  # over the active codes: before, within and after `ActiveSet.refine`
@@ -99,7 +99,8 @@ class Reweighted:
             smoothing = term.smoothed(FIRST_WIDTH * active.mean_residual(), 0 * active.data)
         # where that did not help, the smoothing moves again
         enough = 0 if state.n_without_progress else SMOOTHING_SHARE * state.tol
-        for round_ in range(rounds_per_step(problem)):
+        rounds = ROUNDS_PER_STEP if smoothing else rounds_per_step(problem)  # it moves after steps
+        for round_ in range(rounds):
             active.reweight(smoothing or term)
             infeasibility = active.dual_infeasibility()
             objective, gap = active.certified(infeasibility, state.tol)

@@ -50,8 +50,9 @@ def fista_step(size):
 def code_patches():
     x = csc.images.extract_patches(high_passed_photographs(), (8, 8), n=N_PATCHES, rng=0)
     x = x.astype("float32") / x.std()
-    lmbda = LMBDA_FRACTION * csc.lmbda_max(x, learned_atoms(64, 8))
-    return lambda: csc.sparse_code(x, learned_atoms(64, 8), lmbda).codes
+    D = csc.Dictionary(learned_atoms(64, 8))
+    lmbda = LMBDA_FRACTION * csc.lmbda_max(x, D)
+    return lambda: csc.sparse_code(x, D, lmbda).codes
 
 
 def cases():
