@@ -14,7 +14,7 @@ from csc._progress import progress_callback
 from csc._repr_html import card
 from csc._typing import Array, ArrayLike, Codes, Mode, Solver, Stride
 from csc._validation import check_count, check_floats, check_instance, check_number
-from csc.operators import Dictionary, MeasuredDictionary, SparseCodes
+from csc.operators import Dictionary, MeasuredDictionary, SparseCodes, dense_codes
 from csc.penalties import L1, ElasticNet, GroupL21, Relative, warn_of_zero_codes
 from csc.problems import MultiLayerProblem, Problem
 from csc.solvers import Progress, Status, fastest, is_sparse, iterate, ratio, start
@@ -84,7 +84,7 @@ class Solution:
             return list(self.z)
         n_bytes = prod(self.z.shape) * self.z.dtype.itemsize
         check_memory(f"an array of codes {self.z.shape}", n_bytes, "use sparse_codes")
-        return self.z.dense() if isinstance(self.z, SparseCodes) else self.z
+        return dense_codes(self.z)
 
     @cached_property
     def sparse_codes(self) -> Any:

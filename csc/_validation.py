@@ -250,6 +250,16 @@ def check_weights(weights, x, code_shape):
         )
 
 
+def check_gradient_weights(name, weights, n_atoms):
+    """Return one number for each atom as float64, or raise ValueError."""
+    weights = np.asarray(weights, "float64")
+    if weights.shape != (n_atoms,) or not (np.isfinite(weights) & (weights >= 0)).all():
+        raise ValueError(
+            f"{name} must be {n_atoms} finite numbers >= 0, one for each atom, got {weights}"
+        )
+    return weights
+
+
 def check_instance(name, value, verb, example):
     """Raise TypeError for a class, or an object without the method ``verb``.
 

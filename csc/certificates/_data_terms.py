@@ -15,7 +15,7 @@ import numpy as np
 from csc._backend import namespace
 from csc.certificates._local_dual import N_RESCALINGS
 from csc.data_terms import dual_point, dual_values, values
-from csc.operators import PaddedSignals, SparseCodes
+from csc.operators import PaddedSignals, SparseCodes, dense_codes
 
 
 def data_term_certificate(x, dictionary, z, model, theta=None):
@@ -40,8 +40,7 @@ def data_term_certificate(x, dictionary, z, model, theta=None):
             SparseCodes(codes.shape, codes.index, codes.values.astype("float64"))
         )
     else:
-        z = z.dense() if isinstance(z, SparseCodes) else z
-        z = z.astype("float64")
+        z = dense_codes(z).astype("float64")
         fit = D(z, x.shape[2:])
     weights = None if weights is None else weights.astype("float64")
     objective = values(term, x, fit, weights)

@@ -12,7 +12,7 @@ from csc.data_terms import observed_weights, values
 from csc.learning import _statistics as stats
 from csc.learning._dead_atoms import worst_windows
 from csc.learning._recentre import extended_window_sums, shift_codes
-from csc.operators import SparseCodes
+from csc.operators import SparseCodes, dense_codes
 
 TREE_ARITY = 8  # summands per node in a tree of sums
 
@@ -54,8 +54,7 @@ def weighted_objective(problem, z, weight):
     if weight is None:
         return problem.value(z)
     term, x = problem.data_term, problem.x.astype("float64")
-    dense = z.dense() if isinstance(z, SparseCodes) else z
-    fit = problem.dictionary.as_double(dense.astype("float64"), x.shape[2:])
+    fit = problem.dictionary.as_double(dense_codes(z).astype("float64"), x.shape[2:])
     own = values(term, x, fit, observed_weights(term, x, problem.mask))
     return float(weight @ to_host(own)) + weighted_penalty(problem, z, weight)
 

@@ -22,7 +22,13 @@ from csc._typing import (
     SignalsLike,
     Stride,
 )
-from csc._validation import check_atoms, check_count, check_instance, check_number
+from csc._validation import (
+    check_atoms,
+    check_count,
+    check_gradient_weights,
+    check_instance,
+    check_number,
+)
 from csc.constraints import UnitBall, UnitSphere
 from csc.data_terms import LEAST_SQUARES
 from csc.learning import _statistics as stats
@@ -355,12 +361,7 @@ class DictionaryLearning(SingleLayerLearner, OnlineLearner):
             raise ValueError(
                 "gradient_weights need lmbda as a number or csc.Relative, got a TargetSparsity"
             )
-        weights = np.asarray(self.gradient_weights)
-        if weights.shape != (self.n_atoms,) or not (np.isfinite(weights) & (weights >= 0)).all():
-            raise ValueError(
-                f"gradient_weights must be {self.n_atoms} finite numbers >= 0, one for each atom, got "
-                f"{weights}"
-            )
+        check_gradient_weights("gradient_weights", self.gradient_weights, self.n_atoms)
         fits = self._geometry.is_dense and self.mode in ("circular", "full")
         if not fits or min(self.atom_shape) < 2:
             raise ValueError(

@@ -88,3 +88,8 @@ class SparseCodes:
     def sums(self, a):
         """Sum ``a``, one number per code, over the codes of each signal: ``(N,)`` in float64."""
         return np.bincount(self.signals, weights=a, minlength=self.shape[0])
+
+
+def dense_codes(z):
+    """Codes as an array, whether they are sparse or one already."""
+    return z.dense() if isinstance(z, SparseCodes) else z

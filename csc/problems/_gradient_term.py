@@ -7,7 +7,7 @@ import numpy as np
 
 from csc._backend import namespace
 from csc._typing import Array
-from csc._validation import check_number
+from csc._validation import check_gradient_weights, check_number
 from csc.data_terms import ByChannel, ChannelNorm, LeastAbsolute, LeastSquares
 from csc.operators import Dictionary
 from csc.problems._problem import Problem
@@ -143,15 +143,11 @@ def _checked(problem: Any, weights: Array) -> np.ndarray:
     """Weights as an array of floats, after a check of both arguments."""
     if not isinstance(problem, Problem):
         raise TypeError(f"problem must be a csc.Problem, got {type(problem).__name__}")
-    D, weights = problem.dictionary, np.asarray(weights, "float64")
+    D = problem.dictionary
     fits = D.is_convolution and D.mode in ("circular", "full") and D.geometry.is_dense
     if not fits or min(D.atom_shape) < 2:
         raise ValueError(
             "problem must have mode 'circular' or 'full', stride 1 and atoms of at least two samples "
             f"along each axis for a gradient term, got {D!r}"
         )
-    if weights.shape != (D.n_atoms,) or not (np.isfinite(weights) & (weights >= 0)).all():
-        raise ValueError(
-            f"weights must be {D.n_atoms} finite numbers >= 0, one for each atom, got {weights}"
-        )
-    return weights
+    return check_gradient_weights("weights", weights, D.n_atoms)

@@ -44,6 +44,7 @@ from csc.operators import (
     PaddedSignals,
     SparseCodes,
     SparseResidual,
+    dense_codes,
 )
 from csc.penalties import (
     L0,
@@ -168,12 +169,12 @@ class Problem:
         if isinstance(z, SparseCodes) and self.dictionary.is_convolution:
             layout = PaddedSignals(self.dictionary, self.x.shape, self.x.dtype)
             return layout.synthesize(z)
-        return self.dictionary(_dense(z), self.x.shape[2:])
+        return self.dictionary(dense_codes(z), self.x.shape[2:])
 
     def reconstruct(self, z: Array | SparseCodes) -> Array:
         """Signals ``D z``, also where ``x`` are measurements of them."""
         D = self.dictionary
-        return self.synthesize(z) if D.is_convolution else D.reconstruct(_dense(z))
+        return self.synthesize(z) if D.is_convolution else D.reconstruct(dense_codes(z))
 
     def residual(self, z: Array | SparseCodes) -> Array:
         """``M (x - D z)``, of dense or sparse codes; in general, minus the slope of the data term."""
@@ -185,7 +186,7 @@ class Problem:
         if isinstance(z, SparseCodes) and self.dictionary.is_convolution:
             fit = PaddedSignals(self.dictionary, self.x.shape, "float64").synthesize(z)
         else:
-            fit = self.dictionary.as_double(_dense(z).astype("float64"), self.x.shape[2:])
+            fit = self.dictionary.as_double(dense_codes(z).astype("float64"), self.x.shape[2:])
         x = self.x.astype("float64")
         if not is_plain(self.data_term):
             weights = self.structure.sample_weights
@@ -306,7 +307,7 @@ class Problem:
         z = self._checked(z)
         if not self.penalty.convex:
             return self.value(z), inf
-        z = z if self.structure.certifies_sparse_codes else _dense(z)
+        z = z if self.structure.certifies_sparse_codes else dense_codes(z)
         if not is_plain(self.data_term):
             structure = self.structure
             lmbda = structure.code_lmbda if structure.has_local_dual else None
@@ -374,10 +375,6 @@ class Problem:
 
 def _values(z):
     return z.values if isinstance(z, SparseCodes) else z
-
-
-def _dense(z):
-    return z.dense() if isinstance(z, SparseCodes) else z
 
 
 def check_penalty(penalty, x, code_shape):

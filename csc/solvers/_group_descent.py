@@ -108,16 +108,9 @@ class GroupDescent:
 def _code_small(problem, state):
     def kernel(form, products, start, out, gaps):
         curvatures = group_curvatures(form.gram, problem.penalty.group_size)
-        options = state.tol, MAX_ROUNDS, MAX_SWEEPS
+        options = group_lmbdas(problem.penalty), (state.tol, MAX_ROUNDS, MAX_SWEEPS)
         problem.structure.kernels.group_lasso_gram(
-            form.gram,
-            *products,
-            curvatures,
-            group_lmbdas(problem.penalty),
-            options,
-            start,
-            out,
-            gaps,
+            form.gram, *products, curvatures, *options, start, out, gaps
         )
 
     z, gap = code_small_signals(problem, state.z, kernel)

@@ -6,14 +6,11 @@ from csc.solvers._small_signals import code_small_signals
 
 MAX_SOLVES = 60  # of the lasso, per step
 MAX_KERNEL_ROUNDS = 1000
-FIRST_FRACTION = (
-    0.4  # of lmbda_max is the first lambda, and of the last one the next, until one is too small
-)
+FIRST_FRACTION = 0.4  # of lmbda_max, and then of the last lambda until one is too small
 BISECT_EVERY = 8  # solves: the secant alone may hardly move one end of the bracket
 LEAST_FRACTION = 1e-15  # of lmbda_max: if the ball is not full there, it holds the minimum
-INNER_TOL = (
-    1e-13  # relative gap of each lasso: of rough codes, the norm is not a function of lambda
-)
+# relative gap of each lasso: of rough codes, the norm is not a function of lambda
+INNER_TOL = 1e-13
 
 
 def code_small_balls(problem, z, tol):

@@ -140,19 +140,21 @@ def _code_patches(problem, state):
 
 
 def _code_small(problem, state):
-    solve = problem.structure.kernels.lasso_gram
-
-    def kernel(form, products, start, out, gaps):
-        options = problem.penalty.positive, state.tol, MAX_PATCH_ROUNDS
-        solve(form.gram, *products, form.lmbda, *options, start, out, gaps)
-
-    if type(problem.penalty) is L1Ball:
-        z, gap = code_small_balls(problem, state.z, state.tol)
-    else:
-        z, gap = code_small_signals(problem, state.z, kernel)
+    code = code_small_balls if type(problem.penalty) is L1Ball else _code_small_lassos
+    z, gap = code(problem, state.z, state.tol)
     if gap > MAX_GAP_RATIO * state.gap:
         return state  # only rounding is left: unchanged codes end the loop
     return WorkingSetState(z, state.tol / 100, gap=gap)
+
+
+def _code_small_lassos(problem, z, tol):
+    solve, positive = problem.structure.kernels.lasso_gram, problem.penalty.positive
+
+    def kernel(form, products, start, out, gaps):
+        options = positive, tol, MAX_PATCH_ROUNDS
+        solve(form.gram, *products, form.lmbda, *options, start, out, gaps)
+
+    return code_small_signals(problem, z, kernel)
 
 
 def _accelerate(active, tol, *, uneven):

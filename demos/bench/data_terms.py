@@ -27,19 +27,10 @@ IMPULSES = 0.05  # share of the samples
 # of lmbda_max; but for "own lmbda", the first five cases have the lmbda of Huber's problem
 FRACTION = 0.1
 SPORCO_STEPS = 2000
-SPORCO_RHOS = (
-    0.3,
-    1.0,
-    5.0,
-    20.0,
-)  # the fastest counts; its default and adaptive ones are slower here
-LOOSE_GAPS = (
-    0.3,
-    0.1,
-    0.05,
-    0.03,
-    0.01,
-)  # relative, where the objective may be near the minimum already
+# the fastest counts; sporco's default and adaptive ones are slower here
+SPORCO_RHOS = (0.3, 1.0, 5.0, 20.0)
+# relative, where the objective may be near the minimum already
+LOOSE_GAPS = (0.3, 0.1, 0.05, 0.03, 0.01)
 EVALUATE_EVERY = 10
 
 

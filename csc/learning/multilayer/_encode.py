@@ -10,7 +10,7 @@ from csc._backend import namespace, to_host
 from csc._solve import solve_quietly
 from csc.learning._encode import encode
 from csc.learning._step import EncodedBatch
-from csc.operators import MultiLayerDictionary, SparseCodes
+from csc.operators import MultiLayerDictionary, SparseCodes, dense_codes
 from csc.problems import MultiLayerProblem, Problem
 
 MAX_LAYERED_CODES = 2**24  # codes of all layers in memory during a multi-layer pursuit
@@ -64,7 +64,7 @@ def encode_layers(groups, model, limits, starts=None):
     for i, (problem, weight) in enumerate(problems(groups, model)):
         start = None if starts is None or i >= len(starts) else starts[i]
         if start is not None:
-            start = start.dense() if isinstance(start, SparseCodes) else start
+            start = dense_codes(start)
             start = None if start.shape != problem.code_shape else start
         flat, z = _coded(problem, model.pursuit, limits, start)
         coded.append(EncodedLayers(EncodedBatch(*flat, weight), problem, z))
