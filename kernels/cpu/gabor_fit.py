@@ -5,7 +5,7 @@ pixels from the middle of the patch. The two amplitudes, of the cosine and of th
 linearly: they are solved for at every p, so the search runs over these six numbers only.
 """
 
-from math import cos, exp, pi, sin, sqrt
+from math import cos, exp, log, pi, sin, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -16,12 +16,19 @@ from csc.kernels.cpu.threads import in_batches
 NYQUIST_FREQUENCY = 0.5  # cycles per pixel along either axis
 # Keeps the Gram matrix invertible when the sine or the cosine wave vanishes.
 GRAM_REGULARIZATION = 1e-10
+MANTISSA_BITS = 52  # of a float64; above them stand the bits of the exponent, which is 1023 for 1.0
+EXPONENT_OF_ONE = 1023
+ROUNDING_SHIFT = 1.5 * 2.0**MANTISSA_BITS  # a sum with it is rounded to a whole number
+INVERSE_LOG_2 = 1 / log(2)
+LOG_2_HIGH = float.fromhex("0x1.62e42feep-1")  # few bits: its products with k are exact
+LOG_2_LOW = float.fromhex("0x1.a39ef35793c76p-33")
 MIN_ENERGY_DECREASE = 1e-9  # relative to an atom's energy of 1: a smaller decrease stops the search
 
 
 class _Work(NamedTuple):
     """What a thread computes with, for one atom of n pixels."""
 
+    columns: np.ndarray  # (2, width)  the waves along the first row
     pair: np.ndarray  # (2, n)  the cosine and the sine wave
     derivative: np.ndarray  # (6, n)
     residual: np.ndarray
@@ -43,20 +50,66 @@ def dot(a, b):
     return total
 
 
-@inner(error_model="numpy")
-def quadrature_pair(p, width, out):
-    """out[0], out[1] = the envelope times the cosine and the sine wave of point ``p``."""
+@inner(error_model="numpy", fastmath={"contract"})
+def exponential(x):
+    """``exp(x)`` of x <= 0, without branches, so that loops of it become vector instructions.
+
+    With x = k log 2 + r, |r| <= log(2) / 2, it is 2^k times a Taylor polynomial of r: exact but for
+    the last bit, and never less than ``exp(-708)``.
+    """
+    x = max(x, -708.0)
+    shifted = x * INVERSE_LOG_2 + ROUNDING_SHIFT  # its last bits are those of the whole number k
+    k = shifted - ROUNDING_SHIFT
+    r = x - k * LOG_2_HIGH - k * LOG_2_LOW
+    value = 1.0
+    for n in range(13, 0, -1):
+        value = 1 + value * r * (1 / n)
+    power = (shifted.view(np.int64) + EXPONENT_OF_ONE) << MANTISSA_BITS
+    return value * power.view(np.float64)
+
+
+@inner(error_model="numpy", fastmath={"contract"})
+def quadrature_pair(p, width, columns, out):
+    """out[0], out[1] = the envelope times the cosine and the sine wave of point ``p``.
+
+    The wave of a pixel is a product, e^(i omega u) = e^(i omega dx sine) e^(i omega dy cosine), with
+    the first factors, of all columns, in ``columns``. Factors are turned on from pixel to pixel:
+    sines and cosines took most of the time of a fit.
+    """
     height = out.shape[1] // width
+    # rows of their own, and unsigned indices: the loop over pixels becomes vector instructions
+    even, odd, even_columns, odd_columns = out[0], out[1], columns[0], columns[1]
+    left, top = -0.5 * (width - 1) - p[0], -0.5 * (height - 1) - p[1]
     sine, cosine, omega = sin(p[2]), cos(p[2]), 2 * pi * p[3]
     a, b = 0.5 * exp(-2 * p[4]), 0.5 * exp(-2 * p[5])
+    real, imaginary = unit(omega * sine * left)
+    turn_real, turn_imaginary = unit(omega * sine)
+    for j in range(width):
+        even_columns[j], odd_columns[j] = real, imaginary
+        real, imaginary = product(turn_real, turn_imaginary, real, imaginary)
+    real, imaginary = unit(omega * cosine * top)
+    turn_real, turn_imaginary = unit(omega * cosine)
     for i in range(height):
-        dy = i - 0.5 * (height - 1) - p[1]
-        for j in range(width):
-            dx = j - 0.5 * (width - 1) - p[0]
+        dy, row = i + top, np.uint64(i * width)
+        for j in range(np.uint64(width)):
+            dx = j + left
             u, v = dx * sine + dy * cosine, dy * sine - dx * cosine  # across and along the bars
-            envelope = exp(-a * u * u - b * v * v)
-            out[0, i * width + j] = envelope * cos(omega * u)
-            out[1, i * width + j] = envelope * sin(omega * u)
+            envelope = exponential(-a * u * u - b * v * v)
+            x, y = product(real, imaginary, even_columns[j], odd_columns[j])
+            even[row + j], odd[row + j] = envelope * x, envelope * y
+        real, imaginary = product(turn_real, turn_imaginary, real, imaginary)
+
+
+@inner(error_model="numpy")
+def unit(angle):
+    """Real and imaginary part of e^(i angle)."""
+    return cos(angle), sin(angle)
+
+
+@inner(error_model="numpy", fastmath={"contract"})
+def product(a, b, c, d):
+    """Real and imaginary part of (a + i b) (c + i d)."""
+    return a * c - b * d, a * d + b * c
 
 
 @inner(error_model="numpy")
@@ -79,23 +132,27 @@ def solve_amplitudes(pair, atom, inverse_gram, amplitude, residual):
     return dot(residual, residual)
 
 
-@inner(error_model="numpy")
+@inner(error_model="numpy", fastmath={"contract"})
 def derivatives(p, width, pair, amplitude, out):
     """out[k] = derivative of the Gabor by p[k], its amplitudes held."""
     height = pair.shape[1] // width
+    even, odd, on_even, on_odd = pair[0], pair[1], amplitude[0], amplitude[1]
+    to_x, to_y, to_angle, to_frequency = out[0], out[1], out[2], out[3]
+    to_log_sigma_x, to_log_sigma_y = out[4], out[5]
+    left, top = -0.5 * (width - 1) - p[0], -0.5 * (height - 1) - p[1]
     sine, cosine, omega = sin(p[2]), cos(p[2]), 2 * pi * p[3]
     a, b = exp(-2 * p[4]), exp(-2 * p[5])
     for i in range(height):
-        dy = i - 0.5 * (height - 1) - p[1]
-        for j in range(width):
-            n, dx = i * width + j, j - 0.5 * (width - 1) - p[0]
+        dy, row = i + top, np.uint64(i * width)
+        for j in range(np.uint64(width)):
+            n, dx = row + j, j + left
             u, v = dx * sine + dy * cosine, dy * sine - dx * cosine
-            g = amplitude[0] * pair[0, n] + amplitude[1] * pair[1, n]
-            turned = amplitude[1] * pair[0, n] - amplitude[0] * pair[1, n]
+            g = on_even * even[n] + on_odd * odd[n]
+            turned = on_odd * even[n] - on_even * odd[n]
             g_u, g_v = omega * turned - a * u * g, -b * v * g
-            out[0, n], out[1, n] = g_v * cosine - g_u * sine, -g_u * cosine - g_v * sine
-            out[2, n], out[3, n] = g_v * u - g_u * v, 2 * pi * u * turned
-            out[4, n], out[5, n] = a * u * u * g, b * v * v * g
+            to_x[n], to_y[n] = g_v * cosine - g_u * sine, -g_u * cosine - g_v * sine
+            to_angle[n], to_frequency[n] = g_v * u - g_u * v, 2 * pi * u * turned
+            to_log_sigma_x[n], to_log_sigma_y[n] = a * u * u * g, b * v * v * g
 
 
 @inner(error_model="numpy")
@@ -105,7 +162,7 @@ def normal_equations(work):
     With d the derivatives, P the projector off the pair and r the residual: hessian = d^T P d
     (its lower triangle) and gradient = d^T r.
     """
-    pair, derivative, residual, inverse_gram, on_pair, hessian, _, _, gradient, _ = work
+    _, pair, derivative, residual, inverse_gram, on_pair, hessian, _, _, gradient, _ = work
     for k in range(6):
         gradient[k] = dot(derivative[k], residual)
         on_pair[k, 0], on_pair[k, 1] = dot(derivative[k], pair[0]), dot(derivative[k], pair[1])
@@ -180,7 +237,7 @@ def descend(p, atom, width, box, n_trials, work, best_amplitude):
     copy(p, trial)
     min_misfit, damping = np.inf, 1e-2
     for _ in range(n_trials):
-        quadrature_pair(trial, width, work.pair)
+        quadrature_pair(trial, width, work.columns, work.pair)
         misfit = solve_amplitudes(work.pair, atom, work.inverse_gram, amplitude, work.residual)
         decrease = min_misfit - misfit
         if decrease > 0:
@@ -205,8 +262,8 @@ def fit_gabors(atoms, width, box, n_trials, points, amplitudes, misfits):
 
     def scratch():
         n = atoms.shape[1]
-        arrays = (np.empty(shape) for shape in ((2, n), (6, n), n, (2, 2), (6, 2), (6, 6), (6, 6)))
-        return (_Work(*arrays, np.empty(2), np.empty(6), np.empty(6)),)
+        shapes = (2, width), (2, n), (6, n), n, (2, 2), (6, 2), (6, 6), (6, 6), 2, 6, 6
+        return (_Work(*map(np.empty, shapes)),)
 
     in_batches(
         _fit, misfits.size, atoms, width, box, n_trials, points, amplitudes, misfits,

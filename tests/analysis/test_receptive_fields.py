@@ -96,7 +96,8 @@ def solved(p, atom):
     """The kernels' pair, inverse Gram matrix, amplitudes, residual and misfit at p."""
     pair, inverse = np.empty((2, atom.size)), np.empty((2, 2))
     amplitude, residual = np.empty(2), np.empty(atom.size)
-    from_python(kernel.quadrature_pair)(p, atom.shape[1], pair)
+    width = atom.shape[1]
+    from_python(kernel.quadrature_pair)(p, width, np.empty((2, width)), pair)
     misfit = from_python(kernel.solve_amplitudes)(pair, atom.ravel(), inverse, amplitude, residual)
     return pair, inverse, amplitude, residual, misfit
 
@@ -112,6 +113,13 @@ def test_quadrature_pair_and_amplitudes_are_their_transcription(rng):
         assert misfit == pytest.approx(naive.misfit(p, atom), rel=1e-8)
 
 
+def test_exponentials_are_exact_but_for_the_last_bit():
+    for x in (-np.linspace(0, 1, 500), -np.geomspace(1e-300, 708, 500)):
+        ours = np.array([from_python(kernel.exponential)(value) for value in x])
+        np.testing.assert_allclose(ours, np.exp(x), rtol=3e-16)
+    assert from_python(kernel.exponential)(-1e30) < 1e-300
+
+
 def test_normal_equations_hold_the_derivatives(rng):
     for p, atom in zip(*points_and_atoms(3, (7, 8), rng), strict=True):
         pair, inverse, amplitude, residual, _ = solved(p, atom)
@@ -119,7 +127,16 @@ def test_normal_equations_hold_the_derivatives(rng):
         from_python(kernel.derivatives)(p, 8, pair, amplitude, derivative)
         rest = hessian.copy(), amplitude, slope, p
         from_python(kernel.normal_equations)(
-            kernel._Work(pair, derivative, residual, inverse, np.empty((6, 2)), hessian, *rest)
+            kernel._Work(
+                np.empty((2, 8)),
+                pair,
+                derivative,
+                residual,
+                inverse,
+                np.empty((6, 2)),
+                hessian,
+                *rest,
+            )
         )
         theirs = naive.normal_equations(p, atom)
         np.testing.assert_allclose(np.tril(hessian), np.tril(theirs[0]), atol=1e-6)
