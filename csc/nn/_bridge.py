@@ -9,7 +9,7 @@ import torch
 from csc._typing import ArrayLike, DTypeLike, Mode, Stride
 from csc._validation import check_count
 from csc.nn._multi_layer_pursuit import MultiLayerPursuit
-from csc.nn._parameters import as_array
+from csc.nn._parameters import as_array, check_tensor
 from csc.nn._sparse_code import SparseCode
 from csc.operators import Dictionary, MultiLayerDictionary
 from csc.solvers import ratio
@@ -77,9 +77,12 @@ def certify(
             f"{type(module).__name__}"
         )
     problem = module.problem(x)
-    if isinstance(codes, torch.Tensor):
-        return Certificate(*problem.certificate(as_array(codes)))
-    return Certificate(*problem.certificate([as_array(own) for own in codes]))
+    if isinstance(codes, list | tuple):
+        for i, own in enumerate(codes):
+            check_tensor(f"codes[{i}]", own)
+        return Certificate(*problem.certificate([as_array(own) for own in codes]))
+    check_tensor("codes", codes)
+    return Certificate(*problem.certificate(as_array(codes)))
 
 
 def from_dictionary(

@@ -88,7 +88,17 @@ def suits_kernels(atoms: torch.Tensor) -> bool:
         and atoms.dtype in (torch.float32, torch.float64)
         and atoms.shape[1] <= MAX_KERNEL_CHANNELS
         and not torch.compiler.is_compiling()
+        and _has_memory(atoms)
     )
+
+
+def _has_memory(tensor):
+    """Whether a tensor has memory of its own, as those inside of transforms of `torch.func` do not."""
+    try:
+        tensor.data_ptr()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _synthesized(atoms, z, D):

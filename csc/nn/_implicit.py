@@ -98,7 +98,7 @@ class ImplicitSparseCode(Pursuit):
             found = solve_quietly(self.problem(x), tol=self.tol, max_iter=self.max_iter)
             if found.status is Status.MAX_ITER:
                 warnings.warn(f"ImplicitSparseCode: {found.message}", stacklevel=4)
-            return torch.from_numpy(found.codes)
+            return torch.from_numpy(found.codes).to(x.dtype)
         D = self.dictionary.convolution(x.shape[2:])
         step_size = 1 / self.to_dictionary().lipschitz(tuple(x.shape[2:]))
         lmbda = per_atom(self.lmbda, x.ndim - 2)

@@ -33,7 +33,7 @@ class LCA(Pursuit):
     n_steps : int
     tau : float, optional
         Time constant in steps. None takes the certified bound L of ``||D||^2`` of the initial atoms,
-        with which the steps are stable.
+        with which the steps are stable. It is part of `state_dict`.
     hard : bool
         Hard threshold: thresholds then get no gradient.
     positive : bool
@@ -86,6 +86,14 @@ class LCA(Pursuit):
                 u = torch.lerp(u, a, rate).add(D.correlate_residual(x, a), alpha=rate)
             a = threshold(u, lmbda, positive=self.positive)
         return a, D
+
+    def get_extra_state(self) -> torch.Tensor:
+        """``tau``, for `state_dict`: other initial atoms have another bound."""
+        return torch.tensor(self.tau, dtype=torch.float64)
+
+    def set_extra_state(self, state: torch.Tensor) -> None:
+        """Take ``tau`` from a `state_dict`."""
+        self.tau = float(state)
 
     def problem(self, x: torch.Tensor) -> Problem:
         """The `csc.Problem` whose (local) minimisers are the fixed points."""

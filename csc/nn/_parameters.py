@@ -9,7 +9,7 @@ from torch import nn
 from csc._backend import to_host
 from csc._typing import ArrayLike, Shape
 from csc._validation import check_count, check_number
-from csc.nn._convolution import Convolution
+from csc.nn._convolution import Convolution, suits_kernels
 from csc.operators import Dictionary
 from csc.penalties import L1
 
@@ -86,18 +86,20 @@ class TrainableDictionary(nn.Module):
     def check_signals(self, x: torch.Tensor) -> torch.Tensor:
         """Return signals that fit the atoms, or raise an error."""
         shape, ndim = tuple(self.raw_atoms.shape), self.raw_atoms.ndim
-        if not isinstance(x, torch.Tensor):
-            raise TypeError(f"x must be a tensor, got {type(x).__name__}; use torch.as_tensor(x)")
+        check_tensor("x", x)
         if x.ndim != ndim or x.shape[1] != shape[1]:
             raise ValueError(
                 f"x must be (N, C, *S) with C = {shape[1]} and {ndim - 2} spatial axes, as the "
                 f"atoms {shape} ask for, got {tuple(x.shape)}"
             )
         if x.dtype != self.raw_atoms.dtype:
+            other_way = f", or module.to({x.dtype})" if x.dtype.is_floating_point else ""
             raise TypeError(
                 f"x is {x.dtype} but the atoms are {self.raw_atoms.dtype}; use "
-                f"x.to({self.raw_atoms.dtype}), or module.to({x.dtype})"
+                f"x.to({self.raw_atoms.dtype}){other_way}"
             )
+        if suits_kernels(self.raw_atoms):  # which refuse codes of NaN, and empty ones
+            _check_values(x)
         return x
 
     def extra_repr(self) -> str:
@@ -107,18 +109,34 @@ class TrainableDictionary(nn.Module):
 
 
 def as_array(tensor: torch.Tensor) -> Any:
-    """A tensor without gradient as NumPy array on the host."""
-    return tensor.detach().cpu().numpy()
+    """A tensor without gradient as NumPy array on the host; below 32 bits, in float32."""
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.dtype.itemsize < 4 else tensor).numpy()
 
 
 def whole_signals(x: torch.Tensor) -> Any:
     """Signals as NumPy array; NaN, which `csc.Problem` takes for missing samples, is refused."""
+    check_tensor("x", x)
+    _check_values(x)
+    return as_array(x)
+
+
+def check_tensor(name: str, value: Any) -> None:
+    """Refuse what is no tensor."""
+    if not isinstance(value, torch.Tensor):
+        raise TypeError(
+            f"{name} must be a tensor, got {type(value).__name__}; use torch.as_tensor({name})"
+        )
+
+
+def _check_values(x):
+    if 0 in x.shape:
+        raise ValueError(f"x is empty: shape {tuple(x.shape)}")
     if not bool(x.isfinite().all()):
         raise ValueError(
             "x holds NaN or inf, and the modules of csc.nn code whole signals; for missing samples "
             "take csc.Problem, with NaN or a mask"
         )
-    return as_array(x)
 
 
 def per_atom(numbers: torch.Tensor, ndim: int) -> torch.Tensor:

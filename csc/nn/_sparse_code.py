@@ -100,19 +100,18 @@ class SparseCode(Pursuit):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Codes ``(N, K, *V)`` of signals ``(N, C, *S)``."""
         with full_precision(x, self.dictionary) as x:
-            if self._suits_solver(x):
+            if self._suits_solver():
                 return self._codes_of_solver(x)
             return self._codes(x)[0]
 
-    def _suits_solver(self, x):
+    def _suits_solver(self):
         """Whether the solver of `csc` takes the same steps, and faster: without gradients, on the CPU.
 
         With strides it is hardly faster (python -m demos.bench nn).
         """
         if torch.is_grad_enabled() or self.per_step or self.analysis is not None:
             return False
-        is_fast = suits_kernels(self.dictionary.raw_atoms) and self.dictionary.geometry.is_dense
-        return is_fast and bool(x.isfinite().all())  # NaN would count as missing samples
+        return suits_kernels(self.dictionary.raw_atoms) and self.dictionary.geometry.is_dense
 
     def _codes_of_solver(self, x):
         """Codes by the fused steps of `solver`."""

@@ -47,6 +47,22 @@ def test_certificates_of_layers_are_those_of_the_problem(rng):
     assert found.relative_gap < 1
 
 
+def test_certificates_of_low_precision_and_of_what_is_no_tensor(rng):
+    D, x = make("series", rng, "float32")
+    x = torch.from_numpy(x).bfloat16()
+    for module in (
+        csc.nn.SparseCode(D, 0.2).bfloat16(),
+        csc.nn.ImplicitSparseCode(D, 0.2).bfloat16(),
+    ):
+        codes = module(x)
+        assert codes.dtype == torch.bfloat16
+        assert csc.nn.certify(module, x, codes).relative_gap < 0.5
+    with pytest.raises(TypeError, match="x must be a tensor, got ndarray"):
+        csc.nn.certify(module, np.ones((1, 2, 12)), codes)
+    with pytest.raises(TypeError, match="codes must be a tensor, got ndarray"):
+        csc.nn.certify(module, x, codes.detach().float().numpy())
+
+
 def test_random_atoms_have_unit_norm_and_follow_the_seed():
     first = csc.nn.random_dictionary((4, 2, 3, 3), "same", 2)
     torch.manual_seed(0)

@@ -82,3 +82,12 @@ def test_the_graph_keeps_codes_and_no_residuals(channels, rng):
         kept_alive = module(torch.from_numpy(x))
     assert kept_alive.shape == (2, 3, 27)
     assert list(sizes.values()).count(30) == 1  # the signals
+
+
+def test_a_state_brings_its_time_constant(rng):
+    D, x = make("series", rng)
+    module, x = csc.nn.LCA(D, 0.2, 7), torch.from_numpy(x)
+    loaded = csc.nn.LCA(make("series", rng)[0], 0.3, 7)
+    assert loaded.tau != module.tau
+    loaded.load_state_dict(module.state_dict())
+    torch.testing.assert_close(loaded(x), module(x), rtol=0, atol=0)

@@ -155,6 +155,20 @@ def test_it_compiles_in_one_graph(rng):
     torch.testing.assert_close(compiled(x), module(x))
 
 
+def test_transforms_of_torch_func_give_the_gradients(rng):
+    D, x = make("series", rng)
+    module, x = csc.nn.SparseCode(D, 0.1, 3), torch.from_numpy(x)
+    parameters = dict(module.named_parameters())
+
+    def energy(parameters):
+        return torch.func.functional_call(module, parameters, (x,)).square().sum()
+
+    found = torch.func.grad(energy)(parameters)
+    energy(parameters).backward()
+    for name, parameter in parameters.items():
+        torch.testing.assert_close(found[name], parameter.grad)
+
+
 def test_double_and_bfloat16_modules_follow_their_dtype(rng):
     D, x = make("series", rng, "float32")
     module, x = csc.nn.SparseCode(D, 0.1), torch.from_numpy(x)
@@ -167,6 +181,13 @@ WRONG = {
     "no channels": (lambda m: m(torch.ones(1, 12).double()), ValueError, r"C = 2 and 1 spatial"),
     "channels": (lambda m: m(torch.ones(1, 3, 12).double()), ValueError, r"got \(1, 3, 12\)"),
     "precision": (lambda m: m(torch.ones(1, 2, 12)), TypeError, "float32 but the atoms are torch"),
+    "integers": (lambda m: m(torch.ones(1, 2, 12, dtype=torch.int64)), TypeError, r"float64\)$"),
+    "NaN": (
+        lambda m: m(torch.full((1, 2, 12), torch.nan).double()),
+        ValueError,
+        "x holds NaN or inf",
+    ),
+    "no signal": (lambda m: m(torch.ones(0, 2, 12).double()), ValueError, "x is empty"),
     "small": (lambda m: m(torch.ones(1, 2, 3).double()), ValueError, "atoms of shape"),
 }
 
