@@ -5,6 +5,7 @@ import json
 from importlib import import_module
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 from skimage.io import imsave
@@ -21,7 +22,7 @@ from demos import (
 )
 from demos._arguments import N_PHOTOGRAPHS
 from demos.bench import __main__ as bench
-from demos.bench import corners, patches
+from demos.bench import corners, patches, threads
 
 SMALL = ["--atoms", "9", "--patch", "6", "--epochs", "1"]
 
@@ -251,6 +252,23 @@ def test_bench_corners_compares_solvers_and_penalties(monkeypatch, capsys):
     assert cases[0]["relative_gap"] < 1e-4
     assert all(abs(case.get("relative_excess", 0)) < 1e-6 for case in cases)
     assert "groups of two" in [case.get("penalty") for case in cases]
+
+
+@pytest.mark.usefixtures("all_threads")
+def test_bench_threads_compares_the_speedup_with_what_the_machine_does(monkeypatch, capsys):
+    def best_time(run, _):
+        result = run()
+        return 2 / numba.get_num_threads() if result is not None else 1.0, result
+
+    hashes = []
+    monkeypatch.setattr(threads, "cases", lambda: {"none": lambda: lambda: np.zeros(1)})
+    monkeypatch.setattr(threads, "best_time", best_time)
+    monkeypatch.setattr(threads.hashlib, "pbkdf2_hmac", lambda *given: hashes.append(given))
+    bench.main(["threads", "--rounds", "1"])
+    (case,) = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    for n, seconds in case["seconds"].items():
+        assert case["speedups"][n] == case["limits"][n] == 2 / seconds == int(n)
+    assert len(hashes) == sum(map(int, case["seconds"]))
 
 
 def test_bench_without_a_suite_says_how():
