@@ -296,11 +296,11 @@ def check_choice(name, value, choices):
     return value
 
 
-def fill_missing(x, mask):
+def fill_missing(x, mask, name="x"):
     """Return signals with zeros at missing samples, and their mask."""
-    x = check_real("x", x)
-    xp, mask = namespace(x), check_mask(mask, x)
+    x = check_real(name, x)
+    xp, mask = namespace(x), check_mask(mask, x, like=name)
     if not mask.any():
-        raise ValueError("nothing was observed: everywhere mask is 0 or x is NaN")
+        raise ValueError(f"nothing was observed: everywhere mask is 0 or {name} is NaN")
     seen = xp.where(mask != 0, x, x.dtype.type(0))
-    return check_floats("x", seen, hint="set the mask to 0 there, or clean it"), mask
+    return check_floats(name, seen, hint="set the mask to 0 there, or clean it"), mask

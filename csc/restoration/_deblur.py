@@ -9,7 +9,7 @@ from scipy.ndimage import map_coordinates
 
 from csc._progress import progress_iter
 from csc._typing import Array, ArrayLike, Rng
-from csc._validation import check_choice, check_count, check_floats
+from csc._validation import check_choice, check_count, check_floats, check_scale
 from csc.operators import Dictionary
 from csc.restoration._colour import from_opponent, to_opponent
 from csc.restoration._dictionary import shipped_atoms
@@ -141,7 +141,11 @@ def super_resolve(
 
 def check_kernel(kernel: ArrayLike, y: Array, factor: int = 1) -> Array:
     """The kernel with sum 1, or what is wrong with it."""
-    kernel = check_floats("kernel", np.asarray(kernel, "float64"))
+    kernel = np.asarray(kernel)
+    if kernel.dtype.kind not in "biuf":
+        raise TypeError(f"kernel must hold real numbers, got {kernel.dtype}")
+    kernel = check_floats("kernel", kernel.astype("float64"))
+    check_scale("kernel", kernel)
     if kernel.ndim != 2:
         raise ValueError(f"kernel must be (h, w), got shape {kernel.shape}")
     spatial_shape = tuple(factor * n for n in y.shape[-2:])

@@ -87,7 +87,7 @@ def check_incomplete(y, mask, name="y"):
     y, mask = split_missing(y, mask, name)
     if mask is None:
         mask = np.ones(y.shape, bool)
-    y, mask = fill_missing(y, mask)
+    y, mask = fill_missing(y, mask, name)
     image = _planes(y, name, SMALLEST)
     return image, np.ascontiguousarray(mask.reshape(image.planes.shape), "float32")
 

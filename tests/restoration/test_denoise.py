@@ -123,6 +123,13 @@ def test_sigma_of_a_small_image(side):
     assert np.mean(sigmas) == pytest.approx(0.1, rel=0.03)
 
 
+@pytest.mark.parametrize("shape", [(8, 8), (8, 12), (10, 10)])
+def test_sigma_of_a_tiny_image_is_not_too_small(shape):
+    rng = np.random.default_rng(0)
+    variances = [estimate_sigma(0.1 * rng.standard_normal(shape)) ** 2 for _ in range(300)]
+    assert np.median(variances) == pytest.approx(0.01, rel=0.12)
+
+
 def test_sigma_is_estimated_where_none_is_given(camera):
     y = noisy(camera)
     restored = denoise(y, quality="fast")
