@@ -20,9 +20,9 @@ def estimate_sigma(y: ArrayLike) -> float:
 
     Of all patches of 8 x 8 pixels the twentieth with the least energy in the low frequencies of their
     cosine transform is taken, the constant left out; in white noise that choice says nothing about
-    the high frequencies. The median over the high frequencies of their mean squares is the variance,
-    as in [1]_, [2]_, divided by what it is for unit noise in an image of this size. Texture misleads it less than an estimate from the finest details of the
-    whole image.
+    the high frequencies. The median over the high frequencies of their mean squares, as in [1]_,
+    [2]_, divided by the median that unit noise has in an image of this size, is the variance.
+    Texture misleads it less than an estimate from the finest details of the whole image.
 
     Parameters
     ----------

@@ -9,9 +9,9 @@ from math import prod, sqrt
 import numpy as np
 import scipy  # its modules load when first used
 
-from csc._typing import Array, Shape, Stride
-from csc._validation import check_codes, check_count
-from csc.operators import Dictionary
+from csc._typing import Array, Mode, Shape, Stride
+from csc._validation import check_choice, check_codes, check_count
+from csc.operators import MODES, Dictionary
 
 
 def correlations(dictionary: Dictionary) -> Array:
@@ -60,7 +60,7 @@ def correlations(dictionary: Dictionary) -> Array:
 def mutual_coherence(dictionary: Dictionary) -> float:
     """Mutual coherence: the largest inner product of two columns of D, ``max |<d_i, d_j>|`` [1]_.
 
-    The columns are the unit-norm atoms at all positions.
+    The columns are the unit-norm atoms at all positions, whole: see the notes.
 
     Parameters
     ----------
@@ -70,6 +70,13 @@ def mutual_coherence(dictionary: Dictionary) -> float:
     -------
     float
         In [0, 1].
+
+    Notes
+    -----
+    In the modes "valid" and "same", the border of a signal cuts atoms. Their parts may be more alike,
+    up to a coherence of 1, and the theorems say nothing about codes at these positions. In the
+    mode "circular", signals must have at least 2 s - 1 samples per axis, for atoms of s samples: in
+    shorter ones two atoms overlap on both sides.
 
     References
     ----------
@@ -201,16 +208,11 @@ def stripe_norm(codes: Array, dictionary: Dictionary) -> Array:
     array([2])
     """
     codes = check_codes("codes", codes)
-    counts, sizes = _counts(codes, dictionary), [1]
-    sizes += [2 * r - 1 for r in _overlap_radius(dictionary)]
-    mode = "constant"
-    if dictionary.mode == "circular":  # a stripe is at most the whole signal
-        sizes, mode = [min(pair) for pair in zip(sizes, counts.shape, strict=True)], "wrap"
-    sums = scipy.ndimage.uniform_filter(counts, sizes, mode=mode) * prod(sizes)
-    return np.rint(sums).astype(int).reshape(len(codes), -1).max(axis=1)
+    counts, sizes = _counts(codes, dictionary), [2 * r - 1 for r in _overlap_radius(dictionary)]
+    return np.rint(window_sums(counts, sizes, dictionary.mode)).astype(int).max(axis=1)
 
 
-def patch_norm(codes: Array, atom_shape: Shape) -> Array:
+def patch_norm(codes: Array, atom_shape: Shape, mode: Mode = "full") -> Array:
     """Patch norm ``||z||^P_{0,inf}``: the largest number of non-zero codes in a window.
 
     The window has the size of an atom of the next layer. See Papyan et al. 2017b.
@@ -220,6 +222,8 @@ def patch_norm(codes: Array, atom_shape: Shape) -> Array:
     codes : array (N, K, *V)
     atom_shape : tuple of ints
         Spatial shape of the atoms of the next layer.
+    mode : {"full", "valid", "same", "circular"}
+        Of the next layer; in the mode "circular" windows wrap around.
 
     Returns
     -------
@@ -233,10 +237,7 @@ def patch_norm(codes: Array, atom_shape: Shape) -> Array:
     """
     codes = check_codes("codes", codes)
     counts = (codes != 0).sum(axis=1).astype("float64")
-    sums = scipy.ndimage.uniform_filter(counts, [1, *atom_shape], mode="constant") * prod(
-        atom_shape
-    )
-    return np.rint(sums).astype(int).reshape(len(codes), -1).max(axis=1)
+    return np.rint(window_sums(counts, atom_shape, mode)).astype(int).max(axis=1)
 
 
 def stripe_coherence(codes: Array, dictionary: Dictionary) -> Array:
@@ -265,6 +266,21 @@ def stripe_coherence(codes: Array, dictionary: Dictionary) -> Array:
     counts, mu = _counts(check_codes("codes", codes), dictionary), shifted_coherence(dictionary)
     mode = "wrap" if dictionary.mode == "circular" else "constant"
     return scipy.ndimage.correlate(counts, mu[None], mode=mode)
+
+
+def window_sums(values, window, mode):
+    """Sums ``(N, n)`` of ``values`` ``(N, *V)`` over a window at all positions.
+
+    Beyond the border values are 0, or in the mode "circular" those of the opposite side; there a window
+    is at most the whole signal.
+    """
+    check_choice("mode", mode, MODES)
+    circular, sizes = mode == "circular", window
+    if circular:
+        sizes = [min(pair) for pair in zip(window, values.shape[1:], strict=True)]
+    border = "wrap" if circular else "constant"
+    means = scipy.ndimage.uniform_filter(values, [1, *sizes], mode=border)
+    return (means * prod(sizes)).reshape(len(values), -1)
 
 
 def _counts(codes, dictionary):

@@ -8,14 +8,14 @@ from math import inf, sqrt
 from typing import Literal
 
 import numpy as np
-import scipy  # its modules load when first used
 
-from csc._typing import Array, Shape
+from csc._typing import Array, Mode, Shape
 from csc._validation import check_number, check_real
 from csc.theory._cases import Guarantee, Layer
+from csc.theory._measures import window_sums
 
 
-def local_noise(noise: Array, atom_shape: Shape) -> Array:
+def local_noise(noise: Array, atom_shape: Shape, mode: Mode = "full") -> Array:
     """Local noise ``||E||_{2,inf}^P``: the largest norm of the noise in the window of an atom.
 
     Parameters
@@ -23,6 +23,8 @@ def local_noise(noise: Array, atom_shape: Shape) -> Array:
     noise : array (N, C, *S)
     atom_shape : tuple of ints
         Spatial shape of the atoms.
+    mode : {"full", "valid", "same", "circular"}
+        Of the dictionary; in the mode "circular" windows wrap around.
 
     Returns
     -------
@@ -36,10 +38,8 @@ def local_noise(noise: Array, atom_shape: Shape) -> Array:
     """
     noise = check_real("noise", noise)
     energies = (noise.astype("float64") ** 2).sum(axis=1)
-    sums = scipy.ndimage.uniform_filter(energies, [1, *atom_shape], mode="constant") * np.prod(
-        atom_shape
-    )
-    return np.sqrt(np.maximum(sums, 0)).reshape(len(noise), -1).max(axis=1)
+    sums = window_sums(energies, atom_shape, mode)
+    return np.sqrt(np.maximum(sums, 0)).max(axis=1)
 
 
 def uniqueness(mu: float, k: int) -> Guarantee:

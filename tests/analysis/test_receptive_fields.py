@@ -706,6 +706,9 @@ def test_coverage_is_one_for_equal_counts_and_unbiased(rng):
     assert np.isnan(coverage([1, 0]))
     shared = [1 / (4 * coverage(rng.multinomial(10, [0.5, 0.5, 0, 0]))) for _ in range(2000)]
     assert np.mean(shared) == pytest.approx(0.5, abs=0.02)
+    assert coverage(np.eye(4)[:2] * 50) == coverage(
+        (np.eye(4)[:2] * 50).ravel()
+    )  # of (n_x, n_y), say
 
 
 @pytest.mark.slow

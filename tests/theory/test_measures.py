@@ -75,6 +75,19 @@ def test_patch_norm_looks_through_every_window(rng):
     np.testing.assert_array_equal(theory.patch_norm(z, (2, 3)), np.max(most, axis=0))
 
 
+@pytest.mark.parametrize("mode", ["full", "circular"])
+def test_windows_wrap_around_where_atoms_do(mode, rng):
+    z, e = np.zeros((1, 2, 9)), rng.standard_normal((1, 2, 9))
+    z[0, 0, 0] = z[0, 1, 8] = 1
+    e[..., [0, 8]] += 5
+    box = csc.Dictionary(np.ones((1, 2, 4)), mode)
+    assert theory.patch_norm(z, (4,), mode)[0] == box.adjoint((z != 0).astype(float)).max()
+    assert theory.local_noise(e, (4,), mode)[0] == pytest.approx(box.adjoint(e**2).max() ** 0.5)
+    assert theory.patch_norm(z, (20,), mode)[0] == 2
+    with pytest.raises(ValueError, match="mode must be one of"):
+        theory.local_noise(e, (4,), "wrap")
+
+
 def test_stripe_coherence_adds_the_shifts(rng):
     D = csc.Dictionary(rng.standard_normal((2, 1, 3)))
     z = rng.standard_normal((1, 2, 9)) * (rng.random((1, 2, 9)) < 0.4)

@@ -284,7 +284,7 @@ def coverage(counts: ArrayLike) -> float:
     if n < 2:
         return np.nan
     shared = (counts * (counts - 1)).sum() / (n * (n - 1))
-    return float(1 / max(len(counts) * shared, 1))
+    return float(1 / max(counts.size * shared, 1))
 
 
 def _quantiles(values):
