@@ -73,7 +73,7 @@ class GroupScores:
         n_places = scores[0, 0].size
         line, v = np.divmod(above, n_places)
         groups = q.reshape(-1, self.size, n_places)[line, :, v]
-        scores.reshape(-1)[above] = _gauges(groups / lmbda, penalty.ratio)
+        scores.reshape(-1)[above] = penalty.gauges(groups)
         return scores
 
 
@@ -84,23 +84,6 @@ def _norms(q, size):
     for j in range(1, size):
         squares += q[:, j::size]
     return np.sqrt(squares, out=squares)
-
-
-def _gauges(rows, ratio):
-    """Smallest t of each row a >= 0 with ``||(a - t)_+|| <= t ratio``.
-
-    With the m largest entries above t, ``sum (a_i - t)^2 = (t ratio)^2`` is a quadratic equation for t.
-    """
-    falling = -np.sort(-rows.astype("float64"), axis=1)
-    m = np.arange(1, rows.shape[1] + 1)
-    sums, squares = np.cumsum(falling, axis=1), np.cumsum(falling**2, axis=1)
-    # squares - 2 t sums + (m - ratio^2) t^2 = 0: the smaller root, in the form without cancellation
-    root = np.sqrt(np.maximum(sums**2 - (m - ratio**2) * squares, 0))
-    t = squares / np.where(sums + root > 0, sums + root, 1)
-    below = np.concatenate([falling[:, 1:], np.zeros((len(rows), 1))], axis=1)
-    fits = (t <= falling * (1 + 1e-12)) & (t >= below * (1 - 1e-12))
-    first = np.where(fits.any(axis=1), fits.argmax(axis=1), rows.shape[1] - 1)
-    return t[np.arange(len(rows)), first]
 
 
 def group_certificate(residual, scores, infeasibility=None, *, local=True):

@@ -12,7 +12,9 @@ from csc._validation import check_count, check_number, check_real
 from csc.penalties._convex import GroupL21
 from csc.penalties._lmbda import Lmbda, check_lmbda
 
-HALVINGS = 60  # of the interval of a gauge: to the last digit of float64
+GAUGE_ROUNDING = (
+    1e-15  # relative: gauges are rounded up by this, so that a scaled dual point is feasible
+)
 NORM_ROUNDING = 1.2e-7  # relative, of the l1 norm of codes that are rounded to float32
 
 
@@ -91,7 +93,40 @@ class SparseGroupL21:
         rows = abs(rows.reshape(len(q), -1, self.group_size))
         if self.lmbda == 0:
             return xp.asarray(np.where(rows.max(axis=(1, 2)) > 0, inf, 0.0))
-        return xp.asarray(_gauges(rows, self.ratio) / float(self.lmbda))
+        norms, tops = np.sqrt((rows**2).sum(axis=2)), rows.max(axis=2)
+        low = (norms / (self.group_size**0.5 + self.ratio)).max(axis=1)
+        high = tops if self.ratio == 0 else np.minimum(tops, norms / self.ratio)
+        signal, group = np.nonzero(high >= low[:, None])  # the others are smaller than the largest
+        out = np.zeros(len(q))
+        np.maximum.at(out, signal, self.gauges(rows[signal, group]))
+        return xp.asarray(out)
+
+    def gauges(self, rows: Array) -> Array:
+        """Smallest t of each row of correlations with ``||(|q| - t lmbda)_+|| <= t lmbda ratio``.
+
+        With the m largest entries above ``t lmbda``, that is a quadratic equation for t.
+
+        Parameters
+        ----------
+        rows : array (n, group_size)
+            One group each.
+
+        Returns
+        -------
+        t : array (n,), float64
+            Rounded up.
+        """
+        falling = -np.sort(-abs(rows.astype("float64")), axis=1)
+        m, ratio = np.arange(1, rows.shape[1] + 1), self.ratio
+        sums, squares = np.cumsum(falling, axis=1), np.cumsum(falling**2, axis=1)
+        # squares - 2 t sums + (m - ratio^2) t^2 = 0: the smaller root, in the form without cancellation
+        root = np.sqrt(np.maximum(sums**2 - (m - ratio**2) * squares, 0))
+        t = squares / np.where(sums + root > 0, sums + root, 1)
+        below = np.concatenate([falling[:, 1:], np.zeros((len(rows), 1))], axis=1)
+        fits = (t <= falling * (1 + 1e-12)) & (t >= below * (1 - 1e-12))
+        first = np.where(fits.any(axis=1), fits.argmax(axis=1), rows.shape[1] - 1)
+        t = t[np.arange(len(rows)), first]
+        return _polished(falling, t, ratio) * (1 + GAUGE_ROUNDING) / float(self.lmbda)
 
     def conjugate(self, q: Array, scale: Array) -> Array:  # noqa: ARG002  one signature for all
         """``g*(scale q)`` of each signal ``(N,)``: 0 inside the domain."""
@@ -109,23 +144,13 @@ class SparseGroupL21:
         return xp.where(norms > 0, distances, at_zero).reshape(len(z), -1).max(axis=1)
 
 
-def _gauges(groups, ratio):
-    """Smallest t of each signal with ``||(a - t)_+|| <= t ratio`` for all groups, or one rounded up.
-
-    Groups ``(N, G, size)`` are >= 0.
-    """
-    norms, tops = np.sqrt((groups**2).sum(axis=2)), groups.max(axis=2)
-    low = (norms / (groups.shape[2] ** 0.5 + ratio)).max(axis=1)
-    high = tops if ratio == 0 else np.minimum(tops, norms / ratio)
-    signal, group = np.nonzero(high >= low[:, None])
-    some, high = groups[signal, group], high.max(axis=1)
-    for _ in range(HALVINGS):
-        middle = 0.5 * (low + high)
-        over = np.maximum(some - middle[signal, None], 0)
-        violates = (over * over).sum(axis=1) > (middle[signal] * ratio) ** 2
-        is_low = np.bincount(signal[violates], minlength=len(low)) > 0
-        low, high = np.where(is_low, middle, low), np.where(is_low, high, middle)
-    return high
+def _polished(rows, t, ratio):
+    """Gauges after a step of Newton's method, which repairs the rounding of a small root."""
+    over = np.maximum(rows - t[:, None], 0)
+    norms = np.sqrt((over**2).sum(axis=1))
+    safe = np.where(norms > 0, norms, 1)
+    slopes = np.where(norms > 0, ratio + over.sum(axis=1) / safe, 1)
+    return t + np.where(norms > 0, (norms - t * ratio) / slopes, 0)
 
 
 @dataclass(frozen=True)

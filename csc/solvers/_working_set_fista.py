@@ -24,7 +24,7 @@ MIN_LIMIT = 64  # or this number
 MIN_MULTIPLIER = 1e-3  # of an l1 ball, in units of the largest correlation
 ROUND_FRACTION_WITH_BLOCKS = 1e-3
 BLOCK_TOL_FACTOR = 0.01  # of the relative gap asked for
-MAX_ROUNDS_OF_BLOCK, MAX_SWEEPS_OF_BLOCK = 100, 200
+MAX_ROUNDS_OF_BLOCK = 1000
 FIRST_CURVATURE = 2.0  # in units of the largest ||d||^2
 FIRST_LOCAL_GAP_FACTOR = 20  # times tol: from this gap on the local certificate is computed,
 LOCAL_GAP_MARGIN = 1.2  # and from this times its last ratio to the global one
@@ -187,7 +187,7 @@ class _Groups(SparseResidual):
     def minimum(self, gram, q, energy, z, block, tol):  # noqa: ARG002
         """Codes at the minimum of the problem of a block of whole groups, from ``z`` on."""
         out, gap = np.empty((1, len(z))), np.empty(1)
-        options = tol, MAX_ROUNDS_OF_BLOCK, MAX_SWEEPS_OF_BLOCK
+        options = tol, MAX_ROUNDS_OF_BLOCK
         curvatures, lmbdas = group_curvatures(gram, self.size), group_lmbdas(self.penalty)
         kernels(out).group_lasso_gram(
             gram, q[None], energy, curvatures, lmbdas, options, z[None], out, gap

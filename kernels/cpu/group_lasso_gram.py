@@ -2,39 +2,42 @@
 
     minimise over z   1/2 ||x - D z||^2 + lmbda sum_g ||z_g|| + l1 sum_k |z_k|
 
-Groups are consecutive atoms. In each round, the groups that violate optimality most join the active
-ones, and sweeps over the active groups minimise over one group at a time [1]_, with the largest
-eigenvalue of the group's Gram matrix as curvature: for orthonormal groups that is exact. Sweeps are
-slow where atoms are coherent. So, once they no longer change which groups are 0, the others take a step
-of Newton's method, as norms are smooth away from 0. The step ends at the minimum on its way, so that
-the objective never rises. A round ends at a small duality gap of the active groups. Then all correlations
-are computed again, and with them the duality gap.
+Groups are consecutive atoms. In each round, all correlations are computed, and with them the duality
+gap. The groups that violate optimality most join the active ones. Some sweeps over the active groups minimise
+over one group at a time [1]_, with the largest eigenvalue of the group's Gram matrix as curvature: for
+orthonormal groups that is exact. Sweeps are slow where atoms are coherent. So, unless many groups are new, the
+codes that are not 0 then take a step of a primal-dual Newton method [2]_. It differs from Newton's in the Hessian of
+a norm: of the two unit vectors z_g / ||z_g|| in it, one is the dual variable, the correlations of the group.
+Far from the minimum this allows longer steps.
 
 References
 ----------
 .. [1] Z. Qin, K. Scheinberg, D. Goldfarb, "Efficient block-coordinate descent algorithms for the
    group lasso", Math. Program. Comput. 5, 2013, sec. 2 (the method with one curvature per group).
+.. [2] T. F. Chan, G. H. Golub, P. Mulet, "A nonlinear primal-dual method for total variation-based image
+   restoration", SIAM J. Sci. Comput. 20(6), 1999, sec. 3 (there for norms of gradients).
 """
 
 import numpy as np
 
-from csc.kernels._constants import SELECT_FRACTION
 from csc.kernels.cpu.cholesky import factorise, substitute
 from csc.kernels.cpu.compilation import entry, inner
 from csc.kernels.cpu.gram_products import residual_correlations
 from csc.kernels.cpu.inverse_cholesky import OPTIONS, padded, spaced
 from csc.kernels.cpu.threads import in_batches
 
-ROUND_FRACTION = 0.3  # a round ends when the gap of the active groups is this times the last gap,
-TOL_FRACTION = 0.3  # or this times the gap asked for
-SWEEPS_PER_CHECK = 5  # of the gap of the active groups
-CODES_PER_SWEEP = 16  # active codes for each sweep that changed no group: then Newton's step pays
-BISECTIONS = 16  # of the length of Newton's step
+SELECT_FRACTION = 0.6  # of the largest violation: groups with less are not selected yet
+N_SWEEPS = 5  # of each round
+MAX_NEW_FRACTION = 0.1  # of the active groups, up to which a Newton step pays
+N_LENGTHS = 6  # of a Newton step: each is half of the one before
 RIDGE = 1e-7  # on the diagonal of Newton's system, relative: atoms may depend on each other
 ROUNDING = 1e-30  # relative decrease per sweep, of squares of steps, that rounding errors leave
+TINY = np.finfo(np.float64).tiny
+OBJECTIVE_ROUNDING = 1e-15  # relative increase of the objective that is rounding
 Q, C = range(2)  # rows of ``lists``: vectors over all atoms
-Z, R, STEP, CHANGE = range(4)  # rows of ``work``: vectors over the active atoms
-ATOM, GROUP, IS_ACTIVE = range(3)  # rows of ``index``: active atoms, active groups, of all groups
+Z, R, STEP, MOVE, CHANGE = range(5)  # rows of ``work``: vectors over the active atoms
+# rows of ``index``: active atoms, active groups, of all groups, positions of active atoms
+ATOM, GROUP, IS_ACTIVE, PLACE = range(4)
 
 
 def group_lasso_gram(gram, correlations, energies, curvatures, lmbdas, options, start, z, gap):
@@ -48,9 +51,8 @@ def group_lasso_gram(gram, correlations, energies, curvatures, lmbdas, options, 
         Of each group, at least the largest eigenvalue of its Gram matrix; K / G atoms each.
     lmbdas : (lmbda, l1)
         Of the norms of groups and of absolute values, not both 0. With l1 > 0 it is the sparse group lasso.
-    options : (tol, max_rounds, max_sweeps)
-        Relative duality gap; how often all correlations are computed again, and how many sweeps
-        lie between, at most.
+    options : (tol, max_rounds)
+        Relative duality gap; how often all correlations are computed again, at most.
     start : array (N, K)
         Codes to start from.
     z : array (N, K)
@@ -58,16 +60,16 @@ def group_lasso_gram(gram, correlations, energies, curvatures, lmbdas, options, 
     gap : array (N,), float64
         Duality gaps of the answer.
     """
-    tol, max_rounds, max_sweeps = options
+    tol, max_rounds = options
     lmbda, l1 = lmbdas
-    limits = (float(lmbda), float(l1)), float(tol), int(max_rounds), int(max_sweeps)
+    limits = (float(lmbda), float(l1)), float(tol), int(max_rounds)
 
     def scratch():
         n_atoms, length = len(gram), spaced(len(gram), np.float64)
-        lists, work = np.zeros((2, n_atoms), gram.dtype), np.zeros((4, length))
+        lists, work = np.zeros((2, n_atoms), gram.dtype), np.zeros((5, length))
         squares = np.zeros(len(curvatures))
         block, factor = np.empty((2, n_atoms, length))
-        return lists, work, squares, block, factor, np.zeros((3, n_atoms), np.intp)
+        return lists, work, squares, block, factor, np.zeros((4, n_atoms), np.intp)
 
     data = gram, correlations, energies, curvatures
     in_batches(_solve, len(z), *data, limits, start, z, gap, scratch=scratch)
@@ -96,9 +98,9 @@ def _solve(
 @inner(**OPTIONS)
 def _descend(data, limits, size, m, scratch):
     """Minimise for one signal; returns how many groups are active, and the duality gap."""
-    (gram, energy, curvatures), (lmbdas, tol, max_rounds, max_sweeps) = data, limits
+    (gram, energy, curvatures), (lmbdas, tol, max_rounds) = data, limits
     lists, work, squares, block, factor, index = scratch
-    gap, last_gap, moves = 0.0, np.inf, True
+    gap, last_gap, moves, loaded = 0.0, np.inf, True, 0
     for rounds in range(max_rounds + 1):
         residual_correlations(gram, lists[Q], size * m, index[ATOM], work[Z], lists[C])
         top = _group_squares(size, lmbdas[1], lists, squares)
@@ -109,29 +111,17 @@ def _descend(data, limits, size, m, scratch):
             break
         before = m
         m = _add_violating(size, lmbdas[0], top, m, lists, work, squares, index)
-        if m == before and gap > 0.5 * last_gap and not moves:
+        n_new = m - before
+        if n_new == 0 and gap > 0.5 * last_gap and not moves:
             break  # only rounding is left
-        last_gap = gap
-        _load(gram, size * m, block, index)
-        target = max(ROUND_FRACTION * gap, TOL_FRACTION * tol * cost)
-        settled = 0
-        for sweep in range(1, max_sweeps + 1):
-            decrease, changes = _sweep(size, m, lmbdas, curvatures, work, block, index)
-            settled = 0 if changes else settled + 1
-            moves = decrease > ROUNDING * cost
-            if not moves:
-                break
-            if sweep % SWEEPS_PER_CHECK > 0:
-                continue
-            top = _largest_norm(size, m, lmbdas[1], work)
-            if _certify(energy, top, size, lmbdas, m, work, lists, index)[1] <= target:
-                break
-            if CODES_PER_SWEEP * settled >= size * m:
-                m = _drop_unused(size, m, work, index)
-                _load(gram, size * m, block, index)
-                _newton(size, m, lmbdas, work, block, factor)
-                settled = 0
-        m = _drop_unused(size, m, work, index)
+        last_gap, moves = gap, False
+        _load(gram, loaded, size * m, block, index)
+        for _ in range(N_SWEEPS):
+            moves |= _sweep(size, m, lmbdas, curvatures, work, block, index) > ROUNDING * cost
+        m = _drop_unused(size, m, work, block, index)
+        loaded = size * m
+        if n_new <= MAX_NEW_FRACTION * m:
+            _newton(size, m, lmbdas, OBJECTIVE_ROUNDING * cost, work, block, factor, index)
     return m, gap
 
 
@@ -214,23 +204,23 @@ def _add_violating(size, lmbda, top, m, lists, work, squares, index):
 
 
 @inner(**OPTIONS)
-def _load(gram, n, block, index):
-    """Copy the Gram matrix of the active atoms, row by row."""
-    for i in range(n):
+def _load(gram, loaded, n, block, index):
+    """Copy the Gram matrix of the active atoms; that of the first ``loaded`` ones is there."""
+    for i in range(loaded, n):
         k = index[ATOM, i]
         for j in range(n):
             block[i, j] = gram[k, index[ATOM, j]]
+        for j in range(loaded):
+            block[j, i] = block[i, j]
+    for i in range(n):
         for j in range(n, padded(n)):
             block[i, j] = 0.0
 
 
 @inner(**OPTIONS)
 def _sweep(size, m, lmbdas, curvatures, work, block, index):
-    """Minimise over every active group in turn.
-
-    Returns a bound of the decrease of the objective, and how many codes became 0 or left 0.
-    """
-    (lmbda, l1), decrease, changes, n = lmbdas, 0.0, 0, padded(m * size)
+    """Minimise over every active group in turn; returns a bound of the decrease of the objective."""
+    (lmbda, l1), decrease, n = lmbdas, 0.0, padded(m * size)
     for a in range(m):
         curvature, square, moved = curvatures[index[GROUP, a]], 0.0, 0.0
         if curvature == 0:
@@ -244,14 +234,13 @@ def _sweep(size, m, lmbdas, curvatures, work, block, index):
         factor = 1 - lmbda / (curvature * norm) if curvature * norm > lmbda else 0.0
         for i in range(first, stop):
             new = factor * work[STEP, i]
-            changes += (work[Z, i] != 0) != (new != 0)
             work[STEP, i] = new - work[Z, i]
             work[Z, i] = new
             moved += work[STEP, i] * work[STEP, i]
         if moved > 0:
             decrease += curvature * moved
             _subtract(first, stop, n, work, block)
-    return decrease, changes
+    return decrease
 
 
 @inner(**OPTIONS)
@@ -269,104 +258,102 @@ def _subtract(first, stop, n, work, block):
 
 
 @inner(**OPTIONS)
-def _largest_norm(size, m, l1, work):
-    """Largest norm of ``(|c| - l1)_+`` of an active group."""
-    top = 0.0
-    for a in range(m):
-        square = 0.0
-        for i in range(a * size, (a + 1) * size):
-            over = max(abs(work[R, i]) - l1, 0.0)
-            square += over * over
-        top = max(top, square)
-    return np.sqrt(top)
-
-
-@inner(**OPTIONS)
-def _newton(size, m, lmbdas, work, block, factor):
-    """Step towards the minimum of the second-order model at codes without groups of zeros."""
+def _newton(size, m, lmbdas, rounding, work, block, factor, index):
+    """Step of the codes that are not 0; halved until the objective rises by rounding at most."""
     n = m * size
-    _set_model(size, m, lmbdas, work, block, factor)
-    factorise(n, RIDGE, work[CHANGE], factor)
-    substitute(n, factor, work[STEP])
-    for j in range(padded(n)):
-        work[CHANGE, j] = 0.0
+    n_used = _set_model(size, m, lmbdas, work, block, factor, index)
+    factorise(n_used, RIDGE, work[CHANGE], factor)
+    substitute(n_used, factor, work[MOVE])
     for i in range(n):
+        work[STEP, i] = 0.0
+    for i in range(n_used):
+        work[STEP, index[PLACE, i]] = work[MOVE, i]
+    length = 1.0
+    for _ in range(N_LENGTHS):
+        decrease = _move(size, m, lmbdas, length, work)
         for j in range(padded(n)):
-            work[CHANGE, j] += work[STEP, i] * block[i, j]
-    length = _best_length(size, m, lmbdas, work)
-    for i in range(n):
-        work[Z, i] += length * work[STEP, i]
-        work[R, i] -= length * work[CHANGE, i]
+            work[CHANGE, j] = 0.0
+        for i in range(n):
+            for j in range(padded(n)):
+                work[CHANGE, j] += work[MOVE, i] * block[i, j]
+        for i in range(n):
+            decrease += work[MOVE, i] * (work[R, i] - 0.5 * work[CHANGE, i])
+        if decrease >= -rounding:
+            for i in range(n):
+                work[Z, i] += work[MOVE, i]
+                work[R, i] -= work[CHANGE, i]
+            break
+        length *= 0.5
 
 
 @inner(**OPTIONS)
-def _set_model(size, m, lmbdas, work, block, factor):
-    """Set the Hessian, and in the column after it minus the gradient.
+def _set_model(size, m, lmbdas, work, block, factor, index):
+    """Set the Hessian of the codes that are not 0, and in the column after it minus the gradient.
 
-    The Hessian is the Gram matrix plus lmbda (1 - u u^T) / ||z_g|| for each group, with the unit vector
-    u = z_g / ||z_g||. With l1 > 0, codes of 0 stay there.
+    The Hessian is the Gram matrix plus lmbda (1 - (u w^T + w u^T) / 2) / ||z_g|| for each group, with the unit
+    vector u = z_g / ||z_g|| and w = (c_g - l1 sign(z_g)) / lmbda, shortened to the unit ball. Returns how many
+    codes there are.
     """
-    (lmbda, l1), n = lmbdas, m * size
-    for i in range(n):
-        for j in range(padded(n)):
-            factor[i, j] = block[i, j]
-    for a in range(m):
-        square = 0.0
-        for i in range(a * size, (a + 1) * size):
-            square += work[Z, i] * work[Z, i]
-        bend = lmbda / np.sqrt(square)
-        for i in range(a * size, (a + 1) * size):
-            factor[i, n] = work[R, i] - bend * work[Z, i] - l1 * np.sign(work[Z, i])
-            for j in range(a * size, (a + 1) * size):
-                factor[i, j] -= bend * work[Z, i] * work[Z, j] / square
-            factor[i, i] += bend
-    if l1 > 0:
-        _hold_zeros(n, work, factor)
-
-
-@inner(**OPTIONS)
-def _hold_zeros(n, work, factor):
-    """Let the step of each code of 0 be 0."""
-    for i in range(n):
-        if work[Z, i] == 0:
-            for j in range(n + 1):
-                factor[i, j] = 0.0
-            for j in range(n):
-                factor[j, i] = 0.0
-            factor[i, i] = 1.0
-
-
-@inner(**OPTIONS)
-def _best_length(size, m, lmbdas, work):
-    """Largest number in 0...1, up to bisection, where the objective still falls along the step."""
-    (lmbda, l1), slope, curvature = lmbdas, 0.0, 0.0
+    (lmbda, l1), n = lmbdas, 0
     for i in range(m * size):
-        slope -= work[R, i] * work[STEP, i]
-        curvature += work[CHANGE, i] * work[STEP, i]
-    low, high, length = 0.0, 1.0, 1.0
-    for _ in range(BISECTIONS):
-        total = slope + length * curvature
-        for a in range(m):
-            square, product = 0.0, 0.0
-            for i in range(a * size, (a + 1) * size):
-                z = work[Z, i] + length * work[STEP, i]
-                square += z * z
-                product += z * work[STEP, i]
-                total += l1 * np.sign(z) * work[STEP, i]
-            if square > 0:
-                total += lmbda * product / np.sqrt(square)
-        if total <= 0:
-            low = length
-            if low == 1:
-                break
-        else:
-            high = length
-        length = 0.5 * (low + high)
-    return low
+        index[PLACE, n] = i
+        n += work[Z, i] != 0
+    for i in range(n):
+        for j in range(i, n):
+            factor[i, j] = block[index[PLACE, i], index[PLACE, j]]
+        for j in range(n, padded(n)):
+            factor[i, j] = 0.0
+    first = 0
+    while first < n:
+        group, stop = index[PLACE, first] // size, first
+        square, w_square = 0.0, TINY
+        while stop < n and index[PLACE, stop] // size == group:
+            square += work[Z, index[PLACE, stop]] ** 2
+            stop += 1
+        norm = np.sqrt(square)
+        for i in range(first, stop):
+            k = index[PLACE, i]
+            work[MOVE, i] = work[R, k] - l1 * np.sign(work[Z, k])
+            w_square += work[MOVE, i] ** 2
+            factor[i, n] = work[MOVE, i] - lmbda * work[Z, k] / norm
+        scale = 0.5 * lmbda / (square * max(lmbda, np.sqrt(w_square)))
+        for i in range(first, stop):
+            z, w = work[Z, index[PLACE, i]], work[MOVE, i]
+            for j in range(i, stop):
+                factor[i, j] -= scale * (z * work[MOVE, j] + w * work[Z, index[PLACE, j]])
+            factor[i, i] += lmbda / norm
+        first = stop
+    return n
 
 
 @inner(**OPTIONS)
-def _drop_unused(size, m, work, index):
+def _move(size, m, lmbdas, length, work):
+    """Set the change of the codes by a step of some ``length``; returns how far the penalty falls.
+
+    A group that would turn by more than a right angle becomes 0, and with l1 > 0 a code that would change sign.
+    """
+    (lmbda, l1), decrease = lmbdas, 0.0
+    for a in range(m):
+        old, new, product = 0.0, 0.0, 0.0
+        for i in range(a * size, (a + 1) * size):
+            z = work[Z, i] + length * work[STEP, i]
+            if l1 > 0 and z * work[Z, i] < 0:
+                z = 0.0
+            old += work[Z, i] * work[Z, i]
+            new += z * z
+            product += z * work[Z, i]
+            work[MOVE, i] = z
+        keep = 1.0 if product > 0 else 0.0
+        decrease += lmbda * (np.sqrt(old) - keep * np.sqrt(new))
+        for i in range(a * size, (a + 1) * size):
+            z = keep * work[MOVE, i]
+            decrease += l1 * (abs(work[Z, i]) - abs(z))
+            work[MOVE, i] = z - work[Z, i]
+    return decrease
+
+
+@inner(**OPTIONS)
+def _drop_unused(size, m, work, block, index):
     """Remove active groups with codes of zero; returns how many are left."""
     left = 0
     for a in range(m):
@@ -377,8 +364,14 @@ def _drop_unused(size, m, work, index):
         if used:
             index[GROUP, left] = g
             for j in range(size):
-                work[Z, left * size + j] = work[Z, a * size + j]
-                work[R, left * size + j] = work[R, a * size + j]
-                index[ATOM, left * size + j] = g * size + j
+                old, new = a * size + j, left * size + j
+                work[Z, new], work[R, new] = work[Z, old], work[R, old]
+                index[ATOM, new], index[PLACE, new] = index[ATOM, old], old
             left += 1
+    n = left * size
+    for i in range(n if left < m else 0):
+        for j in range(n):
+            block[i, j] = block[index[PLACE, i], index[PLACE, j]]
+        for j in range(n, padded(n)):
+            block[i, j] = 0.0
     return left

@@ -45,6 +45,20 @@ def test_the_dual_norm_is_the_largest_ratio_of_products_and_values(penalty, rng)
     assert not penalty.prox(q / top[:, None, None] * (1 - 1e-9), 1.0).any()
 
 
+@pytest.mark.parametrize("ratio", [0.0, 1e-5, 0.3, 5.0])
+def test_gauges_are_the_smallest_feasible_numbers(ratio, rng):
+    rows = rng.standard_normal((50, 4)) * rng.integers(0, 2, (50, 4))
+    rows[0], rows[1:20] = 0, rng.random((19, 1))  # equal entries: their differences are rounding
+    t = csc.SparseGroupL21(0.4, 4, ratio).gauges(rows)
+
+    def is_feasible(t):
+        over = np.maximum(abs(rows) - 0.4 * t[:, None], 0)
+        return np.linalg.norm(over, axis=1) <= 0.4 * t * ratio * (1 + 1e-9) + 1e-15
+
+    assert is_feasible(t).all()
+    assert not is_feasible(t * (1 - 1e-8))[rows.any(axis=1)].any()
+
+
 @pytest.mark.parametrize(
     "penalty", [*PENALTIES, csc.SparseGroupL21(csc.Relative(0.2), 2)], ids=repr
 )
