@@ -48,7 +48,8 @@ def card(text, atoms):
     first = np.asarray(atoms.get() if hasattr(atoms, "get") else atoms)[:MAX_ATOMS]
     draw = {3: _curves, 4: _sheet}.get(first.ndim, _image)
     left = f"<div>the first {MAX_ATOMS} of {len(atoms)}</div>" if len(atoms) > MAX_ATOMS else ""
-    return f"<div><pre>{escape(text)}</pre>{draw(first)}{left}</div>"
+    drawn = draw(first) if len(first) else ""
+    return f"<div><pre>{escape(text)}</pre>{drawn}{left}</div>"
 
 
 def _sheet(atoms):

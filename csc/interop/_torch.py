@@ -146,8 +146,9 @@ def _torch():
 
 
 def _values(parameter):
-    """Return an array on the host, without a copy where possible."""
-    return parameter.detach().cpu().numpy()
+    """Return an array on the host; below 32 bits, in float32."""
+    values = parameter.detach().cpu()
+    return (values.float() if values.dtype.itemsize < 4 else values).numpy()
 
 
 def _pairs(module, nn):

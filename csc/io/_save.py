@@ -228,7 +228,9 @@ def _contents(value):
     if not hasattr(value, "get_params"):
         return {f.name: getattr(value, f.name) for f in fields(value)}
     state = dict(vars(value))
-    if not isinstance(value.random_state, PLAIN):  # a generator: save the seed drawn from it
+    if not isinstance(
+        value.random_state, (*PLAIN, np.integer)
+    ):  # a generator: save the seed drawn from it
         state["random_state"] = state.get("seed_")
     return state
 

@@ -116,6 +116,14 @@ def test_three_dimensions_and_double_precision(rng):
     assert_same(network, D, thresholds, rng.standard_normal((1, 2, 6, 7, 5)))
 
 
+def test_half_precision_becomes_float32(rng):
+    network = nn.Sequential(nn.Conv1d(1, 2, 3), nn.ReLU()).bfloat16()
+    D, (beta,) = csc.interop.from_torch(network)
+    assert D.dtype == beta.dtype == np.float32
+    np.testing.assert_array_equal(D.layers[0].atoms, network[0].weight.detach().float().numpy())
+    np.testing.assert_array_equal(-beta, network[0].bias.detach().float().numpy())
+
+
 def test_atoms_are_a_copy(rng):
     network = nn.Sequential(nn.Conv1d(1, 3, 4), nn.ReLU())
     D, thresholds = csc.interop.from_torch(network)

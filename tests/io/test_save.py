@@ -45,6 +45,11 @@ def test_an_unfitted_learner_and_a_dictionary(tmp_path):
     assert csc.load(tmp_path / "d.npz").dtype == "float32"
 
 
+def test_a_seed_of_numpy_is_kept(tmp_path):
+    csc.save(tmp_path / "model", csc.DictionaryLearning(2, (3,), 0.1, random_state=np.int64(7)))
+    assert csc.load(tmp_path / "model").random_state == 7
+
+
 def test_the_file_needs_no_pickle(fitted, tmp_path):
     csc.save(tmp_path / "model.npz", fitted)
     with np.load(tmp_path / "model.npz", allow_pickle=False) as file:

@@ -178,6 +178,7 @@ def test_whatever_holds_atoms_or_pictures_shows_them(x, D):
         html = one._repr_html_()
         assert "img" in dict(tags(html))
         assert escape(repr(one).splitlines()[0]) in html
+    assert "0 atoms" in fields.fit[:0]._repr_html_()
 
 
 @pytest.mark.parametrize(
