@@ -116,7 +116,7 @@ def test_three_dimensions_and_double_precision(rng):
     assert_same(network, D, thresholds, rng.standard_normal((1, 2, 6, 7, 5)))
 
 
-def test_half_precision_becomes_float32(rng):
+def test_half_precision_becomes_float32():
     network = nn.Sequential(nn.Conv1d(1, 2, 3), nn.ReLU()).bfloat16()
     D, (beta,) = csc.interop.from_torch(network)
     assert D.dtype == beta.dtype == np.float32
