@@ -305,7 +305,10 @@ def seed_of(random_state):
     """Draw a seed from a ``random_state``: int, RandomState, Generator or None."""
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**31 - 1))
-    return int(check_random_state(random_state).randint(2**31 - 1))
+    try:
+        return int(check_random_state(random_state).randint(2**31 - 1))
+    except ValueError as error:
+        raise ValueError(f"random_state must be an integer >= 0 or a generator: {error}") from None
 
 
 def check_crop(crop, spatial_shape, must_fit):

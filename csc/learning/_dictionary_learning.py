@@ -27,6 +27,7 @@ from csc._validation import (
     check_count,
     check_gradient_weights,
     check_instance,
+    check_like_atoms,
     check_number,
 )
 from csc.constraints import UnitBall, UnitSphere
@@ -224,7 +225,8 @@ class DictionaryLearning(SingleLayerLearner, OnlineLearner):
             1 = observed; broadcastable to the signals.
         sample_weight : array (N,), optional
             Weights >= 0 of the signals in the objective, ``sum_n w_n f_n / sum_n w_n`` with ``f_n`` the
-            objective of signal n. A weight of 2 counts as the signal given twice, 0 as not given.
+            objective of signal n. A weight of 2 counts as the signal given twice (the atoms are equal up
+            to ``coding_tol``), 0 as not given.
 
         Returns
         -------
@@ -310,6 +312,8 @@ class DictionaryLearning(SingleLayerLearner, OnlineLearner):
                 )
             self._check_lags()
         signals.check((channels, *self.atom_shape), self._geometry.must_fit)
+        if resume:
+            check_like_atoms("X", signals.first, self.state_.atoms)
         return signals
 
     def _check_lags(self):

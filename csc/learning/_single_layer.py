@@ -7,6 +7,7 @@ import numpy as np
 from csc._backend import check_same_device, namespace
 from csc._progress import progress_iter
 from csc._typing import ArrayLike, Codes, Shape, SignalsLike
+from csc._validation import check_like_atoms
 from csc.learning._base import Learner
 from csc.learning._batch import weighted_objective
 from csc.learning._data import Signals
@@ -78,6 +79,7 @@ class SingleLayerLearner(Learner):
         D, signals = self.dictionary_, Signals(X, mask, sample_weight)
         check_same_device(X=signals.first, atoms_=D.atoms)
         signals.check(D.atoms.shape[1:], D.geometry.must_fit)
+        check_like_atoms("X", signals.first, D.atoms)
         self._remember(signals)
         groups = signals.take(np.arange(len(signals))).groups
         solutions = [

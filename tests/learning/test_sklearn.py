@@ -102,3 +102,16 @@ def test_names_of_features():
     assert deep.tolist() == [f"multilayer{name}" for name in names]
     with sklearn.config_context(transform_output="pandas"):
         assert pipe.transform(X).shape == (12, 3, 16)  # codes are no table
+
+
+@pytest.mark.parametrize("call", ["transform", "score", "partial_fit"])
+@pytest.mark.parametrize("layers", [False, True])
+def test_another_precision_is_refused_by_name(layers, call, rng):
+    X = rng.standard_normal((3, 1, 8))
+    learner = csc.DictionaryLearning(2, (3,), 0.1, max_iter=1)
+    if layers:
+        learner = csc.MultiLayerDictionaryLearning([learner], max_iter=1)
+    with pytest.raises(TypeError, match="X is float32 but the atoms are float64"):
+        getattr(learner.fit(X), call)(X.astype("float32"))
+    with pytest.raises(ValueError, match="random_state must be an integer"):
+        learner.set_params(random_state=-1).fit(X)

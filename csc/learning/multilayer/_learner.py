@@ -11,7 +11,7 @@ from sklearn.base import clone
 from csc._backend import check_same_device, namespace, to_host
 from csc._progress import progress_iter
 from csc._typing import Array, ArrayLike, Codes, File, Shape, SignalsLike, Solver
-from csc._validation import check_count, check_number
+from csc._validation import check_count, check_like_atoms, check_number
 from csc.learning._base import OnlineLearner, check_crop, seed_of
 from csc.learning._batch import weighted_objective
 from csc.learning._data import Signals
@@ -328,7 +328,7 @@ class MultiLayerDictionaryLearning(OnlineLearner):
         n_channels = self._fitted().atoms[0].shape[1] if n_channels == 0 else n_channels
         signals.check((n_channels, *layers.reach), layers.must_fit)
         if n_channels is not None:  # None: the signals start a new state
-            check_same_device(X=signals.first, atoms_=self.state_.atoms[0])
+            check_like_atoms("X", signals.first, self.state_.atoms[0])
         signals.refuse_missing()
         return signals
 
