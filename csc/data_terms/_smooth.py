@@ -136,8 +136,8 @@ class Poisson(SampleWeightsMixin):
             )
         if not getattr(penalty, "positive", False):
             raise ValueError(
-                "the penalty must have positive=True for a Poisson data term, whose fits are "
-                f"counts, got {penalty!r}"
+                "the penalty must have positive=True, or be csc.Simplex(), for a Poisson data term, "
+                f"whose fits are counts, got {penalty!r}"
             )
 
     def loss(self, x: Array, u: Array) -> Array:

@@ -32,6 +32,7 @@ class Simplex:
 
     convex = True
     lmbda = 0.0  # none
+    positive = True  # codes are not negative
 
     def value(self, z: Array) -> float:
         """0, or infinite outside of the simplex."""

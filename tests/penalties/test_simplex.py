@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.optimize import nnls
+from scipy.optimize import minimize, nnls
 
 import csc
 from csc.certificates import kkt_violation
@@ -36,6 +36,24 @@ def test_solutions_are_those_of_non_negative_least_squares(options, rng):
         assert found == pytest.approx(best, rel=1e-5)
     assert kkt_violation(x, D, solution.codes, SIMPLEX).max() < 1e-2
     assert np.isinf(kkt_violation(x, D, 0 * solution.codes, SIMPLEX)).all()
+
+
+def test_counts_are_mixed_with_the_likeliest_weights(rng):
+    D, x = csc.Dictionary(rng.uniform(0, 9, (2, 1, 4))), rng.poisson(3, (1, 1, 9)).astype(float)
+    problem = csc.Problem(x, D, SIMPLEX, data_term=csc.data_terms.Poisson(0.5))
+    codes = csc.solve(problem, tol=1e-8, max_iter=20_000).codes.ravel()
+    columns = D(np.eye(12).reshape(12, 2, 6), (9,)).reshape(12, -1).T
+
+    def cost(z):
+        fit = columns @ z + 0.5
+        return (fit - x.ravel() * np.log(fit)).sum()
+
+    best = minimize(
+        cost, np.full(12, 1 / 12), bounds=[(0, 1)] * 12, method="SLSQP", options={"ftol": 1e-13},
+        constraints={"type": "eq", "fun": lambda z: z.sum() - 1},
+    )  # fmt: skip
+    assert codes.sum() == pytest.approx(1)
+    assert cost(codes) == pytest.approx(best.fun, rel=1e-7)
 
 
 def test_the_gap_bounds_how_far_other_codes_are_from_the_best(rng):
