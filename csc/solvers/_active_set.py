@@ -43,6 +43,7 @@ class ActiveSet(SparseResidual):
     """
 
     size = 1  # of groups of codes
+    max_cg_steps = MAX_CG_STEPS  # in `refine`
 
     def __init__(self, problem, codes, dtype):
         self.positive, self.ridge = problem.penalty.positive, ridge_of(problem.penalty)
@@ -145,7 +146,7 @@ class ActiveSet(SparseResidual):
             self._set_values(start)
         calm = length == 1 and np.count_nonzero(new == 0) <= FEW_ZEROED * len(new)
         steps = self.cg_steps * CG_GROWTH if calm else self.cg_steps / CG_GROWTH
-        self.cg_steps = int(min(max(steps, CG_STEPS), MAX_CG_STEPS))
+        self.cg_steps = int(min(max(steps, CG_STEPS), self.max_cg_steps))
 
     def _set_values(self, values):
         """Replace the values of the codes, and the residual."""

@@ -11,14 +11,17 @@ from csc.certificates import best_dual_of_term
 from csc.data_terms import LeastSquares, dual_values, values
 from csc.operators import PaddedSignals, SparseCodes
 from csc.penalties import L1
-from csc.solvers._active_set import ROUNDS_PER_STEP, ActiveSet, rounds_per_step
+from csc.solvers._active_set import ActiveSet, rounds_per_step
 
 WEAK_FACTOR = 0.4  # of the largest violation nearby: codes with less are not selected yet
+FIRST_WEAK_FACTOR = 0.7  # where all codes are 0: of those with less, few would stay
 SWEEPS = (2, 2, 3)  # over the active codes: before, within and after `ActiveSet.refine`
 MAX_NEW_FRACTION = 0.3  # of new active codes, up to which conjugate gradients pay
 DAMPING = 0.05  # of Newton's method: share of the parabolas in its second derivatives
-LOCAL_GAP_FACTOR = 20  # times tol: from this gap on the tight certificate is computed
-FIRST_WIDTH = 0.5  # of the mean absolute residual: of the smoothing of absolute values
+FIRST_LOCAL_GAP_FACTOR = 20  # times tol: from this gap on the tight certificate is computed,
+LOCAL_GAP_MARGIN = 3  # and from this times the last ratio of both, which may have grown since
+MAX_SMOOTHED_CG_STEPS = 20  # of smoothed absolute values: far away they are no parabola
+FIRST_WIDTH = 0.35  # of the mean absolute residual: of the smoothing of absolute values
 PROGRESS = 0.1  # decrease in a round, over the gap that smoothing causes: below, it moves
 SMOOTHING_SHARE = 0.6  # of the tolerance: a gap of smoothing that need not fall further
 FLOAT32_MIN_TOL = 1e-5  # relative gap below which descent in float32 adds only rounding
@@ -97,10 +100,11 @@ class Reweighted:
         term, smoothing = problem.data_term, state.smoothing
         if smoothing is None and not hasattr(term, "majoriser_curvature"):
             smoothing = term.smoothed(FIRST_WIDTH * active.mean_residual(), 0 * active.data)
+        if smoothing:
+            active.max_cg_steps = MAX_SMOOTHED_CG_STEPS
         # where that did not help, the smoothing moves again
         enough = 0 if state.n_without_progress else SMOOTHING_SHARE * state.tol
-        rounds = ROUNDS_PER_STEP if smoothing else rounds_per_step(problem)  # it moves after steps
-        for round_ in range(rounds):
+        for round_ in range(rounds_per_step(problem)):
             active.reweight(smoothing or term)
             infeasibility = active.dual_infeasibility()
             objective, gap = active.certified(infeasibility, state.tol)
@@ -109,7 +113,8 @@ class Reweighted:
                     return self.step(problem, state._replace(tol=state.tol / 10))
                 z = active.codes.astype(problem.x.dtype)
                 return ReweightedState(z, state.tol / 10, smoothing, (objective, gap))
-            new, before = active.grow(infeasibility, WEAK_FACTOR), active.model_value()
+            factor = WEAK_FACTOR if len(active.codes.index) else FIRST_WEAK_FACTOR
+            new, before = active.grow(infeasibility, factor), active.model_value()
             active.descend(SWEEPS[0])
             if new < MAX_NEW_FRACTION:
                 active.refine(SWEEPS[1])
@@ -158,6 +163,7 @@ class _WeightedSet(ActiveSet):
         weights = np.ones_like(x) if weights is None else weights
         self.weights = self.layout.buffer(pad(weights))
         self.mask = self.weights
+        self.local_gap_factor = FIRST_LOCAL_GAP_FACTOR
 
     def mean_residual(self):
         """Weighted mean of ``|x - D z|``."""
@@ -189,12 +195,14 @@ class _WeightedSet(ActiveSet):
         objective = values(self.term, x, fit, weights) + penalty
         top = np.maximum(infeasibility.reshape(len(x), -1).max(axis=1), 1)
         scaled = layout.samples(theta).astype("float64") / top[:, None]
-        gap = objective - dual_values(self.term, x, scaled, weights)
-        if gap.sum() <= LOCAL_GAP_FACTOR * tol * objective.sum():
+        gap = np.maximum(objective - dual_values(self.term, x, scaled, weights), 0)
+        if gap.sum() <= self.local_gap_factor * tol * objective.sum():
             pair, inverse = (self.term, x, weights), 1 / self.all_lmbda
             dual = best_dual_of_term(layout, pair, theta, inverse, self.positive, infeasibility)
-            gap = objective - dual
-        return float(objective.sum()), float(np.maximum(gap, 0).sum())
+            global_gap, gap = gap.sum(), np.maximum(objective - dual, 0)
+            ratio = global_gap / gap.sum() if gap.any() else inf
+            self.local_gap_factor = min(LOCAL_GAP_MARGIN * ratio, FIRST_LOCAL_GAP_FACTOR)
+        return float(objective.sum()), float(gap.sum())
 
     def smoothing_gap(self):
         """Part of the duality gap that the smoothing causes: ``sum w (|r| - s r)``, s its slopes.
