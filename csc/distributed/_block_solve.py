@@ -234,6 +234,8 @@ def _rounds(grid, model, report_progress):
             tol=max(FIRST_BLOCK_TOL / BLOCK_TOL_DIVISOR**number, MIN_BLOCK_TOL_FRACTION * tol)
         )
         codes, halos, objective, gap = _round(grid, inner, codes, halos)
+        if objective == 0:
+            _check_observed(grid)
         if gap <= tol * objective:
             objective, gap = _certify(grid, model, codes, halos)
         history.append(Progress(number + 1, objective, gap, perf_counter() - began))
@@ -247,6 +249,14 @@ def _rounds(grid, model, report_progress):
     objective, gap = _certify(grid, model, codes, halos)
     shape = (grid.shape[0], model.dictionary.n_atoms, *grid.partition.positions)
     return DaskSolution(DaskCodes(grid.client, shape, codes), objective, gap, *outcome, history)
+
+
+def _check_observed(grid):
+    """Refuse a signal of which nothing was observed."""
+    arguments = [(block,) for block in grid.blocks]
+    tasks = map_tasks("observed", _block_tasks.is_observed, grid.keys.of_round(), arguments)
+    if not any(grid.client.gather(submit(grid.client, tasks)[0])):
+        raise ValueError("nothing was observed: everywhere mask is 0 or x is NaN")
 
 
 def _round(grid, model, codes, halos):

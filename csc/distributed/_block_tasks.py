@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from csc._validation import check_mask
 from csc.certificates import N_RESCALINGS
 from csc.distributed._partition import (
     embed_codes,
@@ -83,7 +84,7 @@ def read(partition, box, x, mask):
     _, border = partition.crop(partition.window(block.dilated))
     border = [(0, 0), (0, 0), *border]
     x = np.asarray(x)
-    seen = np.broadcast_to(np.ones((1,) * x.ndim, bool) if mask is None else mask != 0, x.shape)
+    seen = np.ones(x.shape, bool) if mask is None else check_mask(mask, x) != 0
     missing = np.isnan(x)
     seen = seen & ~missing if missing.any() else seen
     x = np.where(seen, x, x.dtype.type(0))
@@ -91,6 +92,11 @@ def read(partition, box, x, mask):
         raise ValueError("x holds inf; mark missing samples by NaN or a mask")
     seen = np.pad(seen, border)
     return Block(partition, box, np.pad(x, border), None if seen.all() else seen.astype(x.dtype))
+
+
+def is_observed(block):
+    """Whether a sample of the window was observed."""
+    return block.mask is None or bool(block.mask.any())
 
 
 def lmbda_max(block, dictionary, positive):

@@ -164,6 +164,10 @@ def test_what_is_wrong_is_said(client, rng):
         sparse_code(x.astype(int), atoms, 0.1, client=client)
     with pytest.raises(ValueError, match="inf"):
         sparse_code(da.full((1, 1, 30), np.inf), atoms, 0.1, client=client)
+    with pytest.raises(ValueError, match="nothing was observed"):
+        sparse_code(x, atoms, 0.1, mask=np.zeros((1, 1, 30)), client=client)
+    with pytest.raises(ValueError, match="mask must hold only 0"):
+        sparse_code(x, atoms, 0.1, mask=np.full((1, 1, 30), 0.5), client=client)
 
 
 def test_one_side_for_all_axes_and_signals_of_zeros(client, rng):
