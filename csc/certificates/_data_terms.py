@@ -15,7 +15,7 @@ import numpy as np
 from csc._backend import namespace
 from csc.certificates._local_dual import N_RESCALINGS
 from csc.data_terms import dual_point, dual_values, values
-from csc.operators import PaddedSignals, SparseCodes, dense_codes
+from csc.operators import KnownInfeasibility, PaddedSignals, SparseCodes, dense_codes
 
 
 def data_term_certificate(x, dictionary, z, model, theta=None):
@@ -77,13 +77,14 @@ def best_dual_of_term(layout, pair, theta, inverse_lmbda, positive, dual_infeasi
         As `best_dual`.
     """
     term, x, weights = pair
-    best = np.full(len(x), -np.inf)
+    best, settings = np.full(len(x), -np.inf), (inverse_lmbda, positive)
+    if dual_infeasibility is None:
+        dual_infeasibility = layout.dual_infeasibility(theta, *settings)
     for round_ in range(N_RESCALINGS + 1):
         if round_ > 0:
+            known = KnownInfeasibility(theta, dual_infeasibility)
             theta = theta / layout.max_over_covering_atoms(np.maximum(dual_infeasibility, 1))
-            dual_infeasibility = None
-        if dual_infeasibility is None:
-            dual_infeasibility = layout.dual_infeasibility(theta, inverse_lmbda, positive)
+            dual_infeasibility = layout.dual_infeasibility_near(theta, known, *settings)
         largest = dual_infeasibility.reshape(len(x), -1).max(axis=1)
         scaled = layout.samples(theta) / np.maximum(largest, 1)[:, None]
         best = np.maximum(best, dual_values(term, x, scaled, weights))

@@ -16,7 +16,7 @@ from csc._backend import kernels
 CORRELATIONS_PER_BLOCK = 2**20  # held at once
 
 
-def elastic_net_certificate(residual, lmbda, options):
+def elastic_net_certificate(residual, lmbda, options, dual_infeasibility=None):
     """Objective and duality gap of each signal ``(N,)``.
 
     Parameters
@@ -25,10 +25,13 @@ def elastic_net_certificate(residual, lmbda, options):
     lmbda : array (K,)
     options : (ridge, positive)
         Weight of ``z^2 / 2``, > 0, and whether codes must not be negative.
+    dual_infeasibility : array (N, *V), optional
+        `PaddedSignals.dual_infeasibility` of the residual, if it is already computed.
     """
     (ridge, positive), layout, codes = options, residual.layout, residual.codes
-    r = residual.observed(residual.r)
-    largest = layout.dual_infeasibility(r, 1 / lmbda, positive)
+    r, largest = residual.observed(residual.r), dual_infeasibility
+    if largest is None:
+        largest = layout.dual_infeasibility(r, 1 / lmbda, positive)
     exceeds = np.flatnonzero(largest.ravel() > 1)
     positions = np.union1d(exceeds, codes.index // layout.code_shape[1])
     per_signal = largest[0].size

@@ -32,7 +32,11 @@ from csc.operators._multilayer import COMPOSABLE, MultiLayerDictionary
 from csc.operators._product import codes_of_products, product_dictionary
 from csc.operators._sparse_codes import SparseCodes, dense_codes
 from csc.operators._sparse_residual import SparseResidual
-from csc.operators._support_operator import PaddedSignals, RestrictedDictionary
+from csc.operators._support_operator import (
+    KnownInfeasibility,
+    PaddedSignals,
+    RestrictedDictionary,
+)
 from csc.operators._synthesis_matrix import gram_of, matrix_and_gram, synthesis_matrix
 
 __all__ = [

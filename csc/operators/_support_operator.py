@@ -19,6 +19,8 @@ from csc.operators._sparse_codes import SparseCodes
 
 MAX_PIECES_PER_SIGNAL = 16  # that threads share
 MAX_CORRELATIONS = 2**22  # of several signals, held at once
+MAX_UNCERTAIN_FRACTION = 0.6  # of the positions; if more are, all correlations take less time
+NORM_ROUNDING = 1e3  # times the unit of rounding: far above that of a norm under an atom
 
 
 class Boxes(NamedTuple):
@@ -72,6 +74,30 @@ def _window_max(a, axis, reach, *, wraps):
         out = np.maximum(out[:-step], out[step:])
         length += step
     return np.moveaxis(out, 0, axis)
+
+
+def _window_sum(a, axis, extent):
+    """``out[i] = a[i] + ... + a[i + extent - 1]`` along an axis, without differences.
+
+    Sums of lengths 1, 2, 4, ..., of which those are added that make up ``extent``.
+    """
+    sums = np.moveaxis(a, axis, 0)
+    n, out, start, length = len(sums) - extent + 1, 0, 0, 1
+    while True:
+        if extent & length:
+            out = out + sums[start : start + n]
+            start += length
+        if 2 * length > extent:
+            return np.moveaxis(out, 0, axis)
+        sums = sums[:-length] + sums[length:]
+        length *= 2
+
+
+class KnownInfeasibility(NamedTuple):
+    """A padded residual and its dual infeasibility: exact above 1, elsewhere a bound."""
+
+    r: np.ndarray
+    largest: np.ndarray  # (N, *V)
 
 
 class PaddedSignals:
@@ -281,6 +307,49 @@ class PaddedSignals:
         largest = plan.dual_infeasibility(samples, r[self.inside], per_atom, positive)
         return largest if inverse_lmbda.ndim == 1 else largest * inverse_lmbda[:, 0]
 
+    def dual_infeasibility_near(self, r, known, inverse_lmbda, positive):
+        """As `dual_infeasibility` where it exceeds 1; elsewhere it may be a bound, at most 1.
+
+        By the inequality of Cauchy and Schwarz, it differs from that of another residual by at most
+        ``max_k ||d_k|| / lmbda_k`` times the norm of the difference under the atom. Only where this
+        leaves open whether it exceeds 1 it is computed.
+
+        Parameters
+        ----------
+        known : KnownInfeasibility
+            Of another residual, for the same lambdas.
+        """
+        if inverse_lmbda.ndim > 1:
+            return self.dual_infeasibility(r, inverse_lmbda, positive)
+        steepest = (np.sqrt((self.padded_atoms**2).sum(axis=1)) * inverse_lmbda).max()
+        steepest *= 1 + NORM_ROUNDING * np.finfo(self.dtype).eps
+        out = known.largest + steepest * self._norms_under_atoms(r - known.r)
+        uncertain = np.flatnonzero(~(out.reshape(-1) <= 1))  # NaN, where the bound overflows, too
+        if len(uncertain) > MAX_UNCERTAIN_FRACTION * out.size:
+            return self.dual_infeasibility(r, inverse_lmbda, positive)
+        where, _ = self.places(uncertain * self.code_shape[1])
+        largest = np.zeros(len(where), self.dtype)
+        for _, matrix, offsets in self._rows_and_offsets(inverse_lmbda):
+            options = where, positive, largest
+            kernels(r).largest_correlations(r.reshape(-1), matrix, offsets, *options)
+        out.reshape(-1)[uncertain] = largest
+        return out
+
+    def _rows_and_offsets(self, inverse_lmbda):
+        """Of each part: its atoms, divided by lambda, as rows, and offsets of their samples."""
+        for k, atoms in self.parts:
+            offsets = self.strides @ np.indices(atoms.shape[1:]).reshape(4, -1)
+            factors = inverse_lmbda[k, None].astype(self.dtype)
+            yield k, atoms.reshape(len(atoms), -1) * factors, offsets
+
+    def _norms_under_atoms(self, r):
+        """Norm of a padded array in the box of the atoms at every position, ``(N, *V)``."""
+        squares = (r[self.inside] ** 2).sum(axis=1)
+        for axis, (extent, step) in enumerate(zip(self.atom_shape, self.stride, strict=True)):
+            squares = _window_sum(squares, axis + 1, extent)
+            squares = squares[(slice(None),) * (axis + 1) + (slice(None, None, step),)]
+        return np.sqrt(squares).reshape(len(r), *self.code_shape[2:])
+
     def violating_indices(self, r, lmbda, positions, thresholds, positive):
         """Indices of codes at ``positions`` whose correlations exceed ``thresholds`` times lmbda.
 
@@ -310,10 +379,8 @@ class PaddedSignals:
             i, k = np.nonzero((q if positive else abs(q)) > thresholds[:, None] * lmbda)
             return positions[i] * n_atoms + k
         exceeds = np.empty((len(where), n_atoms), bool)
-        for k, atoms in self.parts:
-            offsets = self.strides @ np.indices(atoms.shape[1:]).reshape(4, -1)
-            matrix = atoms.reshape(len(atoms), -1) / lmbda[k][:, None]
-            found = np.empty((len(where), len(atoms)), bool)
+        for k, matrix, offsets in self._rows_and_offsets(1 / lmbda):
+            found = np.empty((len(where), len(matrix)), bool)
             kernels(r).violating_indices(
                 r.reshape(-1), matrix, offsets, where, thresholds, positive, found
             )

@@ -6,7 +6,7 @@ import numpy as np
 
 from csc._backend import kernels
 from csc.certificates import elastic_net_certificate, largest_with_ridge, sparse_certificate
-from csc.operators import SparseCodes, SparseResidual
+from csc.operators import KnownInfeasibility, SparseCodes, SparseResidual
 from csc.penalties import ridge_of
 from csc.solvers._conjugate_gradients import conjugate_gradients
 
@@ -52,6 +52,7 @@ class ActiveSet(SparseResidual):
         super().__init__(problem.x, problem.dictionary, codes, dtype, problem.mask)
         self.all_lmbda = problem.structure.code_lmbda.astype(self.layout.dtype)
         self.cg_steps = CG_STEPS
+        self.known = None  # of the round before
 
     @cached_property
     def lmbda(self):
@@ -59,17 +60,28 @@ class ActiveSet(SparseResidual):
         return self.codes.pick(self.all_lmbda)
 
     def dual_infeasibility(self):
-        """Largest ``|D^T r - ridge z| / lmbda`` over the atoms at each position, ``(N, *V)``."""
-        r = self.observed(self.r)
-        out = self.layout.dual_infeasibility(r, 1 / self.all_lmbda, self.positive)
+        """Largest ``|D^T r - ridge z| / lmbda`` over the atoms at each position, ``(N, *V)``.
+
+        Where there is no code, it may be a bound instead, of at most 1: most of a residual hardly
+        changes from round to round.
+        """
+        r, settings = self.observed(self.r), (1 / self.all_lmbda, self.positive)
+        if self.known is None:
+            out = self.layout.dual_infeasibility(r, *settings)
+        else:
+            out = self.layout.dual_infeasibility_near(r, self.known, *settings)
+        self.known = KnownInfeasibility(r.copy(), out)
         if self.ridge:
+            out = out.copy()
             largest_with_ridge(self, self.all_lmbda, (self.ridge, self.positive), out)
         return out
 
     def certificate(self, infeasibility=None, *, local=True):
         """Objective and duality gap of each signal ``(N,)`` at the present codes."""
         if self.ridge:
-            return elastic_net_certificate(self, self.all_lmbda, (self.ridge, self.positive))
+            of_residual = None if infeasibility is None else self.known.largest
+            options = self.ridge, self.positive
+            return elastic_net_certificate(self, self.all_lmbda, options, of_residual)
         return sparse_certificate(self, self.all_lmbda, self.positive, infeasibility, local=local)
 
     def grow(self, dual_infeasibility, weak_factor):

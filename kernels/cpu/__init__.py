@@ -8,6 +8,7 @@ with usable_cache():
         correlate_active,
         correlate_at,
         descend_active,
+        largest_correlations,
         violating_indices,
     )
     from csc.kernels.cpu.batch_last_conv import (
@@ -41,7 +42,7 @@ __all__ = [
     "GroupRule", "add_active", "add_patches", "certify_patches", "correlate", "correlate_active", "correlate_at",
     "correlate_atoms", "correlate_patches", "descend_active", "dual_infeasibility", "fill_groups", "filter_groups", "fit_gabors",
     "gram_active", "group_lasso_gram",
-    "inner_products", "largest_products", "lasso_gram", "lay_out", "log_gram", "moments",
+    "inner_products", "largest_correlations", "largest_products", "lasso_gram", "lay_out", "log_gram", "moments",
     "omp_gram", "omp_masked",
     "omp_seen", "proximal_step", "shrink_overlapping",
     "shrink_products", "similar_patches", "statistics", "sum_products", "synthesize",

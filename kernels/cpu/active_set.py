@@ -10,6 +10,8 @@ apart have no sample in common, so every other piece can run on another thread, 
 not depend on the number of threads.
 """
 
+import numpy as np
+
 from csc.kernels._constants import TILE_POSITIONS, TILE_POSITIONS_PER_STEP
 from csc.kernels.cpu.compilation import entry, inner
 from csc.kernels.cpu.conv import _fours, _tiles
@@ -177,31 +179,49 @@ def violating_indices(residual, matrix, offsets, places, thresholds, positive, o
     out : array (P, K), bool
         Overwritten.
     """
-    atoms = _fours(matrix)
+    largest = np.zeros(len(places), residual.dtype)
+    _compare(residual, matrix, offsets, places, (thresholds, positive, largest, out))
+
+
+def largest_correlations(residual, matrix, offsets, places, positive, largest):
+    """``largest[i] = max(largest[i], max_k |<d_k, r at places[i]>|)``; see `violating_indices`."""
+    none = np.empty((len(places), 0), bool)
+    _compare(residual, matrix, offsets, places, (largest, positive, largest, none))
+
+
+def _compare(residual, matrix, offsets, places, comparison):
+    atoms, (thresholds, positive, largest, exceeds) = _fours(matrix), comparison
     in_batches(
-        _violating_indices, -(-len(places) // TILE_POSITIONS), residual, atoms, offsets, places,
-        thresholds, not positive, out, min_batch=1,
+        _compare_correlations, -(-len(places) // TILE_POSITIONS), residual, atoms, offsets, places,
+        thresholds, not positive, largest, exceeds, min_batch=1,
         scratch=lambda: _tiles(atoms.shape[1], atoms.dtype),
     )  # fmt: skip
 
 
 @entry(**OPTIONS)
-def _violating_indices(
-    start, stop, residual, matrix, offsets, places, thresholds, both_signs, out, patches, four
-):
+def _compare_correlations(
+    start, stop, residual, matrix, offsets, places, thresholds, both_signs, largest, exceeds,
+    patches, four,
+):  # fmt: skip
+    negative_sign = residual.dtype.type(-1 if both_signs else 0)
     for j in range(len(offsets) * TILE_POSITIONS, patches.size):
         patches[j] = 0
     for tile in range(start, stop):
-        some = places[tile * TILE_POSITIONS : (tile + 1) * TILE_POSITIONS]
-        for i in range(len(some)):
-            for p in range(len(offsets)):
-                patches[p * TILE_POSITIONS + i] = residual[some[i] + offsets[p]]
-        for k in range(0, out.shape[1], 4):
-            multiply_tile(matrix, k, patches, 0, -(-len(some) // TILE_POSITIONS_PER_STEP), four)
-            for row in range(min(four.size // TILE_POSITIONS, out.shape[1] - k)):
-                for i in range(len(some)):
-                    q = four[row * TILE_POSITIONS + i]
-                    q = abs(q) if both_signs else q
-                    out[tile * TILE_POSITIONS + i, k + row] = (
-                        q > thresholds[tile * TILE_POSITIONS + i]
-                    )
+        first, n = tile * TILE_POSITIONS, min(TILE_POSITIONS, len(places) - tile * TILE_POSITIONS)
+        some, top = places[first : first + n], largest[first : first + n]
+        for p in range(len(offsets)):
+            row, offset = patches[p * TILE_POSITIONS :], offsets[p]
+            for i in range(n):  # unsigned: a test for numbers below 0 takes as long as the copy
+                row[i] = residual[np.uint64(some[i] + offset)]
+        for k in range(0, len(matrix), 4):
+            multiply_tile(matrix, k, patches, 0, -(-n // TILE_POSITIONS_PER_STEP), four)
+            for r in range(four.size // TILE_POSITIONS):  # four; the number would be unrolled
+                q = four[r * TILE_POSITIONS :]
+                for i in range(n):
+                    so_far = max(top[i], q[i])
+                    top[i] = max(so_far, negative_sign * q[i])
+            for r in range(min(4, exceeds.shape[1] - k)):
+                q = four[r * TILE_POSITIONS :]
+                for i in range(n):
+                    value = max(q[i], negative_sign * q[i])
+                    exceeds[first + i, k + r] = value > thresholds[first + i]

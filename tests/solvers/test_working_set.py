@@ -1,5 +1,7 @@
 """The working set on signals larger than their atoms, against the dense lasso."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,8 +17,9 @@ from csc.kernels.cpu import (
     dual_infeasibility,
     violating_indices,
 )
+from csc.operators import _support_operator
 from csc.operators._sparse_codes import SparseCodes
-from csc.operators._support_operator import PaddedSignals
+from csc.operators._support_operator import KnownInfeasibility, PaddedSignals
 from csc.problems import _small_form
 from csc.solvers._active_set import ActiveSet
 from reference import lasso as naive
@@ -271,6 +274,45 @@ def test_violators_exceed_their_bars(positive, rng, dtype):
     unsure = abs(values - bars[:, None]) < 1e-4
     np.testing.assert_array_equal(exceed | unsure, (values > bars[:, None]) | unsure)
     assert 0 < exceed.mean() < 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "atoms", "options"),
+    [
+        ((2, 3, 12, 17), (4, 3, 2, 3), {"stride": (1, 2)}),
+        ((1, 1, 40), (3, 1, 5), {"mode": "same"}),
+        ((1, 2, 15, 14), (2, 2, 3, 4), {"mode": "circular"}),
+        ((1, 1, 9, 8, 7), (1, 1, 2, 1, 3), {"mode": "valid"}),
+    ],
+)
+def test_only_what_may_have_come_to_exceed_one_is_computed(
+    shape, atoms, options, rng, dtype, monkeypatch
+):
+    monkeypatch.setattr(_support_operator, "MAX_UNCERTAIN_FRACTION", 1)
+    D = csc.Dictionary(rng.standard_normal(atoms).astype(dtype), **options)
+    layout, tol = PaddedSignals(D, shape, dtype), 1e-5
+    inverse, n_computed = rng.uniform(0.5, 2, D.n_atoms).astype(dtype), []
+    compute = layout.places
+    monkeypatch.setattr(layout, "places", lambda i: n_computed.append(len(i)) or compute(i))
+    for positive, change in product((False, True), (0, 0.02, 0.3, 10)):
+        x = rng.standard_normal(shape).astype(dtype)
+        moved = (x + change * rng.standard_normal(shape)).astype(dtype)
+        old, new = (layout.observed(a, None)[0] for a in (x, moved))
+        inverse /= np.quantile(layout.dual_infeasibility(old, inverse, positive), 0.8)
+        known = KnownInfeasibility(old, layout.dual_infeasibility(old, inverse, positive))
+        exact = layout.dual_infeasibility(new, inverse, positive)
+        found = layout.dual_infeasibility_near(new, known, inverse, positive)
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, np.where(found > 1, exact, found), rtol=tol)
+        assert (found > exact - tol).all()
+        assert ((found > 1) == (exact > 1))[abs(exact - 1) > tol].all()
+        if change == 0:
+            assert n_computed[-1] == np.count_nonzero(known.largest > 1) < 0.3 * exact.size
+    assert max(n_computed) > 0.9 * exact.size
+    monkeypatch.setattr(_support_operator, "MAX_UNCERTAIN_FRACTION", 0)
+    np.testing.assert_array_equal(
+        layout.dual_infeasibility_near(new, known, inverse, positive), exact
+    )
 
 
 def test_the_excess_is_the_worst_correlation_over_its_price(rng, dtype):
