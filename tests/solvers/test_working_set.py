@@ -15,6 +15,7 @@ from csc.kernels.cpu import (
     correlate_at,
     descend_active,
     dual_infeasibility,
+    largest_correlations,
     violating_indices,
 )
 from csc.operators import _support_operator
@@ -274,6 +275,9 @@ def test_violators_exceed_their_bars(positive, rng, dtype):
     unsure = abs(values - bars[:, None]) < 1e-4
     np.testing.assert_array_equal(exceed | unsure, (values > bars[:, None]) | unsure)
     assert 0 < exceed.mean() < 1
+    largest = np.full(len(q), 0.5, dtype)
+    largest_correlations(flat, D.matrix, offsets, places, positive, largest)
+    np.testing.assert_allclose(largest, np.maximum(values.max(axis=1), 0.5), rtol=1e-4)
 
 
 @pytest.mark.parametrize(
