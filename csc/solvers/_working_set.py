@@ -47,7 +47,8 @@ class WorkingSet:
     gap of the signal is small enough.
 
     Signals of at most 1024 codes with the same mask and weights: the same, with the Gram matrix of
-    all codes, in float64. Codes of such signals in an `L1Ball`: the lasso whose lambda gives their l1 norm.
+    all codes, in float64. Codes of patches and of such signals in an `L1Ball`: the same, in float64, with a lambda that
+    changes until the l1 norm of the codes is the radius [4]_.
 
     Larger signals: in each round, one correlation selects the codes that violate optimality most.
     Coordinate descent sweeps over these and the non-zero codes. It keeps the residual, so that one
@@ -75,6 +76,8 @@ class WorkingSet:
        active set).
     .. [3] P. Tseng, "Convergence of a block coordinate descent method for nondifferentiable
        minimization", J. Optim. Theory Appl. 109, 2001.
+    .. [4] B. Efron, T. Hastie, I. Johnstone, R. Tibshirani, "Least angle regression", Ann. Statist.
+       32(2), 2004, sec. 3.1.
 
     Examples
     --------
@@ -91,14 +94,14 @@ class WorkingSet:
     sparse = True  # codes of larger signals
     requirements = (
         "needs an L1 penalty with weights > 0 (patches: one for each atom, also 0; CuPy: patches "
-        "only), an ElasticNet, or an L1Ball with at most 1024 codes; measured signals must have at most 1024"
+        "only), an ElasticNet, or an L1Ball (patches, at most 1024 codes); measured signals must have at most 1024"
     )
 
     def supports(self, problem: ProblemLike) -> bool:
         """Whether it is a lasso or an elastic net with all lambdas > 0, or `SmallForm` suits it."""
         structure = problem.structure
         if type(problem.penalty) is L1Ball:
-            return structure.is_small
+            return structure.is_small or (structure.is_patch and structure.on_host)
         if type(problem.penalty) not in (L1, ElasticNet) or not structure.is_least_squares:
             return False
         is_sparse = structure.has_local_dual or structure.certifies_sparse_codes
@@ -112,7 +115,10 @@ class WorkingSet:
         """Patches: solve to ``tol``, which then falls. Signals: some rounds, or fewer to ``tol``."""
         if _is_patch_lasso(problem):
             return _code_patches(problem, state)
-        return (_code_small if problem.structure.is_small else _code_signals)(problem, state)
+        is_ball = type(problem.penalty) is L1Ball
+        return (_code_small if is_ball or problem.structure.is_small else _code_signals)(
+            problem, state
+        )
 
 
 def _is_patch_lasso(problem):

@@ -23,6 +23,7 @@ with usable_cache():
     from csc.kernels.cpu.gram_active import gram_active
     from csc.kernels.cpu.gram_products import correlate_patches, inner_products, statistics
     from csc.kernels.cpu.group_lasso_gram import group_lasso_gram
+    from csc.kernels.cpu.l1_ball_gram import l1_ball_gram
     from csc.kernels.cpu.lasso_gram import lasso_gram
     from csc.kernels.cpu.log_cd import log_gram
     from csc.kernels.cpu.moments import moments
@@ -42,7 +43,8 @@ __all__ = [
     "GroupRule", "add_active", "add_patches", "certify_patches", "correlate", "correlate_active", "correlate_at",
     "correlate_atoms", "correlate_patches", "descend_active", "dual_infeasibility", "fill_groups", "filter_groups", "fit_gabors",
     "gram_active", "group_lasso_gram",
-    "inner_products", "largest_correlations", "largest_products", "lasso_gram", "lay_out", "log_gram", "moments",
+    "inner_products", "l1_ball_gram", "largest_correlations", "largest_products", "lasso_gram", "lay_out", "log_gram",
+    "moments",
     "omp_gram", "omp_masked",
     "omp_seen", "proximal_step", "shrink_overlapping",
     "shrink_products", "similar_patches", "statistics", "sum_products", "synthesize",
