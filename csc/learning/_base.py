@@ -140,8 +140,9 @@ class Learner(TransformerMixin, BaseEstimator):
     def _checkpointing(self, call="fit", stacklevel=4):
         """On Ctrl-C and SIGTERM, keep the atoms so far and write a checkpoint if requested.
 
-        A caller in scikit-learn (a grid search, a pipeline, `fit_transform`) would continue with
-        these atoms as if the fit had ended; for such callers the interrupt is raised again.
+        A caller in scikit-learn (a grid search, a pipeline, `fit_transform`) or in
+        `csc.restoration` would continue with these atoms as if the fit had ended; for such callers
+        the interrupt is raised again.
         """
         try:
             with interruptible(signal.SIGTERM, signal.SIGINT):
@@ -157,7 +158,7 @@ class Learner(TransformerMixin, BaseEstimator):
             )
             if isinstance(interrupt, Terminated):
                 raise SystemExit(128 + signal.SIGTERM) from None
-            if _called_by_scikit_learn():
+            if _called_to_continue():
                 raise
 
     def _before_passes(self, signals):
@@ -325,10 +326,11 @@ def check_crop(crop, spatial_shape, must_fit):
         )
 
 
-def _called_by_scikit_learn():
+def _called_to_continue():
+    """Whether a function called `fit` that continues with its atoms."""
     frame = sys._getframe(1)
     while frame is not None:
-        if frame.f_globals.get("__name__", "").startswith("sklearn."):
+        if frame.f_globals.get("__name__", "").startswith(("sklearn.", "csc.restoration.")):
             return True
         frame = frame.f_back
     return False

@@ -50,6 +50,8 @@ class Groups:
     def resolve(self, dictionary, penalty, data_term=LEAST_SQUARES):
         """The penalty with its ``lmbda`` resolved: the largest value of all groups."""
         resolved = [resolve_lmbda(x, dictionary, penalty, mask, data_term) for x, mask, _ in self]
+        if not resolved:
+            raise ValueError("X contains no observed sample; there is nothing to learn from")
         return max(resolved, key=lambda penalty: penalty.lmbda)
 
     def encode_layers(self, model, limits, starts=None):

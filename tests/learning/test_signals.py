@@ -327,6 +327,7 @@ def test_dead_atoms_become_the_worst_windows(rng):
         ([np.zeros((1, 9)), np.zeros((1, 3))], None, r"larger than X\[1\]"),
         ([np.zeros((1, 9)), np.full((1, 9), np.nan)], None, r"X\[1\] holds nothing but NaN"),
         (np.zeros((2, 1, 9)), np.full((2, 1, 9), 2), "only 0"),
+        (np.ones((2, 1, 9)), np.zeros((2, 1, 9)), "no observed sample"),
         (np.zeros((2, 1, 9)), np.ones((3, 1, 9)), "does not broadcast"),
         ([np.zeros((1, 9))], [], "mask has 0 arrays for 1 signals"),
     ],

@@ -115,6 +115,15 @@ def test_an_interrupt_ends_a_grid_of_scikit_learn(monkeypatch):
     assert len(begun) == 2
 
 
+def test_an_interrupt_ends_a_restoration_that_learns_atoms(monkeypatch):
+    stop_at(monkeypatch, 2)
+    with (
+        pytest.warns(UserWarning, match="interrupted after 1 steps"),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        csc.restoration.denoise(RNG.random((24, 24)), 0.1)
+
+
 def test_an_interrupted_fit_transform_keeps_the_atoms(monkeypatch, tmp_path):
     path = tmp_path / "atoms.npz"
     learner = csc.DictionaryLearning(4, (5,), 0.5, tol=0, random_state=0, checkpoint=path)
