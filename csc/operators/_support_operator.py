@@ -337,18 +337,23 @@ class PaddedSignals:
 
     def _rows_and_offsets(self, inverse_lmbda):
         """Of each part: its atoms, divided by lambda, as rows, and offsets of their samples."""
-        for k, atoms in self.parts:
-            offsets = self.strides @ np.indices(atoms.shape[1:]).reshape(4, -1)
+        for (k, atoms), offsets in zip(self.parts, self._offsets, strict=True):
             factors = inverse_lmbda[k, None].astype(self.dtype)
             yield k, atoms.reshape(len(atoms), -1) * factors, offsets
+
+    @cached_property
+    def _offsets(self):
+        """Flat offsets of the samples of an atom from its first one, for each part."""
+        return [self.strides @ np.indices(a.shape[1:]).reshape(4, -1) for _, a in self.parts]
 
     def _norms_under_atoms(self, r):
         """Norm of a padded array in the box of the atoms at every position, ``(N, *V)``."""
         squares = (r[self.inside] ** 2).sum(axis=1)
-        for axis, (extent, step) in enumerate(zip(self.atom_shape, self.stride, strict=True)):
-            squares = _window_sum(squares, axis + 1, extent)
-            squares = squares[(slice(None),) * (axis + 1) + (slice(None, None, step),)]
-        return np.sqrt(squares).reshape(len(r), *self.code_shape[2:])
+        for axis, extent in enumerate(self.atom_shape):
+            if extent > 1:
+                squares = _window_sum(squares, axis + 1, extent)
+        first = (slice(None, None, step) for step in self.stride)
+        return np.sqrt(squares[(slice(None), *first)]).reshape(len(r), *self.code_shape[2:])
 
     def violating_indices(self, r, lmbda, positions, thresholds, positive):
         """Indices of codes at ``positions`` whose correlations exceed ``thresholds`` times lmbda.
