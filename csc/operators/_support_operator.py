@@ -321,8 +321,7 @@ class PaddedSignals:
         """
         if inverse_lmbda.ndim > 1:
             return self.dual_infeasibility(r, inverse_lmbda, positive)
-        steepest = (np.sqrt((self.padded_atoms**2).sum(axis=1)) * inverse_lmbda).max()
-        steepest *= 1 + NORM_ROUNDING * np.finfo(self.dtype).eps
+        steepest = self.dtype.type((self._atom_norms * inverse_lmbda).max())
         out = known.largest + steepest * self._norms_under_atoms(r - known.r)
         uncertain = np.flatnonzero(~(out.reshape(-1) <= 1))  # NaN, where the bound overflows, too
         if len(uncertain) > MAX_UNCERTAIN_FRACTION * out.size:
@@ -340,6 +339,12 @@ class PaddedSignals:
         for (k, atoms), offsets in zip(self.parts, self._offsets, strict=True):
             factors = inverse_lmbda[k, None].astype(self.dtype)
             yield k, atoms.reshape(len(atoms), -1) * factors, offsets
+
+    @cached_property
+    def _atom_norms(self):
+        """``||d||`` of each atom, rounded up."""
+        rounding = 1 + NORM_ROUNDING * np.finfo(self.dtype).eps
+        return rounding * np.sqrt((self.padded_atoms.astype("float64") ** 2).sum(axis=1))
 
     @cached_property
     def _offsets(self):
