@@ -321,18 +321,28 @@ class PaddedSignals:
         """
         if inverse_lmbda.ndim > 1:
             return self.dual_infeasibility(r, inverse_lmbda, positive)
-        steepest = self.dtype.type((self._atom_norms * inverse_lmbda).max())
-        out = known.largest + steepest * self._norms_under_atoms(r - known.r)
+        out = known.largest + self.largest_change(r - known.r, inverse_lmbda)
         uncertain = np.flatnonzero(~(out.reshape(-1) <= 1))  # NaN, where the bound overflows, too
         if len(uncertain) > MAX_UNCERTAIN_FRACTION * out.size:
             return self.dual_infeasibility(r, inverse_lmbda, positive)
-        where, _ = self.places(uncertain * self.code_shape[1])
+        out.reshape(-1)[uncertain] = self.dual_infeasibility_at(
+            uncertain, r, inverse_lmbda, positive
+        )
+        return out
+
+    def largest_change(self, change, inverse_lmbda):
+        """How much `dual_infeasibility` changes at most with a residual, at each position."""
+        steepest = (self._atom_norms * inverse_lmbda).max()
+        return self.dtype.type(steepest) * self._norms_under_atoms(change)
+
+    def dual_infeasibility_at(self, positions, r, inverse_lmbda, positive):
+        """As `dual_infeasibility`, at some flat positions; one lambda for each atom."""
+        where, _ = self.places(positions * self.code_shape[1])
         largest = np.zeros(len(where), self.dtype)
         for _, matrix, offsets in self._rows_and_offsets(inverse_lmbda):
             options = where, positive, largest
             kernels(r).largest_correlations(r.reshape(-1), matrix, offsets, *options)
-        out.reshape(-1)[uncertain] = largest
-        return out
+        return largest
 
     def _rows_and_offsets(self, inverse_lmbda):
         """Of each part: its atoms, divided by lambda, as rows, and offsets of their samples."""

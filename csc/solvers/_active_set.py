@@ -111,7 +111,7 @@ class ActiveSet(SparseResidual):
         selected = np.concatenate([np.empty(0, np.int64), *selected])
         kept = codes.values != 0
         index, values = codes.index[kept], codes.values[kept]
-        index, values, n_new = _merged(index, values, selected)
+        index, values, n_new = merged(index, values, selected)
         self.put(SparseCodes(codes.shape, index, values))
         return n_new / max(len(index), 1)
 
@@ -203,7 +203,7 @@ class ActiveSet(SparseResidual):
             self.__dict__.pop(name, None)
 
 
-def _merged(index, values, selected):
+def merged(index, values, selected):
     """Codes with zeros at those ``selected`` that are not among them, and how many these are.
 
     Both arrays of indices are sorted.

@@ -14,6 +14,7 @@ class ConvOMPState(NamedTuple):
 
     z: object  # codes, sparse
     done: bool  # whether a stopping rule holds in every signal
+    greedy: Any = None  # the same codes with their residual and what is known of correlations
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,10 @@ class ConvOMP:
         """One round."""
         if state.done:
             return state
-        greedy = GreedyState(problem.x, problem.dictionary, SparseCodes.of(state.z))
-        decreases = greedy.decreases()
+        greedy = state.greedy
+        if greedy is None or greedy.codes is not state.z:
+            greedy = GreedyState(problem.x, problem.dictionary, SparseCodes.of(state.z))
+        decreases = greedy.decreases(self.weak_factor)
         remaining = greedy.remaining(self.n_nonzero, self.max_squared_residual)
         n_selected = greedy.select(
             decreases, float(problem.penalty.lmbda), remaining, self.weak_factor
@@ -95,4 +98,4 @@ class ConvOMP:
         if n_selected == 0:
             return ConvOMPState(state.z, done=True)
         greedy.refit()
-        return ConvOMPState(greedy.codes, done=False)
+        return ConvOMPState(greedy.codes, done=False, greedy=greedy)

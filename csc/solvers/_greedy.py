@@ -1,11 +1,21 @@
 """State of a greedy pursuit: the selected codes, fitted by least squares."""
 
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
 from csc._backend import kernels
 from csc.operators import SparseCodes, SparseResidual
+from csc.solvers._active_set import merged
+
+
+class _Correlations(NamedTuple):
+    """Largest correlations of normalised atoms with a padded residual, and their errors."""
+
+    r: np.ndarray
+    largest: np.ndarray  # (N, *V)
+    error: np.ndarray
 
 
 class GreedyState(SparseResidual):
@@ -23,10 +33,29 @@ class GreedyState(SparseResidual):
         super().__init__(x, dictionary, codes, x.dtype)
         norms = np.sqrt((self.layout.padded_atoms.astype("float64") ** 2).sum(axis=1))
         self.inv_norms = (1 / np.where(norms > 0, norms, np.inf)).astype(x.dtype)
+        self.known = None  # of the last round
 
-    def decreases(self):
-        """Decrease of ``1/2 ||r||^2`` by the best atom at each position, ``(N, *V)``."""
-        return 0.5 * self.layout.dual_infeasibility(self.r, self.inv_norms, positive=False) ** 2
+    def decreases(self, weak_factor=1.0):
+        """Decrease of ``1/2 ||r||^2`` by the best atom at each position, ``(N, *V)``.
+
+        Where it is less than ``weak_factor`` times the largest of its signal, it may be a bound:
+        correlations are computed only where the residual changed so much that they may be large.
+        """
+        layout, known, settings = self.layout, self.known, (self.inv_norms, False)
+        if known is None:
+            largest = layout.dual_infeasibility(self.r, *settings)
+            error = np.zeros_like(largest)
+        else:
+            error = known.error + layout.largest_change(self.r - known.r, self.inv_norms)
+            largest = known.largest
+            low = (largest - error).reshape(len(largest), -1).max(axis=1)
+            low = (np.sqrt(weak_factor) * low).reshape(-1, *(1,) * (largest.ndim - 1))
+            uncertain = np.flatnonzero(((error > 0) & (largest + error >= low)).reshape(-1))
+            exact = layout.dual_infeasibility_at(uncertain, self.r, *settings)
+            largest.reshape(-1)[uncertain] = exact
+            error.reshape(-1)[uncertain] = 0
+        self.known = _Correlations(self.r.copy(), largest, error)
+        return 0.5 * (largest + error) ** 2
 
     def remaining(self, n_nonzero, max_squared_residual):
         """How many more codes each signal may select, ``(N,)``."""
@@ -54,13 +83,9 @@ class GreedyState(SparseResidual):
                 best = best[np.argsort(-flat[i][best], kind="stable")][: remaining[i]]
             positions += [i * flat.shape[1] + v for v in best if flat[i, v] > thresholds[i]]
         selected = self._best_atoms(np.array(positions, np.int64))
-        selected = selected[~np.isin(selected, self.codes.index)]
-        index = np.concatenate([self.codes.index, selected])
-        values = np.concatenate([self.codes.values, np.zeros(len(selected), self.r.dtype)])
-        order = np.argsort(index)
-        self.put(SparseCodes(self.codes.shape, index[order], values[order]))
-        self.refresh()
-        return len(selected)
+        index, values, n_new = merged(self.codes.index, self.codes.values, np.sort(selected))
+        self.put(SparseCodes(self.codes.shape, index, values))
+        return n_new
 
     def refit(self):
         """Least squares on the support by CGLS, to the precision of the signals [1]_.

@@ -92,6 +92,21 @@ def test_a_round_takes_no_code_below_its_share(rng):
     assert (decreases[n, *v] >= 0.6 * decreases.max(axis=(1, 2))[n]).all()
 
 
+@pytest.mark.parametrize("weak_factor", [1.0, 0.5])
+@pytest.mark.parametrize("mode", ["full", "circular"])
+def test_what_is_known_from_the_last_round_changes_no_code(rng, weak_factor, mode):
+    p, solver = problem(rng, mode, S=(30, 31)), csc.solvers.ConvOMP(40, weak_factor=weak_factor)
+    kept = fresh = solver.init(p, p.zeros())
+    while not kept.done:
+        other = kept._replace(z=p.zeros())
+        kept, fresh = (solver.step(p, s) for s in (kept, fresh._replace(greedy=None)))
+        np.testing.assert_array_equal(kept.z.index, fresh.z.index)
+        np.testing.assert_allclose(kept.z.values, fresh.z.values, atol=1e-9)
+    assert fresh.done
+    again = solver.step(p, other)  # whose codes are not those that it knows
+    np.testing.assert_array_equal(again.z.index, solver.step(p, solver.init(p, p.zeros())).z.index)
+
+
 def test_a_callback_can_stop_it_with_the_codes_of_the_last_round(rng):
     def stop(_):
         raise StopIteration
