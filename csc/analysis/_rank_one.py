@@ -125,6 +125,8 @@ def find_events(codes: Any, min_amplitude: float = 0.0, min_distance: int = 1) -
     codes = to_host(check_real("codes", codes))
     if np.ndim(codes) != SERIES_NDIM:
         raise ValueError(f"codes must be (N, K, V), got shape {np.shape(codes)}")
+    if not np.isfinite(codes).all():
+        raise ValueError("codes hold NaN or inf")
     epoch, sample, atom = np.nonzero((codes != 0).swapaxes(1, 2))
     amplitude = codes[epoch, atom, sample]
     kept = abs(amplitude) >= min_amplitude

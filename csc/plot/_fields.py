@@ -6,8 +6,9 @@ import numpy as np
 
 from csc._montage import montage
 from csc._typing import Array, Axes, Figure
+from csc._validation import check_count
 from csc.analysis.receptive_fields import check_images, unit_planes
-from csc.plot._axes import ATOMS_COLOUR, NULL_COLOUR, axes_of, matplotlib
+from csc.plot._axes import ATOMS_COLOUR, NULL_COLOUR, axes_of, check_attribute, matplotlib
 from csc.plot._models import dictionary
 
 
@@ -35,8 +36,9 @@ def gabor_fits(atoms: Array, fit: Any, ax: Axes | None = None, *, n: int = 6) ->
     >>> fit = csc.analysis.receptive_fields.fit_gabor(atoms, n_starts=1)
     >>> ax = csc.plot.gabor_fits(atoms, fit, n=1)
     """
+    _check_fit(fit)
     order, planes = np.argsort(fit.r2)[::-1], _fitted_images(atoms, fit)
-    n = min(n, len(order))
+    n = min(check_count("n", n), len(order))
     chosen = np.concatenate([order[:n], order[len(order) - n :]])
     rendered = fit.render()[chosen, None]
     shown = planes[chosen]
@@ -52,6 +54,12 @@ def gabor_fits(atoms: Array, fit: Any, ax: Axes | None = None, *, n: int = 6) ->
     ax.set_xlabel("R² of the best and the worst fits")
     _show_caution(ax, fit.caution)
     return ax
+
+
+def _check_fit(fit):
+    check_attribute(
+        "fit", fit, "gabor_like", "what csc.analysis.receptive_fields.fit_gabor returns"
+    )
 
 
 def _fitted_images(atoms, fit):
@@ -91,6 +99,7 @@ def receptive_field_shapes(fit: Any, ax: Axes | None = None) -> Axes:
     """
     from csc.analysis.receptive_fields import MACAQUE, MACAQUE_EDGES
 
+    _check_fit(fit)
     ax, like = axes_of(ax), fit[fit.gabor_like]
     cells = ax.pcolormesh(MACAQUE_EDGES, MACAQUE_EDGES, MACAQUE, cmap="Greys", alpha=0.7)
     ax.figure.colorbar(cells, ax=ax, label="macaque cells", shrink=0.8)
@@ -129,6 +138,7 @@ def orientation_frequency(fit: Any, ax: Axes | None = None) -> Axes:
     >>> fit = csc.analysis.receptive_fields.fit_gabor(atoms, n_starts=1)
     >>> ax = csc.plot.orientation_frequency(fit)
     """
+    _check_fit(fit)
     ax, like = axes_of(ax, projection="polar"), fit[fit.gabor_like]
     for half_turn in (0, np.pi):
         ax.plot(
@@ -163,6 +173,9 @@ def fit_quality(report: Any, ax: Axes | None = None) -> Axes:
     >>> atoms = np.random.default_rng(0).standard_normal((3, 1, 7, 7))
     >>> ax = csc.plot.fit_quality(csc.analysis.receptive_fields.analyse(atoms, rng=0))
     """
+    check_attribute(
+        "report", report, "macaque", "what csc.analysis.receptive_fields.analyse returns"
+    )
     ax = axes_of(ax)
     lines = [
         (report.fit, "learned atoms", ATOMS_COLOUR, "-"),
@@ -205,6 +218,10 @@ def filter_sets(sets: Any, figure: Figure | None = None, *, montages: bool = Tru
     >>> filters = csc.analysis.describe_filters(atoms, name="noise", rng=0, n_bootstrap=100)
     >>> figure = csc.plot.filter_sets([filters])
     """
+    if not isinstance(sets, list | tuple) or not sets:
+        raise TypeError(f"sets must be a list of FilterSet, got {sets!r}")
+    for i, described in enumerate(sets):
+        check_attribute(f"sets[{i}]", described, "display_atoms", "a FilterSet of describe_filters")
     if figure is None:
         figure = matplotlib("figure").Figure(
             figsize=(14, 11 if montages else 7.5), layout="constrained"

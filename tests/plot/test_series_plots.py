@@ -94,3 +94,21 @@ def test_wrong_input_is_refused(rng):
         csc.analysis.find_events(rng.standard_normal((2, 3)))
     with pytest.raises(ValueError, match="3 names for 5 channels"):
         csc.plot.topographies(rng.standard_normal((2, 5, 9)), channels=["a", "b", "c"])
+    with pytest.raises(ValueError, match="codes hold NaN"):
+        csc.analysis.find_events(np.full((1, 2, 3), np.nan))
+
+
+@pytest.mark.parametrize(
+    ("draw", "words"),
+    [
+        (csc.plot.receptive_field_shapes, "fit must be what .*fit_gabor returns, got ndarray"),
+        (csc.plot.orientation_frequency, "fit must be what .*fit_gabor returns"),
+        (csc.plot.fit_quality, "report must be what .*analyse returns"),
+        (csc.plot.filter_sets, "sets must be a list of FilterSet"),
+        (lambda atoms: csc.plot.filter_sets([atoms]), r"sets\[0\] must be a FilterSet"),
+        (lambda atoms: csc.plot.gabor_fits(atoms, atoms), "fit must be what"),
+    ],
+)
+def test_plots_of_fields_say_what_they_draw(draw, words):
+    with pytest.raises(TypeError, match=words):
+        draw(np.ones((2, 1, 5, 5)))
