@@ -1,6 +1,11 @@
 """Conjugate gradients: of the solvers that solve a linear system in every step."""
 
-import numpy as np
+from csc._backend import namespace
+
+
+def inner_product(a, b):
+    """``<a, b>`` on this thread: a BLAS shares long products among threads that then wait busily."""
+    return namespace(a).einsum("i,i->", a.ravel(), b.ravel())
 
 
 def conjugate_gradients(apply, b, n_steps, *, start=None, rel_tol=0.0, reduction=0.0):
@@ -25,17 +30,17 @@ def conjugate_gradients(apply, b, n_steps, *, start=None, rel_tol=0.0, reduction
        J. Res. Nat. Bur. Stand. 49(6), 1952, (3:1a)-(3:1f).
     """
     x, r = (0 * b, b) if start is None else (start, b - apply(start))
-    p, rr = r, np.vdot(r, r)
-    tol_squared = max(reduction**2 * rr, rel_tol**2 * np.vdot(b, b))
+    p, rr = r, inner_product(r, r)
+    tol_squared = max(reduction**2 * rr, rel_tol**2 * inner_product(b, b))
     for _ in range(n_steps):
         if rr <= tol_squared:
             break
         Ap = apply(p)
-        curvature = np.vdot(p, Ap)
+        curvature = inner_product(p, Ap)
         if curvature <= 0:  # only by rounding, or along directions that A does not see
             break
         step = rr / curvature
         x, r = x + step * p, r - step * Ap
-        before, rr = rr, np.vdot(r, r)
+        before, rr = rr, inner_product(r, r)
         p = r + (rr / before) * p
     return x

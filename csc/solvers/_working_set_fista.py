@@ -12,6 +12,7 @@ from csc.certificates import GroupScores, group_certificate, multipliers
 from csc.operators import SparseCodes, SparseResidual
 from csc.penalties import L1Ball
 from csc.solvers._blocks import BLOCK_SIZE, minimise_in_blocks
+from csc.solvers._conjugate_gradients import inner_product
 from csc.solvers._group_descent import group_curvatures, group_lmbdas
 
 WEAK_FACTOR = 0.4  # of the largest violation nearby: groups with less are not selected yet
@@ -218,12 +219,12 @@ class _Groups(SparseResidual):
             while True:
                 new = self._prox(y + gradient / z.dtype.type(self.curvature), 1 / self.curvature)
                 fit_new, move = self._fit(new), new - y
-                length = float(np.vdot(move, move))
+                length = float(inner_product(move, move))
                 change = float(self.energies(fit_new - fit_y).sum())
                 if change <= self.curvature * length or self.curvature >= self.lipschitz:
                     break
                 self.curvature = min(CURVATURE_GROWTH * self.curvature, self.lipschitz)
-            if float(np.vdot(-move, new - z)) > 0:
+            if float(inner_product(-move, new - z)) > 0:
                 t_next = 1.0
             z_old, fit_old, z, fit, t = z, fit, new, fit_new, t_next
         self.codes = SparseCodes(self.codes.shape, self.codes.index, z)
