@@ -76,7 +76,7 @@ def _correlations(residual, r, positions):
             np.empty((len(own), n_atoms), layout.dtype),
             np.zeros((len(own), n_atoms), layout.dtype),
         )
-        kernels(r).correlate_at(r.reshape(-1), layout.padded_atoms, layout.boxes, where, c)
+        kernels(r).correlate_at(r.reshape(-1), layout.padded_atoms, layout.runs, where, c)
         low, high = np.searchsorted(codes.index, (own[0] * n_atoms, (own[-1] + 1) * n_atoms))
         place, atom = np.divmod(codes.index[low:high], n_atoms)
         z[np.searchsorted(own, place), atom] = codes.values[low:high]

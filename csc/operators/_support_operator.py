@@ -23,39 +23,40 @@ MAX_UNCERTAIN_FRACTION = 0.6  # of the positions; if more are, all correlations 
 NORM_ROUNDING = 1e3  # times the unit of rounding: far above that of a norm under an atom
 
 
-class Boxes(NamedTuple):
-    """The rows of samples of atoms, one line for each shape of atoms.
+class Runs(NamedTuple):
+    """Where the samples of atoms lie, in runs of SIMD_WIDTH, one line for each shape of atoms.
 
-    Row i < ``heights[shape[k]]`` of atom k begins ``rows[shape[k], i]`` after its first sample, and
-    is ``widths[shape[k]]`` long, a multiple of SIMD_WIDTH. Rows of zeros are left out.
+    Run i < ``lengths[shape[k]]`` of atom k begins ``starts[shape[k], i]`` after its first sample.
+    Runs of zeros are left out.
     """
 
     shape: np.ndarray  # (K,)
-    rows: np.ndarray  # (G, R)
-    heights: np.ndarray  # (G,)
-    widths: np.ndarray  # (G,)
+    starts: np.ndarray  # (G, R)
+    lengths: np.ndarray  # (G,)
 
 
-def _boxes(parts, steps):
-    """`Boxes` of atoms of several sizes, and the atoms as rows, with each row of samples padded."""
+def _runs(parts, steps):
+    """`Runs` of atoms of several sizes, and the atoms as rows, run after run."""
     found, n_atoms = [], sum(len(atoms) for _, atoms in parts)
     for which, atoms in parts:
-        width = -(-atoms.shape[4] // SIMD_WIDTH) * SIMD_WIDTH
-        whole = np.zeros((len(atoms), prod(atoms.shape[1:4]), width), atoms.dtype)
+        n_runs = -(-atoms.shape[4] // SIMD_WIDTH)
+        whole = np.zeros((len(atoms), prod(atoms.shape[1:4]), n_runs * SIMD_WIDTH), atoms.dtype)
         whole[..., : atoms.shape[4]] = atoms.reshape(*whole.shape[:2], -1)
+        whole = whole.reshape(len(atoms), -1, SIMD_WIDTH)
         rows = steps @ np.indices(atoms.shape[1:4]).reshape(3, -1)
+        starts = np.add.outer(rows, SIMD_WIDTH * np.arange(n_runs)).ravel()
         used, shapes = np.unique(whole.any(axis=2), axis=0, return_inverse=True)
         numbers = np.arange(n_atoms)[which]
         for g, own in enumerate(used):
             mine = shapes.ravel() == g
-            found.append((numbers[mine], rows[own], whole[mine][:, own]))
-    heights, widths = (np.array([block.shape[a] for *_, block in found]) for a in (1, 2))
-    shape, rows = np.empty(n_atoms, np.int64), np.zeros((len(found), heights.max()), np.int64)
-    padded = np.zeros((n_atoms, (heights * widths).max()), found[0][2].dtype)
-    for g, (atoms, own, block) in enumerate(found):
-        shape[atoms], rows[g, : len(own)] = g, own
-        padded[atoms, : block[0].size] = block.reshape(len(atoms), -1)
-    return Boxes(shape, rows, heights, widths), padded
+            found.append((numbers[mine], starts[own], whole[mine][:, own]))
+    lengths = np.array([len(starts) for _, starts, _ in found])
+    shape, starts = np.empty(n_atoms, np.int64), np.zeros((len(found), lengths.max()), np.int64)
+    padded = np.zeros((n_atoms, lengths.max() * SIMD_WIDTH), found[0][2].dtype)
+    for g, (atoms, own, samples) in enumerate(found):
+        shape[atoms], starts[g, : len(own)] = g, own
+        padded[atoms, : samples[0].size] = samples.reshape(len(atoms), -1)
+    return Runs(shape, starts, lengths), padded
 
 
 def _window_max(a, axis, reach, *, wraps):
@@ -124,7 +125,7 @@ class PaddedSignals:
         self.strides = np.array([s0 * s1 * s2, s1 * s2, s2, 1])  # of channels, and three axes
         parts = [(k, a.astype(dtype)) for k, a in dictionary.parts]
         self.parts = [(k, a.reshape(*a.shape[:2], *ones, *a.shape[2:])) for k, a in parts]
-        self.boxes, self.padded_atoms = _boxes(self.parts, self.strides[:3])
+        self.runs, self.padded_atoms = _runs(self.parts, self.strides[:3])
 
     @property
     def is_series(self):
@@ -395,7 +396,7 @@ class PaddedSignals:
             n, *v = np.unravel_index(positions, (self.code_shape[0], *self.code_shape[2:]))
             lmbda = np.broadcast_to(lmbda, self.code_shape)[(n, slice(None), *v)]
             q = np.empty(lmbda.shape, self.dtype)
-            kernels(r).correlate_at(r.reshape(-1), self.padded_atoms, self.boxes, where, q)
+            kernels(r).correlate_at(r.reshape(-1), self.padded_atoms, self.runs, where, q)
             i, k = np.nonzero((q if positive else abs(q)) > thresholds[:, None] * lmbda)
             return positions[i] * n_atoms + k
         exceeds = np.empty((len(where), n_atoms), bool)
@@ -493,14 +494,14 @@ class RestrictedDictionary:
         """Gram matrix of these columns in float64; ``mask``, ``atoms``, ``scratch`` in float64."""
         out, layout = np.empty((len(self.where), len(self.where))), self.layout
         parts = self.where, self.atom, *self.copies
-        kernels(out).gram_active(scratch, mask, atoms, layout.boxes, parts, out)
+        kernels(out).gram_active(scratch, mask, atoms, layout.runs, parts, out)
         return out
 
     def add(self, values, target):
         """Add ``D z`` of codes with these values to a padded residual."""
         layout, parts = self.layout, (self.where, self.atom, *self.copies, values)
         flat = target.reshape(-1)
-        kernels(flat).add_active(flat, layout.padded_atoms, layout.boxes, parts, self.pieces)
+        kernels(flat).add_active(flat, layout.padded_atoms, layout.runs, parts, self.pieces)
         return target
 
     def adjoint(self, r, atoms=None):
@@ -508,5 +509,5 @@ class RestrictedDictionary:
         layout = self.layout
         atoms = layout.padded_atoms if atoms is None else atoms
         out, flat = np.empty(len(self.where), layout.dtype), r.reshape(-1)
-        kernels(flat).correlate_active(flat, atoms, layout.boxes, self.where, self.atom, out)
+        kernels(flat).correlate_active(flat, atoms, layout.runs, self.where, self.atom, out)
         return out

@@ -122,7 +122,7 @@ class ActiveSet(SparseResidual):
         parts = columns.where, columns.atom, *columns.copies, *settings
         mask = np.empty(0, layout.dtype) if self.mask is None else self.mask.reshape(-1)
         kernels(mask).descend_active(
-            self.r.reshape(-1), mask, layout.padded_atoms, layout.boxes, parts,
+            self.r.reshape(-1), mask, layout.padded_atoms, layout.runs, parts,
             columns.pieces, (self.positive, n_sweeps, self.ridge),
         )  # fmt: skip
 

@@ -127,5 +127,5 @@ class GreedyState(SparseResidual):
         where, _ = layout.places(positions * n_atoms)
         q = np.empty((len(where), n_atoms), layout.dtype)
         flat = self.r.reshape(-1)
-        kernels(q).correlate_at(flat, layout.padded_atoms, layout.boxes, where, q)
+        kernels(q).correlate_at(flat, layout.padded_atoms, layout.runs, where, q)
         return positions * n_atoms + (abs(q) * self.inv_norms).argmax(axis=1)

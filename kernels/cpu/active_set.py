@@ -13,12 +13,12 @@ not depend on the number of threads.
 import numpy as np
 
 from csc.kernels._constants import TILE_POSITIONS, TILE_POSITIONS_PER_STEP
-from csc.kernels.cpu.compilation import entry, inner
+from csc.kernels.cpu.compilation import entry
 from csc.kernels.cpu.conv import _fours, _tiles
 from csc.kernels.cpu.simd_intrinsics import (
-    add_rows,
-    dot_rows,
-    dot_rows_masked,
+    add_runs,
+    dot_runs,
+    dot_runs_masked,
     multiply_tile,
 )
 from csc.kernels.cpu.threads import in_batches
@@ -27,7 +27,7 @@ MULTIPLICATIONS_PER_BATCH = 2**18  # fewer do not repay another thread
 OPTIONS = {"error_model": "numpy"}
 
 
-def descend_active(residual, mask, atoms, boxes, codes, pieces, options):
+def descend_active(residual, mask, atoms, runs, codes, pieces, options):
     """Sweep over the active codes of every piece, in place.
 
     Parameters
@@ -37,9 +37,9 @@ def descend_active(residual, mask, atoms, boxes, codes, pieces, options):
     mask : array (size,) or (0,)
         1 where the residual counts; empty if it counts everywhere.
     atoms : array (K, n)
-        Atoms, their rows padded with zeros to a multiple of SIMD_WIDTH.
-    boxes : Boxes
-        Where the rows of each shape of atoms lie, see `csc.operators._support_operator.Boxes`.
+        Atoms, in runs of SIMD_WIDTH samples.
+    runs : Runs
+        Where the samples of each shape of atoms lie, see `csc.operators._support_operator.Runs`.
     codes : tuple of arrays
         where, atom (A,), int64; first (A + 1,) or (0,), copies (E,), int64: in signals that wrap
         around, code a has copies at the flat indices ``copies[first[a]]`` to
@@ -49,7 +49,7 @@ def descend_active(residual, mask, atoms, boxes, codes, pieces, options):
     options : (positive, n_sweeps, ridge)
         Whether codes must not be negative, how many sweeps, and the weight of ``z^2 / 2``.
     """
-    data = residual, mask, atoms, boxes, *codes, pieces
+    data = residual, mask, atoms, runs, *codes, pieces
     positive, n_sweeps, ridge = options
     ridge = residual.dtype.type(ridge)
     for parity in (0, 1):  # pieces 0, 2, 4, ... have no sample in common
@@ -74,31 +74,25 @@ def _min_batch(atoms, where, pieces, times=1):
     )
 
 
-@inner(**OPTIONS)
-def _box(boxes, k):
-    """Offsets of the rows of atom k, and their padded length."""
-    g = boxes.shape[k]
-    return boxes.rows[g, : boxes.heights[g]], boxes.widths[g]
-
-
 @entry(**OPTIONS)
 def _descend(
-    start, stop, residual, mask, atoms, boxes, where, atom, first, copies, lmbda, inverse_curvature,
+    start, stop, residual, mask, atoms, runs, where, atom, first, copies, lmbda, inverse_curvature,
     z, pieces, parity, both_signs, n_sweeps, ridge,
 ):  # fmt: skip
-    zero, several = residual.dtype.type(0), len(boxes.heights) > 1
-    rows, width = _box(boxes, 0)
+    zero, several = residual.dtype.type(0), len(runs.lengths) > 1
+    starts = runs.starts[0, : runs.lengths[0]]
     for p in range(start, stop):
         piece = 2 * p + parity
         for _ in range(n_sweeps):
             for a in range(pieces[piece], pieces[piece + 1]):
                 d = atoms[atom[a]]
                 if several:  # a look-up in every update takes a tenth of the time
-                    rows, width = _box(boxes, atom[a])
+                    g = runs.shape[atom[a]]
+                    starts = runs.starts[g, : runs.lengths[g]]
                 if mask.size > 0:
-                    correlation = dot_rows_masked(d, residual, where[a], rows, width, mask)
+                    correlation = dot_runs_masked(d, residual, where[a], starts, mask)
                 else:
-                    correlation = dot_rows(d, residual, where[a], rows, width)
+                    correlation = dot_runs(d, residual, where[a], starts)
                 target = z[a] + inverse_curvature[a] * (correlation - ridge * z[a])
                 threshold = inverse_curvature[a] * lmbda[a]
                 new = max(target - threshold, zero)
@@ -106,58 +100,67 @@ def _descend(
                     new += min(target + threshold, zero)
                 step = new - z[a]
                 if step != 0:
-                    add_rows(d, residual, where[a], rows, width, -step)
+                    add_runs(d, residual, where[a], starts, -step)
                     if first.size > 0:
                         for i in range(first[a], first[a + 1]):
-                            add_rows(d, residual, copies[i], rows, width, -step)
+                            add_runs(d, residual, copies[i], starts, -step)
                     z[a] = new
 
 
-def correlate_active(signal, atoms, boxes, where, atom, out):
+def correlate_active(signal, atoms, runs, where, atom, out):
     """Correlate each active code's atom with a flat signal, ``out[a] = <d_atom[a], signal>``."""
     min_batch = 1 + MULTIPLICATIONS_PER_BATCH // atoms.shape[1]
     in_batches(
-        _correlate_active, len(where), signal, atoms, boxes, where, atom, out, min_batch=min_batch
+        _correlate_active, len(where), signal, atoms, runs, where, atom, out, min_batch=min_batch
     )
 
 
 @entry(**OPTIONS)
-def _correlate_active(start, stop, signal, atoms, boxes, where, atom, out):
+def _correlate_active(start, stop, signal, atoms, runs, where, atom, out):
+    starts, several = runs.starts[0, : runs.lengths[0]], len(runs.lengths) > 1
     for a in range(start, stop):
-        rows, width = _box(boxes, atom[a])
-        out[a] = dot_rows(atoms[atom[a]], signal, where[a], rows, width)
+        if several:
+            g = runs.shape[atom[a]]
+            starts = runs.starts[g, : runs.lengths[g]]
+        out[a] = dot_runs(atoms[atom[a]], signal, where[a], starts)
 
 
-def add_active(target, atoms, boxes, codes, pieces):
+def add_active(target, atoms, runs, codes, pieces):
     """Add ``sum_a z_a d_a`` to a flat ``target``; ``codes`` are where, atom, first, copies, z."""
     for parity in (0, 1):
         n = (len(pieces) - parity) // 2
         min_batch = _min_batch(atoms, codes[0], pieces)
-        in_batches(_add, n, target, atoms, boxes, *codes, pieces, parity, min_batch=min_batch)
+        in_batches(_add, n, target, atoms, runs, *codes, pieces, parity, min_batch=min_batch)
 
 
 @entry(**OPTIONS)
-def _add(start, stop, target, atoms, boxes, where, atom, first, copies, z, pieces, parity):
+def _add(start, stop, target, atoms, runs, where, atom, first, copies, z, pieces, parity):
+    starts, several = runs.starts[0, : runs.lengths[0]], len(runs.lengths) > 1
     for p in range(start, stop):
         for a in range(pieces[2 * p + parity], pieces[2 * p + parity + 1]):
-            rows, width = _box(boxes, atom[a])
-            add_rows(atoms[atom[a]], target, where[a], rows, width, z[a])
+            if several:
+                g = runs.shape[atom[a]]
+                starts = runs.starts[g, : runs.lengths[g]]
+            add_runs(atoms[atom[a]], target, where[a], starts, z[a])
             if first.size > 0:
                 for i in range(first[a], first[a + 1]):
-                    add_rows(atoms[atom[a]], target, copies[i], rows, width, z[a])
+                    add_runs(atoms[atom[a]], target, copies[i], starts, z[a])
 
 
-def correlate_at(residual, atoms, boxes, places, out):
+def correlate_at(residual, atoms, runs, places, out):
     """Correlate all atoms at some places, ``out[i, k] = <d_k, r at places[i]>``."""
-    in_batches(_correlate_at, len(places), residual, atoms, boxes, places, out)
+    in_batches(_correlate_at, len(places), residual, atoms, runs, places, out)
 
 
 @entry(**OPTIONS)
-def _correlate_at(start, stop, residual, atoms, boxes, places, out):
+def _correlate_at(start, stop, residual, atoms, runs, places, out):
+    starts, several = runs.starts[0, : runs.lengths[0]], len(runs.lengths) > 1
     for i in range(start, stop):
         for k in range(len(atoms)):
-            rows, width = _box(boxes, k)
-            out[i, k] = dot_rows(atoms[k], residual, places[i], rows, width)
+            if several:
+                g = runs.shape[k]
+                starts = runs.starts[g, : runs.lengths[g]]
+            out[i, k] = dot_runs(atoms[k], residual, places[i], starts)
 
 
 def violating_indices(residual, matrix, offsets, places, thresholds, positive, out):

@@ -1,12 +1,13 @@
 """The Gram matrix of some active codes, see `csc.kernels.cpu.active_set`."""
 
-from csc.kernels.cpu.active_set import OPTIONS, _box
+from csc.kernels._constants import SIMD_WIDTH
+from csc.kernels.cpu.active_set import OPTIONS
 from csc.kernels.cpu.compilation import entry
-from csc.kernels.cpu.simd_intrinsics import add_rows, dot_rows_masked
+from csc.kernels.cpu.simd_intrinsics import add_runs, dot_runs_masked
 
 
 @entry(**OPTIONS)
-def gram_active(scratch, mask, atoms, boxes, codes, out):
+def gram_active(scratch, mask, atoms, runs, codes, out):
     """``out[a, b] = <d_a, M d_b>`` of the columns of some codes.
 
     Parameters
@@ -16,7 +17,7 @@ def gram_active(scratch, mask, atoms, boxes, codes, out):
     mask : array (size,), float64
         1 where the residual counts.
     atoms : array (K, n), float64
-    boxes : Boxes
+    runs : Runs
     codes : where, atom, first, copies
         As for `descend_active`.
     out : array (A, A), float64
@@ -24,20 +25,22 @@ def gram_active(scratch, mask, atoms, boxes, codes, out):
     where, atom, first, copies = codes
     zero = atoms.dtype.type(0)
     one, reach = atoms.dtype.type(1), 0
-    for g in range(len(boxes.heights)):
-        reach = max(reach, boxes.rows[g, boxes.heights[g] - 1] + boxes.widths[g])
+    for g in range(len(runs.lengths)):
+        reach = max(reach, runs.starts[g, runs.lengths[g] - 1] + SIMD_WIDTH)
     for a in range(len(where)):
-        rows, width = _box(boxes, atom[a])
+        g = runs.shape[atom[a]]
+        starts = runs.starts[g, : runs.lengths[g]]
         for sign in (one, -one):
-            add_rows(atoms[atom[a]], scratch, where[a], rows, width, sign)
+            add_runs(atoms[atom[a]], scratch, where[a], starts, sign)
             if first.size > 0:
                 for i in range(first[a], first[a + 1]):
-                    add_rows(atoms[atom[a]], scratch, copies[i], rows, width, sign)
+                    add_runs(atoms[atom[a]], scratch, copies[i], starts, sign)
             if sign > 0:
                 alone = first.size == 0 or first[a] == first[a + 1]
                 for b in range(a, len(where)):
                     value = zero
                     if not alone or abs(where[b] - where[a]) < reach:
-                        d, (there, long) = atoms[atom[b]], _box(boxes, atom[b])
-                        value = dot_rows_masked(d, scratch, where[b], there, long, mask)
+                        d, g = atoms[atom[b]], runs.shape[atom[b]]
+                        there = runs.starts[g, : runs.lengths[g]]
+                        value = dot_runs_masked(d, scratch, where[b], there, mask)
                     out[a, b] = out[b, a] = value

@@ -46,7 +46,7 @@ def test_the_gram_matrix_of_columns_is_that_of_the_dense_ones(case, masked, rng)
     scratch, some = np.zeros(active.r.size), np.arange(1, M.shape[1], 2)
     columns, gram = active.columns.at(some), np.empty((len(some), len(some)))
     codes = columns.where, columns.atom, *columns.copies
-    gram_active(scratch, mask.reshape(-1), layout.padded_atoms, layout.boxes, codes, gram)
+    gram_active(scratch, mask.reshape(-1), layout.padded_atoms, layout.runs, codes, gram)
     np.testing.assert_allclose(gram, M[:, some].T @ M[:, some], atol=1e-12)
     assert abs(scratch).max() < 1e-14
 

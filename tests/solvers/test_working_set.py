@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import csc
 from csc.certificates._local_dual import best_dual
+from csc.kernels._constants import SIMD_WIDTH
 from csc.kernels.cpu import (
     add_active,
     correlate_active,
@@ -237,25 +238,25 @@ def test_kernels_against_loops(density, rng, dtype):
     z = rng.standard_normal(layout.code_shape).astype(dtype)
     z *= rng.random(z.shape) < 0.4
     rows = [int((a != 0).any(axis=-1).sum()) for a in atoms]
-    assert layout.boxes.heights[layout.boxes.shape].tolist() == rows  # none of zeros
+    assert layout.runs.lengths[layout.runs.shape].tolist() == rows  # none of zeros
     codes, tol = SparseCodes.of(z), {"atol": 1e-4 if dtype == "float32" else 1e-12}
     np.testing.assert_array_equal(codes.dense(), z)
     r = layout.buffer(x)
     where, atom = layout.places(codes.index)
     parts = (where, atom, *layout.copies(codes.index), codes.values)
     pieces = layout.pieces(codes.index)
-    add_active(r.reshape(-1), layout.padded_atoms, layout.boxes, parts, pieces)
+    add_active(r.reshape(-1), layout.padded_atoms, layout.runs, parts, pieces)
     r = np.ascontiguousarray(r)
     np.testing.assert_allclose(layout.synthesize(codes), D(z, shape[2:]), **tol)
     np.testing.assert_allclose(r[..., 0, :, :-8], x + D(z, shape[2:]), **tol)
     q = D.adjoint(x + D(z, shape[2:]))
     out = np.empty(len(where), dtype)
-    correlate_active(r.reshape(-1), layout.padded_atoms, layout.boxes, where, atom, out)
+    correlate_active(r.reshape(-1), layout.padded_atoms, layout.runs, where, atom, out)
     np.testing.assert_allclose(out, q[codes.coordinates], **tol)
     everywhere = np.arange(q.size // 4)
     places, _ = layout.places(everywhere * 4)
     all_atoms = np.empty((len(everywhere), 4), dtype)
-    correlate_at(r.reshape(-1), layout.padded_atoms, layout.boxes, places, all_atoms)
+    correlate_at(r.reshape(-1), layout.padded_atoms, layout.runs, places, all_atoms)
     np.testing.assert_allclose(all_atoms.reshape(2, *q.shape[2:], 4), np.moveaxis(q, 1, -1), **tol)
 
 
@@ -359,7 +360,7 @@ def test_pieces_two_apart_share_no_sample(shape, size, mode, rng):
     assert pieces[-1] == len(index)
     where, _ = layout.places(index)
     first, copies = layout.copies(index)
-    box = (layout.boxes.rows[0][:, None] + np.arange(layout.boxes.widths[0])).ravel()
+    box = (layout.runs.starts[0][:, None] + np.arange(SIMD_WIDTH)).ravel()
     owner = [np.full(layout.buffer().size, -1) for _ in range(2)]
     for p in range(len(pieces) - 1):
         start, stop = pieces[p : p + 2]
