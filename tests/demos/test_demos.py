@@ -8,6 +8,7 @@ from pathlib import Path
 import numba
 import numpy as np
 import pytest
+from scipy import sparse
 from skimage.io import imsave
 
 import csc
@@ -22,7 +23,7 @@ from demos import (
 )
 from demos._arguments import N_PHOTOGRAPHS
 from demos.bench import __main__ as bench
-from demos.bench import corners, patches, threads
+from demos.bench import coding, corners, patches, scaling, threads
 
 SMALL = ["--atoms", "9", "--patch", "6", "--epochs", "1"]
 
@@ -252,6 +253,16 @@ def test_bench_corners_compares_solvers_and_penalties(monkeypatch, capsys):
     assert cases[0]["relative_gap"] < 1e-4
     assert all(abs(case.get("relative_excess", 0)) < 1e-6 for case in cases)
     assert "groups of two" in [case.get("penalty") for case in cases]
+
+
+def test_bench_scaling_evaluates_sparse_codes_as_dense_ones(rng):
+    x, atoms = rng.standard_normal((1, 3, 9, 7)), rng.standard_normal((4, 3, 3, 2))
+    z = rng.standard_normal((1, 4, 9, 7)) * (rng.random((1, 4, 9, 7)) < 0.3)
+    D = csc.Dictionary(atoms, "circular")
+    expected = csc.Problem(x, D, csc.L1(0.7)).value(z)
+    found = scaling.objective_of_sparse(x, atoms, 0.7, sparse.coo_array(z))
+    assert found == pytest.approx(coding.objective_of(x, atoms, 0.7, z[0]), rel=1e-12)
+    assert found == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.usefixtures("all_threads")
