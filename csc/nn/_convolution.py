@@ -93,9 +93,9 @@ def suits_kernels(atoms: torch.Tensor) -> bool:
 
 
 def _has_memory(tensor):
-    """Whether a tensor has memory of its own, as those inside of transforms of `torch.func` do not."""
+    """Whether NumPy can have the memory of a tensor: not inside of transforms of `torch.func`."""
     try:
-        tensor.data_ptr()
+        tensor.detach().data_ptr()
     except RuntimeError:
         return False
     return True

@@ -155,16 +155,19 @@ def test_it_compiles_in_one_graph(rng):
     torch.testing.assert_close(compiled(x), module(x))
 
 
-def test_transforms_of_torch_func_give_the_gradients(rng):
+@pytest.mark.parametrize("unit_norm", [True, False])
+def test_transforms_of_torch_func_give_the_gradients(unit_norm, rng):
     D, x = make("series", rng)
-    module, x = csc.nn.SparseCode(D, 0.1, 3), torch.from_numpy(x)
+    module, x = csc.nn.SparseCode(D, 0.1, 3, unit_norm=unit_norm), torch.from_numpy(x)
     parameters = dict(module.named_parameters())
 
-    def energy(parameters):
+    def energy(parameters, x):
         return torch.func.functional_call(module, parameters, (x,)).square().sum()
 
-    found = torch.func.grad(energy)(parameters)
-    energy(parameters).backward()
+    found, of_x = torch.func.grad(energy, argnums=(0, 1))(parameters, x)
+    torch.testing.assert_close(torch.func.grad(lambda x: module(x).square().sum())(x), of_x)
+    energy(parameters, x.requires_grad_()).backward()
+    torch.testing.assert_close(of_x, x.grad)
     for name, parameter in parameters.items():
         torch.testing.assert_close(found[name], parameter.grad)
 
