@@ -12,7 +12,7 @@ from csc.operators import Dictionary
 from csc.restoration._colour import from_opponent, to_opponent
 from csc.restoration._dictionary import Effort, given_atoms, learned_atoms
 from csc.restoration._groups import group_colours, group_planes
-from csc.restoration._images import Restored, check_image, check_sigma
+from csc.restoration._images import LARGEST, Restored, check_image, check_sigma
 from csc.restoration._noise import sigma_of
 from csc.restoration._sparse_estimate import sparse_estimate
 
@@ -195,8 +195,8 @@ def denoise_poisson(
     >>> bool(abs(restored.image - 0.5).mean() < 0.03)
     True
     """
-    image = check_image(y)
     peak = check_number("peak", peak, strict=True)
+    image = check_image(y, largest=max(LARGEST, 1 + LARGEST / peak), unit="peak")
     if image.planes.min() < 0:
         raise ValueError(
             f"y has negative values, down to {image.planes.min():.3g}; counts have none"

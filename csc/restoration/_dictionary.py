@@ -1,5 +1,6 @@
 """The atoms of patches: shipped with the package, given by the user, or learned from an image."""
 
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -94,4 +95,6 @@ def learned_atoms(planes, lmbda, start, effort, rng):
         len(start), start.shape[2:], lmbda, max_iter=effort.passes,
         random_state=int(rng.integers(2**31)), init=start, constraint=UnitSphere(),
     )  # fmt: skip
-    return learner.fit(patches).atoms_
+    with warnings.catch_warnings():  # smooth patches have zero codes, and teach nothing
+        warnings.filterwarnings("ignore", "all codes are zero")
+        return learner.fit(patches).atoms_

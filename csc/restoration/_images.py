@@ -10,6 +10,7 @@ from csc._validation import check_floats, check_number, fill_missing, split_miss
 
 SMALLEST = 8  # pixels, the shortest side of an image
 MAX_CHANNELS = 16  # a longer first axis is one of the image
+LARGEST = 10.0  # modulus of a noisy pixel: more is another unit
 
 
 class Restored(NamedTuple):
@@ -71,15 +72,18 @@ class Image(NamedTuple):
         return planes.reshape(*self.shape[:-2], *planes.shape[-2:]).astype(self.original.dtype)
 
 
-def check_image(y, name="y", *, smallest=SMALLEST):
-    """The image as float32 planes, or an error that says what to do."""
+def check_image(y, name="y", *, largest=LARGEST, unit="255"):
+    """The image as float32 planes, or an error that says what to do.
+
+    ``largest`` is the largest modulus of a pixel, and ``unit`` what larger ones may be divided by.
+    """
     y, mask = split_missing(y, None, name)
     if mask is not None:
         raise ValueError(
             f"{name} holds NaN or masked pixels, which are missing; "
             "csc.restoration.inpaint estimates them"
         )
-    return _planes(y, name, smallest)
+    return _planes(y, name, largest, unit)
 
 
 def check_incomplete(y, mask, name="y"):
@@ -88,11 +92,11 @@ def check_incomplete(y, mask, name="y"):
     if mask is None:
         mask = np.ones(y.shape, bool)
     y, mask = fill_missing(y, mask, name)
-    image = _planes(y, name, SMALLEST)
+    image = _planes(y, name)
     return image, np.ascontiguousarray(mask.reshape(image.planes.shape), "float32")
 
 
-def _planes(y, name, smallest):
+def _planes(y, name, largest=LARGEST, unit="255"):
     y = check_floats(name, y)
     if namespace(y) is not np:
         raise TypeError(f"{name} must be a NumPy array; use csc.to_device({name}, 'cpu')")
@@ -107,16 +111,16 @@ def _planes(y, name, smallest):
             f"{name} of shape {y.shape} has {y.shape[0]} channels, more than {MAX_CHANNELS}; for a "
             f"batch restore one image at a time"
         )
-    if min(y.shape[-2:]) < smallest:
+    if min(y.shape[-2:]) < SMALLEST:
         raise ValueError(
-            f"{name} of shape {y.shape} is smaller than {smallest} x {smallest} pixels; "
+            f"{name} of shape {y.shape} is smaller than {SMALLEST} x {SMALLEST} pixels; "
             "pad it, for example with numpy.pad(..., mode='reflect')"
         )
     low, high = float(y.min()), float(y.max())
-    if max(-low, high) > 10:
+    if max(-low, high) > largest:
         raise ValueError(
             f"{name} has values from {low:.3g} to {high:.3g}, but pixels go from 0 to 1 (noise may "
-            f"leave that range a little); use {name} / 255, say"
+            f"leave that range a little); use {name} / {unit}, say"
         )
     planes = np.ascontiguousarray(y if y.ndim == 3 else y[None], "float32")
     return Image(planes, y)

@@ -137,6 +137,11 @@ def test_sigma_is_estimated_where_none_is_given(camera):
     assert "estimated" in restored.message
 
 
+def test_where_no_patch_has_a_code_no_atom_is_learned():
+    y = noisy(np.full((16, 16), 0.5), 0.01)
+    assert abs(denoise(y, 0.1).image - y.mean()).max() < 0.01  # in tests, warnings are errors
+
+
 def test_what_has_no_noise_is_left_as_it_is():
     y = np.full((32, 32), 0.25)
     restored = denoise(y)

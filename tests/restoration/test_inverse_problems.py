@@ -242,6 +242,14 @@ class TestPoisson:
         y = np.random.default_rng(0).poisson(2.0, (64, 64)) / 4
         assert_allclose(denoise_poisson(y, 4, quality="fast").image.mean(), y.mean(), rtol=0.03)
 
+    def test_few_photons_make_bright_pixels(self):
+        counts = np.random.default_rng(0).poisson(0.05, (64, 64))
+        assert counts.max() == 2
+        restored = denoise_poisson(counts / 0.1, 0.1, quality="fast").image  # up to 20
+        assert_allclose(restored.mean(), 0.5, rtol=0.15)
+        with pytest.raises(ValueError, match="use y / peak"):
+            denoise_poisson(100.0 * counts, 0.1)
+
     @pytest.mark.parametrize(("y", "peak"), [(-0.1, 10), (0.5, 0), (0.5, -1)])
     def test_bad_counts_are_refused(self, y, peak):
         with pytest.raises(ValueError, match="negative|peak"):
