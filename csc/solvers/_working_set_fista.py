@@ -12,18 +12,27 @@ from csc.certificates import GroupScores, group_certificate, multipliers
 from csc.operators import SparseCodes, SparseResidual
 from csc.penalties import L1Ball
 from csc.solvers._blocks import BLOCK_SIZE, minimise_in_blocks
-from csc.solvers._conjugate_gradients import inner_product
+from csc.solvers._conjugate_gradients import conjugate_gradients, inner_product
 from csc.solvers._group_descent import group_curvatures, group_lmbdas
 
 WEAK_FACTOR = 0.4  # of the largest violation nearby: groups with less are not selected yet
 ROUNDS_PER_STEP = 10
 MAX_STEPS = 300  # of FISTA per round
 STEPS_PER_CHECK = 10
-ROUND_FRACTION = 2e-5  # of the gap: a round ends when ten steps lower the objective by less
+ROUND_FRACTION_OF_BALL = (
+    2e-5  # of the gap: a round ends when ten steps lower the objective by less,
+)
+ROUND_FRACTION = 0.1  # and of groups FISTA ends: Newton steps do the rest
 POSITIONS_PER_GROUP = 32  # for each, one new group per round at most, or as many as are active,
 MIN_LIMIT = 64  # or this number
 MIN_MULTIPLIER = 1e-3  # of an l1 ball, in units of the largest correlation
-ROUND_FRACTION_WITH_BLOCKS = 1e-3
+MAX_NEW_FRACTION = 0.3  # of new groups, up to which a Newton step pays
+CG_STEPS, MAX_CG_STEPS = (
+    10,
+    60,
+)  # of the system of a Newton step: at first and at least, and at most
+CG_GROWTH = 1.5  # of their number, while few groups become zero
+FEW_ZEROED = 0.02  # of the groups, by a full step
 BLOCK_TOL_FACTOR = 0.01  # of the relative gap asked for
 MAX_ROUNDS_OF_BLOCK = 1000
 FIRST_CURVATURE = 2.0  # in units of the largest ||d||^2
@@ -54,8 +63,9 @@ class WorkingSetFISTA:
     In each round, one correlation with all atoms gives the duality gap and selects the groups of codes that
     violate optimality most near them. `FISTA` with backtracking [1]_ and restarts [2]_ minimises over these and
     the non-zero groups. One of its steps costs as many operations as the atoms of the working set
-    have samples, and codes are stored sparse. In one dimension, blocks of neighbouring groups are solved
-    first, each as `GroupDescent` solves signals with few codes.
+    have samples, and codes are stored sparse. Once few groups are new, primal-dual Newton steps [3]_ of the non-zero
+    groups, solved by conjugate gradients, accelerate the convergence. In one dimension, blocks of neighbouring groups
+    are solved first, each as `GroupDescent` solves signals with few codes.
 
     Parameters
     ----------
@@ -68,6 +78,8 @@ class WorkingSetFISTA:
        Imaging Sci. 2(1), 2009, sec. 4, "FISTA with backtracking".
     .. [2] B. O'Donoghue, E. Candes, "Adaptive restart for accelerated gradient schemes", Found.
        Comput. Math. 15, 2015, sec. 3.2.
+    .. [3] T. F. Chan, G. H. Golub, P. Mulet, "A nonlinear primal-dual method for total variation-based
+       image restoration", SIAM J. Sci. Comput. 20(6), 1999, sec. 3.
 
     Examples
     --------
@@ -112,12 +124,11 @@ class WorkingSetFISTA:
             if gap <= state.tol * objective:
                 codes = active.codes.astype(problem.x.dtype)
                 return WorkingSetFISTAState(codes, state.tol / 10, active.curvatures)
-            active.grow()
-            if active.has_blocks:
-                minimise_in_blocks(active, BLOCK_TOL_FACTOR * state.tol, uneven=round_ % 2 == 1)
-                active.minimise(ROUND_FRACTION_WITH_BLOCKS * gap)
+            new = active.grow()
+            if active.is_ball:
+                active.minimise(ROUND_FRACTION_OF_BALL * gap)
             else:
-                active.minimise(ROUND_FRACTION * gap)
+                _minimise_groups(active, new, gap, state.tol, uneven=round_ % 2 == 1)
         n = 0
         if gap > 0.9 * state.gap and objective >= state.objective * (1 - MIN_DECREASE):
             n = state.n_without_progress + 1
@@ -125,6 +136,15 @@ class WorkingSetFISTA:
             return state  # only rounding is left: unchanged codes end the loop
         codes, gap = active.codes.astype(problem.x.dtype), min(gap, state.gap)
         return WorkingSetFISTAState(codes, state.tol, active.curvatures, objective, gap, n)
+
+
+def _minimise_groups(active, new, gap, tol, *, uneven):
+    if active.has_blocks:
+        minimise_in_blocks(active, BLOCK_TOL_FACTOR * tol, uneven=uneven)
+    active.minimise(ROUND_FRACTION * gap)
+    if new < MAX_NEW_FRACTION:
+        active.refine()
+        active.minimise(ROUND_FRACTION * gap)
 
 
 class _Groups(SparseResidual):
@@ -143,6 +163,7 @@ class _Groups(SparseResidual):
             self.refresh()
         self.scores = GroupScores(self.layout, self.penalty)
         self.local_gap_factor = FIRST_LOCAL_GAP_FACTOR
+        self.cg_steps = CG_STEPS
 
     def certificate(self, tol):
         """Objective and gap; keeps the violating groups, from which `grow` selects."""
@@ -169,7 +190,10 @@ class _Groups(SparseResidual):
         return objective, gap
 
     def grow(self):
-        """Add the groups that violate optimality most in their neighbourhood; drop zeros."""
+        """Add the groups that violate optimality most in their neighbourhood; drop zeros.
+
+        Returns which fraction of the groups is new.
+        """
         positions, groups, scores = self.violating
         largest = self.layout.local_max(self.relative)
         thresholds = (1 + WEAK_FACTOR * np.maximum(largest - 1, 0)).ravel()
@@ -179,6 +203,7 @@ class _Groups(SparseResidual):
         if len(strong) > limit:  # at first many violate, and few of them stay
             strong = strong[np.argpartition(-scores[strong], limit)[:limit]]
         self.put(_whole_groups(self.codes, self.size, groups[strong]))
+        return len(strong) / max(len(self.codes.index) // self.size, 1)
 
     @property
     def has_blocks(self):
@@ -229,6 +254,61 @@ class _Groups(SparseResidual):
             z_old, fit_old, z, fit, t = z, fit, new, fit_new, t_next
         self.codes = SparseCodes(self.codes.shape, self.codes.index, z)
         self.refresh()
+
+    def refine(self):
+        """Step of the codes that are not 0 by a primal-dual Newton method; kept if the objective falls."""
+        values, size = self.codes.values, self.size
+        kept = np.repeat(values.reshape(-1, size).any(axis=1), size)
+        if not kept.any():
+            return
+        z, l1 = values[kept], group_lmbdas(self.penalty)[1]
+        move = self._newton_step(self.columns.part(kept), z)
+        before, new = self._objective(values, self.x - self.r), values.copy()
+        for length in (1, 0.5, 0.25):
+            moved = z + z.dtype.type(length) * move
+            if l1:
+                moved[moved * z < 0] = 0
+            turned = (moved * z).reshape(-1, size).sum(axis=1) <= 0
+            new[kept] = np.where(np.repeat(turned, size), 0, moved)
+            if self._objective(new, self._fit(new)) <= before:
+                self.codes = SparseCodes(self.codes.shape, self.codes.index, new)
+                self.refresh()
+                break
+        calm = length == 1 and np.count_nonzero(turned) <= FEW_ZEROED * len(turned)
+        steps = self.cg_steps * CG_GROWTH if calm else self.cg_steps / CG_GROWTH
+        self.cg_steps = int(min(max(steps, CG_STEPS), MAX_CG_STEPS))
+
+    def _newton_step(self, support, z):
+        """Conjugate gradients for the step of non-zero groups; codes of 0 stay.
+
+        The Hessian of a norm is as in `csc.kernels.cpu.group_lasso_gram`. It is large across small groups and 0
+        along them, so the system is scaled in both directions.
+        """
+        lmbda, l1 = map(z.dtype.type, group_lmbdas(self.penalty))
+        used, rows = z != 0, z.reshape(-1, self.size)
+        norms = np.sqrt((rows * rows).sum(axis=1, keepdims=True))
+        u, bend = rows / norms, lmbda / norms
+        rest = support.adjoint(self.observed(self.r)) - l1 * np.sign(z)
+        rest[~used] = 0
+        w = rest.reshape(rows.shape)
+        lengths = np.sqrt((w * w).sum(axis=1, keepdims=True))
+        w = w / np.maximum(np.maximum(lengths, lmbda), np.finfo(z.dtype).tiny)
+        across = 1 / np.sqrt(1 + bend / z.dtype.type(self.curvature))
+
+        def scaled(p):
+            p = p.reshape(rows.shape)
+            along = (u * p).sum(axis=1, keepdims=True)
+            return (across * p + (1 - across) * along * u).reshape(-1) * used
+
+        def hessian(p):
+            p = scaled(p)
+            out = support.adjoint(self.observed(support.add(p, self.layout.buffer())))
+            p = p.reshape(rows.shape)
+            both = u * (w * p).sum(axis=1, keepdims=True) + w * (u * p).sum(axis=1, keepdims=True)
+            return scaled(out + (bend * (p - both / 2)).reshape(-1))
+
+        gradient = scaled(rest - (bend * rows).reshape(-1))
+        return scaled(conjugate_gradients(hessian, gradient, self.cg_steps))
 
     def _objective(self, z, fit):
         value = 0.5 * float(self.energies(self.x - fit).sum())
