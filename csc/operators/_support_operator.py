@@ -364,12 +364,15 @@ class PaddedSignals:
 
     def _norms_under_atoms(self, r):
         """Norm of a padded array in the box of the atoms at every position, ``(N, *V)``."""
-        squares = (r[self.inside] ** 2).sum(axis=1)
+        r = r[self.inside]
+        unit = max(r.max(), -r.min(), np.finfo(r.dtype).tiny)  # squares of small numbers would be 0
+        squares = ((r / unit) ** 2).sum(axis=1)
         for axis, extent in enumerate(self.atom_shape):
             if extent > 1:
                 squares = _window_sum(squares, axis + 1, extent)
         first = (slice(None, None, step) for step in self.stride)
-        return np.sqrt(squares[(slice(None), *first)]).reshape(len(r), *self.code_shape[2:])
+        norms = unit * np.sqrt(squares[(slice(None), *first)])
+        return norms.reshape(len(r), *self.code_shape[2:])
 
     def violating_indices(self, r, lmbda, positions, thresholds, positive):
         """Indices of codes at ``positions`` whose correlations exceed ``thresholds`` times lmbda.

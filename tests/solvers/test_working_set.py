@@ -299,9 +299,9 @@ def test_only_what_may_have_come_to_exceed_one_is_computed(
     inverse, n_computed = rng.uniform(0.5, 2, D.n_atoms).astype(dtype), []
     compute = layout.places
     monkeypatch.setattr(layout, "places", lambda i: n_computed.append(len(i)) or compute(i))
-    for positive, change in product((False, True), (0, 0.02, 0.3, 10)):
-        x = rng.standard_normal(shape).astype(dtype)
-        moved = (x + change * rng.standard_normal(shape)).astype(dtype)
+    for positive, change, unit in product((False, True), (0, 0.02, 0.3, 10), (1, 1e-30)):
+        x = (unit * rng.standard_normal(shape)).astype(dtype)  # squares of 1e-30 are 0 in float32
+        moved = (x + unit * change * rng.standard_normal(shape)).astype(dtype)
         old, new = (layout.observed(a, None)[0] for a in (x, moved))
         inverse /= np.quantile(layout.dual_infeasibility(old, inverse, positive), 0.8)
         known = KnownInfeasibility(old, layout.dual_infeasibility(old, inverse, positive))
