@@ -12,7 +12,12 @@ from csc.solvers._conjugate_gradients import conjugate_gradients
 
 OBJECTIVE_ROUNDING = 1e-15  # relative increase of the objective that is rounding
 MAX_ROUNDS_OF_BLOCK = 100  # growing the active set of one block of codes
-CG_STEPS = 10  # at first, and at least
+# Codes with less than this share of the largest violation nearby are not selected yet:
+FIRST_WEAK_FACTOR = 0.7  # from zeros on, as few of the others would stay,
+WEAK_FACTOR = 0.4  # then,
+LATE_WEAK_FACTOR = 0.2  # and once few codes are new, as most of these stay
+FEW_NEW = 0.3  # of the active codes
+CG_STEPS = 6  # at first, and at least
 MAX_CG_STEPS = 60
 CG_GROWTH = 1.5  # of the number of steps, while signs stay
 FEW_ZEROED = 0.02  # of the non-zero codes, by a full step: signs stay
@@ -52,6 +57,7 @@ class ActiveSet(SparseResidual):
         super().__init__(problem.x, problem.dictionary, codes, dtype, problem.mask)
         self.all_lmbda = problem.structure.code_lmbda.astype(self.layout.dtype)
         self.cg_steps = CG_STEPS
+        self.few_are_new = False  # of the codes that `grow` added last: then `refine` pays
         self.known = None  # of the round before
 
     @cached_property
@@ -84,16 +90,18 @@ class ActiveSet(SparseResidual):
             return elastic_net_certificate(self, self.all_lmbda, options, of_residual)
         return sparse_certificate(self, self.all_lmbda, self.positive, infeasibility, local=local)
 
+    @property
+    def weak_factor(self):
+        """Share of the largest violation nearby from which on `grow` should select codes."""
+        if not len(self.codes.index):
+            return FIRST_WEAK_FACTOR
+        return LATE_WEAK_FACTOR if self.few_are_new else WEAK_FACTOR
+
     def grow(self, dual_infeasibility, weak_factor):
         """Add the codes that violate optimality most in their neighbourhood; drop zeros.
 
         A code is selected if its dual infeasibility exceeds 1 by more than ``weak_factor`` times
         the largest excess among the positions whose atoms overlap with its own.
-
-        Returns
-        -------
-        float
-            Fraction of the active codes that is new.
         """
         layout, codes = self.layout, self.codes
         largest = layout.local_max(dual_infeasibility)
@@ -113,7 +121,7 @@ class ActiveSet(SparseResidual):
         index, values = codes.index[kept], codes.values[kept]
         index, values, n_new = merged(index, values, selected)
         self.put(SparseCodes(codes.shape, index, values))
-        return n_new / max(len(index), 1)
+        self.few_are_new = n_new < FEW_NEW * max(len(index), 1)
 
     def descend(self, n_sweeps):
         """Coordinate descent: sweeps over the active codes. After the last ones of a round, `refresh`."""

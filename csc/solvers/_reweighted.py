@@ -13,16 +13,13 @@ from csc.operators import PaddedSignals, SparseCodes
 from csc.penalties import L1
 from csc.solvers._active_set import ActiveSet, rounds_per_step
 
-WEAK_FACTOR = 0.4  # of the largest violation nearby: codes with less are not selected yet
-FIRST_WEAK_FACTOR = 0.7  # where all codes are 0: of those with less, few would stay
 SWEEPS = (2, 2, 3)  # over the active codes: before, within and after `ActiveSet.refine`
-MAX_NEW_FRACTION = 0.3  # of new active codes, up to which conjugate gradients pay
 DAMPING = 0.05  # of Newton's method: share of the parabolas in its second derivatives
 FIRST_LOCAL_GAP_FACTOR = 20  # times tol: from this gap on the tight certificate is computed,
 LOCAL_GAP_MARGIN = 3  # and from this times the last ratio of both, which may have grown since
-MAX_SMOOTHED_CG_STEPS = 20  # of smoothed absolute values: far away they are no parabola
-FIRST_WIDTH = 0.35  # of the mean absolute residual: of the smoothing of absolute values
-PROGRESS = 0.1  # decrease in a round, over the gap that smoothing causes: below, it moves
+MAX_SMOOTHED_CG_STEPS = 15  # of smoothed absolute values: far away they are no parabola
+FIRST_WIDTH = 0.25  # of the mean absolute residual: of the smoothing of absolute values
+PROGRESS = 0.2  # decrease in a round, over the gap that smoothing causes: below, it moves
 SMOOTHING_SHARE = 0.6  # of the tolerance: a gap of smoothing that need not fall further
 FLOAT32_MIN_TOL = 1e-5  # relative gap below which descent in float32 adds only rounding
 MAX_STEPS_WITHOUT_PROGRESS = 3
@@ -113,10 +110,10 @@ class Reweighted:
                     return self.step(problem, state._replace(tol=state.tol / 10))
                 z = active.codes.astype(problem.x.dtype)
                 return ReweightedState(z, state.tol / 10, smoothing, (objective, gap))
-            factor = WEAK_FACTOR if len(active.codes.index) else FIRST_WEAK_FACTOR
-            new, before = active.grow(infeasibility, factor), active.model_value()
+            active.grow(infeasibility, active.weak_factor)
+            before = active.model_value() if smoothing else inf
             active.descend(SWEEPS[0])
-            if new < MAX_NEW_FRACTION:
+            if active.few_are_new:
                 active.refine(SWEEPS[1])
             active.descend(SWEEPS[2])
             active.refresh()

@@ -15,9 +15,7 @@ from csc.solvers._small_signals import code_small_signals
 
 MAX_PATCH_ROUNDS = 1000  # growing the active set of one patch: far above what was ever needed
 MAX_PATCH_ROUNDS_FLOAT32 = 30  # rounding may select the same atoms again and again
-WEAK_FACTOR = 0.4  # of the largest violation nearby: codes with less are not selected yet
 SWEEPS = (2, 2, 3)  # over the active codes: before, within and after `ActiveSet.refine`
-MAX_NEW_FRACTION = 0.3  # of new active codes, up to which conjugate gradients pay
 FIRST_LOCAL_GAP_FACTOR = 20  # times tol: from this gap on the local certificate is computed,
 LOCAL_GAP_MARGIN = 1.2  # and from this times its last ratio to the global one
 MIN_DECREASE = 1e-14  # of the objective, relative: less is no progress
@@ -186,9 +184,9 @@ def _code_signals(problem, state):
             if round_ == 0 and gap > 0:  # unchanged codes would end the loop
                 return _code_signals(problem, state._replace(tol=state.tol / 10))
             return WorkingSetState(active.codes.astype(problem.x.dtype), state.tol / 10)
-        new = active.grow(dual_infeasibility, WEAK_FACTOR)
+        active.grow(dual_infeasibility, active.weak_factor)
         active.descend(SWEEPS[0])
-        if new < MAX_NEW_FRACTION:
+        if active.few_are_new:
             _accelerate(active, state.tol, uneven=round_ % 2 == 1)
         active.descend(SWEEPS[2])
         active.refresh()

@@ -187,7 +187,24 @@ def test_refinement_never_raises_the_objective_and_takes_more_steps_while_signs_
         active.refine(1)
         assert problem.value(active.codes) <= before * (1 + 1e-9)
         steps.append(active.cg_steps)
-    assert steps[3] == 10 < steps[-1] <= 60
+    assert steps[3] == 6 < steps[-1] <= 60
+
+
+def test_fewer_codes_are_selected_at_first_and_more_at_last(monkeypatch):
+    factors, products, grow, bent = [], [], ActiveSet.grow, ActiveSet.bent
+
+    def grown(active, infeasibility, weak_factor):
+        factors.append(weak_factor)
+        return grow(active, infeasibility, weak_factor)
+
+    monkeypatch.setattr(ActiveSet, "grow", grown)
+    monkeypatch.setattr(ActiveSet, "bent", lambda *a: products.append(1) or bent(*a))
+    x, atoms = photograph(shape=(48, 48), seed=1)
+    assert csc.sparse_code(x, atoms, csc.Relative(0.05), tol=1e-4).converged
+    assert (np.diff(factors) <= 0).all()
+    assert factors[0] > factors[1] > factors[-1]
+    assert len(factors) < 9  # 10 with the same factor at last as before
+    assert len(products) < 50  # 65, or if conjugate gradients begin with ten steps 67
 
 
 def test_dense_codes_take_few_rounds(monkeypatch):
