@@ -22,6 +22,7 @@ MIN_DECREASE = 1e-14  # of the objective, relative: less is no progress
 MAX_GAP_RATIO = 0.5  # of the gaps of patches after and before a step in float64
 MAX_STEPS_WITHOUT_PROGRESS = 3
 BLOCK_TOL_FACTOR = 0.01  # of the relative gap asked for: exact solves cost little more
+MAX_CODES_OF_BLOCKS_ALONE = 1000  # so few blocks leave no more to conjugate gradients
 FLOAT32_MIN_TOL = 1e-5  # relative gap below which descent in float32 adds only rounding
 
 
@@ -52,8 +53,8 @@ class WorkingSet:
     Coordinate descent sweeps over these and the non-zero codes. It keeps the residual, so that one
     update costs as many operations as the atom has samples [2]_. Once few codes are new, conjugate
     gradients on the support accelerate the convergence; in one dimension, after exact solves of
-    blocks of neighbouring codes [3]_. Their step is judged by the objective after further sweeps, which
-    repair codes that changed sign. Pieces of the signal that share no sample
+    blocks of neighbouring codes [3]_, or these alone if codes are few. Their step is judged by the
+    objective after further sweeps, which repair codes that changed sign. Pieces of the signal that share no sample
     are swept in parallel. Memory grows with the signal and its non-zero codes only.
 
     On patches, the second step computes in float64, and each step has a tolerance a hundred times
@@ -165,6 +166,8 @@ def _accelerate(active, tol, *, uneven):
     """Solves of many codes at once, which descent on one after another would need long for."""
     if active.layout.is_series:
         minimise_in_blocks(active, BLOCK_TOL_FACTOR * tol, uneven=uneven)
+        if len(active.codes.index) <= MAX_CODES_OF_BLOCKS_ALONE:
+            return
     active.refine(SWEEPS[1])
 
 
@@ -177,7 +180,7 @@ def _code_signals(problem, state):
         objective, gap = (
             float(a.sum()) for a in active.certificate(dual_infeasibility, local=False)
         )
-        if gap <= local_gap_factor * state.tol * objective:
+        if state.tol * objective < gap <= local_gap_factor * state.tol * objective:
             global_gap, gap = gap, float(active.certificate(dual_infeasibility)[1].sum())
             local_gap_factor = LOCAL_GAP_MARGIN * global_gap / gap if gap else inf
         if gap <= state.tol * objective:
