@@ -104,7 +104,7 @@ class Solution:
             f"{int((a != 0).sum())} of {prod(z.shape)}" for a, z in zip(values, layers, strict=True)
         ]
         return (
-            f"Solution(objective={self.objective:.6g}, relative_gap={self.relative_gap:.2g}, "
+            f"{type(self).__name__}(objective={self.objective:.6g}, relative_gap={self.relative_gap:.2g}, "
             f"{' and '.join(counts)} codes non-zero, n_iter={self.n_iter}, "
             f"status={self.status.name}, message={self.message!r})"
         )

@@ -114,6 +114,7 @@ def test_zeros_where_the_signal_is_within_its_noise():
     solution = csc.noise_constrained(x, D, 2 * np.linalg.norm(x))
     assert not solution.codes.any()
     assert solution.constrained_gap == 0
+    assert repr(solution).startswith("ConstrainedSolution(objective=")
 
 
 def test_other_penalties_keep_what_is_their_own():

@@ -182,7 +182,8 @@ class MultiLayerDictionaryLearning(OnlineLearner):
         mask : None
             Missing samples are refused.
         sample_weight : array (N,), optional
-            Weights >= 0 of the signals in all objectives, as in `DictionaryLearning.fit`.
+            Weights >= 0 of the signals in all objectives, as in `DictionaryLearning.fit`. Deeper layers
+            without ``init`` start from windows drawn at random, others for repeated signals.
 
         Returns
         -------
