@@ -6,6 +6,9 @@ An l1 ball has no bound: its conjugate is ``radius max |D^T theta|``, and rescal
 that maximum.
 """
 
+from functools import cached_property
+from math import prod
+
 import numpy as np
 
 from csc.certificates._local_dual import N_RESCALINGS, best_dual, dual_of
@@ -14,6 +17,8 @@ from csc.penalties import GroupL21, L1Ball
 
 ROUNDING = 1.2e-7  # relative, of the l1 norm of codes that are rounded to float32
 CORRELATIONS_PER_BLOCK = 2**22  # of several signals, held at once
+MAX_UNCERTAIN_FRACTION = 0.2  # of the positions; if more are, all scores take less time
+NORM_ROUNDING = 1000  # machine epsilons, of norms under atoms
 
 
 class GroupScores:
@@ -48,9 +53,54 @@ class GroupScores:
             out[i : i + len(scores)] = scores.max(axis=1)
         return out * out.dtype.type(inverse_lmbda)
 
-    def dual_infeasibility_near(self, r, known, inverse_lmbda, positive):  # noqa: ARG002
-        """As `dual_infeasibility`; `PaddedSignals` saves time by what is ``known``."""
-        return self.dual_infeasibility(r, inverse_lmbda, positive)
+    def dual_infeasibility_near(self, r, known, inverse_lmbda, positive):
+        """As `dual_infeasibility` where it exceeds 1; elsewhere it may be a bound, at most 1."""
+        near = None if type(self.penalty) is L1Ball else self.near(r, known)
+        return self.dual_infeasibility(r, inverse_lmbda, positive) if near is None else near[0]
+
+    def near(self, r, known):
+        """Scores, computed only where those of another residual leave open whether one exceeds 1.
+
+        A score is a norm of correlations, so it differs from that of another residual by at most the largest
+        singular value of the atoms of a group, divided by lmbda, times the norm of the difference under the atom.
+        For sparse groups lmbda is multiplied by ``1 + ratio``, the shortest distance from 0 at which a score is 1.
+
+        Parameters
+        ----------
+        known : KnownInfeasibility
+            `dual_infeasibility` of another residual.
+
+        Returns
+        -------
+        largest : array (N, *V)
+            As of `dual_infeasibility_near`.
+        positions : array (P,)
+            The flat positions at which scores were computed.
+        scores : array (P, K / size)
+            The result is None if there are so many positions that all scores take less time.
+        """
+        largest = known.largest + self._steepest * self.layout.norms_under_atoms(r - known.r)
+        positions = np.flatnonzero(~(largest.reshape(-1) <= 1))  # NaN, too
+        if len(positions) > MAX_UNCERTAIN_FRACTION * largest.size:
+            return None
+        q = self.layout.correlations_at(positions, r)
+        scores = self._of(q[:, :, None])[:, :, 0]
+        largest.reshape(-1)[positions] = scores.max(axis=1, initial=0)
+        return largest, positions, scores
+
+    @cached_property
+    def _steepest(self):
+        """Largest change of a score by a change of norm 1 of the residual, rounded up."""
+        atoms = self.layout.padded_atoms.astype("float64")
+        groups = atoms.reshape(-1, self.size, atoms.shape[1])
+        top = np.sqrt(max(np.linalg.eigvalsh(groups @ groups.transpose(0, 2, 1)).max(), 0))
+        rounding = 1 + NORM_ROUNDING * np.finfo(self.layout.dtype).eps
+        return self.layout.dtype.type(rounding * top / self._distance)
+
+    @property
+    def _distance(self):
+        """Shortest correlations of a group with a score of 1."""
+        return float(self.penalty.lmbda) * (1 + getattr(self.penalty, "ratio", 0))
 
     def samples(self, a):
         """As `PaddedSignals.samples`."""
@@ -61,20 +111,18 @@ class GroupScores:
         return self.layout.max_over_covering_atoms(a)
 
     def _of(self, q):
-        """Scores of correlations ``(n, K, *V)``, which are overwritten."""
+        """Scores of correlations ``(n, K, *V)``; of sparse groups, those of at most 1 may be bounds."""
         penalty = self.penalty
         if type(penalty) is L1Ball:
-            return np.abs(q, out=q)
-        lmbda = q.dtype.type(penalty.lmbda)
+            return abs(q)
         if type(penalty) is GroupL21:
             norms = _norms(q, self.size)
-            norms /= lmbda
+            norms /= q.dtype.type(penalty.lmbda)
             return norms
-        over = np.abs(q, out=q) - lmbda
-        scores = _norms(np.maximum(over, 0, out=over), self.size)
-        above = np.flatnonzero(scores > lmbda * q.dtype.type(penalty.ratio))
-        scores[...] = 1  # at most: only larger ones are computed
-        n_places = scores[0, 0].size
+        scores = _norms(q, self.size)
+        scores /= q.dtype.type(self._distance)
+        above = np.flatnonzero(scores > 1)  # of the others, these are bounds
+        n_places = prod(scores.shape[2:])
         line, v = np.divmod(above, n_places)
         groups = q.reshape(-1, self.size, n_places)[line, :, v]
         scores.reshape(-1)[above] = penalty.gauges(groups)
@@ -82,11 +130,10 @@ class GroupScores:
 
 
 def _norms(q, size):
-    """Norms ``(n, K / size, *V)`` of groups; q is overwritten."""
-    np.multiply(q, q, out=q)
-    squares = q[:, ::size].copy()
+    """Norms ``(n, K / size, *V)`` of groups."""
+    squares = q[:, ::size] ** 2
     for j in range(1, size):
-        squares += q[:, j::size]
+        squares += q[:, j::size] ** 2
     return np.sqrt(squares, out=squares)
 
 

@@ -334,7 +334,7 @@ class PaddedSignals:
     def largest_change(self, change, inverse_lmbda):
         """How much `dual_infeasibility` changes at most with a residual, at each position."""
         steepest = (self._atom_norms * inverse_lmbda).max()
-        return self.dtype.type(steepest) * self._norms_under_atoms(change)
+        return self.dtype.type(steepest) * self.norms_under_atoms(change)
 
     def dual_infeasibility_at(self, positions, r, inverse_lmbda, positive):
         """As `dual_infeasibility`, at some flat positions; one lambda for each atom."""
@@ -344,6 +344,13 @@ class PaddedSignals:
             options = where, positive, largest
             kernels(r).largest_correlations(r.reshape(-1), matrix, offsets, *options)
         return largest
+
+    def correlations_at(self, positions, r):
+        """``D^T r`` of all atoms at some flat positions, ``(P, K)``, of a padded residual."""
+        where, _ = self.places(positions * self.code_shape[1])
+        q = np.empty((len(where), self.code_shape[1]), self.dtype)
+        kernels(r).correlate_at(r.reshape(-1), self.padded_atoms, self.runs, where, q)
+        return q
 
     def _rows_and_offsets(self, inverse_lmbda):
         """Of each part: its atoms, divided by lambda, as rows, and offsets of their samples."""
@@ -362,7 +369,7 @@ class PaddedSignals:
         """Flat offsets of the samples of an atom from its first one, for each part."""
         return [self.strides @ np.indices(a.shape[1:]).reshape(4, -1) for _, a in self.parts]
 
-    def _norms_under_atoms(self, r):
+    def norms_under_atoms(self, r):
         """Norm of a padded array in the box of the atoms at every position, ``(N, *V)``."""
         r = r[self.inside]
         unit = max(r.max(), -r.min(), np.finfo(r.dtype).tiny)  # squares of small numbers would be 0
@@ -394,14 +401,13 @@ class PaddedSignals:
             Sorted if the positions are.
         """
         n_atoms = self.code_shape[1]
-        where, _ = self.places(positions * n_atoms)
         if lmbda.ndim > 1:
             n, *v = np.unravel_index(positions, (self.code_shape[0], *self.code_shape[2:]))
             lmbda = np.broadcast_to(lmbda, self.code_shape)[(n, slice(None), *v)]
-            q = np.empty(lmbda.shape, self.dtype)
-            kernels(r).correlate_at(r.reshape(-1), self.padded_atoms, self.runs, where, q)
+            q = self.correlations_at(positions, r)
             i, k = np.nonzero((q if positive else abs(q)) > thresholds[:, None] * lmbda)
             return positions[i] * n_atoms + k
+        where, _ = self.places(positions * n_atoms)
         exceeds = np.empty((len(where), n_atoms), bool)
         for k, matrix, offsets in self._rows_and_offsets(1 / lmbda):
             found = np.empty((len(where), len(matrix)), bool)

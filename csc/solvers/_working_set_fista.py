@@ -9,7 +9,7 @@ import numpy as np
 from csc._backend import kernels
 from csc._typing import LayerProblem, ProblemLike
 from csc.certificates import GroupScores, group_certificate, multipliers
-from csc.operators import SparseCodes, SparseResidual
+from csc.operators import KnownInfeasibility, SparseCodes, SparseResidual
 from csc.penalties import L1Ball
 from csc.solvers._blocks import BLOCK_SIZE, minimise_in_blocks
 from csc.solvers._conjugate_gradients import conjugate_gradients, inner_product
@@ -161,13 +161,39 @@ class _Groups(SparseResidual):
         if self.is_ball:  # first codes may lie outside
             self.codes = SparseCodes(codes.shape, codes.index, self._prox(self.codes.values, 1.0))
             self.refresh()
-        self.scores = GroupScores(self.layout, self.penalty)
+        self.scores, self.known = GroupScores(self.layout, self.penalty), None
         self.local_gap_factor = FIRST_LOCAL_GAP_FACTOR
         self.cg_steps = CG_STEPS
 
     def certificate(self, tol):
         """Objective and gap; keeps the violating groups, from which `grow` selects."""
-        r, found = self.observed(self.r), []
+        r = self.observed(self.r)
+        largest = self._score_near(r) if self.known is not None else None
+        if largest is None:
+            largest = self._score_all(r)
+        if not self.is_ball:
+            self.known = KnownInfeasibility(r.copy(), largest)
+        of = self, self.scores, largest
+        objective, gap = (float(a.sum()) for a in group_certificate(*of, local=False))
+        if gap <= self.local_gap_factor * tol * objective:
+            gap, global_gap = float(group_certificate(*of)[1].sum()), gap
+            self.local_gap_factor = LOCAL_GAP_MARGIN * global_gap / gap if gap else inf
+        return objective, gap
+
+    def _score_near(self, r):
+        """Scores where the last ones leave open which groups violate optimality; None if that is nearly everywhere."""
+        near = self.scores.near(r, self.known)
+        if near is None:
+            return None
+        self.relative, positions, scores = near
+        row, group = np.nonzero(scores > 1)
+        positions = positions[row]
+        self.violating = [positions, positions * scores.shape[1] + group, scores[row, group]]
+        return self.relative
+
+    def _score_all(self, r):
+        """Scores of all groups; keeps the violating ones."""
+        found = []
         shape = len(r), *self.layout.code_shape[2:]
         largest, relative = np.empty(shape, r.dtype), np.empty(shape, r.dtype)
         bounds = multipliers(self, r) if self.is_ball else np.ones(len(r))
@@ -182,12 +208,7 @@ class _Groups(SparseResidual):
             found.append(_violating(scores / unit if self.is_ball else scores, i))
         self.violating = [np.concatenate(parts) for parts in zip(*found, strict=True)]
         self.relative = relative
-        of = self, self.scores, largest
-        objective, gap = (float(a.sum()) for a in group_certificate(*of, local=False))
-        if gap <= self.local_gap_factor * tol * objective:
-            gap, global_gap = float(group_certificate(*of)[1].sum()), gap
-            self.local_gap_factor = LOCAL_GAP_MARGIN * global_gap / gap if gap else inf
-        return objective, gap
+        return largest
 
     def grow(self):
         """Add the groups that violate optimality most in their neighbourhood; drop zeros.

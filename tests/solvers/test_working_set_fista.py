@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import csc
-from csc.certificates import GroupScores
-from csc.operators import PaddedSignals
+from csc.certificates import GroupScores, _group_duals
+from csc.operators import KnownInfeasibility, PaddedSignals
 from csc.solvers import FISTA, WorkingSetFISTA, _blocks, fastest
 
 PENALTIES = [csc.GroupL21(0.6, 2), csc.SparseGroupL21(0.4, 3, 0.7), csc.L1Ball(6.0)]
@@ -77,6 +77,33 @@ def test_scores_of_sparse_groups_are_their_dual_norms(ratio, rng):
     np.testing.assert_allclose(
         ours, penalty.dual_norm(problem.dictionary.adjoint(problem.x)), rtol=1e-9
     )
+
+
+@pytest.mark.parametrize("make", [one_channel, colour, volume])
+@pytest.mark.parametrize("penalty", PENALTIES[:2], ids=IDS[:2])
+def test_scores_near_known_ones_are_exact_above_1_and_never_too_small(
+    make, penalty, rng, monkeypatch
+):
+    monkeypatch.setattr(_group_duals, "MAX_UNCERTAIN_FRACTION", 1.0)
+    problem = problem_of(make, penalty, rng)
+    layout = PaddedSignals(problem.dictionary, problem.x.shape, "float64")
+    x = problem.x
+    change = rng.standard_normal(x.shape) * (rng.random(x.shape) < 0.05)
+    top = float(abs(problem.dictionary.adjoint(x)).max())
+    for signal in (0.5 / top * x, x):  # few scores above 1, and most of them
+        scores = GroupScores(layout, penalty)
+        r, changed = (layout.observed(a, None)[0] for a in (signal, signal + change))
+        known = KnownInfeasibility(r, scores.dual_infeasibility(r))
+        largest, positions, of_groups = scores.near(changed, known)
+        q = problem.dictionary.adjoint(signal + change)
+        n, k, *v = q.shape
+        groups = np.moveaxis(q, 1, -1).reshape(-1, 1, k // penalty.group_size, penalty.group_size)
+        exact = [penalty.dual_norm(g.reshape(1, -1, 1))[0] for g in groups]
+        exact = np.reshape(exact, (n, *v))
+        np.testing.assert_allclose(largest[exact > 1], exact[exact > 1], rtol=1e-9)
+        assert (largest >= exact * (1 - 1e-9)).all()
+        np.testing.assert_array_equal(of_groups.max(axis=1), largest.ravel()[positions])
+    assert 0 < len(positions) <= largest.size
 
 
 @pytest.mark.parametrize("penalty", PENALTIES, ids=IDS)
