@@ -88,6 +88,11 @@ class ImplicitSparseCode(Pursuit):
         self.tol, self.max_iter = tol, max_iter
 
     def _codes(self, x):
+        if torch.compiler.is_compiling():  # the solver is of NumPy and Numba
+            return torch.compiler.disable(self._minimiser_with_gradient)(x)
+        return self._minimiser_with_gradient(x)
+
+    def _minimiser_with_gradient(self, x):
         D = self.dictionary.convolution(x.shape[2:])
         with torch.no_grad():
             z = self._minimiser(x.detach())

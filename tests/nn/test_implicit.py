@@ -120,3 +120,16 @@ def test_autocast_does_not_lower_the_precision(rng):
         codes = module(x)
         codes.sum().backward()
     assert codes.dtype == torch.float32
+
+
+@pytest.mark.slow  # torch.compile takes seconds to load
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # its own
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # looked at by Dynamo
+def test_what_is_compiled_around_it_leaves_the_solver_alone(rng):
+    D, x = make("series", rng)
+    module, x = csc.nn.ImplicitSparseCode(D, 0.3), torch.from_numpy(x)
+    compiled = torch.compile(lambda x: module(2 * x).square().sum(), backend="eager")
+    found, x = compiled(x), x.requires_grad_()
+    torch.testing.assert_close(found, module(2 * x).square().sum())
+    (of_x,) = torch.autograd.grad(compiled(x), x)
+    torch.testing.assert_close(of_x, torch.autograd.grad(module(2 * x).square().sum(), x)[0])
