@@ -60,9 +60,17 @@ def problems(size, n_atoms, side):
 
 
 def run_sporco(problem, target):
-    """The best of `sporco_admm` over its parameters: by whether it reached the target, then time."""
-    runs = [sporco_admm(problem, target, rho) for rho in SPORCO_RHOS]
-    return min(runs, key=lambda run: (run[2] > target, run[0]))
+    """The fastest run of `sporco_admm` to the target over its parameters, else that of the least objective.
+
+    With the best parameter it runs as often as `csc`, if it reached the target.
+    """
+    runs = {rho: sporco_admm(problem, target, rho) for rho in SPORCO_RHOS}
+    reached = [rho for rho in SPORCO_RHOS if runs[rho][2] <= target]
+    if not reached:
+        return min(runs.values(), key=lambda run: run[2])
+    best = min(reached, key=lambda rho: runs[rho][0])
+    again = [sporco_admm(problem, target, best) for _ in range(REPEATS - 1)]
+    return min([runs[best], *again], key=lambda run: run[0])
 
 
 def sporco_admm(problem, target, rho):
