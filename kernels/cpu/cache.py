@@ -19,22 +19,43 @@ def usable_cache():
     Numba refuses to define a function whose code it cannot store. The choice is made once, and
     other functions compiled by Numba are not affected.
     """
-    if _can_keep():
-        yield
-        return
-    config.CACHE_DIR, before = _temporary_folder(), config.CACHE_DIR
-    enable = Dispatcher.enable_caching
+    before, enable = config.CACHE_DIR, Dispatcher.enable_caching
+    Dispatcher.enable_caching = _enable_caching
     try:
-        if config.CACHE_DIR and _can_keep():
-            where = f"in {config.CACHE_DIR}"
-        else:
-            where = "by no process, and compiled anew in each, which takes seconds"
-            Dispatcher.enable_caching = lambda _: None
-        message = f"compiled kernels are kept {where}: no other folder can be written; {ADVICE}"
-        warnings.warn(message, RuntimeWarning, stacklevel=2)
+        if not _can_keep():
+            _keep_elsewhere()
         yield
     finally:
         config.CACHE_DIR, Dispatcher.enable_caching = before, enable
+
+
+def _keep_elsewhere():
+    config.CACHE_DIR = _temporary_folder()
+    if config.CACHE_DIR and _can_keep():
+        where = f"in {config.CACHE_DIR}"
+    else:
+        where = "by no process, and compiled anew in each, which takes seconds"
+        Dispatcher.enable_caching = lambda _: None
+    message = f"compiled kernels are kept {where}: no other folder can be written; {ADVICE}"
+    warnings.warn(message, RuntimeWarning, stacklevel=4)
+
+
+def _enable_caching(dispatcher):
+    dispatcher._cache = _Cache(dispatcher.py_func)
+
+
+class _Cache(FunctionCache):
+    """Numba's, for kernels whose arguments are classes that another version of csc may not have.
+
+    Numba looks up the classes of all stored signatures before it sees that the source is another.
+    """
+
+    def _load_overload(self, sig, target_context):
+        try:
+            return super()._load_overload(sig, target_context)
+        except (AttributeError, ImportError):  # a class, or its module, is no more
+            self.flush()
+            return None
 
 
 def _can_keep():

@@ -1,12 +1,16 @@
 """`usable_cache`: where compiled kernels are kept if neither package nor home can be written."""
 
+import importlib
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import pytest
+
+from csc.kernels.cpu.cache import usable_cache
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = """
@@ -81,3 +85,18 @@ def test_kernels_run_where_no_folder_at_all_can_be_written(installed):
     said = run(installed, installed / "csc" / "py.typed")
     assert said.startswith("[3.0, 3.0] ['compiled kernels are kept by no process")
     assert said.count("NUMBA_CACHE_DIR") == 1
+
+
+def test_what_was_stored_for_classes_that_are_no_more_is_compiled_anew(tmp_path, monkeypatch):
+    shapes = "from typing import NamedTuple\nclass {}(NamedTuple):\n    x: float\n"
+    kernel = "import numba\n@numba.njit(cache=True)\ndef double(a):\n    return 2 * a.x\n"
+    (tmp_path / "kernel_of_shapes.py").write_text(kernel)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "cache"))
+    for name in ("Old", "New"):
+        (tmp_path / f"shapes_{name}.py").write_text(shapes.format(name))
+        module = importlib.import_module(f"shapes_{name}")
+        with usable_cache():
+            double = importlib.reload(importlib.import_module("kernel_of_shapes")).double
+        assert double(getattr(module, name)(1.5)) == 3
+        delattr(module, name)
