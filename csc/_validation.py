@@ -48,9 +48,12 @@ def _conversion_hint(name, a):
     ways = {
         "__dask_graph__": f"use {name}.compute(), or a function of csc.distributed",
         "pixels": f"use {name}.pixels",
+        "atoms_": f"use {name}.atoms_",
+        "atoms": f"use {name}.atoms",
         "dense": f"use {name}.dense()",
         "toarray": f"use {name}.toarray()",
         "to_numpy": f"use {name}.to_numpy()",
+        "fit": f"fit it first, and use {name}.atoms_",
         "__dlpack__": f"use numpy.from_dlpack({name})",
     }
     for attribute, way in ways.items():

@@ -165,3 +165,12 @@ def test_planted_atoms_are_learned(seed, atoms, shape, density, missing):
     learner.fit(np.where(rng.random(X.shape) < missing, np.nan, X))
     match = csc.analysis.match_dictionaries(d, learner.atoms_)
     assert match.score >= (0.9 if missing else 0.95), match
+
+
+def test_a_learner_in_place_of_atoms_is_told_where_they_are(rng):
+    learner = csc.DictionaryLearning(2, (3,), 0.1, max_iter=1)
+    with pytest.raises(TypeError, match="fit it first, and use a.atoms_"):
+        csc.analysis.match_dictionaries(learner, learner)
+    learner.fit(rng.standard_normal((2, 1, 8)))
+    with pytest.raises(TypeError, match="got DictionaryLearning; use a.atoms_"):
+        csc.analysis.match_dictionaries(learner, learner)
