@@ -12,9 +12,8 @@ from csc._validation import check_count, check_number, check_real
 from csc.penalties._convex import GroupL21
 from csc.penalties._lmbda import Lmbda, check_lmbda
 
-GAUGE_ROUNDING = (
-    1e-15  # relative: gauges are rounded up by this, so that a scaled dual point is feasible
-)
+# relative: gauges are rounded up, so that a scaled dual point is feasible, and bounds of them more
+GAUGE_ROUNDING, BOUND_ROUNDING = 1e-15, 1e-12
 NORM_ROUNDING = 1.2e-7  # relative, of the l1 norm of codes that are rounded to float32
 
 
@@ -93,11 +92,11 @@ class SparseGroupL21:
         rows = abs(rows.reshape(len(q), -1, self.group_size))
         if self.lmbda == 0:
             return xp.asarray(np.where(rows.max(axis=(1, 2)) > 0, inf, 0.0))
-        norms, tops = np.sqrt((rows**2).sum(axis=2)), rows.max(axis=2)
-        low = (norms / (self.group_size**0.5 + self.ratio)).max(axis=1)
-        high = tops if self.ratio == 0 else np.minimum(tops, norms / self.ratio)
-        signal, group = np.nonzero(high >= low[:, None])  # the others are smaller than the largest
-        out = np.zeros(len(q))
+        norms = np.sqrt((rows**2).sum(axis=2))
+        out = self.gauges(rows[np.arange(len(q)), norms.argmax(axis=1)])
+        # ||q_g|| / (lmbda (1 + ratio)) is no less than the gauge: few groups may have a larger one
+        bounds = norms / (float(self.lmbda) * (1 + self.ratio)) * (1 + BOUND_ROUNDING)
+        signal, group = np.nonzero(bounds > out[:, None])
         np.maximum.at(out, signal, self.gauges(rows[signal, group]))
         return xp.asarray(out)
 

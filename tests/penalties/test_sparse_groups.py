@@ -45,6 +45,11 @@ def test_the_dual_norm_is_the_largest_ratio_of_products_and_values(penalty, rng)
     assert not penalty.prox(q / top[:, None, None] * (1 - 1e-9), 1.0).any()
 
 
+def test_the_dual_norm_need_not_be_that_of_the_longest_group():
+    q = np.array([1.0, 1, 1, 1.5, 0, 0]).reshape(1, 6, 1)
+    assert csc.SparseGroupL21(1.0, 3, 0.7).dual_norm(q) == pytest.approx([1.5 / 1.7])
+
+
 @pytest.mark.parametrize("ratio", [0.0, 1e-5, 0.3, 5.0])
 def test_gauges_are_the_smallest_feasible_numbers(ratio, rng):
     rows = rng.standard_normal((50, 4)) * rng.integers(0, 2, (50, 4))
