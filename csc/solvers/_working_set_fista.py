@@ -19,10 +19,9 @@ WEAK_FACTOR = 0.4  # of the largest violation nearby: groups with less are not s
 ROUNDS_PER_STEP = 10
 MAX_STEPS = 300  # of FISTA per round
 STEPS_PER_CHECK = 10
-ROUND_FRACTION_OF_BALL = (
-    2e-5  # of the gap: a round ends when ten steps lower the objective by less,
+ROUND_FRACTION = (
+    0.1  # of the gap: FISTA ends when ten steps lower the objective by less; Newton steps follow
 )
-ROUND_FRACTION = 0.1  # and of groups FISTA ends: Newton steps do the rest
 POSITIONS_PER_GROUP = 32  # for each, one new group per round at most, or as many as are active,
 MIN_LIMIT = 64  # or this number
 MIN_MULTIPLIER = 1e-3  # of an l1 ball, in units of the largest correlation
@@ -32,6 +31,7 @@ CG_STEPS, MAX_CG_STEPS = (
     60,
 )  # of the system of a Newton step: at first and at least, and at most
 CG_GROWTH = 1.5  # of their number, while few groups become zero
+FULL_ROUNDING = 1e-6  # relative, of the l1 norm of codes on the face of a ball
 FEW_ZEROED = 0.02  # of the groups, by a full step
 BLOCK_TOL_FACTOR = 0.01  # of the relative gap asked for
 MAX_ROUNDS_OF_BLOCK = 1000
@@ -63,9 +63,10 @@ class WorkingSetFISTA:
     In each round, one correlation with all atoms gives the duality gap and selects the groups of codes that
     violate optimality most near them. `FISTA` with backtracking [1]_ and restarts [2]_ minimises over these and
     the non-zero groups. One of its steps costs as many operations as the atoms of the working set
-    have samples, and codes are stored sparse. Once few groups are new, primal-dual Newton steps [3]_ of the non-zero
-    groups, solved by conjugate gradients, accelerate the convergence. In one dimension, blocks of neighbouring groups
-    are solved first, each as `GroupDescent` solves signals with few codes.
+    have samples, and codes are stored sparse. Once few groups are new, primal-dual Newton steps [3]_ of the
+    non-zero groups, solved by conjugate gradients, accelerate the convergence; codes in an l1 ball take such steps on
+    its face. In one dimension, blocks of neighbouring groups are solved first, each as `GroupDescent` solves
+    signals with few codes.
 
     Parameters
     ----------
@@ -125,10 +126,7 @@ class WorkingSetFISTA:
                 codes = active.codes.astype(problem.x.dtype)
                 return WorkingSetFISTAState(codes, state.tol / 10, active.curvatures)
             new = active.grow()
-            if active.is_ball:
-                active.minimise(ROUND_FRACTION_OF_BALL * gap)
-            else:
-                _minimise_groups(active, new, gap, state.tol, uneven=round_ % 2 == 1)
+            _minimise(active, new, gap, state.tol, uneven=round_ % 2 == 1)
         n = 0
         if gap > 0.9 * state.gap and objective >= state.objective * (1 - MIN_DECREASE):
             n = state.n_without_progress + 1
@@ -138,7 +136,7 @@ class WorkingSetFISTA:
         return WorkingSetFISTAState(codes, state.tol, active.curvatures, objective, gap, n)
 
 
-def _minimise_groups(active, new, gap, tol, *, uneven):
+def _minimise(active, new, gap, tol, *, uneven):
     if active.has_blocks:
         minimise_in_blocks(active, BLOCK_TOL_FACTOR * tol, uneven=uneven)
     active.minimise(ROUND_FRACTION * gap)
@@ -277,20 +275,26 @@ class _Groups(SparseResidual):
         self.refresh()
 
     def refine(self):
-        """Step of the codes that are not 0 by a primal-dual Newton method; kept if the objective falls."""
+        """Newton step of the codes that are not 0, primal-dual for groups; kept if the objective falls."""
         values, size = self.codes.values, self.size
         kept = np.repeat(values.reshape(-1, size).any(axis=1), size)
         if not kept.any():
             return
-        z, l1 = values[kept], group_lmbdas(self.penalty)[1]
-        move = self._newton_step(self.columns.part(kept), z)
+        z, keeps_signs = values[kept], self.is_ball or group_lmbdas(self.penalty)[1] > 0
+        support = self.columns.part(kept)
+        if self.is_ball:
+            move = self._step_in_ball(support, z, self.codes.signals[kept])
+        else:
+            move = self._newton_step(support, z)
         before, new = self._objective(values, self.x - self.r), values.copy()
         for length in (1, 0.5, 0.25):
             moved = z + z.dtype.type(length) * move
-            if l1:
+            if keeps_signs:
                 moved[moved * z < 0] = 0
             turned = (moved * z).reshape(-1, size).sum(axis=1) <= 0
             new[kept] = np.where(np.repeat(turned, size), 0, moved)
+            if self.is_ball:
+                new = self._prox(new, 1.0)
             if self._objective(new, self._fit(new)) <= before:
                 self.codes = SparseCodes(self.codes.shape, self.codes.index, new)
                 self.refresh()
@@ -298,6 +302,22 @@ class _Groups(SparseResidual):
         calm = length == 1 and np.count_nonzero(turned) <= FEW_ZEROED * len(turned)
         steps = self.cg_steps * CG_GROWTH if calm else self.cg_steps / CG_GROWTH
         self.cg_steps = int(min(max(steps, CG_STEPS), MAX_CG_STEPS))
+
+    def _step_in_ball(self, support, z, signal):
+        """Conjugate gradients for the step of codes whose signs stay, on the face of a ball that is full."""
+        signs, counts = np.sign(z), np.bincount(signal)
+        full = np.bincount(signal, weights=abs(z)) > self.penalty.radius * (1 - FULL_ROUNDING)
+
+        def along_face(p):
+            means = np.bincount(signal, weights=signs * p) / np.maximum(counts, 1)
+            return p - signs * np.where(full, means, 0)[signal].astype(p.dtype)
+
+        def hessian(p):
+            fit = support.add(p, self.layout.buffer())
+            return along_face(support.adjoint(self.observed(fit)))
+
+        gradient = along_face(support.adjoint(self.observed(self.r)))
+        return conjugate_gradients(hessian, gradient, self.cg_steps)
 
     def _newton_step(self, support, z):
         """Conjugate gradients for the step of non-zero groups; codes of 0 stay.
