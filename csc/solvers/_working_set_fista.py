@@ -19,17 +19,13 @@ WEAK_FACTOR = 0.4  # of the largest violation nearby: groups with less are not s
 ROUNDS_PER_STEP = 10
 MAX_STEPS = 300  # of FISTA per round
 STEPS_PER_CHECK = 10
-ROUND_FRACTION = (
-    0.1  # of the gap: FISTA ends when ten steps lower the objective by less; Newton steps follow
-)
+ROUND_FRACTION = 0.1  # of the gap: FISTA ends once ten steps lower the objective by less
 POSITIONS_PER_GROUP = 32  # for each, one new group per round at most, or as many as are active,
 MIN_LIMIT = 64  # or this number
 MIN_MULTIPLIER = 1e-3  # of an l1 ball, in units of the largest correlation
 MAX_NEW_FRACTION = 0.3  # of new groups, up to which a Newton step pays
-CG_STEPS, MAX_CG_STEPS = (
-    10,
-    60,
-)  # of the system of a Newton step: at first and at least, and at most
+CG_STEPS = 10  # of the system of a Newton step, at first and at least
+MAX_CG_STEPS = 60
 CG_GROWTH = 1.5  # of their number, while few groups become zero
 FULL_ROUNDING = 1e-6  # relative, of the l1 norm of codes on the face of a ball
 FEW_ZEROED = 0.02  # of the groups, by a full step

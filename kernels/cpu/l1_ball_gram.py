@@ -30,9 +30,7 @@ SHRINK = 0.3  # and how far it may fall in a round
 FREE_ROUNDS = 20  # in which lambda moves although atoms entered: two sets of atoms could alternate
 NORM_ROUNDING = 1e-12  # relative, of the l1 norm of codes in the ball
 MARGIN = 0.1  # of the interval between two bounds: lambda keeps this distance from them
-LEAST_FRACTION = (
-    1e-15  # of the largest correlation: if the ball is not full there, it holds the minimum
-)
+LEAST_FRACTION = 1e-15  # of the largest correlation: a ball that is not full there has the minimum
 
 
 def l1_ball_gram(gram, correlations, energies, radius, options, z, gap):

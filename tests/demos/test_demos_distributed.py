@@ -45,7 +45,8 @@ def test_bench_distributed_finds_the_same_atoms_with_and_without_dask(capsys):
 def test_bench_distributed_measures_the_overhead_of_a_pass(capsys):
     bench.main(["distributed", "--many", "2"])
     [case] = cases(capsys)
-    assert case["cpu_seconds_per_pass"] > 0
+    assert case["case"] == "2 workers in one process, 8 groups"
+    assert abs(case["cpu_seconds_per_pass"]) < 10  # a difference of times, which may be below 0
 
 
 @pytest.mark.slow

@@ -230,8 +230,6 @@ LAYERS = {
     "wrapped wide": (
         lambda: nn.Conv1d(1, 2, 3, padding=2, padding_mode="circular"), "circular around signals",
     ),
-    "half": (lambda: nn.Conv1d(1, 2, 3).half(), "weights must be float32 or float64"),
-    "bfloat16": (lambda: nn.Conv1d(1, 2, 3).bfloat16(), "BFloat16"),
     "zeros": (lambda: silent(nn.Conv1d(1, 2, 3)), "weights are all zero"),
     "wrong pad": (
         lambda: [nn.ZeroPad2d(1), nn.Conv1d(1, 2, 3)], r"is no mode",
