@@ -23,7 +23,7 @@ from csc.kernels.cpu.simd_intrinsics import (
 )
 from csc.kernels.cpu.threads import in_batches
 
-MULTIPLICATIONS_PER_BATCH = 2**18  # fewer do not repay another thread
+MULTIPLICATIONS_PER_BATCH = 2**19  # fewer do not repay another thread
 OPTIONS = {"error_model": "numpy"}
 
 
