@@ -11,8 +11,6 @@ other position comes from the largest correlation there, so the sum needs no arr
 
 import numpy as np
 
-from csc._backend import kernels
-
 CORRELATIONS_PER_BLOCK = 2**20  # held at once
 
 
@@ -71,12 +69,8 @@ def _correlations(residual, r, positions):
     n_atoms = layout.code_shape[1]
     size = max(1, CORRELATIONS_PER_BLOCK // n_atoms)
     for own in (positions[i : i + size] for i in range(0, len(positions), size)):
-        where, _ = layout.places(own * n_atoms)
-        c, z = (
-            np.empty((len(own), n_atoms), layout.dtype),
-            np.zeros((len(own), n_atoms), layout.dtype),
-        )
-        kernels(r).correlate_at(r.reshape(-1), layout.padded_atoms, layout.runs, where, c)
+        c = layout.correlations_at(own, r)
+        z = np.zeros_like(c)
         low, high = np.searchsorted(codes.index, (own[0] * n_atoms, (own[-1] + 1) * n_atoms))
         place, atom = np.divmod(codes.index[low:high], n_atoms)
         z[np.searchsorted(own, place), atom] = codes.values[low:high]

@@ -18,7 +18,6 @@ from csc.penalties import GroupL21, L1Ball
 ROUNDING = 1.2e-7  # relative, of the l1 norm of codes that are rounded to float32
 CORRELATIONS_PER_BLOCK = 2**22  # of several signals, held at once
 MAX_UNCERTAIN_FRACTION = 0.2  # of the positions; if more are, all scores take less time
-NORM_ROUNDING = 1000  # machine epsilons, of norms under atoms
 
 
 class GroupScores:
@@ -90,12 +89,11 @@ class GroupScores:
 
     @cached_property
     def _steepest(self):
-        """Largest change of a score by a change of norm 1 of the residual, rounded up."""
+        """Largest change of a score by a change of norm 1 of the residual."""
         atoms = self.layout.padded_atoms.astype("float64")
         groups = atoms.reshape(-1, self.size, atoms.shape[1])
         top = np.sqrt(max(np.linalg.eigvalsh(groups @ groups.transpose(0, 2, 1)).max(), 0))
-        rounding = 1 + NORM_ROUNDING * np.finfo(self.layout.dtype).eps
-        return self.layout.dtype.type(rounding * top / self._distance)
+        return self.layout.dtype.type(top / self._distance)
 
     @property
     def _distance(self):

@@ -333,7 +333,7 @@ class PaddedSignals:
 
     def largest_change(self, change, inverse_lmbda):
         """How much `dual_infeasibility` changes at most with a residual, at each position."""
-        steepest = (self._atom_norms * inverse_lmbda).max()
+        steepest = (self.atom_norms * inverse_lmbda).max()
         return self.dtype.type(steepest) * self.norms_under_atoms(change)
 
     def dual_infeasibility_at(self, positions, r, inverse_lmbda, positive):
@@ -359,10 +359,9 @@ class PaddedSignals:
             yield k, atoms.reshape(len(atoms), -1) * factors, offsets
 
     @cached_property
-    def _atom_norms(self):
-        """``||d||`` of each atom, rounded up."""
-        rounding = 1 + NORM_ROUNDING * np.finfo(self.dtype).eps
-        return rounding * np.sqrt((self.padded_atoms.astype("float64") ** 2).sum(axis=1))
+    def atom_norms(self):
+        """``||d||`` of each atom, in float64."""
+        return np.sqrt((self.padded_atoms.astype("float64") ** 2).sum(axis=1))
 
     @cached_property
     def _offsets(self):
@@ -370,7 +369,7 @@ class PaddedSignals:
         return [self.strides @ np.indices(a.shape[1:]).reshape(4, -1) for _, a in self.parts]
 
     def norms_under_atoms(self, r):
-        """Norm of a padded array in the box of the atoms at every position, ``(N, *V)``."""
+        """Norm of a padded array in the box of the atoms at every position, ``(N, *V)``, rounded up."""
         r = r[self.inside]
         unit = max(r.max(), -r.min(), np.finfo(r.dtype).tiny)  # squares of small numbers would be 0
         squares = ((r / unit) ** 2).sum(axis=1)
@@ -378,6 +377,7 @@ class PaddedSignals:
             if extent > 1:
                 squares = _window_sum(squares, axis + 1, extent)
         first = (slice(None, None, step) for step in self.stride)
+        unit *= 1 + NORM_ROUNDING * np.finfo(r.dtype).eps
         norms = unit * np.sqrt(squares[(slice(None), *first)])
         return norms.reshape(len(r), *self.code_shape[2:])
 

@@ -8,7 +8,12 @@ from csc._backend import kernels
 from csc.certificates import elastic_net_certificate, largest_with_ridge, sparse_certificate
 from csc.operators import KnownInfeasibility, SparseCodes, SparseResidual
 from csc.penalties import ridge_of
-from csc.solvers._conjugate_gradients import conjugate_gradients
+from csc.solvers._conjugate_gradients import (
+    FEW_ZEROED,
+    MAX_STEPS,
+    adapted_steps,
+    conjugate_gradients,
+)
 
 OBJECTIVE_ROUNDING = 1e-15  # relative increase of the objective that is rounding
 MAX_ROUNDS_OF_BLOCK = 100  # growing the active set of one block of codes
@@ -18,9 +23,6 @@ WEAK_FACTOR = 0.4  # then,
 LATE_WEAK_FACTOR = 0.2  # and once few codes are new, as most of these stay
 FEW_NEW = 0.3  # of the active codes
 CG_STEPS = 6  # at first, and at least
-MAX_CG_STEPS = 60
-CG_GROWTH = 1.5  # of the number of steps, while signs stay
-FEW_ZEROED = 0.02  # of the non-zero codes, by a full step: signs stay
 ROUNDS_PER_STEP = 10  # of large signals; the certificate after a step costs as much as six rounds,
 ROUNDS_PER_SHORT_STEP = 30  # so that signals have more
 MAX_SHORT_SAMPLES = 2**18  # whose rounds take less than a tenth of a second
@@ -48,7 +50,7 @@ class ActiveSet(SparseResidual):
     """
 
     size = 1  # of groups of codes
-    max_cg_steps = MAX_CG_STEPS  # in `refine`
+    max_cg_steps = MAX_STEPS  # in `refine`
 
     def __init__(self, problem, codes, dtype):
         self.positive, self.ridge = problem.penalty.positive, ridge_of(problem.penalty)
@@ -165,8 +167,7 @@ class ActiveSet(SparseResidual):
         else:
             self._set_values(start)
         calm = length == 1 and np.count_nonzero(new == 0) <= FEW_ZEROED * len(new)
-        steps = self.cg_steps * CG_GROWTH if calm else self.cg_steps / CG_GROWTH
-        self.cg_steps = int(min(max(steps, CG_STEPS), self.max_cg_steps))
+        self.cg_steps = adapted_steps(self.cg_steps, calm, CG_STEPS, self.max_cg_steps)
 
     def _set_values(self, values):
         """Replace the values of the codes, and the residual."""

@@ -2,6 +2,16 @@
 
 from csc._backend import namespace
 
+MAX_STEPS = 60  # for one step of the codes
+GROWTH = 1.5  # of the number of steps, while the codes stay as they are
+FEW_ZEROED = 0.02  # of the non-zero codes, by a full step: they stay
+
+
+def adapted_steps(n_steps, is_calm, least, most=MAX_STEPS):
+    """The next number of steps: more after a full step that zeroed few codes, else fewer."""
+    n_steps = n_steps * GROWTH if is_calm else n_steps / GROWTH
+    return int(min(max(n_steps, least), most))
+
 
 def inner_product(a, b):
     """``<a, b>`` on this thread: a BLAS shares long products among threads that then wait busily."""

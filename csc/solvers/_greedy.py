@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from csc._backend import kernels
 from csc.operators import SparseCodes, SparseResidual
 from csc.solvers._active_set import merged
 
@@ -31,7 +30,7 @@ class GreedyState(SparseResidual):
 
     def __init__(self, x, dictionary, codes):
         super().__init__(x, dictionary, codes, x.dtype)
-        norms = np.sqrt((self.layout.padded_atoms.astype("float64") ** 2).sum(axis=1))
+        norms = self.layout.atom_norms
         self.inv_norms = (1 / np.where(norms > 0, norms, np.inf)).astype(x.dtype)
         self.known = None  # of the last round
 
@@ -123,9 +122,5 @@ class GreedyState(SparseResidual):
 
     def _best_atoms(self, positions):
         """Index of the code that lowers the residual max_nonzero, at each of these positions."""
-        layout, n_atoms = self.layout, self.layout.code_shape[1]
-        where, _ = layout.places(positions * n_atoms)
-        q = np.empty((len(where), n_atoms), layout.dtype)
-        flat = self.r.reshape(-1)
-        kernels(q).correlate_at(flat, layout.padded_atoms, layout.runs, where, q)
-        return positions * n_atoms + (abs(q) * self.inv_norms).argmax(axis=1)
+        q = self.layout.correlations_at(positions, self.r)
+        return positions * q.shape[1] + (abs(q) * self.inv_norms).argmax(axis=1)

@@ -12,7 +12,12 @@ from csc.certificates import GroupScores, group_certificate, multipliers
 from csc.operators import KnownInfeasibility, SparseCodes, SparseResidual
 from csc.penalties import L1Ball
 from csc.solvers._blocks import BLOCK_SIZE, minimise_in_blocks
-from csc.solvers._conjugate_gradients import conjugate_gradients, inner_product
+from csc.solvers._conjugate_gradients import (
+    FEW_ZEROED,
+    adapted_steps,
+    conjugate_gradients,
+    inner_product,
+)
 from csc.solvers._group_descent import group_curvatures, group_lmbdas
 
 WEAK_FACTOR = 0.4  # of the largest violation nearby: groups with less are not selected yet
@@ -25,10 +30,7 @@ MIN_LIMIT = 64  # or this number
 MIN_MULTIPLIER = 1e-3  # of an l1 ball, in units of the largest correlation
 MAX_NEW_FRACTION = 0.3  # of new groups, up to which a Newton step pays
 CG_STEPS = 10  # of the system of a Newton step, at first and at least
-MAX_CG_STEPS = 60
-CG_GROWTH = 1.5  # of their number, while few groups become zero
 FULL_ROUNDING = 1e-6  # relative, of the l1 norm of codes on the face of a ball
-FEW_ZEROED = 0.02  # of the groups, by a full step
 BLOCK_TOL_FACTOR = 0.01  # of the relative gap asked for
 MAX_ROUNDS_OF_BLOCK = 1000
 FIRST_CURVATURE = 2.0  # in units of the largest ||d||^2
@@ -296,8 +298,7 @@ class _Groups(SparseResidual):
                 self.refresh()
                 break
         calm = length == 1 and np.count_nonzero(turned) <= FEW_ZEROED * len(turned)
-        steps = self.cg_steps * CG_GROWTH if calm else self.cg_steps / CG_GROWTH
-        self.cg_steps = int(min(max(steps, CG_STEPS), MAX_CG_STEPS))
+        self.cg_steps = adapted_steps(self.cg_steps, calm, CG_STEPS)
 
     def _step_in_ball(self, support, z, signal):
         """Conjugate gradients for the step of codes whose signs stay, on the face of a ball that is full."""

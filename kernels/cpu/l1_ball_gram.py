@@ -22,7 +22,16 @@ from csc.kernels._constants import ENTER_FRACTION, SELECT_FRACTION
 from csc.kernels.cpu.compilation import entry, inner
 from csc.kernels.cpu.gram_products import residual_correlations
 from csc.kernels.cpu.inverse_cholesky import OPTIONS, solve, spaced
-from csc.kernels.cpu.lasso_gram import _advance, _enter, _leave, _load, _refine, _select, _slope
+from csc.kernels.cpu.lasso_gram import (
+    _advance,
+    _enter,
+    _leave,
+    _load,
+    _refine,
+    _select,
+    _slope,
+    _write,
+)
 from csc.kernels.cpu.threads import in_batches
 
 FIRST_FRACTION = 0.4  # of the largest correlation: the first lambda,
@@ -77,11 +86,7 @@ def _solve(
             gram, energies[i], options, least, factor, g, u, carry, codes, signs, q, c, lmbda, priority, active,
             selected,
         )  # fmt: skip
-        for k in range(z.shape[1]):
-            z[i, k] = 0
-        for a in range(m):
-            z[i, active[a]] = codes[a]
-            codes[a] = signs[a] = g[a] = 0.0
+        _write(m, i, z, g, codes, signs, active)
 
 
 @inner(**OPTIONS)
