@@ -92,10 +92,14 @@ def check_complex(name, a):
 
 
 def check_codes(name, z):
-    """Return codes of any real dtype, where only zero and non-zero codes matter."""
+    """Return codes ``(N, K, *V)`` of any real dtype, where only zero and non-zero codes matter."""
     z = check_array(name, z)
     if z.dtype.kind not in "biuf":
         raise TypeError(f"{name} must be real numbers, got {z.dtype}; use {name}.real or abs")
+    if not 3 <= z.ndim <= 5 or 0 in z.shape:
+        raise ValueError(f"{name} must be (N, K, *V), not empty, got shape {z.shape}")
+    if namespace(z).isnan(z).any():
+        raise ValueError(f"{name} holds NaN; {CLEAN_HINT}")
     return z
 
 
@@ -290,6 +294,19 @@ def check_count(name, value, *, low=1):
     if value < low:
         raise ValueError(f"{name} must be >= {low}, got {value}")
     return int(value)
+
+
+def check_shape(name, shape, n_axes=None):
+    """Return a spatial shape as a tuple of ``n_axes`` integers, or of 1 to 3, each >= 1."""
+    if not isinstance(shape, tuple | list):
+        raise TypeError(f"{name} must be a tuple such as {(12,) * (n_axes or 2)}, got {shape!r}")
+    if n_axes is not None and len(shape) != n_axes:
+        raise ValueError(
+            f"{name} must have one number for each of {n_axes} axes, got {tuple(shape)}"
+        )
+    if not 1 <= len(shape) <= 3:
+        raise ValueError(f"{name} must have 1 to 3 axes, got {tuple(shape)}")
+    return tuple(check_count(f"{name}[{i}]", size) for i, size in enumerate(shape))
 
 
 def check_choice(name, value, choices):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from csc._typing import DTypeLike, Mode, Rng, Shape, Stride
-from csc._validation import FLOATS, check_count, check_number
+from csc._validation import FLOATS, check_count, check_number, check_shape
 from csc.operators import Dictionary, MultiLayerDictionary
 
 MAX_DRAWS = 100  # of supports and cosupports, before an error is raised
@@ -94,7 +94,9 @@ def make_multilayer_dictionary(
     """
     if np.dtype(dtype) not in FLOATS:
         raise TypeError(f"dtype must be float32 or float64, got {dtype}")
-    shapes, rng = [tuple(shape) for shape in shapes], np.random.default_rng(rng)
+    shapes, rng = [_check_atoms_shape(shape) for shape in shapes], np.random.default_rng(rng)
+    if not shapes:
+        raise ValueError("shapes must have at least one layer, for example [(4, 1, 5), (6, 4, 3)]")
     counts = _per_layer("n_nonzero", n_nonzero, len(shapes) - 1)
     layers = []
     for i, (shape, count) in enumerate(zip(shapes, [None, *counts], strict=True), 1):
@@ -157,6 +159,8 @@ def make_sparse_signals(
     ((1, 1, 20), [6, 3])
     """
     signal_shape, shape = _shapes(dictionary, n_nonzero, signal_shape, n)
+    if np.shape(amplitudes) != (2,):
+        raise ValueError(f"amplitudes must be two numbers (low, high), got {amplitudes!r}")
     low, high = amplitudes
     check_number("amplitudes[0]", low, strict=True)
     check_number("amplitudes[1]", high, low=low)
@@ -309,7 +313,8 @@ def _shapes(dictionary, n_nonzero, signal_shape, n):
             f"dictionary must be a csc.MultiLayerDictionary, got {type(dictionary).__name__}; wrap "
             "the layers: csc.MultiLayerDictionary([D1, D2])"
         )
-    signal_shape = tuple(signal_shape)
+    n_axes = dictionary.layers[0].atoms.ndim - 2
+    signal_shape = check_shape("signal_shape", signal_shape, n_axes)
     shape = (check_count("n", n), dictionary.n_atoms, *dictionary.spatial_code_shape(signal_shape))
     if check_count("n_nonzero", n_nonzero) > prod(shape[1:]):
         raise ValueError(
@@ -317,6 +322,15 @@ def _shapes(dictionary, n_nonzero, signal_shape, n):
             f"signal, got {n_nonzero}"
         )
     return signal_shape, shape
+
+
+def _check_atoms_shape(shape):
+    """Return the shape (K, C, *s) of the atoms of one layer."""
+    if not isinstance(shape, tuple | list) or not 3 <= len(shape) <= 5:
+        raise ValueError(
+            f"shapes must be one tuple (K, C, *s) for each layer, for example [(4, 1, 5)], got {shape!r}"
+        )
+    return tuple(check_count("shapes", n) for n in shape)
 
 
 def _per_layer(name, counts, n_layers):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from csc._typing import Array, ArrayLike, Rng, Shape, Stride
-from csc._validation import check_count, check_floats, split_masked
+from csc._validation import check_count, check_floats, check_shape, split_masked
 
 MASK_HINT = "numpy.ma.masked_invalid({}) excludes the patches that touch it"
 
@@ -78,7 +78,7 @@ def extract_patches(
     >>> extract_patches([image, image[:, :3]], (2, 2), n=100, rng=0).shape
     (100, 1, 2, 2)
     """
-    shape = _check_shape("shape", shape)
+    shape = check_shape("shape", shape)
     check_count("stride", stride)
     check_count("border", border, low=0)
     if n is not None:
@@ -307,14 +307,6 @@ def _positions_on_axis(S, s, stride, to_edge):
     return regular if (S - s) % stride == 0 else np.r_[regular, S - s]
 
 
-def _check_shape(name, shape):
-    if not isinstance(shape, tuple | list):
-        raise TypeError(f"{name} must be a tuple such as (12, 12), got {shape!r}")
-    if not 1 <= len(shape) <= 3:
-        raise ValueError(f"{name} must have 1 to 3 axes, got {tuple(shape)}")
-    return tuple(check_count(f"{name}[{i}]", extent) for i, extent in enumerate(shape))
-
-
 def _check_image_shape(image_shape, channels, d):
     """Return the spatial shape *S* in ``image_shape``, which is ``(C, *S)`` or ``(*S)``."""
     if not isinstance(image_shape, tuple | list):
@@ -327,7 +319,7 @@ def _check_image_shape(image_shape, channels, d):
             f"image_shape must be (C, *S) with C = {channels} and {d} axes S, or (*S) for one "
             f"channel, to match the patches; got {image_shape}"
         )
-    return _check_shape("image_shape", image_shape[1:])
+    return check_shape("image_shape", image_shape[1:])
 
 
 def _check_images(images, shape, border):

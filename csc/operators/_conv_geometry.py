@@ -5,7 +5,7 @@ from math import prod
 from typing import NamedTuple
 
 from csc._backend import namespace
-from csc._validation import check_choice, check_count
+from csc._validation import check_choice, check_count, check_shape
 
 MODES = ("full", "valid", "same", "circular")
 
@@ -81,7 +81,7 @@ class ConvGeometry:
 
     def spatial_code_shape(self, signal_shape):
         """Spatial shape *V* of the codes of signals with shape *S*."""
-        S = self._as_shape("signal_shape", signal_shape)
+        S = check_shape("signal_shape", signal_shape, len(self.atom_shape))
         if self.must_fit and any(a < b for a, b in zip(S, self.atom_shape, strict=True)):
             raise ValueError(
                 f"atoms of shape {self.atom_shape} are larger than signals of shape {S}; "
@@ -99,7 +99,7 @@ class ConvGeometry:
 
     def signal_shape(self, spatial_code_shape):
         """Smallest spatial shape *S* of signals whose codes have spatial shape *V*."""
-        V = self._as_shape("spatial_code_shape", spatial_code_shape)
+        V = check_shape("spatial_code_shape", spatial_code_shape, len(self.atom_shape))
         least = {
             "full": lambda v, s, t: (v - 1) * t + s,
             "valid": lambda v, s, t: max(1, (v - 1) * t - s + 2),
@@ -149,15 +149,6 @@ class ConvGeometry:
     def unpad(self, p, signal_shape):
         """E^T p: crop the border, or fold it back to where it was taken from."""
         return self.borders(signal_shape).unpad(p)
-
-    def _as_shape(self, name, spatial_shape):
-        spatial_shape = tuple(spatial_shape)
-        if len(spatial_shape) != len(self.atom_shape) or any(n < 1 for n in spatial_shape):
-            raise ValueError(
-                f"{name} must be {len(self.atom_shape)} positive integers, one per spatial axis, "
-                f"got {spatial_shape}"
-            )
-        return spatial_shape
 
 
 class Borders(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 import scipy  # its modules load when first used
 
 from csc._typing import Array, Mode, Shape, Stride
-from csc._validation import check_choice, check_codes, check_count
+from csc._validation import check_choice, check_codes, check_count, check_shape
 from csc.operators import MODES, Dictionary
 
 
@@ -39,17 +39,16 @@ def correlations(dictionary: Dictionary) -> Array:
     >>> csc.theory.correlations(D).ravel().round(2)
     array([0.48, 1.  , 0.48])
     """
-    if not isinstance(dictionary, Dictionary):
-        raise TypeError(
-            f"dictionary must be a csc.Dictionary, got {type(dictionary).__name__}; for layers "
-            "use effective()"
-        )
+    _check_dictionary(dictionary)
     atoms = dictionary.as_double.atoms
-    norms = np.sqrt((atoms**2).sum(axis=tuple(range(1, atoms.ndim)), keepdims=True))
-    if not norms.all():
+    axes = tuple(range(1, atoms.ndim))
+    largest = abs(atoms).max(axis=axes, keepdims=True)
+    if not largest.all():
         raise ValueError(
-            f"atom {int(norms.argmin())} is zero, so it cannot have unit norm; remove it"
+            f"atom {int(largest.argmin())} is zero, so it cannot have unit norm; remove it"
         )
+    atoms = atoms / largest  # squares do not overflow
+    norms = np.sqrt((atoms**2).sum(axis=axes, keepdims=True))
     unit = Dictionary(atoms / norms, "full", dictionary.stride)
     gram, strides = abs(unit.gram()), unit.geometry.stride
     middle = [s - 1 for s in unit.atom_shape]
@@ -179,7 +178,11 @@ def welch_bound(n_atoms: int, atom_shape: Shape, channels: int = 1, stride: Stri
     >>> round(csc.theory.welch_bound(2, (64,)), 3)
     0.063
     """
-    strides = tuple(stride) if isinstance(stride, tuple | list) else (stride,) * len(atom_shape)
+    atom_shape = check_shape("atom_shape", atom_shape)
+    strides = stride if isinstance(stride, tuple | list) else (stride,) * len(atom_shape)
+    strides = check_shape("stride", strides, len(atom_shape))
+    check_count("n_atoms", n_atoms)
+    check_count("channels", channels)
     n_shifts = prod(2 * -(-s // t) - 1 for s, t in zip(atom_shape, strides, strict=True))
     redundancy = n_atoms / (channels * prod(strides))
     return sqrt(max(redundancy - 1, 0) / max(n_atoms * n_shifts - 1, 1))
@@ -207,6 +210,7 @@ def stripe_norm(codes: Array, dictionary: Dictionary) -> Array:
     >>> csc.theory.stripe_norm(np.array([[[1.0, 0, 2, 0, 0, 3]]]), D)
     array([2])
     """
+    _check_dictionary(dictionary)
     codes = check_codes("codes", codes)
     counts, sizes = _counts(codes, dictionary), [2 * r - 1 for r in _overlap_radius(dictionary)]
     return np.rint(window_sums(counts, sizes, dictionary.mode)).astype(int).max(axis=1)
@@ -263,6 +267,7 @@ def stripe_coherence(codes: Array, dictionary: Dictionary) -> Array:
     >>> csc.theory.stripe_coherence(np.array([[[1.0, 0, 2, 0]]]), D).round(2)
     array([[0.  , 0.96, 0.  , 0.48]])
     """
+    _check_dictionary(dictionary)
     counts, mu = _counts(check_codes("codes", codes), dictionary), shifted_coherence(dictionary)
     mode = "wrap" if dictionary.mode == "circular" else "constant"
     return scipy.ndimage.correlate(counts, mu[None], mode=mode)
@@ -275,12 +280,21 @@ def window_sums(values, window, mode):
     is at most the whole signal.
     """
     check_choice("mode", mode, MODES)
-    circular, sizes = mode == "circular", window
+    sizes = check_shape("atom_shape", window, values.ndim - 1)
+    circular = mode == "circular"
     if circular:
-        sizes = [min(pair) for pair in zip(window, values.shape[1:], strict=True)]
+        sizes = [min(pair) for pair in zip(sizes, values.shape[1:], strict=True)]
     border = "wrap" if circular else "constant"
     means = scipy.ndimage.uniform_filter(values, [1, *sizes], mode=border)
     return (means * prod(sizes)).reshape(len(values), -1)
+
+
+def _check_dictionary(dictionary):
+    if not isinstance(dictionary, Dictionary):
+        raise TypeError(
+            f"dictionary must be a csc.Dictionary, got {type(dictionary).__name__}; for layers "
+            "use effective()"
+        )
 
 
 def _counts(codes, dictionary):

@@ -10,9 +10,11 @@ from typing import Literal
 import numpy as np
 
 from csc._typing import Array, Mode, Shape
-from csc._validation import check_number, check_real
+from csc._validation import check_choice, check_floats, check_number
 from csc.theory._cases import Guarantee, Layer
 from csc.theory._measures import window_sums
+
+COHERENCE_ROUNDING = 1e-6  # by which a computed coherence of equal atoms may exceed 1
 
 
 def local_noise(noise: Array, atom_shape: Shape, mode: Mode = "full") -> Array:
@@ -36,10 +38,14 @@ def local_noise(noise: Array, atom_shape: Shape, mode: Mode = "full") -> Array:
     >>> csc.theory.local_noise(np.array([[[3.0, 4.0, 0.0]]]), (2,))
     array([5.])
     """
-    noise = check_real("noise", noise)
-    energies = (noise.astype("float64") ** 2).sum(axis=1)
+    noise = check_floats("noise", noise).astype("float64")
+    if not 3 <= noise.ndim <= 5:
+        raise ValueError(f"noise must be (N, C, *S) with 1 to 3 axes S, got shape {noise.shape}")
+    scales = abs(noise).max(axis=tuple(range(1, noise.ndim)), keepdims=True)
+    scales[scales == 0] = 1
+    energies = ((noise / scales) ** 2).sum(axis=1)  # squares neither overflow nor underflow
     sums = window_sums(energies, atom_shape, mode)
-    return np.sqrt(np.maximum(sums, 0)).max(axis=1)
+    return np.sqrt(np.maximum(sums, 0)).max(axis=1) * scales.ravel()
 
 
 def uniqueness(mu: float, k: int) -> Guarantee:
@@ -244,11 +250,17 @@ def layered_thresholding(
     >>> layered_thresholding([Layer(0.1, 2, 2, 1.0, 1.0)], 0.1, [0.5])[0].holds
     True
     """
-    if rule not in ("soft", "hard"):
-        raise ValueError(f"rule must be 'soft' or 'hard', got {rule!r}")
+    check_choice("rule", rule, ("soft", "hard"))
+    if len(thresholds) != len(layers):
+        raise ValueError(
+            f"thresholds must be one for each of {len(layers)} layers, got {len(thresholds)}"
+        )
     guarantees, e, holds = [], check_number("noise", noise), True
     for layer, beta in zip(layers, thresholds, strict=True):
         mu, k, patch, low, high = layer
+        _check_layer(mu, k, patch)
+        check_number("min_modulus", low, strict=True)
+        check_number("max_modulus", high, low=low)
         limit = _limit_if_orthogonal(2 * e < low)
         if mu > 0:
             limit = 0.5 * (1 + low / (mu * high)) - e / (mu * high)
@@ -288,6 +300,7 @@ def layered_basis_pursuit(layers: Sequence[Layer], noise: float) -> list[Guarant
     """
     guarantees, e, holds = [], check_number("noise", noise), True
     for layer in layers:
+        _check_layer(layer.mu, layer.k, layer.patch)
         single = basis_pursuit_stability(layer.mu, layer.k, e)
         holds = holds and single.holds
         e = sqrt(layer.patch) * 7.5 * e
@@ -325,9 +338,16 @@ def classification_margin(
     >>> csc.theory.classification_margin(np.eye(2), np.zeros(2), np.array([[2.0, 0.0]]), 1.0)
     (array([ True]), array([1.41421356]))
     """
-    weights, bias = check_real("weights", weights), check_real("bias", bias)
-    codes = check_real("codes", codes)
+    weights, bias = check_floats("weights", weights), check_floats("bias", bias)
+    codes = check_floats("codes", codes)
+    if not error >= 0:
+        raise ValueError(f"error must be >= 0, got {error}")
     rows = codes.reshape(len(codes), -1)
+    if weights.ndim != 2 or bias.shape != weights.shape[:1] or rows.shape[1] != weights.shape[1]:
+        raise ValueError(
+            "weights, bias and codes must be (classes, n), (classes,) and (N, ...) with n values per "
+            f"signal, got shapes {weights.shape}, {bias.shape} and {codes.shape}"
+        )
     scores = rows @ weights.T + bias
     label = scores.argmax(axis=1)
     lead = scores[np.arange(len(rows)), label][:, None] - scores
@@ -337,8 +357,19 @@ def classification_margin(
     return margin > error, margin
 
 
+def _check_layer(mu, k, patch):
+    _check_coherence(mu)
+    check_number("k", k)
+    check_number("patch", patch)
+
+
+def _check_coherence(mu):
+    if check_number("mu", mu) > 1 + COHERENCE_ROUNDING:
+        raise ValueError(f"mu must be a coherence, at most 1, got {mu}; use mutual_coherence")
+
+
 def _inverse(mu):
-    check_number("mu", mu)
+    _check_coherence(mu)
     return 1 / mu if mu > 0 else inf
 
 
@@ -353,5 +384,4 @@ def _limit_if_orthogonal(met):
 
 def _guarantee(mu, k, limit, bound):
     check_number("k", k)
-    check_number("mu", mu)
     return Guarantee(bool(k < limit), float(bound) if k < limit else inf, float(limit))

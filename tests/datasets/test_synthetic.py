@@ -131,6 +131,9 @@ def test_a_seed_draws_the_same_again(rng):
         (lambda D: make_sparse_signals(D, 2, (20,), amplitudes=(0, 1)), r"amplitudes\[0\] must be"),
         (lambda D: make_sparse_signals(D, 2, (20,), amplitudes=(2, 1)), r"amplitudes\[1\] must be"),
         (lambda D: make_sparse_signals(D, 2, (6,)), "layer 2 does not fit"),
+        (lambda D: make_sparse_signals(D, 2, 20), r"signal_shape must be a tuple such as \(12,\)"),
+        (lambda _: make_multilayer_dictionary([]), "shapes must have at least one layer"),
+        (lambda _: make_multilayer_dictionary([(3, 1, -4)]), "shapes must be >= 1, got -4"),
         (
             lambda D: make_sparse_signals(D.layers[0], 2, (20,)),
             "must be a csc.MultiLayerDictionary",

@@ -117,3 +117,24 @@ def test_what_has_no_direction_is_refused(rng):
         theory.stripe_norm(np.ones((1, 2, 5)), csc.Dictionary(atoms))
     with pytest.raises(ValueError, match="k must be >= 1"):
         theory.babel(csc.Dictionary(atoms), 0)
+    with pytest.raises(TypeError, match="dictionary must be a csc.Dictionary"):
+        theory.stripe_norm(np.ones((1, 3, 5)), atoms)
+    for window, match in [((-1,), "atom_shape"), ((2, 2), "each of 1 axes")]:
+        with pytest.raises(ValueError, match=match):
+            theory.patch_norm(np.ones((1, 3, 5)), window)
+    for codes in (np.ones((0, 3, 5)), np.full((1, 3, 5), np.nan), np.ones((3, 5))):
+        with pytest.raises(ValueError, match="codes"):
+            theory.patch_norm(codes, (2,))
+    with pytest.raises(ValueError, match="noise holds NaN"):
+        theory.local_noise(np.full((1, 1, 5), np.nan), (2,))
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-160, 1e160, 1e200])
+def test_measures_do_not_depend_on_the_scale(scale, rng):
+    atoms, noise = rng.standard_normal((3, 2, 4)), rng.standard_normal((2, 2, 9))
+    noise[0] /= 1e30  # the signals of one array may differ in scale
+    D, scaled = csc.Dictionary(atoms), csc.Dictionary(scale * atoms)
+    assert theory.mutual_coherence(scaled) == pytest.approx(theory.mutual_coherence(D))
+    energies = np.lib.stride_tricks.sliding_window_view((noise**2).sum(axis=1), 4, axis=1)
+    largest = scale * np.sqrt(energies.sum(axis=2).max(axis=1))
+    np.testing.assert_allclose(theory.local_noise(scale * noise, (4,)), largest)

@@ -276,3 +276,19 @@ def test_labels_stand_within_their_margin(rng):
     assert not worst[0].any()
     assert worst[1].all()
     np.testing.assert_array_equal(holds, margin > 0.5)
+
+
+def test_what_no_theorem_covers_is_refused():
+    layer = theory.Layer(0.1, 2, 2, 1.0, 1.0)
+    for wrong in ({"max_modulus": 0.1}, {"min_modulus": 0.0}, {"patch": -1}, {"mu": 2.0}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            theory.layered_thresholding([layer._replace(**wrong)], 0.1, [0.5])
+    with pytest.raises(ValueError, match="one for each of 1 layers"):
+        theory.layered_thresholding([layer], 0.1, [0.5, 0.5])
+    with pytest.raises(ValueError, match="mu must be a coherence"):
+        theory.uniqueness(2.0, 1)
+    w, b, z = np.eye(2), np.zeros(2), np.ones((1, 2))
+    for wrong in ((w, b[:1], z, 1.0), (w, b, np.nan * z, 1.0), (w, b, z, np.nan), (w, b, z, -1.0)):
+        with pytest.raises(ValueError, match="bias|codes|error"):
+            theory.classification_margin(*wrong)
+    assert not theory.classification_margin(w, b, z, np.inf)[0]
