@@ -72,7 +72,7 @@ def uniqueness(mu: float, k: int) -> Guarantee:
     >>> csc.theory.uniqueness(0.25, 2)
     Guarantee(holds=True, bound=3.0, limit=2.5)
     """
-    return _guarantee(mu, k, _half(mu), 1 + _inverse(mu) - k)
+    return _guarantee(k, _half(mu), 1 + _inverse(mu) - k)
 
 
 def pursuit_success(mu: float, k: int) -> Guarantee:
@@ -96,7 +96,7 @@ def pursuit_success(mu: float, k: int) -> Guarantee:
     >>> csc.theory.pursuit_success(0.5, 2).holds
     False
     """
-    return _guarantee(mu, k, _half(mu), 0.0)
+    return _guarantee(k, _half(mu), 0.0)
 
 
 def projection_stability(mu: float, k: int, residual_norm: float) -> Guarantee:
@@ -130,7 +130,7 @@ def projection_stability(mu: float, k: int, residual_norm: float) -> Guarantee:
     check_number("residual_norm", residual_norm)
     min_eigenvalue = 1 - (2 * k - 1) * mu  # Gershgorin's bound
     bound = 4 * residual_norm**2 / min_eigenvalue if min_eigenvalue > 0 else inf
-    return _guarantee(mu, k, _half(mu), bound)
+    return _guarantee(k, _half(mu), bound)
 
 
 def omp_stability(
@@ -174,7 +174,7 @@ def omp_stability(
         limit = _half(mu) - _inverse(mu) * noise / min_modulus
     min_eigenvalue = 1 - (k - 1) * mu  # Gershgorin's bound
     bound = noise_norm**2 / min_eigenvalue if min_eigenvalue > 0 else inf
-    return _guarantee(mu, k, limit, bound)
+    return _guarantee(k, limit, bound)
 
 
 def basis_pursuit_stability(mu: float, k: int, noise: float) -> Guarantee:
@@ -205,7 +205,7 @@ def basis_pursuit_stability(mu: float, k: int, noise: float) -> Guarantee:
     Guarantee(holds=True, bound=0.075, limit=3.6666666666666665)
     """
     check_number("noise", noise)
-    return _guarantee(mu, k, (1 + _inverse(mu)) / 3, 7.5 * noise)
+    return _guarantee(k, (1 + _inverse(mu)) / 3, 7.5 * noise)
 
 
 def layered_thresholding(
@@ -382,6 +382,6 @@ def _limit_if_orthogonal(met):
     return inf if met else 0.0
 
 
-def _guarantee(mu, k, limit, bound):
+def _guarantee(k, limit, bound):
     check_number("k", k)
     return Guarantee(bool(k < limit), float(bound) if k < limit else inf, float(limit))
