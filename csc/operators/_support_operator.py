@@ -520,3 +520,14 @@ class RestrictedDictionary:
         out, flat = np.empty(len(self.where), layout.dtype), r.reshape(-1)
         kernels(flat).correlate_active(flat, atoms, layout.runs, self.where, self.atom, out)
         return out
+
+    def solve(self, b, n_steps, weights=None, ridge=0.0):
+        """Conjugate gradients from 0 on for ``(D^T W D + ridge) x = b``, W diagonal: `n_steps` at most."""
+        layout, x = self.layout, np.empty_like(b)
+        weights = np.empty(0, layout.dtype) if weights is None else weights.reshape(-1)
+        columns = self.where, self.atom, *self.copies
+        options = n_steps, ridge, prod(layout.buffer_shape)
+        kernels(x).conjugate_gradients_active(
+            weights, layout.padded_atoms, layout.runs, columns, self.pieces, options, b, x
+        )
+        return x

@@ -12,7 +12,6 @@ from csc.solvers._conjugate_gradients import (
     FEW_ZEROED,
     MAX_STEPS,
     adapted_steps,
-    conjugate_gradients,
 )
 
 OBJECTIVE_ROUNDING = 1e-15  # relative increase of the objective that is rounding
@@ -57,6 +56,7 @@ class ActiveSet(SparseResidual):
         if self.positive:
             codes = SparseCodes(codes.shape, codes.index, np.maximum(codes.values, 0))
         super().__init__(problem.x, problem.dictionary, codes, dtype, problem.mask)
+        self.bend = self.mask  # second derivative of the data term at each sample; None: all are 1
         self.all_lmbda = problem.structure.code_lmbda.astype(self.layout.dtype)
         self.cg_steps = CG_STEPS
         self.few_are_new = False  # of the codes that `grow` added last: then `refine` pays
@@ -147,13 +147,9 @@ class ActiveSet(SparseResidual):
         kept = self.codes.values != 0
         support, start = self.columns.part(kept), self.codes.values.copy()
         z, lmbda = start[kept], self.lmbda[kept]
-        ridge = z.dtype.type(self.ridge)
-
-        def gram(p):
-            return support.adjoint(self.bent(support.add(p, self.layout.buffer()))) + ridge * p
-
-        gradient = support.adjoint(self.observed(self.r)) - lmbda * np.sign(z) - ridge * z
-        move = conjugate_gradients(gram, gradient, self.cg_steps)
+        gradient = support.adjoint(self.observed(self.r)) - lmbda * np.sign(z)
+        gradient -= z.dtype.type(self.ridge) * z
+        move = support.solve(gradient, self.cg_steps, self.bend, self.ridge)
         before = self._objective() * (1 + OBJECTIVE_ROUNDING)
         for length in (1, 0.5, 0.25):
             new = z + z.dtype.type(length) * move
@@ -181,10 +177,6 @@ class ActiveSet(SparseResidual):
         options = self.positive, tol, MAX_ROUNDS_OF_BLOCK
         kernels(out).lasso_gram(gram, q[None], energy, lmbda, *options, z[None], out, gap)
         return out[0]
-
-    def bent(self, fit):
-        """Change of the slope of the data term with a padded ``fit``: of least squares ``M fit``."""
-        return self.observed(fit)
 
     def _objective(self):
         z = self.codes.values

@@ -234,10 +234,6 @@ class _WeightedSet(ActiveSet):
         if type(self.model) is not LeastSquares:  # whose parabola is itself
             self.reweight(self.model)
 
-    def bent(self, fit):
-        """Change of the slope of the data term with a padded ``fit``, for Newton's method."""
-        return self.bend * fit
-
     def data_value(self):
         """The smooth data term at the present fit."""
         weights = self.layout.samples(self.weights)

@@ -13,7 +13,8 @@ not depend on the number of threads.
 import numpy as np
 
 from csc.kernels._constants import TILE_POSITIONS, TILE_POSITIONS_PER_STEP
-from csc.kernels.cpu.compilation import entry
+from csc.kernels.cpu.atomics import claim, finish, wait_for_all
+from csc.kernels.cpu.compilation import entry, inner
 from csc.kernels.cpu.conv import _fours, _tiles
 from csc.kernels.cpu.simd_intrinsics import (
     add_runs,
@@ -21,9 +22,9 @@ from csc.kernels.cpu.simd_intrinsics import (
     dot_runs_masked,
     multiply_tile,
 )
-from csc.kernels.cpu.threads import in_batches
+from csc.kernels.cpu.threads import in_batches, in_phases
 
-MULTIPLICATIONS_PER_BATCH = 2**19  # fewer do not repay another thread
+MULTIPLICATIONS_PER_BATCH = 2**20  # fewer do not repay another thread
 OPTIONS = {"error_model": "numpy"}
 
 
@@ -49,62 +50,55 @@ def descend_active(residual, mask, atoms, runs, codes, pieces, options):
     options : (positive, n_sweeps, ridge)
         Whether codes must not be negative, how many sweeps, and the weight of ``z^2 / 2``.
     """
-    data = residual, mask, atoms, runs, *codes, pieces
+    data = residual, mask, (atoms, runs, *codes[:4]), codes[4:], pieces
     positive, n_sweeps, ridge = options
     ridge = residual.dtype.type(ridge)
-    for parity in (0, 1):  # pieces 0, 2, 4, ... have no sample in common
-        n = (len(pieces) - parity) // 2
-        min_batch = _min_batch(atoms, codes[0], pieces, n_sweeps)
-        in_batches(
-            _descend,
-            n,
-            *data,
-            parity,
-            not positive,
-            n_sweeps,
-            ridge,
-            min_batch=min_batch,
-        )
-
-
-def _min_batch(atoms, where, pieces, times=1):
-    """Pieces that repay another thread."""
-    return 1 + MULTIPLICATIONS_PER_BATCH * len(pieces) // (
-        atoms.shape[1] * max(len(where), 1) * times
-    )
+    work = n_sweeps * len(codes[0]) * atoms.shape[1]
+    in_phases(_descend, (2, len(pieces)), work, *data, not positive, n_sweeps, ridge)
 
 
 @entry(**OPTIONS)
-def _descend(
-    start, stop, residual, mask, atoms, runs, where, atom, first, copies, lmbda, inverse_curvature,
-    z, pieces, parity, both_signs, n_sweeps, ridge,
-):  # fmt: skip
-    zero, several = residual.dtype.type(0), len(runs.lengths) > 1
-    starts = runs.starts[0, : runs.lengths[0]]
-    for p in range(start, stop):
-        piece = 2 * p + parity
-        for _ in range(n_sweeps):
-            for a in range(pieces[piece], pieces[piece + 1]):
-                d = atoms[atom[a]]
-                if several:  # a look-up in every update takes a tenth of the time
-                    g = runs.shape[atom[a]]
-                    starts = runs.starts[g, : runs.lengths[g]]
-                if mask.size > 0:
-                    correlation = dot_runs_masked(d, residual, where[a], starts, mask)
-                else:
-                    correlation = dot_runs(d, residual, where[a], starts)
-                target = z[a] + inverse_curvature[a] * (correlation - ridge * z[a])
-                threshold = inverse_curvature[a] * lmbda[a]
-                new = max(target - threshold, zero)
-                if both_signs:
-                    new += min(target + threshold, zero)
-                step = new - z[a]
-                if step != 0:
-                    add_runs(d, residual, where[a], starts, -step)
-                    if first.size > 0:
-                        for i in range(first[a], first[a + 1]):
-                            add_runs(d, residual, copies[i], starts, -step)
-                    z[a] = new
+def _descend(thread, _, residual, mask, columns, updates, pieces, signs, n_sweeps, ridge, phases):
+    for parity in (0, 1):  # pieces 0, 2, 4, ... have no sample in common
+        n = (len(pieces) - parity) // 2
+        for i in range(n):
+            piece = 2 * claim(phases, parity, n, thread, i) + parity
+            if piece < 0:
+                continue
+            for _ in range(n_sweeps):
+                _sweep(
+                    pieces[piece], pieces[piece + 1], residual, mask, columns, updates, signs, ridge
+                )
+            finish(phases, parity)
+        wait_for_all(phases, parity, n)
+
+
+@inner(**OPTIONS)
+def _sweep(begin, end, residual, mask, columns, updates, both_signs, ridge):
+    atoms, runs, where, atom, first, copies = columns
+    lmbda, inverse_curvature, z = updates
+    zero, starts = residual.dtype.type(0), runs.starts[0, : runs.lengths[0]]
+    for a in range(begin, end):
+        d = atoms[atom[a]]
+        if len(runs.lengths) > 1:  # a look-up in every update takes a tenth of the time
+            g = runs.shape[atom[a]]
+            starts = runs.starts[g, : runs.lengths[g]]
+        if mask.size > 0:
+            correlation = dot_runs_masked(d, residual, where[a], starts, mask)
+        else:
+            correlation = dot_runs(d, residual, where[a], starts)
+        target = z[a] + inverse_curvature[a] * (correlation - ridge * z[a])
+        threshold = inverse_curvature[a] * lmbda[a]
+        new = max(target - threshold, zero)
+        if both_signs:
+            new += min(target + threshold, zero)
+        step = new - z[a]
+        if step != 0:
+            add_runs(d, residual, where[a], starts, -step)
+            if first.size > 0:
+                for i in range(first[a], first[a + 1]):
+                    add_runs(d, residual, copies[i], starts, -step)
+            z[a] = new
 
 
 def correlate_active(signal, atoms, runs, where, atom, out):
@@ -127,24 +121,29 @@ def _correlate_active(start, stop, signal, atoms, runs, where, atom, out):
 
 def add_active(target, atoms, runs, codes, pieces):
     """Add ``sum_a z_a d_a`` to a flat ``target``; ``codes`` are where, atom, first, copies, z."""
-    for parity in (0, 1):
-        n = (len(pieces) - parity) // 2
-        min_batch = _min_batch(atoms, codes[0], pieces)
-        in_batches(_add, n, target, atoms, runs, *codes, pieces, parity, min_batch=min_batch)
+    work = len(codes[0]) * atoms.shape[1]
+    in_phases(_add, (2, len(pieces)), work, target, atoms, runs, *codes, pieces)
 
 
 @entry(**OPTIONS)
-def _add(start, stop, target, atoms, runs, where, atom, first, copies, z, pieces, parity):
+def _add(thread, _, target, atoms, runs, where, atom, first, copies, z, pieces, phases):
     starts, several = runs.starts[0, : runs.lengths[0]], len(runs.lengths) > 1
-    for p in range(start, stop):
-        for a in range(pieces[2 * p + parity], pieces[2 * p + parity + 1]):
-            if several:
-                g = runs.shape[atom[a]]
-                starts = runs.starts[g, : runs.lengths[g]]
-            add_runs(atoms[atom[a]], target, where[a], starts, z[a])
-            if first.size > 0:
-                for i in range(first[a], first[a + 1]):
-                    add_runs(atoms[atom[a]], target, copies[i], starts, z[a])
+    for parity in (0, 1):
+        n = (len(pieces) - parity) // 2
+        for i in range(n):
+            piece = 2 * claim(phases, parity, n, thread, i) + parity
+            if piece < 0:
+                continue
+            for a in range(pieces[piece], pieces[piece + 1]):
+                if several:
+                    g = runs.shape[atom[a]]
+                    starts = runs.starts[g, : runs.lengths[g]]
+                add_runs(atoms[atom[a]], target, where[a], starts, z[a])
+                if first.size > 0:
+                    for j in range(first[a], first[a + 1]):
+                        add_runs(atoms[atom[a]], target, copies[j], starts, z[a])
+            finish(phases, parity)
+        wait_for_all(phases, parity, n)
 
 
 def correlate_at(residual, atoms, runs, places, out):

@@ -7,13 +7,17 @@ two calls.
 
 import os
 from functools import cache
+from itertools import pairwise
 from queue import SimpleQueue
 from threading import Thread
 
 import numpy as np
 from numba import get_num_threads
 
+from csc.kernels.cpu.atomics import Phases
+
 MIN_SIGNALS_PER_BATCH = 128  # fewer do not repay the call
+MULTIPLICATIONS_PER_THREAD = 2**20  # fewer do not repay waking it: a quarter of a millisecond
 MAX_BATCHES_PER_THREAD = 8  # enough to balance the load
 
 
@@ -36,50 +40,77 @@ def in_batches(kernel, n, *arguments, min_batch=MIN_SIGNALS_PER_BATCH, scratch=t
     thread works in: a kernel that makes its own takes longer to compile.
     """
     threads = 1 if n <= min_batch else get_num_threads()
-    size = max(min_batch, -(-n // (MAX_BATCHES_PER_THREAD * threads)))
-    if threads == 1 or n <= size:
+    parts = min(MAX_BATCHES_PER_THREAD * threads, n // min_batch)
+    size = -(-n // max(parts, threads))  # equal parts, also of few items: none waits for another
+    if threads == 1:
         kernel(0, n, *arguments, *scratch())
         return
-    starts = range(0, n, size)
-    _Batches(kernel, [(i, min(i + size, n)) for i in starts], arguments, scratch).run(threads)
+    batches = [(i, min(i + size, n)) for i in range(0, n, size)]
+    _Batches(kernel, batches, min(threads, len(batches)), arguments, scratch).run()
+
+
+def in_phases(kernel, shape, work, *arguments):
+    """Call ``kernel(thread, ..., *arguments, phases)`` on threads that share phases, see `Phases`.
+
+    Parameters
+    ----------
+    kernel : callable
+        It must release the GIL.
+    shape : (n_phases, n_parts)
+        A phase may have fewer parts.
+    work : int
+        Multiplications of the call: other threads must repay.
+    """
+    n_threads = min(get_num_threads(), 1 + work // MULTIPLICATIONS_PER_THREAD)
+    claims, finished = np.zeros(shape[0] * shape[1], np.int64), np.zeros(shape[0], np.int64)
+    phases = Phases(claims, finished, n_threads)
+    in_batches(kernel, n_threads, *arguments, phases, min_batch=1)
 
 
 class _Batches:
-    """Batches of one call, and what other threads made of it."""
+    """Batches of one call, and what other threads made of it.
 
-    def __init__(self, kernel, batches, arguments, scratch):
-        self.kernel, self.batches, self.arguments = kernel, batches[::-1], arguments
-        self.scratch = scratch
+    Each thread begins with batches of its own, the same in every call: their data are in the cache of its
+    core. Then it takes what is left of the others'.
+    """
+
+    def __init__(self, kernel, batches, n_threads, arguments, scratch):
+        self.kernel, self.arguments, self.scratch = kernel, arguments, scratch
+        bounds = [len(batches) * i // n_threads for i in range(n_threads + 1)]
+        self.shares = [batches[i:j][::-1] for i, j in pairwise(bounds)]
         self.unclaimed, self.outcomes = [], SimpleQueue()
 
-    def run(self, threads):
+    def run(self):
         """Work on this thread and on others; the first error is raised."""
-        n_helpers = min(threads, len(self.batches)) - 1
-        self.unclaimed = [True] * n_helpers
+        n_helpers = len(self.shares) - 1
+        self.unclaimed = list(range(n_helpers, 0, -1))
         for _ in range(n_helpers):
-            _waiting_threads(threads).put(self.help_out)
+            _waiting_threads(n_helpers + 1).put(self.help_out)
         try:
-            self.work()  # the caller works too: waking a sleeping thread takes long
+            self.work(0)  # the caller works too: waking a sleeping thread takes long
         finally:  # after an interrupt no thread may still write to the arrays
-            self.batches.clear()
+            for share in self.shares:
+                share.clear()
             n_cancelled = sum(_take(self.unclaimed) is not None for _ in range(n_helpers))
             errors = [self.outcomes.get() for _ in range(n_helpers - n_cancelled)]
         for error in filter(None, errors):
             raise error
 
-    def work(self):
-        """Call the kernel until no batch is left."""
+    def work(self, number):
+        """Call the kernel on the batches of share ``number``, then of the next ones, until none is left."""
         arguments = *self.arguments, *self.scratch()
-        while batch := _take(self.batches):
-            self.kernel(*batch, *arguments)
+        for share in self.shares[number:] + self.shares[:number]:
+            while batch := _take(share):
+                self.kernel(*batch, *arguments)
 
     def help_out(self):
         """Work on another thread, unless the caller came to its end before that thread began."""
-        if not _take(self.unclaimed):
+        number = _take(self.unclaimed)
+        if number is None:
             return
         error = None
         try:
-            self.work()
+            self.work(number)
         except BaseException as raised:  # the caller raises it
             error = raised
         self.outcomes.put(error)
