@@ -15,8 +15,10 @@ from csc.certificates._duality_gap import certificate, duality_gap, kkt_violatio
 from csc.certificates._elastic_net import elastic_net_certificate, largest_with_ridge
 from csc.certificates._free_codes import lmbda_max_with_free_codes
 from csc.certificates._group_duals import (
+    BallScores,
     GroupScores,
     group_certificate,
+    group_lmbdas,
     multipliers,
     penalty_of_codes,
 )

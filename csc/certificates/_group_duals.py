@@ -11,94 +11,43 @@ from math import prod
 
 import numpy as np
 
+from csc._backend import kernels
 from csc.certificates._local_dual import N_RESCALINGS, best_dual, dual_of
 from csc.operators import ConvPlan
 from csc.penalties import GroupL21, L1Ball
 
 ROUNDING = 1.2e-7  # relative, of the l1 norm of codes that are rounded to float32
 CORRELATIONS_PER_BLOCK = 2**22  # of several signals, held at once
-MAX_UNCERTAIN_FRACTION = 0.2  # of the positions; if more are, all scores take less time
+MAX_UNCERTAIN_FRACTION = 0.6  # of the positions; if more are, all scores take less time
 
 
-class GroupScores:
-    """How far groups of codes violate dual feasibility, of a padded residual.
-
-    A score is at most 1 if the correlations of the group with the residual are dual feasible. For an l1
-    ball, a group is one code, and its score is ``|D^T r|`` itself.
+class BallScores:
+    """``|D^T r|`` of a padded residual: which codes an l1 ball should take up.
 
     Parameters
     ----------
     layout : PaddedSignals
-    penalty : GroupL21, SparseGroupL21 or L1Ball
+    penalty : L1Ball
     """
 
     def __init__(self, layout, penalty):
         self.layout, self.penalty = layout, penalty
-        self.size = getattr(penalty, "group_size", 1)
 
     def blocks(self, r):
-        """Yield the first signal of each block, and scores ``(n, K / size, *V)`` of its groups."""
+        """Yield the first signal of each block, and ``|D^T r|`` ``(n, K, *V)``."""
         layout = self.layout
         samples = layout.samples(r).reshape(layout.shape)
         plan = ConvPlan.of(layout.operator, samples, layout.shape[2:])
-        n = max(1, CORRELATIONS_PER_BLOCK // max(1, int(np.prod(layout.code_shape[1:]))))
+        n = max(1, CORRELATIONS_PER_BLOCK // max(1, prod(layout.code_shape[1:])))
         for i in range(0, len(r), n):
-            yield i, self._of(plan.correlate(np.ascontiguousarray(samples[i : i + n])))
+            yield i, abs(plan.correlate(np.ascontiguousarray(samples[i : i + n])))
 
-    def dual_infeasibility(self, r, inverse_lmbda=1.0, positive=False):  # noqa: ARG002
-        """Largest score at every position ``(N, *V)``, times a number."""
+    def dual_infeasibility(self, r):
+        """Largest ``|D^T r|`` at every position ``(N, *V)``."""
         out = np.empty((len(r), *self.layout.code_shape[2:]), r.dtype)
         for i, scores in self.blocks(r):
             out[i : i + len(scores)] = scores.max(axis=1)
-        return out * out.dtype.type(inverse_lmbda)
-
-    def dual_infeasibility_near(self, r, known, inverse_lmbda, positive):
-        """As `dual_infeasibility` where it exceeds 1; elsewhere it may be a bound, at most 1."""
-        near = None if type(self.penalty) is L1Ball else self.near(r, known)
-        return self.dual_infeasibility(r, inverse_lmbda, positive) if near is None else near[0]
-
-    def near(self, r, known):
-        """Scores, computed only where those of another residual leave open whether one exceeds 1.
-
-        A score is a norm of correlations, so it differs from that of another residual by at most the largest
-        singular value of the atoms of a group, divided by lmbda, times the norm of the difference under the atom.
-        For sparse groups lmbda is multiplied by ``1 + ratio``, the shortest distance from 0 at which a score is 1.
-
-        Parameters
-        ----------
-        known : KnownInfeasibility
-            `dual_infeasibility` of another residual.
-
-        Returns
-        -------
-        largest : array (N, *V)
-            As of `dual_infeasibility_near`.
-        positions : array (P,)
-            The flat positions at which scores were computed.
-        scores : array (P, K / size)
-            The result is None if there are so many positions that all scores take less time.
-        """
-        largest = known.largest + self._steepest * self.layout.norms_under_atoms(r - known.r)
-        positions = np.flatnonzero(~(largest.reshape(-1) <= 1))  # NaN, too
-        if len(positions) > MAX_UNCERTAIN_FRACTION * largest.size:
-            return None
-        q = self.layout.correlations_at(positions, r)
-        scores = self._of(q[:, :, None])[:, :, 0]
-        largest.reshape(-1)[positions] = scores.max(axis=1, initial=0)
-        return largest, positions, scores
-
-    @cached_property
-    def _steepest(self):
-        """Largest change of a score by a change of norm 1 of the residual."""
-        atoms = self.layout.padded_atoms.astype("float64")
-        groups = atoms.reshape(-1, self.size, atoms.shape[1])
-        top = np.sqrt(max(np.linalg.eigvalsh(groups @ groups.transpose(0, 2, 1)).max(), 0))
-        return self.layout.dtype.type(top / self._distance)
-
-    @property
-    def _distance(self):
-        """Shortest correlations of a group with a score of 1."""
-        return float(self.penalty.lmbda) * (1 + getattr(self.penalty, "ratio", 0))
+        return out
 
     def samples(self, a):
         """As `PaddedSignals.samples`."""
@@ -108,31 +57,124 @@ class GroupScores:
         """As `PaddedSignals.max_over_covering_atoms`."""
         return self.layout.max_over_covering_atoms(a)
 
-    def _of(self, q):
-        """Scores of correlations ``(n, K, *V)``; of sparse groups, those of at most 1 may be bounds."""
-        penalty = self.penalty
-        if type(penalty) is L1Ball:
-            return abs(q)
-        if type(penalty) is GroupL21:
-            norms = _norms(q, self.size)
-            norms /= q.dtype.type(penalty.lmbda)
-            return norms
-        scores = _norms(q, self.size)
-        scores /= q.dtype.type(self._distance)
-        above = np.flatnonzero(scores > 1)  # of the others, these are bounds
-        n_places = prod(scores.shape[2:])
-        line, v = np.divmod(above, n_places)
-        groups = q.reshape(-1, self.size, n_places)[line, :, v]
-        scores.reshape(-1)[above] = penalty.gauges(groups)
-        return scores
+
+class GroupScores:
+    """How far groups of codes violate dual feasibility, of a padded residual.
+
+    The score of a group with correlations c is ``(||(|c| - l1)_+|| + l1) / (lmbda + l1)``, with the lambdas of
+    `group_lmbdas`. It is at most 1 if these correlations are dual feasible. Above 1, the
+    residual divided by it is feasible: without l1 it is the dual norm, with l1 an upper bound of it.
+
+    Parameters
+    ----------
+    layout : PaddedSignals
+    penalty : GroupL21 or SparseGroupL21
+    """
+
+    def __init__(self, layout, penalty):
+        self.layout, self.penalty, self.size = layout, penalty, penalty.group_size
+        self.unit = float(sum(group_lmbdas(penalty)))
+        self.l1 = group_lmbdas(penalty)[1] / self.unit  # of atoms divided by this unit
+
+    def dual_infeasibility(self, r, inverse_lmbda=1.0, positive=False):  # noqa: ARG002
+        """Largest score at every position ``(N, *V)``.
+
+        The other arguments are those of `PaddedSignals.dual_infeasibility`, and have no effect here.
+        """
+        return self._largest(self._places, r).reshape(len(r), *self.layout.code_shape[2:])
+
+    def dual_infeasibility_near(self, r, known, inverse_lmbda=1.0, positive=False):  # noqa: ARG002
+        """As `dual_infeasibility` where it exceeds 1; elsewhere it may be a bound, at most 1.
+
+        A score is computed only where that of another residual leaves open whether it exceeds 1. It differs from that by
+        at most the largest singular value of the atoms of a group, divided by ``lmbda + l1``, times the
+        norm of the difference under the atoms.
+
+        Parameters
+        ----------
+        known : KnownInfeasibility
+            `dual_infeasibility` of another residual.
+        """
+        largest = known.largest + self._steepest * self.layout.norms_under_atoms(r - known.r)
+        positions = np.flatnonzero(~(largest.reshape(-1) <= 1))  # NaN, too
+        if len(positions) > MAX_UNCERTAIN_FRACTION * largest.size:
+            return self.dual_infeasibility(r)
+        largest.reshape(-1)[positions] = self._largest(self._places[positions], r)
+        return largest
+
+    def violating_groups(self, r, positions, thresholds):
+        """Flat numbers ``(A,)``, increasing, of the groups whose score exceeds a threshold.
+
+        Parameters
+        ----------
+        r : array
+            A padded residual.
+        positions : array (P,), int64
+            Flat positions, increasing.
+        thresholds : array (P,)
+            Of each position, at least 1.
+        """
+        n_groups = self.layout.code_shape[1] // self.size
+        largest = np.empty(len(positions), r.dtype)
+        exceeds = np.empty((len(positions), n_groups), bool)
+        squares = ((thresholds - self.l1) ** 2).astype(r.dtype)
+        kernels(r).group_squares(
+            r.reshape(-1), *self._atoms, self._places[positions], (self.size, self.l1), squares,
+            largest, exceeds,
+        )  # fmt: skip
+        flat = np.flatnonzero(exceeds)  # several times as fast as the pairs of a matrix
+        i = flat // n_groups
+        return flat + n_groups * (positions[i] - i)
+
+    @cached_property
+    def curvatures(self):
+        """Largest eigenvalue of the Gram matrix of each group of atoms, ``(K / size,)``."""
+        atoms = self.layout.padded_atoms.astype("float64")
+        groups = atoms.reshape(-1, self.size, atoms.shape[1])
+        largest = np.linalg.eigvalsh(groups @ groups.transpose(0, 2, 1))[:, -1].clip(0)
+        return (largest * (1 + 16 * np.finfo(self.layout.dtype).eps)).astype(self.layout.dtype)
+
+    def samples(self, a):
+        """As `PaddedSignals.samples`."""
+        return self.layout.samples(a)
+
+    def max_over_covering_atoms(self, a):
+        """As `PaddedSignals.max_over_covering_atoms`."""
+        return self.layout.max_over_covering_atoms(a)
+
+    def _largest(self, places, r):
+        largest, none = np.empty(len(places), r.dtype), np.empty((len(places), 0), bool)
+        kernels(r).group_squares(
+            r.reshape(-1), *self._atoms, places, (self.size, self.l1), largest, largest, none
+        )
+        return np.sqrt(largest, out=largest) + r.dtype.type(self.l1)
+
+    @cached_property
+    def _places(self):
+        """Flat indices of the first samples under the atoms at all positions."""
+        n_atoms = self.layout.code_shape[1]
+        index = np.arange(0, prod(self.layout.code_shape), n_atoms)
+        return self.layout.places(index)[0]
+
+    @cached_property
+    def _atoms(self):
+        """Atoms, divided by the unit, as rows, and the flat offsets of their samples from the first one."""
+        layout = self.layout
+        atoms = layout.dictionary.atoms.astype(layout.dtype) / layout.dtype.type(self.unit)
+        shape = atoms.shape[1], *layout.atom_shape
+        return atoms.reshape(len(atoms), -1), layout.strides @ np.indices(shape).reshape(4, -1)
+
+    @cached_property
+    def _steepest(self):
+        """Largest change of a score by a change of norm 1 of the residual."""
+        return np.sqrt(self.curvatures.max()) / self.layout.dtype.type(self.unit)
 
 
-def _norms(q, size):
-    """Norms ``(n, K / size, *V)`` of groups."""
-    squares = q[:, ::size] ** 2
-    for j in range(1, size):
-        squares += q[:, j::size] ** 2
-    return np.sqrt(squares, out=squares)
+def group_lmbdas(penalty):
+    """Lambda of the norms of groups, and l1 of the absolute values of codes."""
+    if type(penalty) is GroupL21:
+        return float(penalty.lmbda), 0.0
+    return float(penalty.lmbda * penalty.ratio), float(penalty.lmbda)
 
 
 def group_certificate(residual, scores, infeasibility=None, *, local=True):
@@ -141,9 +183,9 @@ def group_certificate(residual, scores, infeasibility=None, *, local=True):
     Parameters
     ----------
     residual : SparseResidual
-    scores : GroupScores
+    scores : GroupScores or BallScores
     infeasibility : array (N, *V), optional
-        `GroupScores.dual_infeasibility` at the present residual, if it is already computed.
+        `dual_infeasibility` of the scores at the present residual, if it is already computed.
     local : bool
         Rescale the dual point sample by sample.
     """

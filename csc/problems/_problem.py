@@ -20,6 +20,7 @@ from csc._validation import (
     split_missing,
 )
 from csc.certificates import (
+    BallScores,
     GroupScores,
     data_term_certificate,
     elastic_net_certificate,
@@ -354,7 +355,9 @@ class Problem:
 
     def _group_certificate(self, z):
         residual = SparseResidual(self.x, self.dictionary, z, "float64", self.mask)
-        objective, gap = group_certificate(residual, GroupScores(residual.layout, self.penalty))
+        of_penalty = BallScores if type(self.penalty) is L1Ball else GroupScores
+        scores = of_penalty(residual.layout, self.penalty)
+        objective, gap = group_certificate(residual, scores)
         if type(self.penalty) is L1Ball and (z.sums(abs(z.values)) < self.penalty.radius).all():
             of = self.x, self.dictionary, z.dense(), self.penalty, self.mask
             gap = np.minimum(gap, certificates.certificate(*of)[1])

@@ -16,7 +16,7 @@ def minimise_in_blocks(active, tol, *, uneven):
 
     Parameters
     ----------
-    active : ActiveSet, or the groups of `WorkingSetFISTA`
+    active : ActiveSet or ActiveGroups
         Its ``minimum`` solves a block, given by its Gram matrix. A block has whole groups of
         ``active.size`` codes.
     tol : float

@@ -1,4 +1,4 @@
-"""Block coordinate descent for the group lasso on patches, and on signals with few codes."""
+"""Block coordinate descent for the group lasso, on patches and on signals."""
 
 from dataclasses import dataclass
 from math import inf
@@ -7,30 +7,39 @@ from typing import NamedTuple
 import numpy as np
 
 from csc._typing import Array, ProblemLike
+from csc.certificates import group_lmbdas
+from csc.operators import SparseCodes
 from csc.penalties import GroupL21, SparseGroupL21
+from csc.solvers._active_groups import ActiveGroups
+from csc.solvers._active_set import rounds_per_step
+from csc.solvers._blocks import BLOCK_SIZE, minimise_in_blocks
 from csc.solvers._small_signals import code_small_signals
 
 MAX_ROUNDS = 1000  # of selecting groups for one patch: far above what was ever needed
 MAX_ROUNDS_FLOAT32 = 50
 MAX_GAP_RATIO = 0.5  # of the gaps after and before a step in float64
 LESS_TOL_PER_STEP = 0.01
+SWEEPS = (2, 2, 3)  # over the active groups: before, within and after `ActiveGroups.refine`
+BLOCK_TOL_FACTOR = 0.01  # of the relative gap asked for
+FLOAT32_MIN_TOL = 1e-5  # relative gap below which descent in float32 adds only rounding
+MIN_DECREASE = 1e-14  # of the objective of larger signals, relative: less is no progress
+MAX_STEPS_WITHOUT_PROGRESS = 3
 
 
 class GroupDescentState(NamedTuple):
     """State of group descent."""
 
-    z: object  # codes
+    z: object  # codes: sparse for larger signals
     tol: float  # relative gap of the next step
-    gap: float = inf  # after the last step, if it was in float64
-    exact: bool = False  # whether correlations are computed in float64
+    gap: float = inf  # after the last step, of patches if it was in float64
+    exact: bool = False  # patches: whether correlations are computed in float64
+    objective: float = inf  # larger signals: after the last step
+    n_without_progress: int = 0
 
 
 @dataclass(frozen=True)
 class GroupDescent:
-    """The group lasso on patches: block coordinate descent over active groups [1]_.
-
-    Signals of at most 1024 codes are solved as patches whose atoms are all columns of the
-    dictionary, in float64.
+    """The group lasso: block coordinate descent over active groups [1]_, for patches and for signals of any size.
 
     For each patch, the groups that violate optimality most become active, a few sweeps minimise over one
     active group at a time, and this is repeated until the duality gap is small enough. A group's
@@ -40,8 +49,16 @@ class GroupDescent:
     coherent. The sparse group lasso (`SparseGroupL21`) is solved in the same way, with a soft-threshold before
     that of the group.
 
-    The second step computes in float64, and each step has a tolerance a hundred times smaller than
-    the one before.
+    Signals of at most 1024 codes are solved as patches whose atoms are all columns of the
+    dictionary, in float64.
+
+    Larger signals: in each round, correlations with the residual select the groups that violate optimality most near
+    them. Sweeps over the active groups keep the residual, so that one update costs as many operations as the atoms of the
+    group have samples. Once few groups are new, the Newton step of the non-zero groups is solved by conjugate
+    gradients; in one dimension, after exact solves of blocks of neighbouring groups [3]_. Codes are stored sparse.
+
+    On patches, the second step computes in float64, and each step has a tolerance a hundred times smaller than
+    the one before. On larger signals a step is ten rounds, or thirty of at most 2^18 samples.
 
     Parameters
     ----------
@@ -67,29 +84,29 @@ class GroupDescent:
     tol: float = 1e-4
 
     check_every = 1
+    sparse = True  # codes of larger signals
     requirements = (
-        "needs a GroupL21 with a group_size or a SparseGroupL21 (lmbda > 0), codes with one "
-        "position (patches) or at most 1024 of a signal, one mask for all signals, and NumPy arrays"
+        "needs a GroupL21 with a group_size or a SparseGroupL21 (lmbda > 0), least squares without weights, and NumPy "
+        "arrays; patches one mask for all; measured signals must have at most 1024 codes"
     )
 
     def supports(self, problem: ProblemLike) -> bool:
-        """Whether it is a group lasso, or a sparse one, on patches or signals with few codes."""
-        return (
-            type(problem.penalty) in (GroupL21, SparseGroupL21)
-            and getattr(problem.penalty, "groups", None) is None
-            and problem.penalty.lmbda > 0
-            and (problem.structure.is_patch or problem.structure.is_small)
-            and problem.structure.on_host
-        )
+        """Whether it is a group lasso, or a sparse one, with groups of one size."""
+        penalty, structure = problem.penalty, problem.structure
+        if type(penalty) not in (GroupL21, SparseGroupL21) or not structure.on_host:
+            return False
+        if getattr(penalty, "groups", None) is not None or not penalty.lmbda > 0:
+            return False
+        return structure.is_patch or structure.is_small or structure.has_group_dual
 
     def init(self, problem: ProblemLike, z0: Array) -> GroupDescentState:  # noqa: ARG002
         """State at codes ``z0``."""
         return GroupDescentState(z0, self.tol)
 
     def step(self, problem: ProblemLike, state: GroupDescentState) -> GroupDescentState:
-        """Solve to ``tol``, which then falls."""
+        """Solve to ``tol``, which then falls. Larger signals: some rounds, or fewer to ``tol``."""
         if not problem.structure.is_patch:
-            return _code_small(problem, state)
+            return (_code_small if problem.structure.is_small else _code_signals)(problem, state)
         structure, exact = problem.structure, state.exact
         form = structure.gram_form_double if exact else structure.gram_form
         start = state.z.reshape(len(state.z), -1).astype(form.gram.dtype)
@@ -121,11 +138,30 @@ def _code_small(problem, state):
     return GroupDescentState(z, state.tol * LESS_TOL_PER_STEP, gap, exact=True)
 
 
-def group_lmbdas(penalty):
-    """Lambda of the norms of groups, and of the absolute values of codes."""
-    if type(penalty) is GroupL21:
-        return penalty.lmbda, 0.0
-    return penalty.lmbda * penalty.ratio, penalty.lmbda
+def _code_signals(problem, state):
+    precision = "float64" if state.tol < FLOAT32_MIN_TOL else problem.x.dtype
+    active = ActiveGroups(problem, SparseCodes.of(state.z), precision)
+    for round_ in range(rounds_per_step(problem)):
+        objective, gap = active.certificate(state.tol)
+        if gap <= state.tol * objective:
+            if round_ == 0 and gap > 0:  # unchanged codes would end the loop
+                return _code_signals(problem, state._replace(tol=state.tol / 10))
+            return GroupDescentState(active.codes.astype(problem.x.dtype), state.tol / 10)
+        active.grow()
+        active.descend(SWEEPS[0])
+        if active.few_are_new:
+            if active.layout.is_series and active.size <= BLOCK_SIZE:
+                minimise_in_blocks(active, BLOCK_TOL_FACTOR * state.tol, uneven=round_ % 2 == 1)
+            active.refine(SWEEPS[1])
+        active.descend(SWEEPS[2])
+        active.refresh()
+    n = 0
+    if gap > 0.9 * state.gap and objective >= state.objective * (1 - MIN_DECREASE):
+        n = state.n_without_progress + 1
+    if n == MAX_STEPS_WITHOUT_PROGRESS:
+        return state  # only rounding is left: unchanged codes end the loop
+    codes, gap = active.codes.astype(problem.x.dtype), min(gap, state.gap)
+    return GroupDescentState(codes, state.tol, gap, objective=objective, n_without_progress=n)
 
 
 def group_curvatures(gram, size):

@@ -1,4 +1,4 @@
-"""FISTA on a working set of codes: penalties on groups, and an l1 ball, on signals of any size."""
+"""FISTA on a working set of codes, for an l1 ball on signals of any size."""
 
 from dataclasses import dataclass
 from math import inf
@@ -6,33 +6,29 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from csc._backend import kernels
 from csc._typing import LayerProblem, ProblemLike
-from csc.certificates import GroupScores, group_certificate, multipliers
-from csc.operators import KnownInfeasibility, SparseCodes, SparseResidual
+from csc.certificates import BallScores, group_certificate, multipliers
+from csc.operators import SparseCodes, SparseResidual
 from csc.penalties import L1Ball
-from csc.solvers._blocks import BLOCK_SIZE, minimise_in_blocks
+from csc.solvers._active_set import merged
 from csc.solvers._conjugate_gradients import (
     FEW_ZEROED,
     adapted_steps,
     conjugate_gradients,
     inner_product,
 )
-from csc.solvers._group_descent import group_curvatures, group_lmbdas
 
-WEAK_FACTOR = 0.4  # of the largest violation nearby: groups with less are not selected yet
+WEAK_FACTOR = 0.4  # of the largest violation nearby: codes with less are not selected yet
 ROUNDS_PER_STEP = 10
 MAX_STEPS = 300  # of FISTA per round
 STEPS_PER_CHECK = 10
 ROUND_FRACTION = 0.1  # of the gap: FISTA ends once ten steps lower the objective by less
-POSITIONS_PER_GROUP = 32  # for each, one new group per round at most, or as many as are active,
+POSITIONS_PER_CODE = 32  # for each, one new code per round at most, or as many as are active,
 MIN_LIMIT = 64  # or this number
 MIN_MULTIPLIER = 1e-3  # of an l1 ball, in units of the largest correlation
-MAX_NEW_FRACTION = 0.3  # of new groups, up to which a Newton step pays
+MAX_NEW_FRACTION = 0.3  # of new codes, up to which a Newton step pays
 CG_STEPS = 10  # of the system of a Newton step, at first and at least
 FULL_ROUNDING = 1e-6  # relative, of the l1 norm of codes on the face of a ball
-BLOCK_TOL_FACTOR = 0.01  # of the relative gap asked for
-MAX_ROUNDS_OF_BLOCK = 1000
 FIRST_CURVATURE = 2.0  # in units of the largest ||d||^2
 FIRST_LOCAL_GAP_FACTOR = 20  # times tol: from this gap on the local certificate is computed,
 LOCAL_GAP_MARGIN = 1.2  # and from this times its last ratio to the global one
@@ -56,15 +52,13 @@ class WorkingSetFISTAState(NamedTuple):
 
 @dataclass(frozen=True)
 class WorkingSetFISTA:
-    """FISTA on a working set of codes, for `GroupL21`, `SparseGroupL21` and `L1Ball`.
+    """FISTA on a working set of codes, for an `L1Ball`.
 
-    In each round, one correlation with all atoms gives the duality gap and selects the groups of codes that
+    In each round, one correlation with all atoms gives the duality gap and selects the codes that
     violate optimality most near them. `FISTA` with backtracking [1]_ and restarts [2]_ minimises over these and
-    the non-zero groups. One of its steps costs as many operations as the atoms of the working set
-    have samples, and codes are stored sparse. Once few groups are new, primal-dual Newton steps [3]_ of the
-    non-zero groups, solved by conjugate gradients, accelerate the convergence; codes in an l1 ball take such steps on
-    its face. In one dimension, blocks of neighbouring groups are solved first, each as `GroupDescent` solves
-    signals with few codes.
+    the non-zero codes. One of its steps costs as many operations as the atoms of the working set
+    have samples, and codes are stored sparse. Once few codes are new, steps on the face of the ball, solved by
+    conjugate gradients, accelerate the convergence.
 
     Parameters
     ----------
@@ -77,8 +71,6 @@ class WorkingSetFISTA:
        Imaging Sci. 2(1), 2009, sec. 4, "FISTA with backtracking".
     .. [2] B. O'Donoghue, E. Candes, "Adaptive restart for accelerated gradient schemes", Found.
        Comput. Math. 15, 2015, sec. 3.2.
-    .. [3] T. F. Chan, G. H. Golub, P. Mulet, "A nonlinear primal-dual method for total variation-based
-       image restoration", SIAM J. Sci. Comput. 20(6), 1999, sec. 3.
 
     Examples
     --------
@@ -95,13 +87,13 @@ class WorkingSetFISTA:
     check_every = 1
     sparse = True
     requirements = (
-        "needs a GroupL21 with a group_size, a SparseGroupL21 (lmbda > 0) or an L1Ball; least squares "
-        "without weights, more than 1024 codes of each signal, not measured, and NumPy arrays"
+        "needs an L1Ball; least squares without weights, more than 1024 codes of each signal, not "
+        "measured, and NumPy arrays"
     )
 
     def supports(self, problem: ProblemLike) -> bool:
-        """Whether it is such a penalty, on signals of more than 1024 codes."""
-        return problem.structure.has_group_dual
+        """Whether it is an l1 ball, on signals of more than 1024 codes."""
+        return type(problem.penalty) is L1Ball and problem.structure.has_group_dual
 
     def init(self, problem: LayerProblem, z0: Any) -> WorkingSetFISTAState:
         """State at codes ``z0``."""
@@ -113,7 +105,7 @@ class WorkingSetFISTA:
     def step(self, problem: LayerProblem, state: WorkingSetFISTAState) -> WorkingSetFISTAState:
         """Ten rounds, or fewer to ``tol``."""
         dtype = "float64" if state.tol < FLOAT32_MIN_TOL else problem.x.dtype
-        active = _Groups(problem, SparseCodes.of(state.z), dtype, state.curvatures)
+        active = _Codes(problem, SparseCodes.of(state.z), dtype, state.curvatures)
         objective, gap = active.certificate(state.tol)
         if gap <= state.tol * objective and gap > 0:  # unchanged codes would end the loop
             return self.step(problem, state._replace(tol=state.tol / 10))
@@ -124,7 +116,10 @@ class WorkingSetFISTA:
                 codes = active.codes.astype(problem.x.dtype)
                 return WorkingSetFISTAState(codes, state.tol / 10, active.curvatures)
             new = active.grow()
-            _minimise(active, new, gap, state.tol, uneven=round_ % 2 == 1)
+            active.minimise(ROUND_FRACTION * gap)
+            if new < MAX_NEW_FRACTION:
+                active.refine()
+                active.minimise(ROUND_FRACTION * gap)
         n = 0
         if gap > 0.9 * state.gap and objective >= state.objective * (1 - MIN_DECREASE):
             n = state.n_without_progress + 1
@@ -134,108 +129,62 @@ class WorkingSetFISTA:
         return WorkingSetFISTAState(codes, state.tol, active.curvatures, objective, gap, n)
 
 
-def _minimise(active, new, gap, tol, *, uneven):
-    if active.has_blocks:
-        minimise_in_blocks(active, BLOCK_TOL_FACTOR * tol, uneven=uneven)
-    active.minimise(ROUND_FRACTION * gap)
-    if new < MAX_NEW_FRACTION:
-        active.refine()
-        active.minimise(ROUND_FRACTION * gap)
-
-
-class _Groups(SparseResidual):
-    """Whole groups of codes, and their residual."""
-
-    ridge = 0.0
+class _Codes(SparseResidual):
+    """Codes in a ball, and their residual."""
 
     def __init__(self, problem, codes, dtype, curvatures):
         self.penalty, (self.curvature, self.lipschitz) = problem.penalty, curvatures
-        self.size = getattr(problem.penalty, "group_size", 1)
-        self.is_ball = type(problem.penalty) is L1Ball
-        codes = _whole_groups(codes, self.size)
         super().__init__(problem.x, problem.dictionary, codes, dtype, problem.mask)
-        if self.is_ball:  # first codes may lie outside
-            self.codes = SparseCodes(codes.shape, codes.index, self._prox(self.codes.values, 1.0))
-            self.refresh()
-        self.scores, self.known = GroupScores(self.layout, self.penalty), None
+        self.codes = SparseCodes(codes.shape, codes.index, self._prox(self.codes.values, 1.0))
+        self.refresh()  # first codes may lie outside
+        self.scores = BallScores(self.layout, self.penalty)
         self.local_gap_factor = FIRST_LOCAL_GAP_FACTOR
         self.cg_steps = CG_STEPS
 
     def certificate(self, tol):
-        """Objective and gap; keeps the violating groups, from which `grow` selects."""
-        r = self.observed(self.r)
-        largest = self._score_near(r) if self.known is not None else None
-        if largest is None:
-            largest = self._score_all(r)
-        if not self.is_ball:
-            self.known = KnownInfeasibility(r.copy(), largest)
-        of = self, self.scores, largest
+        """Objective and gap; keeps the violating codes, from which `grow` selects."""
+        of = self, self.scores, self._score_all(self.observed(self.r))
         objective, gap = (float(a.sum()) for a in group_certificate(*of, local=False))
         if gap <= self.local_gap_factor * tol * objective:
             gap, global_gap = float(group_certificate(*of)[1].sum()), gap
             self.local_gap_factor = LOCAL_GAP_MARGIN * global_gap / gap if gap else inf
         return objective, gap
 
-    def _score_near(self, r):
-        """Scores where the last ones leave open which groups violate optimality; None if that is nearly everywhere."""
-        near = self.scores.near(r, self.known)
-        if near is None:
-            return None
-        self.relative, positions, scores = near
-        row, group = np.nonzero(scores > 1)
-        positions = positions[row]
-        self.violating = [positions, positions * scores.shape[1] + group, scores[row, group]]
-        return self.relative
-
     def _score_all(self, r):
-        """Scores of all groups; keeps the violating ones."""
+        """Scores of all codes; keeps the violating ones."""
         found = []
         shape = len(r), *self.layout.code_shape[2:]
         largest, relative = np.empty(shape, r.dtype), np.empty(shape, r.dtype)
-        bounds = multipliers(self, r) if self.is_ball else np.ones(len(r))
+        bounds = multipliers(self, r)
         for i, scores in self.scores.blocks(r):
             own = slice(i, i + len(scores))
             largest[own] = scores.max(axis=1)
-            if self.is_ball:  # no multiplier before the ball is full
-                top = largest[own].reshape(len(scores), -1).max(axis=1)
-                bounds[own] = np.maximum(bounds[own], MIN_MULTIPLIER * np.where(top > 0, top, 1))
+            top = largest[own].reshape(len(scores), -1).max(axis=1)
+            least = MIN_MULTIPLIER * np.where(top > 0, top, 1)  # the ball may not be full
+            bounds[own] = np.maximum(bounds[own], least)
             unit = bounds[own].astype(r.dtype).reshape(-1, *(1,) * (scores.ndim - 1))
             relative[own] = largest[own] / unit[:, 0]
-            found.append(_violating(scores / unit if self.is_ball else scores, i))
+            found.append(_violating(scores / unit, i))
         self.violating = [np.concatenate(parts) for parts in zip(*found, strict=True)]
         self.relative = relative
         return largest
 
     def grow(self):
-        """Add the groups that violate optimality most in their neighbourhood; drop zeros.
+        """Add the codes that violate optimality most in their neighbourhood; drop zeros.
 
-        Returns which fraction of the groups is new.
+        Returns which fraction of the codes is new.
         """
-        positions, groups, scores = self.violating
+        positions, codes, scores = self.violating
         largest = self.layout.local_max(self.relative)
         thresholds = (1 + WEAK_FACTOR * np.maximum(largest - 1, 0)).ravel()
         strong = np.flatnonzero(scores > thresholds[positions])
-        n_active, share = len(self.codes.index) // self.size, largest.size // POSITIONS_PER_GROUP
-        limit = max(MIN_LIMIT, share, n_active)
+        limit = max(MIN_LIMIT, largest.size // POSITIONS_PER_CODE, len(self.codes.index))
         if len(strong) > limit:  # at first many violate, and few of them stay
             strong = strong[np.argpartition(-scores[strong], limit)[:limit]]
-        self.put(_whole_groups(self.codes, self.size, groups[strong]))
-        return len(strong) / max(len(self.codes.index) // self.size, 1)
-
-    @property
-    def has_blocks(self):
-        """Whether exact solves of blocks of neighbouring groups pay: groups of series."""
-        return self.layout.is_series and not self.is_ball and self.size <= BLOCK_SIZE
-
-    def minimum(self, gram, q, energy, z, block, tol):  # noqa: ARG002
-        """Codes at the minimum of the problem of a block of whole groups, from ``z`` on."""
-        out, gap = np.empty((1, len(z))), np.empty(1)
-        options = tol, MAX_ROUNDS_OF_BLOCK
-        curvatures, lmbdas = group_curvatures(gram, self.size), group_lmbdas(self.penalty)
-        kernels(out).group_lasso_gram(
-            gram, q[None], energy, curvatures, lmbdas, options, z[None], out, gap
-        )
-        return out[0]
+        kept = self.codes.values != 0
+        own = self.codes.index[kept], self.codes.values[kept], np.sort(codes[strong])
+        self.put(SparseCodes(self.codes.shape, *merged(*own)[:2]))
+        return len(strong) / max(len(self.codes.index), 1)
 
     @property
     def curvatures(self):
@@ -250,7 +199,7 @@ class _Groups(SparseResidual):
         self.curvature *= CURVATURE_DECAY
         for step in range(MAX_STEPS):
             if step % STEPS_PER_CHECK == 0:
-                now = self._objective(z, fit)
+                now = self._objective(fit)
                 if before - now <= least:
                     break
                 before = now
@@ -273,27 +222,19 @@ class _Groups(SparseResidual):
         self.refresh()
 
     def refine(self):
-        """Newton step of the codes that are not 0, primal-dual for groups; kept if the objective falls."""
-        values, size = self.codes.values, self.size
-        kept = np.repeat(values.reshape(-1, size).any(axis=1), size)
+        """Step of the codes that are not 0, on the face of the ball; kept if the objective falls."""
+        values, kept = self.codes.values, self.codes.values != 0
         if not kept.any():
             return
-        z, keeps_signs = values[kept], self.is_ball or group_lmbdas(self.penalty)[1] > 0
-        support = self.columns.part(kept)
-        if self.is_ball:
-            move = self._step_in_ball(support, z, self.codes.signals[kept])
-        else:
-            move = self._newton_step(support, z)
-        before, new = self._objective(values, self.x - self.r), values.copy()
+        z = values[kept]
+        move = self._step_in_ball(self.columns.part(kept), z, self.codes.signals[kept])
+        before, new = self._objective(self.x - self.r), values.copy()
         for length in (1, 0.5, 0.25):
             moved = z + z.dtype.type(length) * move
-            if keeps_signs:
-                moved[moved * z < 0] = 0
-            turned = (moved * z).reshape(-1, size).sum(axis=1) <= 0
-            new[kept] = np.where(np.repeat(turned, size), 0, moved)
-            if self.is_ball:
-                new = self._prox(new, 1.0)
-            if self._objective(new, self._fit(new)) <= before:
+            turned = moved * z <= 0
+            new[kept] = np.where(turned, 0, moved)
+            new = self._prox(new, 1.0)
+            if self._objective(self._fit(new)) <= before:
                 self.codes = SparseCodes(self.codes.shape, self.codes.index, new)
                 self.refresh()
                 break
@@ -316,43 +257,8 @@ class _Groups(SparseResidual):
         gradient = along_face(support.adjoint(self.observed(self.r)))
         return conjugate_gradients(hessian, gradient, self.cg_steps)
 
-    def _newton_step(self, support, z):
-        """Conjugate gradients for the step of non-zero groups; codes of 0 stay.
-
-        The Hessian of a norm is as in `csc.kernels.cpu.group_lasso_gram`. It is large across small groups and 0
-        along them, so the system is scaled in both directions.
-        """
-        lmbda, l1 = map(z.dtype.type, group_lmbdas(self.penalty))
-        used, rows = z != 0, z.reshape(-1, self.size)
-        norms = np.sqrt((rows * rows).sum(axis=1, keepdims=True))
-        u, bend = rows / norms, lmbda / norms
-        rest = support.adjoint(self.observed(self.r)) - l1 * np.sign(z)
-        rest[~used] = 0
-        w = rest.reshape(rows.shape)
-        lengths = np.sqrt((w * w).sum(axis=1, keepdims=True))
-        w = w / np.maximum(np.maximum(lengths, lmbda), np.finfo(z.dtype).tiny)
-        across = 1 / np.sqrt(1 + bend / z.dtype.type(self.curvature))
-
-        def scaled(p):
-            p = p.reshape(rows.shape)
-            along = (u * p).sum(axis=1, keepdims=True)
-            return (across * p + (1 - across) * along * u).reshape(-1) * used
-
-        def hessian(p):
-            p = scaled(p)
-            out = support.adjoint(self.observed(support.add(p, self.layout.buffer())))
-            p = p.reshape(rows.shape)
-            both = u * (w * p).sum(axis=1, keepdims=True) + w * (u * p).sum(axis=1, keepdims=True)
-            return scaled(out + (bend * (p - both / 2)).reshape(-1))
-
-        gradient = scaled(rest - (bend * rows).reshape(-1))
-        return scaled(conjugate_gradients(hessian, gradient, self.cg_steps))
-
-    def _objective(self, z, fit):
-        value = 0.5 * float(self.energies(self.x - fit).sum())
-        if self.is_ball:
-            return value
-        return value + self.penalty.value(z.reshape(1, -1, 1))
+    def _objective(self, fit):
+        return 0.5 * float(self.energies(self.x - fit).sum())
 
     def _fit(self, z):
         return self.columns.add(z, self.layout.buffer())
@@ -361,7 +267,7 @@ class _Groups(SparseResidual):
         n = len(self.x)
         if not len(z):
             return z
-        if not self.is_ball or n == 1:
+        if n == 1:
             return self.penalty.prox(z.reshape(1, -1, 1), step).reshape(-1)
         signal = self.codes.signals
         first = np.searchsorted(signal, np.arange(n))
@@ -372,23 +278,13 @@ class _Groups(SparseResidual):
 
 
 def _violating(scores, first):
-    """Flat position, flat number and score of the groups whose score ``(n, G, *V)`` is above 1.
+    """Flat position, flat number and score of the codes whose score ``(n, K, *V)`` is above 1.
 
     ``first`` is the number of the first of these signals.
     """
-    n_groups, n_places = scores.shape[1], scores[0, 0].size
+    n_atoms, n_places = scores.shape[1], scores[0, 0].size
     flat = np.flatnonzero(scores > 1)
     line, place = np.divmod(flat, n_places)
-    n, g = np.divmod(line, n_groups)
+    n, k = np.divmod(line, n_atoms)
     position = (first + n) * n_places + place
-    return position, position * n_groups + g, scores.ravel()[flat]
-
-
-def _whole_groups(codes, size, selected=()):
-    """Codes with all members of their groups, and of the groups ``selected``, sorted."""
-    kept = codes.values != 0
-    groups = np.union1d(codes.index[kept] // size, np.asarray(selected, np.int64))
-    index = (groups[:, None] * size + np.arange(size)).ravel()
-    values = np.zeros(len(index), codes.values.dtype)
-    values[np.searchsorted(index, codes.index[kept])] = codes.values[kept]
-    return SparseCodes(codes.shape, index, values)
+    return position, position * n_atoms + k, scores.ravel()[flat]

@@ -4,6 +4,7 @@ from csc.kernels.cpu.cache import usable_cache
 
 with usable_cache():
     from csc.kernels.cpu.active_conjugate_gradients import conjugate_gradients_active
+    from csc.kernels.cpu.active_groups import bend_groups, descend_groups, group_squares
     from csc.kernels.cpu.active_set import (
         add_active,
         correlate_active,
@@ -41,10 +42,10 @@ with usable_cache():
     from csc.kernels.cpu.taper_multiplier import taper_multiplier
 
 __all__ = [
-    "add_active", "add_patches", "certify_patches", "conjugate_gradients_active", "correlate",
+    "add_active", "add_patches", "bend_groups", "certify_patches", "conjugate_gradients_active", "correlate",
     "correlate_active", "correlate_at", "correlate_atoms", "correlate_patches", "descend_active",
-    "dual_infeasibility", "fill_groups", "filter_groups", "fit_gabors", "gram_active",
-    "group_lasso_gram", "inner_products", "l1_ball_gram", "largest_correlations",
+    "descend_groups", "dual_infeasibility", "fill_groups", "filter_groups", "fit_gabors", "gram_active",
+    "group_lasso_gram", "group_squares", "inner_products", "l1_ball_gram", "largest_correlations",
     "largest_products", "lasso_gram", "lay_out", "log_gram", "moments", "omp_gram", "omp_masked",
     "omp_seen", "proximal_step", "shrink_overlapping", "shrink_products", "similar_patches",
     "statistics", "sum_products", "synthesize", "taper_multiplier", "violating_indices",
