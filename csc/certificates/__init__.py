@@ -12,7 +12,11 @@ the minimum found by another method.
 
 from csc.certificates._data_terms import best_dual_of_term, data_term_certificate
 from csc.certificates._duality_gap import certificate, duality_gap, kkt_violation
-from csc.certificates._elastic_net import elastic_net_certificate, largest_with_ridge
+from csc.certificates._elastic_net import (
+    elastic_net_certificate,
+    largest_with_ridge,
+    lasso_certificate,
+)
 from csc.certificates._free_codes import lmbda_max_with_free_codes
 from csc.certificates._group_duals import (
     BallScores,

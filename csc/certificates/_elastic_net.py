@@ -11,7 +11,30 @@ other position comes from the largest correlation there, so the sum needs no arr
 
 import numpy as np
 
+from csc.certificates._local_dual import sparse_certificate
+
 CORRELATIONS_PER_BLOCK = 2**20  # held at once
+
+
+def lasso_certificate(residual, lmbda, options, known=None):
+    """Objective and duality gap of each signal ``(N,)``, of a lasso or an elastic net.
+
+    Parameters
+    ----------
+    residual : SparseResidual
+    lmbda : array (K,), or one that broadcasts to the codes
+        ``lmbda w``, > 0.
+    options : (ridge, positive)
+    known : KnownInfeasibility, optional
+        Of a residual nearby, in any precision: then fewer correlations are computed.
+    """
+    (ridge, positive), layout, infeasibility = options, residual.layout, None
+    if known is not None and lmbda.ndim == 1:
+        known, r = layout.with_rounding(known, 1 / lmbda), residual.observed(residual.r)
+        infeasibility = layout.dual_infeasibility_near(r, known, 1 / lmbda, positive)
+    if ridge:
+        return elastic_net_certificate(residual, lmbda, options, infeasibility)
+    return sparse_certificate(residual, lmbda, positive, infeasibility)
 
 
 def elastic_net_certificate(residual, lmbda, options, dual_infeasibility=None):

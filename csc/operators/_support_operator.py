@@ -331,6 +331,19 @@ class PaddedSignals:
         )
         return out
 
+    def with_rounding(self, known, inverse_lmbda):
+        """What is known of a residual in a lower precision, with bounds on the rounding errors added.
+
+        A sum of n products has an error of at most about ``n eps ||d|| ||r||`` [1]_.
+
+        References
+        ----------
+        .. [1] N. J. Higham, "Accuracy and stability of numerical algorithms", 2nd ed., SIAM 2002, sec. 3.1.
+        """
+        r, eps = known.r.astype(self.dtype), float(np.finfo(known.r.dtype).eps)
+        error = self.padded_atoms.shape[1] * eps * self.largest_change(r, inverse_lmbda)
+        return KnownInfeasibility(r, (1 + NORM_ROUNDING * eps) * known.largest + error)
+
     def largest_change(self, change, inverse_lmbda):
         """How much `dual_infeasibility` changes at most with a residual, at each position."""
         steepest = (self.atom_norms * inverse_lmbda).max()

@@ -23,12 +23,11 @@ from csc.certificates import (
     BallScores,
     GroupScores,
     data_term_certificate,
-    elastic_net_certificate,
     group_certificate,
+    lasso_certificate,
     lmbda_max_with_free_codes,
     local_certificate,
     penalty_of_codes,
-    sparse_certificate,
 )
 from csc.data_terms import (
     LEAST_SQUARES,
@@ -345,12 +344,9 @@ class Problem:
         if self.penalty.positive:
             z = SparseCodes(z.shape, z.index, np.maximum(z.values, 0))
         residual = SparseResidual(self.x, self.dictionary, z, "float64", self.mask)
-        lmbda, ridge = self.structure.code_lmbda.astype("float64"), ridge_of(self.penalty)
-        positive = self.penalty.positive
-        if ridge:
-            objective, gap = elastic_net_certificate(residual, lmbda, (ridge, positive))
-        else:
-            objective, gap = sparse_certificate(residual, lmbda, positive)
+        options = ridge_of(self.penalty), self.penalty.positive
+        lmbda = self.structure.code_lmbda.astype("float64")
+        objective, gap = lasso_certificate(residual, lmbda, options)
         return inf if negative else float(objective.sum()), float(gap.sum())
 
     def _group_certificate(self, z):

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 from csc._backend import namespace
 from csc._typing import LayerProblem, ProblemLike
-from csc.operators import SparseCodes
-from csc.penalties import L1, ElasticNet, L1Ball
+from csc.certificates import lasso_certificate
+from csc.operators import KnownInfeasibility, SparseCodes, SparseResidual
+from csc.penalties import L1, ElasticNet, L1Ball, ridge_of
 from csc.solvers._active_set import ActiveSet, rounds_per_step
 from csc.solvers._blocks import minimise_in_blocks
 from csc.solvers._small_balls import code_small_balls
@@ -35,6 +36,9 @@ class WorkingSetState(NamedTuple):
     gap: float = inf
     n_without_progress: int = 0  # signals: last steps without progress
     exact: bool = False  # patches: whether correlations are computed in float64
+    known: KnownInfeasibility | None = (
+        None  # signals: of the last round, in the precision of the descent
+    )
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,16 @@ class WorkingSet:
             problem, state
         )
 
+    def certificate(self, problem: LayerProblem, state: WorkingSetState) -> tuple[float, float]:
+        """Objective and duality gap in float64, of signals from few correlations in float64."""
+        if state.known is None:
+            return problem.certificate(state.z)
+        of = problem.x, problem.dictionary, state.z, "float64", problem.mask
+        lmbda = problem.structure.code_lmbda.astype("float64")
+        options = ridge_of(problem.penalty), problem.penalty.positive
+        objective, gap = lasso_certificate(SparseResidual(*of), lmbda, options, state.known)
+        return float(objective.sum()), float(gap.sum())
+
 
 def _is_patch_lasso(problem):
     structure = problem.structure
@@ -186,7 +200,8 @@ def _code_signals(problem, state):
         if gap <= state.tol * objective:
             if round_ == 0 and gap > 0:  # unchanged codes would end the loop
                 return _code_signals(problem, state._replace(tol=state.tol / 10))
-            return WorkingSetState(active.codes.astype(problem.x.dtype), state.tol / 10)
+            codes = active.codes.astype(problem.x.dtype)
+            return WorkingSetState(codes, state.tol / 10, known=active.known)
         active.grow(dual_infeasibility, active.weak_factor)
         active.descend(SWEEPS[0])
         if active.few_are_new:
@@ -199,4 +214,6 @@ def _code_signals(problem, state):
     if n_without_progress == MAX_STEPS_WITHOUT_PROGRESS:
         return state  # only rounding is left: unchanged codes end the loop
     codes = active.codes.astype(problem.x.dtype)
-    return WorkingSetState(codes, state.tol, objective, min(gap, state.gap), n_without_progress)
+    return WorkingSetState(
+        codes, state.tol, objective, min(gap, state.gap), n_without_progress, known=active.known
+    )

@@ -417,3 +417,32 @@ def test_neighbourhoods_are_those_of_overlapping_atoms(mode, rng):
         overlap = cover.T @ cover > 0
         nearby = np.where(overlap, a.ravel(), 0).max(axis=1)
         np.testing.assert_array_equal(layout.local_max(a).ravel(), nearby)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
+@pytest.mark.parametrize("positive", [False, True])
+def test_what_is_known_in_float32_bounds_float64(scale, positive):
+    rng = np.random.default_rng(3)
+    atoms = rng.standard_normal((5, 3, 4, 6)).astype("float32")
+    x = (scale * rng.standard_normal((2, 3, 30, 25))).astype("float32")
+    D, inverse_lmbda = csc.Dictionary(atoms), 1 / (scale * rng.uniform(1, 9, 5))
+    single, double = (PaddedSignals(D, x.shape, dtype) for dtype in ("float32", "float64"))
+    r = single.buffer(D.pad(x))
+    settings_of_single = inverse_lmbda.astype("float32"), positive
+    known = KnownInfeasibility(r, single.dual_infeasibility(r, *settings_of_single))
+    bound = double.with_rounding(known, inverse_lmbda).largest
+    exact = double.dual_infeasibility(double.buffer(D.pad(x)), inverse_lmbda, positive)
+    assert (bound >= exact).all()
+    assert (known.largest < exact).any()  # without the bound on rounding errors
+    np.testing.assert_allclose(bound, exact, rtol=1e-3, atol=1e-3 * exact.max())
+
+
+@pytest.mark.parametrize("penalty", [csc.L1(csc.Relative(0.1)), csc.ElasticNet(0.3, 0.2)])
+def test_the_certificate_of_a_solve_is_that_of_the_problem(penalty):
+    x, atoms = photograph(shape=(48, 48))
+    problem = csc.Problem(x, csc.Dictionary(atoms), penalty)
+    solution = csc.solve(problem, csc.solvers.WorkingSet(), tol=1e-4)
+    assert problem.x.dtype == "float32"
+    objective, gap = problem.certificate(solution.z)
+    assert solution.objective == pytest.approx(objective, rel=1e-12)
+    assert solution.gap == pytest.approx(gap, rel=1e-6)
