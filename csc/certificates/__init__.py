@@ -19,12 +19,17 @@ from csc.certificates._elastic_net import (
 )
 from csc.certificates._free_codes import lmbda_max_with_free_codes
 from csc.certificates._group_duals import (
-    BallScores,
     GroupScores,
     group_certificate,
     group_lmbdas,
-    multipliers,
     penalty_of_codes,
+)
+from csc.certificates._l1_ball import (
+    ball_certificate,
+    ball_dual,
+    in_units,
+    multipliers,
+    per_signal,
 )
 from csc.certificates._local_dual import (
     N_RESCALINGS,

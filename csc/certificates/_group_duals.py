@@ -1,9 +1,7 @@
-"""Duality gaps at sparse codes of penalties on groups of codes, and of codes in an l1 ball.
+"""Duality gaps at sparse codes of penalties on groups of codes.
 
 A penalty on groups bounds the correlations of each group, which depend only on the samples under its
 atoms, as the groups have one position. So residuals are rescaled sample by sample, as for the lasso.
-An l1 ball has no bound: its conjugate is ``radius max |D^T theta|``, and rescaling a residual lowers
-that maximum.
 """
 
 from functools import cached_property
@@ -12,50 +10,10 @@ from math import prod
 import numpy as np
 
 from csc._backend import kernels
-from csc.certificates._local_dual import N_RESCALINGS, best_dual, dual_of
-from csc.operators import ConvPlan
-from csc.penalties import GroupL21, L1Ball
+from csc.certificates._local_dual import best_dual, dual_of
+from csc.penalties import GroupL21
 
-ROUNDING = 1.2e-7  # relative, of the l1 norm of codes that are rounded to float32
-CORRELATIONS_PER_BLOCK = 2**22  # of several signals, held at once
 MAX_UNCERTAIN_FRACTION = 0.6  # of the positions; if more are, all scores take less time
-
-
-class BallScores:
-    """``|D^T r|`` of a padded residual: which codes an l1 ball should take up.
-
-    Parameters
-    ----------
-    layout : PaddedSignals
-    penalty : L1Ball
-    """
-
-    def __init__(self, layout, penalty):
-        self.layout, self.penalty = layout, penalty
-
-    def blocks(self, r):
-        """Yield the first signal of each block, and ``|D^T r|`` ``(n, K, *V)``."""
-        layout = self.layout
-        samples = layout.samples(r).reshape(layout.shape)
-        plan = ConvPlan.of(layout.operator, samples, layout.shape[2:])
-        n = max(1, CORRELATIONS_PER_BLOCK // max(1, prod(layout.code_shape[1:])))
-        for i in range(0, len(r), n):
-            yield i, abs(plan.correlate(np.ascontiguousarray(samples[i : i + n])))
-
-    def dual_infeasibility(self, r):
-        """Largest ``|D^T r|`` at every position ``(N, *V)``."""
-        out = np.empty((len(r), *self.layout.code_shape[2:]), r.dtype)
-        for i, scores in self.blocks(r):
-            out[i : i + len(scores)] = scores.max(axis=1)
-        return out
-
-    def samples(self, a):
-        """As `PaddedSignals.samples`."""
-        return self.layout.samples(a)
-
-    def max_over_covering_atoms(self, a):
-        """As `PaddedSignals.max_over_covering_atoms`."""
-        return self.layout.max_over_covering_atoms(a)
 
 
 class GroupScores:
@@ -183,7 +141,7 @@ def group_certificate(residual, scores, infeasibility=None, *, local=True):
     Parameters
     ----------
     residual : SparseResidual
-    scores : GroupScores or BallScores
+    scores : GroupScores
     infeasibility : array (N, *V), optional
         `dual_infeasibility` of the scores at the present residual, if it is already computed.
     local : bool
@@ -193,12 +151,6 @@ def group_certificate(residual, scores, infeasibility=None, *, local=True):
     half_energy = 0.5 * residual.energies(residual.r)
     if infeasibility is None:
         infeasibility = scores.dual_infeasibility(r)
-    if type(penalty) is L1Ball:
-        dual = _dual_of_ball(residual, scores, r, infeasibility, local=local)
-        outside = residual.codes.sums(abs(residual.codes.values)) > penalty.radius * (1 + ROUNDING)
-        return np.where(outside, np.inf, half_energy), np.where(
-            outside, np.inf, np.maximum(half_energy - dual, 0)
-        )
     objective = half_energy + penalty_of_codes(residual.codes, penalty)
     if local:
         dual = best_dual(scores, residual.x, r, 1.0, False, infeasibility)
@@ -223,29 +175,3 @@ def _inner(x, theta, scores, infeasibility, dual):
     own, rows = scores.samples(x), scores.samples(theta)
     inner, energy = (np.einsum("ni,ni->n", a, rows, dtype="float64") for a in (own, rows))
     return dual(inner, energy, infeasibility.reshape(len(x), -1).max(axis=1))
-
-
-def _dual_of_ball(residual, scores, r, infeasibility, *, local):
-    """Largest ``<x, s theta> - 1/2 ||s theta||^2 - radius max |D^T s theta|`` of the points tried."""
-    radius, theta, top = scores.penalty.radius, r, infeasibility
-
-    def dual(inner, energy, largest):
-        inner = np.maximum(inner - radius * largest, 0)
-        return 0.5 * inner * (inner / np.where(energy > 0, energy, 1))  # a square might overflow
-
-    best = _inner(residual.x, theta, scores, top, dual)
-    bound = multipliers(residual, r)
-    bound = bound.reshape(-1, *(1,) * (top.ndim - 1)).astype(r.dtype)
-    for _ in range(N_RESCALINGS if local and (bound > 0).all() else 0):
-        theta = theta / scores.max_over_covering_atoms(np.maximum(top / bound, 1))
-        top = scores.dual_infeasibility(theta)
-        best = np.maximum(best, _inner(residual.x, theta, scores, top, dual))
-    return best
-
-
-def multipliers(residual, r):
-    """Mean ``|D^T r|`` of each signal's codes, weighted by them, ``(N,)``: the lasso's lambda."""
-    codes = residual.codes
-    q = residual.columns.adjoint(r)
-    sizes = codes.sums(abs(codes.values))
-    return np.maximum(codes.sums(q * codes.values), 0) / np.where(sizes > 0, sizes, 1)

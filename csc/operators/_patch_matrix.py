@@ -3,7 +3,7 @@
 from functools import cached_property
 
 import numpy as np
-import scipy  # its modules load when first used
+from scipy.sparse import csr_array
 
 from csc._backend import kernels, namespace
 
@@ -51,7 +51,7 @@ class PatchMatrix:
 
     @cached_property
     def _sparse(self):
-        return scipy.sparse.csr_array(self._matrix), scipy.sparse.csr_array(self._matrix.T)
+        return csr_array(self._matrix), csr_array(self._matrix.T)
 
     def _multiply(self, rows, matrix, which):
         """``rows matrix^T``."""

@@ -83,11 +83,10 @@ def _window_sum(a, axis, extent):
     Sums of lengths 1, 2, 4, ..., of which those are added that make up ``extent``.
     """
     sums = np.moveaxis(a, axis, 0)
-    n, out, start, length = len(sums) - extent + 1, None, 0, 1
+    n, out, start, length = len(sums) - extent + 1, 0, 0, 1
     while True:
         if extent & length:
-            own = sums[start : start + n]
-            out = own if out is None else out + own
+            out = out + sums[start : start + n]
             start += length
         if 2 * length > extent:
             return np.moveaxis(out, 0, axis)
@@ -178,13 +177,18 @@ class PaddedSignals:
 
     def places(self, index):
         """Flat index in the buffer, and number of the atom, of sparse codes."""
-        position = index // self.code_shape[1]  # and no remainders: they take several times as long
-        return self.places_at(position), index - self.code_shape[1] * position
+        atom, line, place = self._split(index)
+        return self._line_starts[line] + self.stride[2] * place, atom
 
-    def places_at(self, position):
-        """Flat index in the buffer of flat positions."""
+    def _split(self, index):
+        """Number of the atom, line of positions, and number of the position in that line."""
+        position = index // self.code_shape[1]  # and no remainders: they take several times as long
         line = position // self.positions[2]
-        return self._line_starts[line] + self.stride[2] * (position - self.positions[2] * line)
+        return (
+            index - self.code_shape[1] * position,
+            line,
+            position - self.positions[2] * line,
+        )
 
     @cached_property
     def _line_starts(self):
@@ -318,8 +322,7 @@ class PaddedSignals:
         """
         if inverse_lmbda.ndim > 1:
             return self.dual_infeasibility(r, inverse_lmbda, positive)
-        out = self.largest_change(r - known.r, inverse_lmbda)
-        out += known.largest
+        out = known.largest + self.largest_change(r - known.r, inverse_lmbda)
         uncertain = np.flatnonzero(~(out.reshape(-1) <= 1))  # NaN, where the bound overflows, too
         if len(uncertain) > MAX_UNCERTAIN_FRACTION * out.size:
             return self.dual_infeasibility(r, inverse_lmbda, positive)
@@ -343,13 +346,12 @@ class PaddedSignals:
 
     def largest_change(self, change, inverse_lmbda):
         """How much `dual_infeasibility` changes at most with a residual, at each position."""
-        norms = self.norms_under_atoms(change)
-        norms *= self.dtype.type((self.atom_norms * inverse_lmbda).max())
-        return norms
+        steepest = (self.atom_norms * inverse_lmbda).max()
+        return self.dtype.type(steepest) * self.norms_under_atoms(change)
 
     def dual_infeasibility_at(self, positions, r, inverse_lmbda, positive):
         """As `dual_infeasibility`, at some flat positions; one lambda for each atom."""
-        where = self.places_at(positions)
+        where, _ = self.places(positions * self.code_shape[1])
         largest = np.zeros(len(where), self.dtype)
         for _, matrix, offsets in self._rows_and_offsets(inverse_lmbda):
             options = where, positive, largest
@@ -358,7 +360,7 @@ class PaddedSignals:
 
     def correlations_at(self, positions, r):
         """``D^T r`` of all atoms at some flat positions, ``(P, K)``, of a padded residual."""
-        where = self.places_at(positions)
+        where, _ = self.places(positions * self.code_shape[1])
         q = np.empty((len(where), self.code_shape[1]), self.dtype)
         kernels(r).correlate_at(r.reshape(-1), self.padded_atoms, self.runs, where, q)
         return q
@@ -383,16 +385,13 @@ class PaddedSignals:
         """Norm of a padded array in the box of the atoms at every position, ``(N, *V)``, rounded up."""
         r = r[self.inside]
         unit = max(r.max(), -r.min(), np.finfo(r.dtype).tiny)  # squares of small numbers would be 0
-        squares = r / unit
-        squares *= squares
-        squares = squares[:, 0] if squares.shape[1] == 1 else squares.sum(axis=1)
+        squares = ((r / unit) ** 2).sum(axis=1)
         for axis, extent in enumerate(self.atom_shape):
             if extent > 1:
                 squares = _window_sum(squares, axis + 1, extent)
         first = (slice(None, None, step) for step in self.stride)
         unit *= 1 + NORM_ROUNDING * np.finfo(r.dtype).eps
-        norms = np.sqrt(squares[(slice(None), *first)])
-        norms *= unit
+        norms = unit * np.sqrt(squares[(slice(None), *first)])
         return norms.reshape(len(r), *self.code_shape[2:])
 
     def violating_indices(self, r, lmbda, positions, thresholds, positive):
@@ -421,7 +420,7 @@ class PaddedSignals:
             q = self.correlations_at(positions, r)
             i, k = np.nonzero((q if positive else abs(q)) > thresholds[:, None] * lmbda)
             return positions[i] * n_atoms + k
-        where = self.places_at(positions)
+        where, _ = self.places(positions * n_atoms)
         exceeds = np.empty((len(where), n_atoms), bool)
         for k, matrix, offsets in self._rows_and_offsets(1 / lmbda):
             found = np.empty((len(where), len(matrix)), bool)

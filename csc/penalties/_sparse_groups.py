@@ -179,6 +179,7 @@ class L1Ball:
     radius: float
 
     convex = True
+    positive = False
     lmbda = 0.0  # none
 
     def __post_init__(self):

@@ -20,8 +20,8 @@ from csc._validation import (
     split_missing,
 )
 from csc.certificates import (
-    BallScores,
     GroupScores,
+    ball_certificate,
     data_term_certificate,
     group_certificate,
     lasso_certificate,
@@ -351,12 +351,14 @@ class Problem:
 
     def _group_certificate(self, z):
         residual = SparseResidual(self.x, self.dictionary, z, "float64", self.mask)
-        of_penalty = BallScores if type(self.penalty) is L1Ball else GroupScores
-        scores = of_penalty(residual.layout, self.penalty)
-        objective, gap = group_certificate(residual, scores)
-        if type(self.penalty) is L1Ball and (z.sums(abs(z.values)) < self.penalty.radius).all():
-            of = self.x, self.dictionary, z.dense(), self.penalty, self.mask
-            gap = np.minimum(gap, certificates.certificate(*of)[1])
+        if type(self.penalty) is not L1Ball:
+            scores = GroupScores(residual.layout, self.penalty)
+            objective, gap = group_certificate(residual, scores)
+        else:
+            objective, gap = ball_certificate(residual, self.penalty.radius)
+            if (z.sums(abs(z.values)) < self.penalty.radius).all():
+                of = self.x, self.dictionary, z.dense(), self.penalty, self.mask
+                gap = np.minimum(gap, certificates.certificate(*of)[1])
         return float(objective.sum()), float(gap.sum())
 
     def _is_sparse_elastic_net(self, z):

@@ -47,11 +47,9 @@ from csc.solvers._run import (
 from csc.solvers._select import fastest
 from csc.solvers._simultaneous_omp import SimultaneousOMP
 from csc.solvers._working_set import WorkingSet
-from csc.solvers._working_set_fista import WorkingSetFISTA
 
 __all__ = [
     "ADMM", "FISTA", "ISTA", "MLADMM", "MLFISTA", "MLISTA", "OMP", "ConvOMP", "CoordinateDescent",
     "GreedyFISTA", "GroupDescent", "HolisticPursuit", "LayeredBasisPursuit", "LayeredThresholding", "MeasuredWorkingSet",
     "PrimalDual", "ProjectionPursuit", "Reweighted", "SimultaneousOMP", "Status", "WorkingSet",
-    "WorkingSetFISTA",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ from csc._backend import kernels
 from csc.certificates import elastic_net_certificate, largest_with_ridge, sparse_certificate
 from csc.operators import KnownInfeasibility, SparseCodes, SparseResidual
 from csc.penalties import ridge_of
+from csc.solvers._blocks import minimise_in_blocks
 from csc.solvers._conjugate_gradients import (
     FEW_ZEROED,
     MAX_STEPS,
@@ -21,6 +22,8 @@ FIRST_WEAK_FACTOR = 0.7  # from zeros on, as few of the others would stay,
 WEAK_FACTOR = 0.4  # then,
 LATE_WEAK_FACTOR = 0.2  # and once few codes are new, as most of these stay
 FEW_NEW = 0.3  # of the active codes
+SWEEPS = (2, 2, 3)  # over the active codes: before, within and after `refine`
+MAX_CODES_OF_BLOCKS_ALONE = 1000  # so few blocks leave no more to conjugate gradients
 CG_STEPS = 6  # at first, and at least
 ROUNDS_PER_STEP = 10  # of large signals; the certificate after a step costs as much as six rounds,
 ROUNDS_PER_SHORT_STEP = 30  # so that signals have more
@@ -57,10 +60,15 @@ class ActiveSet(SparseResidual):
             codes = SparseCodes(codes.shape, codes.index, np.maximum(codes.values, 0))
         super().__init__(problem.x, problem.dictionary, codes, dtype, problem.mask)
         self.bend = self.mask  # second derivative of the data term at each sample; None: all are 1
-        self.all_lmbda = problem.structure.code_lmbda.astype(self.layout.dtype)
+        self.all_lmbda = self.lmbda_of(problem).astype(self.layout.dtype)
         self.cg_steps = CG_STEPS
         self.few_are_new = False  # of the codes that `grow` added last: then `refine` pays
         self.known = None  # of the round before
+
+    @staticmethod
+    def lmbda_of(problem):
+        """``lmbda w``, one number for each atom or an array that broadcasts to the codes."""
+        return problem.structure.code_lmbda
 
     @cached_property
     def lmbda(self):
@@ -73,7 +81,7 @@ class ActiveSet(SparseResidual):
         Where there is no code, it may be a bound instead, of at most 1: most of a residual hardly
         changes from round to round.
         """
-        r, settings = self.observed(self.r), (1 / self.all_lmbda, self.positive)
+        r, settings = self.dual_point(), (1 / self.all_lmbda, self.positive)
         if self.known is None:
             out = self.layout.dual_infeasibility(r, *settings)
         else:
@@ -83,6 +91,10 @@ class ActiveSet(SparseResidual):
             out = out.copy()
             largest_with_ridge(self, self.all_lmbda, (self.ridge, self.positive), out)
         return out
+
+    def dual_point(self):
+        """The residual in units in which the dual infeasibility is that for `all_lmbda`."""
+        return self.observed(self.r)
 
     def certificate(self, infeasibility=None, *, local=True):
         """Objective and duality gap of each signal ``(N,)`` at the present codes."""
@@ -106,16 +118,14 @@ class ActiveSet(SparseResidual):
         the largest excess among the positions whose atoms overlap with its own.
         """
         layout, codes = self.layout, self.codes
-        thresholds = layout.local_max(dual_infeasibility).reshape(-1) - 1
-        np.maximum(thresholds, 0, out=thresholds)
-        thresholds *= weak_factor
-        thresholds += 1
+        largest = layout.local_max(dual_infeasibility)
+        thresholds = (1 + weak_factor * np.maximum(largest - 1, 0)).ravel()
         positions = np.flatnonzero(dual_infeasibility.ravel() > thresholds)
         size = BLOCK_POSITIONS
         if self.all_lmbda.ndim > 1:
             size = max(1, BLOCK_CORRELATIONS // layout.code_shape[1])
         blocks = range(0, len(positions), size)
-        r, selected = self.observed(self.r), []
+        r, selected = self.dual_point(), []
         for block in (positions[i : i + size] for i in blocks):
             selected.append(
                 layout.violating_indices(r, self.all_lmbda, block, thresholds[block], self.positive)
@@ -126,6 +136,27 @@ class ActiveSet(SparseResidual):
         index, values, n_new = merged(index, values, selected)
         self.put(SparseCodes(codes.shape, index, values))
         self.few_are_new = n_new < FEW_NEW * max(len(index), 1)
+
+    def minimise(self, tol, *, uneven):
+        """The rest of a round, after `grow`: descent, and once few codes are new, solves of many at once.
+
+        Parameters
+        ----------
+        tol, uneven
+            As of `minimise_in_blocks`.
+        """
+        self.descend(SWEEPS[0])
+        if self.few_are_new:
+            if self.layout.is_series:
+                minimise_in_blocks(self, tol, uneven=uneven)
+            if not self.layout.is_series or len(self.codes.index) > MAX_CODES_OF_BLOCKS_ALONE:
+                self.refine(SWEEPS[1])
+        self.descend(SWEEPS[2])
+        self.refresh()
+
+    def result(self, dtype):
+        """The codes, in the precision of the signals."""
+        return self.codes.astype(dtype)
 
     def descend(self, n_sweeps):
         """Coordinate descent: sweeps over the active codes. After the last ones of a round, `refresh`."""

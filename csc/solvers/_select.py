@@ -11,7 +11,6 @@ from csc.solvers._omp import OMP
 from csc.solvers._primal_dual import PrimalDual
 from csc.solvers._reweighted import Reweighted
 from csc.solvers._working_set import WorkingSet
-from csc.solvers._working_set_fista import WorkingSetFISTA
 
 
 def fastest(problem, tol=1e-4):
@@ -29,7 +28,6 @@ def fastest(problem, tol=1e-4):
         ConvOMP(weak_factor=0.5),
         CoordinateDescent(tol),
         GroupDescent(margin * tol),
-        WorkingSetFISTA(margin * tol),
         MeasuredWorkingSet(margin * tol),
         Reweighted(margin * tol),
         FISTA(),

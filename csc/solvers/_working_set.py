@@ -6,24 +6,22 @@ from typing import Any, NamedTuple
 
 from csc._backend import namespace
 from csc._typing import LayerProblem, ProblemLike
-from csc.certificates import lasso_certificate
+from csc.certificates import ball_certificate, lasso_certificate
 from csc.operators import KnownInfeasibility, SparseCodes, SparseResidual
 from csc.penalties import L1, ElasticNet, L1Ball, ridge_of
 from csc.solvers._active_set import ActiveSet, rounds_per_step
-from csc.solvers._blocks import minimise_in_blocks
+from csc.solvers._ball_active_set import BallActiveSet
 from csc.solvers._small_balls import code_small_balls
 from csc.solvers._small_signals import code_small_signals
 
 MAX_PATCH_ROUNDS = 1000  # growing the active set of one patch: far above what was ever needed
 MAX_PATCH_ROUNDS_FLOAT32 = 30  # rounding may select the same atoms again and again
-SWEEPS = (2, 2, 3)  # over the active codes: before, within and after `ActiveSet.refine`
 FIRST_LOCAL_GAP_FACTOR = 20  # times tol: from this gap on the local certificate is computed,
 LOCAL_GAP_MARGIN = 1.2  # and from this times its last ratio to the global one
 MIN_DECREASE = 1e-14  # of the objective, relative: less is no progress
 MAX_GAP_RATIO = 0.5  # of the gaps of patches after and before a step in float64
 MAX_STEPS_WITHOUT_PROGRESS = 3
 BLOCK_TOL_FACTOR = 0.01  # of the relative gap asked for: exact solves cost little more
-MAX_CODES_OF_BLOCKS_ALONE = 1000  # so few blocks leave no more to conjugate gradients
 FLOAT32_MIN_TOL = 1e-5  # relative gap below which descent in float32 adds only rounding
 
 
@@ -45,13 +43,15 @@ class WorkingSetState(NamedTuple):
 class WorkingSet:
     """The lasso and the elastic net by a working set, for patches and for signals of any size.
 
+    Codes in an `L1Ball` are those of a lasso at one lambda for each signal, which is found on the way [4]_.
+
     Patches: for each signal, select the code that violates optimality most, minimise exactly over
     it and all active codes (codes that reach zero leave the set) [1]_, and repeat until the duality
     gap of the signal is small enough.
 
     Signals of at most 1024 codes with the same mask and weights: the same, with the Gram matrix of
-    all codes, in float64. Codes of patches and of such signals in an `L1Ball`: the same, in float64, with a lambda that
-    changes until the l1 norm of the codes is the radius [4]_.
+    all codes, in float64. In an `L1Ball`, on patches too: the same, in float64, with a lambda that
+    changes until the l1 norm of the codes is the radius.
 
     Larger signals: in each round, one correlation selects the codes that violate optimality most.
     Coordinate descent sweeps over these and the non-zero codes. It keeps the residual, so that one
@@ -59,7 +59,8 @@ class WorkingSet:
     gradients on the support accelerate the convergence; in one dimension, after exact solves of
     blocks of neighbouring codes [3]_, or these alone if codes are few. Their step is judged by the
     objective after further sweeps, which repair codes that changed sign. Pieces of the signal that share no sample
-    are swept in parallel. Memory grows with the signal and its non-zero codes only.
+    are swept in parallel. In an `L1Ball` lambda moves once in each round, and conjugate gradients keep the
+    l1 norm of the codes. Memory grows with the signal and its non-zero codes only.
 
     On patches, the second step computes in float64, and each step has a tolerance a hundred times
     smaller than the one before. On larger signals a step is ten rounds,
@@ -97,14 +98,15 @@ class WorkingSet:
     sparse = True  # codes of larger signals
     requirements = (
         "needs an L1 penalty with weights > 0 (patches: one for each atom, also 0; CuPy: patches "
-        "only), an ElasticNet, or an L1Ball (patches, at most 1024 codes); measured signals must have at most 1024"
+        "only), an ElasticNet, or an L1Ball, least squares without weights; measured signals must have at most 1024 codes"
     )
 
     def supports(self, problem: ProblemLike) -> bool:
-        """Whether it is a lasso or an elastic net with all lambdas > 0, or `SmallForm` suits it."""
+        """Whether it is a lasso or an elastic net with all lambdas > 0, an l1 ball, or `SmallForm` suits it."""
         structure = problem.structure
         if type(problem.penalty) is L1Ball:
-            return structure.is_small or (structure.is_patch and structure.on_host)
+            patches = structure.is_patch and structure.on_host
+            return structure.is_small or patches or structure.has_group_dual
         if type(problem.penalty) not in (L1, ElasticNet) or not structure.is_least_squares:
             return False
         is_sparse = structure.has_local_dual or structure.certifies_sparse_codes
@@ -118,16 +120,23 @@ class WorkingSet:
         """Patches: solve to ``tol``, which then falls. Signals: some rounds, or fewer to ``tol``."""
         if _is_patch_lasso(problem):
             return _code_patches(problem, state)
-        is_ball = type(problem.penalty) is L1Ball
-        return (_code_small if is_ball or problem.structure.is_small else _code_signals)(
-            problem, state
-        )
+        structure = problem.structure
+        is_small = structure.is_small or (type(problem.penalty) is L1Ball and structure.is_patch)
+        return (_code_small if is_small else _code_signals)(problem, state)
 
     def certificate(self, problem: LayerProblem, state: WorkingSetState) -> tuple[float, float]:
         """Objective and duality gap in float64, of signals from few correlations in float64."""
         if state.known is None:
             return problem.certificate(state.z)
         of = problem.x, problem.dictionary, state.z, "float64", problem.mask
+        if type(problem.penalty) is L1Ball:
+            radius, z = problem.penalty.radius, state.z
+            if (z.sums(abs(z.values)) < radius).all():
+                return problem.certificate(
+                    z
+                )  # sharper: the residual is made orthogonal to the atoms
+            objective, gap = ball_certificate(SparseResidual(*of), radius, state.known)
+            return float(objective.sum()), float(gap.sum())
         lmbda = problem.structure.code_lmbda.astype("float64")
         options = ridge_of(problem.penalty), problem.penalty.positive
         objective, gap = lasso_certificate(SparseResidual(*of), lmbda, options, state.known)
@@ -176,18 +185,10 @@ def _code_small_lassos(problem, z, tol):
     return code_small_signals(problem, z, kernel)
 
 
-def _accelerate(active, tol, *, uneven):
-    """Solves of many codes at once, which descent on one after another would need long for."""
-    if active.layout.is_series:
-        minimise_in_blocks(active, BLOCK_TOL_FACTOR * tol, uneven=uneven)
-        if len(active.codes.index) <= MAX_CODES_OF_BLOCKS_ALONE:
-            return
-    active.refine(SWEEPS[1])
-
-
 def _code_signals(problem, state):
     precision = "float64" if state.tol < FLOAT32_MIN_TOL else problem.x.dtype
-    active = ActiveSet(problem, SparseCodes.of(state.z), precision)
+    of_penalty = BallActiveSet if type(problem.penalty) is L1Ball else ActiveSet
+    active = of_penalty(problem, SparseCodes.of(state.z), precision)
     local_gap_factor = FIRST_LOCAL_GAP_FACTOR
     for round_ in range(rounds_per_step(problem)):
         dual_infeasibility = active.dual_infeasibility()
@@ -200,20 +201,16 @@ def _code_signals(problem, state):
         if gap <= state.tol * objective:
             if round_ == 0 and gap > 0:  # unchanged codes would end the loop
                 return _code_signals(problem, state._replace(tol=state.tol / 10))
-            codes = active.codes.astype(problem.x.dtype)
+            codes = active.result(problem.x.dtype)
             return WorkingSetState(codes, state.tol / 10, known=active.known)
         active.grow(dual_infeasibility, active.weak_factor)
-        active.descend(SWEEPS[0])
-        if active.few_are_new:
-            _accelerate(active, state.tol, uneven=round_ % 2 == 1)
-        active.descend(SWEEPS[2])
-        active.refresh()
+        active.minimise(BLOCK_TOL_FACTOR * state.tol, uneven=round_ % 2 == 1)
     n_without_progress = 0
     if gap > 0.9 * state.gap and objective >= state.objective * (1 - MIN_DECREASE):
         n_without_progress = state.n_without_progress + 1
     if n_without_progress == MAX_STEPS_WITHOUT_PROGRESS:
         return state  # only rounding is left: unchanged codes end the loop
-    codes = active.codes.astype(problem.x.dtype)
+    codes = active.result(problem.x.dtype)
     return WorkingSetState(
         codes, state.tol, objective, min(gap, state.gap), n_without_progress, known=active.known
     )
