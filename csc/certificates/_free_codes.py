@@ -2,7 +2,6 @@
 
 import numpy as np
 import scipy  # its modules load when first used
-from scipy.sparse.linalg import LinearOperator, lsmr
 
 from csc._backend import to_device
 
@@ -66,14 +65,16 @@ def residual_of_free_codes(x, dictionary, free, positive, mask=None, max_steps=M
     def correlate(r):
         return D.adjoint(seen * r.reshape(x.shape))[free]
 
-    A = LinearOperator((x.size, int(free.sum())), synthesize, correlate, dtype="float64")
+    shape = x.size, int(free.sum())
+    A = scipy.sparse.linalg.LinearOperator(shape, synthesize, correlate, dtype="float64")
     x = seen * x
     if positive:
         values = scipy.optimize.lsq_linear(
             A, x.ravel(), (0, np.inf), tol=REGRESSION_TOL, lsmr_tol="auto"
         ).x
     else:
-        values = lsmr(A, x.ravel(), atol=REGRESSION_TOL, btol=REGRESSION_TOL, maxiter=max_steps)[0]
+        options = {"atol": REGRESSION_TOL, "btol": REGRESSION_TOL, "maxiter": max_steps}
+        values = scipy.sparse.linalg.lsmr(A, x.ravel(), **options)[0]
     return x - synthesize(values).reshape(x.shape)
 
 

@@ -1,15 +1,17 @@
 """Complex signals, atoms and codes as real ones: real and imaginary parts as channels."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from csc._backend import namespace
 from csc._typing import Array, Mode, Stride
 from csc._validation import check_complex, check_real
 from csc.operators._dictionary import Dictionary
+
+if TYPE_CHECKING:
+    from scipy.sparse.linalg import LinearOperator
 
 
 def complex_to_channels(a: Array) -> Array:
@@ -183,7 +185,7 @@ def complex_to_codes(z: Array) -> Array:
     return namespace(z).stack([z.real, z.imag], axis=2).reshape(n, 2 * k, *spatial)
 
 
-def complex_operator(operator: Any) -> LinearOperator:
+def complex_operator(operator: Any) -> "LinearOperator":
     """A complex linear operator on real and imaginary parts, for `csc.MeasuredDictionary`.
 
     Takes and returns real parts followed by imaginary parts, as `complex_to_channels` puts them: a
@@ -206,31 +208,6 @@ def complex_operator(operator: Any) -> LinearOperator:
     >>> A @ np.array([3.0, 1.0])  # (1 + 2i) (3 + i) = 1 + 7i
     array([1., 7.])
     """
-    A = aslinearoperator(operator)
-    m, n = A.shape
-    return _ComplexOperator(A, (2 * m, 2 * n))
+    from csc.operators._parts_operator import PartsOperator  # loads scipy.sparse.linalg
 
-
-class _ComplexOperator(LinearOperator):
-    """``[[Re A, -Im A], [Im A, Re A]]``."""
-
-    def __init__(self, A, shape):
-        self.A = A
-        super().__init__("float64", shape)
-
-    def _matmat(self, X):
-        return _parts(self.A.matmat(_joined(X)))
-
-    def _rmatmat(self, X):
-        return _parts(self.A.rmatmat(_joined(X)))
-
-
-def _joined(rows):
-    """Complex rows from real and imaginary ones."""
-    half = len(rows) // 2
-    return rows[:half] + 1j * rows[half:]
-
-
-def _parts(rows):
-    """Real and imaginary parts of rows, one after the other."""
-    return namespace(rows).concatenate([rows.real, rows.imag])
+    return PartsOperator(operator)

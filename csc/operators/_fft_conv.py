@@ -24,11 +24,16 @@ def is_faster(shapes, positions, spatial_shape, *, for_atoms=False, terms=None):
     if the direct sums skip zeros.
     """
     k, c = sum(shape[0] for shape in shapes), shapes[0][1]
-    size = prod(map(_fft_length, spatial_shape))
     transforms = k + c + k * c * for_atoms
-    cost = TRANSFORM_COST * transforms * size * log2(size) + PRODUCT_COST * k * c * size
-    terms = sum(map(prod, shapes)) if terms is None else terms
-    return cost < terms * prod(positions)
+    direct = (sum(map(prod, shapes)) if terms is None else terms) * prod(positions)
+
+    def cost(size):
+        return TRANSFORM_COST * transforms * size * log2(size) + PRODUCT_COST * k * c * size
+
+    # most are slower even without padding, and need not load scipy.fft to find that out
+    return (
+        cost(prod(spatial_shape)) < direct and cost(prod(map(_fft_length, spatial_shape))) < direct
+    )
 
 
 def spectra(atoms, spatial_shape):

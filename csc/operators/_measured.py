@@ -3,15 +3,18 @@
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, aslinearoperator, eigsh
+import scipy  # its modules load when first used
 
 from csc._repr_html import AtomsReprMixin
 from csc._typing import Array, Shape
 from csc._validation import check_floats
 from csc.operators._dictionary import Dictionary
+
+if TYPE_CHECKING:
+    from scipy.sparse.linalg import LinearOperator
 
 LANCZOS_TOL = 1e-3  # relative, of the squared norm
 NORM_MARGIN = 1.02  # factor that makes the Lanczos estimate an upper bound
@@ -55,7 +58,7 @@ class MeasuredDictionary(AtomsReprMixin):
     """
 
     dictionary: Dictionary
-    operator: LinearOperator
+    operator: "LinearOperator"
     signal_shape: Shape
 
     mode = "measured"
@@ -66,7 +69,10 @@ class MeasuredDictionary(AtomsReprMixin):
             raise TypeError(
                 f"dictionary must be a csc.Dictionary, got {type(self.dictionary).__name__}"
             )
-        operator, signal_shape = aslinearoperator(self.operator), tuple(self.signal_shape)
+        operator, signal_shape = (
+            scipy.sparse.linalg.aslinearoperator(self.operator),
+            tuple(self.signal_shape),
+        )
         self.dictionary.spatial_code_shape(signal_shape)  # raises if they do not fit
         size = self.dictionary.atoms.shape[1] * prod(signal_shape)
         if operator.shape[1] != size:
@@ -137,8 +143,9 @@ class MeasuredDictionary(AtomsReprMixin):
         start = np.random.default_rng(0).standard_normal(m)
         if m == 1:
             return NORM_MARGIN * float(gram(np.ones(1))[0])
-        square = LinearOperator((m, m), gram, dtype="float64")
-        top = eigsh(square, 1, tol=LANCZOS_TOL, v0=start, return_eigenvectors=False)
+        square = scipy.sparse.linalg.LinearOperator((m, m), gram, dtype="float64")
+        options = {"tol": LANCZOS_TOL, "v0": start, "return_eigenvectors": False}
+        top = scipy.sparse.linalg.eigsh(square, 1, **options)
         return NORM_MARGIN * float(top[0])
 
     @cached_property

@@ -3,7 +3,7 @@
 from functools import cached_property
 
 import numpy as np
-from scipy.sparse import csr_array
+import scipy  # its modules load when first used
 
 from csc._backend import kernels, namespace
 
@@ -51,7 +51,7 @@ class PatchMatrix:
 
     @cached_property
     def _sparse(self):
-        return csr_array(self._matrix), csr_array(self._matrix.T)
+        return scipy.sparse.csr_array(self._matrix), scipy.sparse.csr_array(self._matrix.T)
 
     def _multiply(self, rows, matrix, which):
         """``rows matrix^T``."""

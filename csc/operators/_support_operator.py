@@ -83,10 +83,11 @@ def _window_sum(a, axis, extent):
     Sums of lengths 1, 2, 4, ..., of which those are added that make up ``extent``.
     """
     sums = np.moveaxis(a, axis, 0)
-    n, out, start, length = len(sums) - extent + 1, 0, 0, 1
+    n, out, start, length = len(sums) - extent + 1, None, 0, 1
     while True:
         if extent & length:
-            out = out + sums[start : start + n]
+            own = sums[start : start + n]
+            out = own if out is None else out + own
             start += length
         if 2 * length > extent:
             return np.moveaxis(out, 0, axis)
@@ -177,18 +178,13 @@ class PaddedSignals:
 
     def places(self, index):
         """Flat index in the buffer, and number of the atom, of sparse codes."""
-        atom, line, place = self._split(index)
-        return self._line_starts[line] + self.stride[2] * place, atom
-
-    def _split(self, index):
-        """Number of the atom, line of positions, and number of the position in that line."""
         position = index // self.code_shape[1]  # and no remainders: they take several times as long
+        return self.places_at(position), index - self.code_shape[1] * position
+
+    def places_at(self, position):
+        """Flat index in the buffer of flat positions."""
         line = position // self.positions[2]
-        return (
-            index - self.code_shape[1] * position,
-            line,
-            position - self.positions[2] * line,
-        )
+        return self._line_starts[line] + self.stride[2] * (position - self.positions[2] * line)
 
     @cached_property
     def _line_starts(self):
@@ -322,7 +318,8 @@ class PaddedSignals:
         """
         if inverse_lmbda.ndim > 1:
             return self.dual_infeasibility(r, inverse_lmbda, positive)
-        out = known.largest + self.largest_change(r - known.r, inverse_lmbda)
+        out = self.largest_change(r - known.r, inverse_lmbda)
+        out += known.largest
         uncertain = np.flatnonzero(~(out.reshape(-1) <= 1))  # NaN, where the bound overflows, too
         if len(uncertain) > MAX_UNCERTAIN_FRACTION * out.size:
             return self.dual_infeasibility(r, inverse_lmbda, positive)
@@ -346,12 +343,13 @@ class PaddedSignals:
 
     def largest_change(self, change, inverse_lmbda):
         """How much `dual_infeasibility` changes at most with a residual, at each position."""
-        steepest = (self.atom_norms * inverse_lmbda).max()
-        return self.dtype.type(steepest) * self.norms_under_atoms(change)
+        norms = self.norms_under_atoms(change)
+        norms *= self.dtype.type((self.atom_norms * inverse_lmbda).max())
+        return norms
 
     def dual_infeasibility_at(self, positions, r, inverse_lmbda, positive):
         """As `dual_infeasibility`, at some flat positions; one lambda for each atom."""
-        where, _ = self.places(positions * self.code_shape[1])
+        where = self.places_at(positions)
         largest = np.zeros(len(where), self.dtype)
         for _, matrix, offsets in self._rows_and_offsets(inverse_lmbda):
             options = where, positive, largest
@@ -360,7 +358,7 @@ class PaddedSignals:
 
     def correlations_at(self, positions, r):
         """``D^T r`` of all atoms at some flat positions, ``(P, K)``, of a padded residual."""
-        where, _ = self.places(positions * self.code_shape[1])
+        where = self.places_at(positions)
         q = np.empty((len(where), self.code_shape[1]), self.dtype)
         kernels(r).correlate_at(r.reshape(-1), self.padded_atoms, self.runs, where, q)
         return q
@@ -385,13 +383,16 @@ class PaddedSignals:
         """Norm of a padded array in the box of the atoms at every position, ``(N, *V)``, rounded up."""
         r = r[self.inside]
         unit = max(r.max(), -r.min(), np.finfo(r.dtype).tiny)  # squares of small numbers would be 0
-        squares = ((r / unit) ** 2).sum(axis=1)
+        squares = r / unit
+        squares *= squares
+        squares = squares[:, 0] if squares.shape[1] == 1 else squares.sum(axis=1)
         for axis, extent in enumerate(self.atom_shape):
             if extent > 1:
                 squares = _window_sum(squares, axis + 1, extent)
         first = (slice(None, None, step) for step in self.stride)
         unit *= 1 + NORM_ROUNDING * np.finfo(r.dtype).eps
-        norms = unit * np.sqrt(squares[(slice(None), *first)])
+        norms = np.sqrt(squares[(slice(None), *first)])
+        norms *= unit
         return norms.reshape(len(r), *self.code_shape[2:])
 
     def violating_indices(self, r, lmbda, positions, thresholds, positive):
@@ -420,7 +421,7 @@ class PaddedSignals:
             q = self.correlations_at(positions, r)
             i, k = np.nonzero((q if positive else abs(q)) > thresholds[:, None] * lmbda)
             return positions[i] * n_atoms + k
-        where, _ = self.places(positions * n_atoms)
+        where = self.places_at(positions)
         exceeds = np.empty((len(where), n_atoms), bool)
         for k, matrix, offsets in self._rows_and_offsets(1 / lmbda):
             found = np.empty((len(where), len(matrix)), bool)

@@ -1,7 +1,7 @@
 """The dictionary of small signals as one matrix."""
 
 import numpy as np
-from scipy.sparse import csr_array, issparse
+import scipy  # its modules load when first used
 
 
 def synthesis_matrix(dictionary, spatial_shape):
@@ -41,7 +41,7 @@ def synthesis_matrix(dictionary, spatial_shape):
     row = np.arange(corners.shape[1])[:, None] * len(atoms) + k
     values = np.broadcast_to(atoms[(k, c, *inner)].astype("float64"), inside.shape)
     shape = corners.shape[1] * len(atoms), int(np.prod(shape))
-    return csr_array((values[inside], (row[inside], sample[inside])), shape=shape)
+    return scipy.sparse.csr_array((values[inside], (row[inside], sample[inside])), shape=shape)
 
 
 def matrix_and_gram(dictionary, spatial_shape):
@@ -66,4 +66,4 @@ def matrix_and_gram(dictionary, spatial_shape):
 def gram_of(matrix):
     """Products of all pairs of rows, dense."""
     gram = matrix @ matrix.T
-    return gram.toarray() if issparse(gram) else gram
+    return gram.toarray() if scipy.sparse.issparse(gram) else gram

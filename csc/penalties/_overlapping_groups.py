@@ -6,7 +6,7 @@ from operator import index
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_array
+import scipy  # its modules load when first used
 
 from csc._backend import kernels, namespace
 from csc._typing import Shape
@@ -96,7 +96,9 @@ def table_of(groups):
 @cache
 def _membership(groups):
     members, starts, counts = table_of(groups)
-    return csr_array((np.ones(len(members)), members, starts), (len(groups), len(counts)))
+    return scipy.sparse.csr_array(
+        (np.ones(len(members)), members, starts), (len(groups), len(counts))
+    )
 
 
 def group_norms(groups, z):

@@ -4,7 +4,7 @@ from math import prod
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import diags_array
+import scipy  # its modules load when first used
 
 from csc._backend import namespace
 from csc.operators import gram_of, matrix_and_gram
@@ -73,7 +73,7 @@ def small_form(structure):
         matrix, gram = matrix_and_gram(D, x.shape[2:])
     else:
         seen = (mask[0].ravel() != 0).astype("float64")
-        matrix = D.synthesis_matrix(x.shape[2:]) @ diags_array(seen)
+        matrix = D.synthesis_matrix(x.shape[2:]) @ scipy.sparse.diags_array(seen)
         gram = gram_of(matrix)
     if ridge := ridge_of(penalty):
         gram = gram + ridge * np.eye(len(gram))

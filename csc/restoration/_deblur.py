@@ -4,8 +4,9 @@ from time import perf_counter
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy.fft import fft2, ifft2
+from scipy.fft import fft2, ifft2, irfft2, next_fast_len, rfft2
 from scipy.ndimage import map_coordinates
+from scipy.sparse.linalg import LinearOperator, cg
 
 from csc._progress import progress_iter
 from csc._typing import Array, ArrayLike, Rng
@@ -24,6 +25,7 @@ FACTOR = 1.08  # as in `sparse_estimate`
 FIRST_SIGMA = 35 / 255  # of the denoiser, for blur
 FIRST_SIGMA_FINE = 14 / 255  # for subsampling, which starts from splines
 MIN_SIGMA = 2 / 255
+CG_TOL, CG_STEPS = 1e-2, 30  # of the data step where borders are unknown
 RULE_HERE = RULE._replace(reach=12)
 
 
@@ -48,12 +50,13 @@ def deblur(
     y : (H, W) or (C, H, W) float32 or float64 array
         The blurred image; the sharp one has pixels in [0, 1].
     kernel : (h, w) array
-        Point spread function, centred at pixel ``(h // 2, w // 2)``; it is divided by its sum.
+        Point spread function, centred at pixel ``(h // 2, w // 2)``; it is divided by its sum. The
+        image was blurred as by ``scipy.ndimage.convolve(image, kernel)``.
     sigma : float
         Standard deviation of the noise.
     boundary : {"reflect", "wrap"}
-        What lies outside the image: nothing known, which mirror images stand for, or the
-        opposite side.
+        What lies outside the image: nothing known ("reflect": it is estimated as well, from a
+        mirror image), or the opposite side.
     quality : {"best", "fast"}
         24 iterations or 12.
     rng : numpy.random.Generator or int
@@ -113,7 +116,9 @@ def super_resolve(
     factor : int
         At least 2.
     kernel : (h, w) array
-        Blur before the subsampling, on the pixels of the large image; divided by its sum.
+        Blur before the subsampling, on the pixels of the large image, as in `deblur`; divided by its
+        sum. If each pixel of y is the mean of a block of the large image, use
+        ``np.pad(np.ones((factor, factor)), (0, factor - 1))``.
     sigma : float
         Standard deviation of the noise; at least 0.5 / 255 is sensible for images of 8 bits.
     quality, rng, verbose
@@ -157,10 +162,13 @@ def check_kernel(kernel: ArrayLike, y: Array, factor: int = 1) -> Array:
 
 
 class _Data:
-    """The data term 1/2 ||S H x - y||^2 with blur H that wraps around, and subsampling S."""
+    """The data term 1/2 ||M (S H x - y)||^2 with blur H that wraps around, and subsampling S.
 
-    def __init__(self, y, kernel, factor):
-        self.factor = factor
+    M keeps the pixels of y in the slices ``observed``; None stands for all.
+    """
+
+    def __init__(self, y, kernel, factor, observed=None):
+        self.factor, self.observed = factor, observed
         self.shape = tuple(factor * n for n in y.shape[-2:])
         centred = np.zeros(self.shape)
         centred[: kernel.shape[0], : kernel.shape[1]] = kernel
@@ -169,18 +177,43 @@ class _Data:
         self.power = self._fold(np.abs(self.transfer) ** 2)
 
     def nearest(self, v, weight):
-        """argmin_x 1/2 ||S H x - y||^2 + weight/2 ||x - v||^2, in closed form.
+        """argmin_x 1/2 ||M (S H x - y)||^2 + weight/2 ||x - v||^2.
 
-        With A = S H this is ``v + A^T (A A^T + weight)^-1 (y - A v)``, which divides by no small weight.
+        With A = S H this is ``v + A^T M^T (M A A^T M^T + weight)^-1 M (y - A v)``, which divides by no
+        small weight. The system is solved in closed form if M is the identity, else by conjugate
+        gradients with that closed form as preconditioner.
         N. Zhao et al., "Fast single image super-resolution using a new analytical solution for
         l2-l2 problems", IEEE Trans. Image Process. 25(8), 2016, eq. (16).
         """
         spectrum = fft2(v.astype("float64"))
         residual = self.y - self._fold(self.transfer * spectrum)
-        solved = residual / (self.power + max(weight, np.finfo("float64").eps))
+        power = self.power + max(weight, np.finfo("float64").eps)
+        solved = residual / power
+        if self.observed is not None:
+            solved = fft2([self._solve_observed(plane, power[0]) for plane in ifft2(residual).real])
         tiles = np.tile(solved, (1, self.factor, self.factor))
         x = spectrum + np.conj(self.transfer) * tiles
         return np.ascontiguousarray(ifft2(x).real, "float32")
+
+    def _solve_observed(self, residual, power):
+        """(M P M^T)^-1 M residual for P with the given power spectrum, 0 where nothing was observed."""
+        padded, half = np.zeros_like(residual), power[:, : power.shape[1] // 2 + 1]
+        observed = padded[self.observed]  # a view
+
+        def product(spectrum, values):
+            observed[:] = values.reshape(observed.shape)
+            return irfft2(rfft2(padded) * spectrum, padded.shape)[self.observed].ravel()
+
+        operator, inverse = (
+            LinearOperator(
+                (observed.size,) * 2, lambda values, s=s: product(s, values), dtype="float64"
+            )
+            for s in (half, 1 / half)
+        )
+        b = residual[self.observed].ravel()
+        found, _ = cg(operator, b, rtol=CG_TOL, maxiter=CG_STEPS, M=inverse)
+        observed[:] = found.reshape(observed.shape)
+        return padded
 
     def _fold(self, spectrum):
         """Mean of the spectra that subsampling lays onto each other."""
@@ -204,10 +237,10 @@ def _restore(observed, quality, rng, *, verbose):
     planes, kernel, factor, sigma, boundary = observed
     check_choice("quality", quality, tuple(ITERATIONS))
     n_iter, rng, atoms = ITERATIONS[quality], np.random.default_rng(rng), shipped_atoms()
-    margin = 0 if boundary == "wrap" else -(-max(kernel.shape) // factor)
-    margin = min(margin, *planes.shape[-2:])
-    padded = np.pad(to_opponent(planes), ((0, 0), (margin, margin), (margin, margin)), "symmetric")
-    data = _Data(padded, kernel, factor)
+    padded, inside = to_opponent(planes), None
+    if boundary == "reflect":
+        padded, inside = _with_borders(padded, [-(-n // factor) for n in kernel.shape])
+    data = _Data(padded, kernel, factor, inside)
     first = FIRST_SIGMA if factor == 1 else FIRST_SIGMA_FINE
     levels = np.geomspace(first, max(sigma, MIN_SIGMA), n_iter)
     n_grouped = round(GROUPED_FRACTION * n_iter)
@@ -223,9 +256,19 @@ def _restore(observed, quality, rng, *, verbose):
         if k >= n_iter - n_grouped:
             v = group_planes(x, v, levels[k], rule=RULE_HERE, step=4)
         x = data.nearest(v, COUPLING * (sigma / levels[k]) ** 2)
-    inner = slice(margin * factor, None if margin == 0 else -margin * factor)
+    if inside is not None:
+        v = v[:, *(slice(factor * s.start, factor * s.stop) for s in inside)]
     message = f"{n_iter} iterations of the denoiser and the data, {n_grouped} of them with groups"
-    return from_opponent(v[:, inner, inner]), message
+    return from_opponent(v), message
+
+
+def _with_borders(planes, margins):
+    """Mirrored planes with borders of at least ``margins``, of a size with fast transforms, and where they are."""
+    sizes = planes.shape[-2:]
+    padded = [next_fast_len(n + 2 * m, real=True) for n, m in zip(sizes, margins, strict=True)]
+    after = [p - n - m for p, n, m in zip(padded, sizes, margins, strict=True)]
+    inside = tuple(slice(m, m + n) for n, m in zip(sizes, margins, strict=True))
+    return np.pad(planes, [(0, 0), *zip(margins, after, strict=True)], "symmetric"), inside
 
 
 def _restored(image, sigma, found, start):

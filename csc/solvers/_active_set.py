@@ -118,8 +118,10 @@ class ActiveSet(SparseResidual):
         the largest excess among the positions whose atoms overlap with its own.
         """
         layout, codes = self.layout, self.codes
-        largest = layout.local_max(dual_infeasibility)
-        thresholds = (1 + weak_factor * np.maximum(largest - 1, 0)).ravel()
+        thresholds = layout.local_max(dual_infeasibility).reshape(-1) - 1
+        np.maximum(thresholds, 0, out=thresholds)
+        thresholds *= weak_factor
+        thresholds += 1
         positions = np.flatnonzero(dual_infeasibility.ravel() > thresholds)
         size = BLOCK_POSITIONS
         if self.all_lmbda.ndim > 1:

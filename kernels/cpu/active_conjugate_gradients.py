@@ -82,19 +82,17 @@ def _conjugate_gradients(
             if part < 0:
                 continue
             piece = 2 * part + kind if kind < CORRELATE else part
-            codes = pieces[piece], pieces[piece + 1]
-            if kind < CORRELATE:
-                _turn(codes, columns, growth, vectors, fit)
-            elif kind == CORRELATE:
-                sums[phase, piece] = _correlate(codes, columns, fit, weights, ridge, vectors)
-            else:
-                sums[phase, piece] = _move(codes, step, vectors)
+            codes, numbers = (pieces[piece], pieces[piece + 1]), (growth, ridge, step)
+            sums[phase, piece] = _work(kind, codes, numbers, fit, weights, columns, vectors)
+            if kind == MOVE:
                 clear_run(fit, samples * piece, min(samples * (piece + 1), fit.size))
             finish(phases, phase)
         wait_for_all(phases, phase, n_parts)
         if kind < CORRELATE:
             continue
-        total = _sum(sums[phase])
+        total = 0.0
+        for piece in range(n_pieces):
+            total += sums[phase, piece]
         if total <= 0:  # no residual; or no curvature: rounding, or a direction that D does not see
             return
         if kind == CORRELATE:
@@ -105,53 +103,33 @@ def _conjugate_gradients(
 
 
 @inner(**OPTIONS)
-def _turn(codes, columns, growth, vectors, fit):
-    """The new direction ``p = r + growth p``, and ``fit += D p``."""
-    (atoms, runs, where, atom, first, copies), (_, r, p, _) = columns, vectors
-    starts = runs.starts[0, : runs.lengths[0]]
+def _work(kind, codes, numbers, fit, weights, columns, vectors):
+    """The part of a phase for some codes, and what it adds to ``<p, A p>`` or ``||r||^2``."""
+    (atoms, runs, where, atom, first, copies), (x, r, p, product) = columns, vectors
+    (growth, ridge, step), total = numbers, 0.0
+    if kind == MOVE:
+        for a in range(codes[0], codes[1]):
+            x[a] += step * p[a]
+            r[a] -= step * product[a]
+            total += r[a] * r[a]
+        return total
+    starts, several = runs.starts[0, : runs.lengths[0]], len(runs.lengths) > 1
     for a in range(codes[0], codes[1]):
-        p[a] = r[a] + growth * p[a]
-        if len(runs.lengths) > 1:
+        d = atoms[atom[a]]
+        if several:
             g = runs.shape[atom[a]]
             starts = runs.starts[g, : runs.lengths[g]]
-        add_runs(atoms[atom[a]], fit, where[a], starts, p[a])
-        if first.size > 0:
-            for i in range(first[a], first[a + 1]):
-                add_runs(atoms[atom[a]], fit, copies[i], starts, p[a])
-
-
-@inner(**OPTIONS)
-def _correlate(codes, columns, fit, weights, ridge, vectors):
-    """``A p = D^T W fit + ridge p``, and the part of ``<p, A p>``."""
-    (atoms, runs, where, atom, _, _), (_, _, p, product) = columns, vectors
-    starts, total = runs.starts[0, : runs.lengths[0]], 0.0
-    for a in range(codes[0], codes[1]):
-        if len(runs.lengths) > 1:
-            g = runs.shape[atom[a]]
-            starts = runs.starts[g, : runs.lengths[g]]
+        if kind < CORRELATE:
+            p[a] = r[a] + growth * p[a]
+            add_runs(d, fit, where[a], starts, p[a])
+            if first.size > 0:
+                for i in range(first[a], first[a + 1]):
+                    add_runs(d, fit, copies[i], starts, p[a])
+            continue
         if weights.size > 0:
-            correlation = dot_runs_masked(atoms[atom[a]], fit, where[a], starts, weights)
+            correlation = dot_runs_masked(d, fit, where[a], starts, weights)
         else:
-            correlation = dot_runs(atoms[atom[a]], fit, where[a], starts)
+            correlation = dot_runs(d, fit, where[a], starts)
         product[a] = correlation + ridge * p[a]
         total += p[a] * product[a]
-    return total
-
-
-@inner(**OPTIONS)
-def _move(codes, step, vectors):
-    """``x += step p`` and ``r -= step A p``, and the part of ``||r||^2``."""
-    (x, r, p, product), total = vectors, 0.0
-    for a in range(codes[0], codes[1]):
-        x[a] += step * p[a]
-        r[a] -= step * product[a]
-        total += r[a] * r[a]
-    return total
-
-
-@inner(**OPTIONS)
-def _sum(parts):
-    total = 0.0
-    for i in range(len(parts)):
-        total += parts[i]
     return total

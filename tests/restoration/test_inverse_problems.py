@@ -165,6 +165,21 @@ class TestBlur:
         gradient = ndimage.correlate(residual, kernel, mode="wrap") + 0.1 * (x - v[0])
         assert abs(gradient).max() < 1e-5
 
+    @pytest.mark.parametrize("factor", [1, 2])
+    def test_the_data_step_leaves_out_what_was_not_observed(self, factor, monkeypatch):
+        monkeypatch.setattr("csc.restoration._deblur.CG_TOL", 1e-10)
+        rng = np.random.default_rng(0)
+        y, v = rng.random((2, 8, 6)), rng.random((2, 8 * factor, 6 * factor))
+        kernel, observed = rng.random((2, 3)), (slice(2, 7), slice(1, 4))
+        unit = np.eye(v[0].size).reshape(-1, *v.shape[1:])
+        blurred = np.array([ndimage.convolve(u, kernel, mode="wrap") for u in unit])
+        A = blurred[:, ::factor, ::factor][:, *observed].reshape(len(unit), -1).T
+        x = _Data(y, kernel, factor, observed).nearest(v, 0.1)
+        for plane, seen, start in zip(x, y[:, *observed], v, strict=True):
+            b = A.T @ seen.ravel() + 0.1 * start.ravel()
+            dense = np.linalg.solve(A.T @ A + 0.1 * np.eye(len(unit)), b)
+            assert_allclose(plane.ravel(), dense, atol=1e-5)
+
     def test_the_data_step_of_a_tiny_noise_fits_the_data(self):
         rng = np.random.default_rng(0)
         truth, v = rng.random((2, 1, 8, 6))
@@ -181,6 +196,14 @@ class TestBlur:
         restored = deblur(y, kernel, 2 / 255, boundary=boundary, quality="fast")
         assert psnr(camera, restored.image) > psnr(camera, y) + 2
         assert restored.image.dtype == "float32"
+
+    def test_a_picture_cut_out_of_a_blurred_scene(self):
+        """What was blurred into the picture from outside of it is not known."""
+        scene, kernel, sigma = crop("camera", 96), np.ones((1, 8)) / 8, 1 / 255
+        y = ndimage.convolve(scene, kernel, mode="wrap")
+        y += sigma * np.random.default_rng(0).standard_normal(y.shape)
+        truth, y = scene[16:-16, 16:-16], y[16:-16, 16:-16]
+        assert psnr(truth, deblur(y, kernel, sigma, quality="fast").image) > psnr(truth, y) + 8
 
     @pytest.mark.parametrize(
         ("kernel", "sigma", "words"),
@@ -224,6 +247,16 @@ class TestBlur:
         restored = super_resolve(y, 2, kernel, quality="fast").image
         spline = ndimage.map_coordinates(y, np.mgrid[:64, :64] / 2, order=3, mode="mirror")
         assert restored.shape == camera.shape
+        assert psnr(camera, restored) > psnr(camera, spline) + 1
+
+    @pytest.mark.parametrize("size", [2, 4])
+    def test_means_of_blocks_are_enlarged(self, camera, size):
+        """Of two pixels per axis, or overlapping blocks of four, which have zeros in their spectrum."""
+        y = ndimage.convolve(camera, np.ones((size, size)) / size**2)[::2, ::2]
+        kernel = np.pad(np.ones((2, 2)), (0, 1)) if size == 2 else np.ones((4, 4))
+        restored = super_resolve(y, 2, kernel, 0.5 / 255, quality="fast").image
+        places = np.mgrid[:64, :64] / 2 - 0.25
+        spline = ndimage.map_coordinates(y, places, order=3, mode="mirror")
         assert psnr(camera, restored) > psnr(camera, spline) + 1
 
     def test_a_factor_of_one_is_refused(self, camera):

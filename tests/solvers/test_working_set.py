@@ -317,8 +317,8 @@ def test_only_what_may_have_come_to_exceed_one_is_computed(
     D = csc.Dictionary(rng.standard_normal(atoms).astype(dtype), **options)
     layout, tol = PaddedSignals(D, shape, dtype), 1e-5
     inverse, n_computed = rng.uniform(0.5, 2, D.n_atoms).astype(dtype), []
-    compute = layout.places
-    monkeypatch.setattr(layout, "places", lambda i: n_computed.append(len(i)) or compute(i))
+    compute = layout.places_at
+    monkeypatch.setattr(layout, "places_at", lambda i: n_computed.append(len(i)) or compute(i))
     for positive, change, unit in product((False, True), (0, 0.02, 0.3, 10), (1, 1e-30)):
         x = (unit * rng.standard_normal(shape)).astype(dtype)  # squares of 1e-30 are 0 in float32
         moved = (x + unit * change * rng.standard_normal(shape)).astype(dtype)
