@@ -50,6 +50,7 @@ def _conversion_hint(name, a):
         "pixels": f"use {name}.pixels",
         "atoms_": f"use {name}.atoms_",
         "atoms": f"use {name}.atoms",
+        "codes": f"use {name}.codes",
         "dense": f"use {name}.dense()",
         "toarray": f"use {name}.toarray()",
         "to_numpy": f"use {name}.to_numpy()",

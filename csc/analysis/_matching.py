@@ -171,6 +171,8 @@ def _checked_luminance(name, atoms):
 
 def unit(atoms):
     """Normalise atoms to unit norm; zero atoms stay zero."""
+    largest = abs(atoms).max(axis=tuple(range(1, atoms.ndim)), keepdims=True)
+    atoms = atoms / np.where(largest > 0, largest, 1)  # squares neither overflow nor underflow
     norms = _norms(atoms)
     return atoms / np.where(norms > 0, norms, 1)
 

@@ -91,9 +91,10 @@ def topography_and_waveform(atoms: Any) -> RankOne:
     waveforms = v[:, 0]
     peak = np.take_along_axis(waveforms, abs(waveforms).argmax(axis=1)[:, None], axis=1)
     sign = np.where(peak < 0, -1, 1).astype(atoms.dtype)
-    energy = (s * s).sum(axis=1)
-    explained = s[:, 0] ** 2 / np.where(energy > 0, energy, 1)
-    return RankOne(sign * u[:, :, 0] * s[:, :1], sign * waveforms, explained)
+    s_1 = s[:, :1]
+    relative = s / np.where(s_1 > 0, s_1, 1)  # squares do not underflow
+    explained = relative[:, 0] ** 2 / np.maximum((relative**2).sum(axis=1), 1)
+    return RankOne(sign * u[:, :, 0] * s_1, sign * waveforms, explained)
 
 
 def find_events(codes: Any, min_amplitude: float = 0.0, min_distance: int = 1) -> Events:

@@ -174,3 +174,9 @@ def test_a_learner_in_place_of_atoms_is_told_where_they_are(rng):
     learner.fit(rng.standard_normal((2, 1, 8)))
     with pytest.raises(TypeError, match="got DictionaryLearning; use a.atoms_"):
         csc.analysis.match_dictionaries(learner, learner)
+
+
+def test_a_solution_in_place_of_codes_is_told_where_they_are(rng):
+    solution = csc.sparse_code(rng.standard_normal((1, 1, 20)), np.ones((1, 1, 2)), 0.5)
+    with pytest.raises(TypeError, match=r"got Solution; use codes\.codes"):
+        csc.analysis.find_events(solution)

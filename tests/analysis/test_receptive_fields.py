@@ -737,3 +737,16 @@ def test_imports_stay_light():
     heavy = "{'numba', 'matplotlib', 'sklearn', 'skimage'}"
     code = f"import sys, csc.analysis.receptive_fields; sys.exit(str({heavy} & set(sys.modules)) != 'set()')"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("wrong", [[1, -1, 1], [1, np.nan, 1]])
+def test_what_is_no_histogram_is_refused(wrong):
+    for distance in (chi_squared, earth_mover):
+        with pytest.raises(ValueError, match="q must hold finite counts >= 0"):
+            distance([1, 0, 0], wrong)
+        with pytest.raises(ValueError, match="same bins"):
+            distance([1, 0, 0], [1, 0])
+    with pytest.raises(ValueError, match="counts must hold finite counts"):
+        csc.analysis.receptive_fields.coverage(wrong)
+    with pytest.raises(ValueError, match="shape must be that of one patch"):
+        csc.analysis.receptive_fields.band_pass_noise(2, 8, low=0.1, high=0.3)

@@ -34,3 +34,17 @@ def test_zero_atoms_resemble_none_and_few_atoms_have_few_neighbours(rng):
     assert found.indices.shape == (3, 2)
     assert (found.cosines[1] == 0).all()
     assert csc.analysis.similar_atoms(atoms[:1]).indices.shape == (1, 0)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_results_do_not_depend_on_the_scale_of_atoms(scale, rng):
+    atoms, others = rng.standard_normal((2, 4, 2, 5, 5))
+    scales = np.array([1, scale, scale, scale])[:, None, None, None]
+    analysis, series = csc.analysis, (lambda a: a.reshape(4, 2, 25))
+    for of in (
+        lambda a: analysis.similar_atoms(a, 2).cosines,
+        lambda a: analysis.match_dictionaries(a, others).scores,
+        lambda a: analysis.topography_and_waveform(series(a)).explained,
+        analysis.receptive_fields.frequency_band,
+    ):
+        np.testing.assert_allclose(of(scales * atoms), of(atoms))

@@ -5,6 +5,7 @@ from scipy import fft
 
 from csc._typing import Array, Rng, Shape
 from csc._validation import check_atoms, check_count, check_number
+from csc.analysis._matching import unit
 from csc.analysis.receptive_fields._gabor import check_images
 
 CANVAS_FACTOR = 4  # noise is cut from a canvas this many times larger, so it is not periodic
@@ -80,7 +81,7 @@ def frequency_band(atoms: Array) -> tuple[float, float]:
     """
     atoms = check_atoms(check_images(atoms))
     spatial_shape = [CANVAS_FACTOR * n for n in atoms.shape[2:]]
-    power = np.abs(fft.fft2(atoms.astype(np.float64), s=spatial_shape)) ** 2
+    power = np.abs(fft.fft2(unit(atoms.astype(np.float64)), s=spatial_shape)) ** 2
     energy = power.sum(axis=(1, 2, 3), keepdims=True)
     pooled = (power / np.where(energy > 0, energy, 1)).sum(axis=(0, 1)).ravel()
     radius = _radius(spatial_shape).ravel()
@@ -125,9 +126,9 @@ def band_pass_noise(n: int, shape: Shape, rng: Rng = None, *, low: float, high: 
     check_count("n", n)
     check_number("low", low)
     check_number("high", high)
-    if len(shape) != 3:
-        raise ValueError(f"shape must be that of one patch, (C, h, w), got {tuple(shape)}")
-    channels, h, w = shape
+    if not isinstance(shape, tuple | list) or len(shape) != 3:
+        raise ValueError(f"shape must be that of one patch, (C, h, w), got {shape!r}")
+    channels, h, w = (check_count("shape", size) for size in shape)
     canvas = CANVAS_FACTOR * h, CANVAS_FACTOR * w
     radius = _radius(canvas)
     kept = (radius >= low) & (radius <= high)

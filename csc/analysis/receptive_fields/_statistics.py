@@ -219,7 +219,7 @@ def chi_squared(p: ArrayLike, q: ArrayLike) -> float:
     >>> chi_squared([2, 2], [1, 0])
     0.3333333333333333
     """
-    p, q = np.asarray(p, dtype=float), np.asarray(q, dtype=float)
+    p, q = _check_counts(p=p, q=q)
     if not p.sum() or not q.sum():
         return np.nan
     p, q = p / p.sum(), q / q.sum()
@@ -251,7 +251,7 @@ def earth_mover(p: ArrayLike, q: ArrayLike) -> float:
     """
     from scipy.stats import wasserstein_distance_nd
 
-    p, q = np.asarray(p, dtype=float), np.asarray(q, dtype=float)
+    p, q = _check_counts(p=p, q=q)
     if not p.sum() or not q.sum():
         return np.nan
     places = np.argwhere(p), np.argwhere(q)
@@ -279,12 +279,26 @@ def coverage(counts: ArrayLike) -> float:
     >>> coverage([9, 0, 0, 0]), coverage([100, 100, 0, 0]).__round__(2)
     (0.25, 0.5)
     """
-    counts = np.asarray(counts, dtype=float)
+    (counts,) = _check_counts(counts=counts)
     n = counts.sum()
     if n < 2:
         return np.nan
     shared = (counts * (counts - 1)).sum() / (n * (n - 1))
     return float(1 / max(counts.size * shared, 1))
+
+
+def _check_counts(**histograms):
+    """The histograms as float64 arrays of one shape, without negative or infinite counts."""
+    arrays = [np.asarray(counts, dtype=float) for counts in histograms.values()]
+    for name, counts in zip(histograms, arrays, strict=True):
+        if not (np.isfinite(counts) & (counts >= 0)).all():
+            raise ValueError(f"{name} must hold finite counts >= 0, got {counts}")
+        if counts.shape != arrays[0].shape:
+            raise ValueError(
+                f"{' and '.join(histograms)} must have the same bins, got shapes "
+                f"{arrays[0].shape} and {counts.shape}"
+            )
+    return arrays
 
 
 def _quantiles(values):
