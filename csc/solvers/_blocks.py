@@ -3,7 +3,6 @@
 import numpy as np
 
 BLOCK_SIZE = 150  # codes, also those at zero; measured: 100 to 300 are equally fast
-SIGNAL_DISTANCE = 1e9  # of two signals, in atoms: they are split first
 UNEVEN_SHARE = 0.34  # of the codes, in the first part of each split: blocks with other borders
 
 
@@ -32,33 +31,24 @@ def minimise_in_blocks(active, tol, *, uneven):
     codes, layout = active.codes, active.layout
     if not len(codes.index):
         return
-    n, *v = np.unravel_index(
-        codes.index // layout.code_shape[1], (len(active.x), *layout.positions)
-    )
-    steps = np.divide(layout.stride, layout.atom_shape)
-    points = np.stack([n * SIGNAL_DISTANCE, *(a * t for a, t in zip(v, steps, strict=True))])
     atoms, scratch = layout.padded_atoms.astype("float64"), np.zeros(active.r.size)
     seen = np.ones(active.r.shape) if active.mask is None else active.mask
     workspace = seen.reshape(-1).astype("float64"), atoms, scratch
     residual_energy = float(active.energies(active.r).sum())
     residual_energy += active.ridge * float((codes.values**2).sum())
     share = UNEVEN_SHARE if uneven else 0.5
-    blocks = _split(points, np.arange(len(codes.index)), share, active.size)
-    for block in map(np.sort, blocks):
+    blocks = _split(0, len(codes.index), share, active.size)
+    for block in blocks:
         residual_energy = _minimise(active, block, workspace, residual_energy, tol / len(blocks))
     active.refresh()
 
 
-def _split(points, numbers, share, size):
-    """Cut along the widest axis until no block has more than BLOCK_SIZE codes."""
-    if len(numbers) <= BLOCK_SIZE:
-        return [numbers]
-    own = points[:, numbers]
-    axis = int(np.argmax(own.max(axis=1) - own.min(axis=1)))
-    order = numbers[np.argsort(own[axis], kind="stable")]
-    cut = max(1, int(share * len(order)) // size) * size
-    parts = order[:cut], order[cut:]
-    return [block for part in parts for block in _split(points, part, share, size)]
+def _split(start, stop, share, size):
+    """Numbers of sorted codes, cut until no block has more than BLOCK_SIZE of them."""
+    if stop - start <= BLOCK_SIZE:
+        return [np.arange(start, stop)]
+    cut = start + max(1, int(share * (stop - start)) // size) * size
+    return _split(start, cut, share, size) + _split(cut, stop, share, size)
 
 
 def _minimise(active, block, workspace, residual_energy, tol):
