@@ -71,6 +71,12 @@ def as_native(a):
         ) from error
 
 
+def numpy_of_tensor(tensor):
+    """A PyTorch tensor without gradient as NumPy array on the host; below 32 bits, in float32."""
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.dtype.itemsize < 4 else tensor).numpy()
+
+
 def kernels(*arrays):
     """Return the kernel module of the device of the arrays."""
     home = "cpu" if namespace(*arrays) is np else "gpu"

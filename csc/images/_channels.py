@@ -3,7 +3,7 @@
 import numpy as np
 
 from csc._typing import Array, Shape
-from csc._validation import check_floats, check_number
+from csc._validation import check_floats, check_number, check_scale
 
 
 def patch_contrast_normalise(
@@ -36,6 +36,7 @@ def patch_contrast_normalise(
     array([-0.17,  0.17, -0.95,  0.95])
     """
     patches = _checked(patches)
+    check_scale("patches", patches)
     check_number("eps", eps, strict=True)
     centred = patches - patches.mean(axis=tuple(range(2, patches.ndim)), keepdims=True)
     axes = tuple(range(1, patches.ndim))

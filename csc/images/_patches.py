@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from csc._typing import Array, ArrayLike, Rng, Shape, Stride
+from csc._typing import Array, ArrayLike, Rng, Shape
 from csc._validation import check_count, check_floats, check_shape, split_masked
 
 MASK_HINT = "numpy.ma.masked_invalid({}) excludes the patches that touch it"
@@ -18,7 +18,7 @@ def extract_patches(
     shape: Shape,
     n: int | None = None,
     *,
-    stride: Stride = 1,
+    stride: int = 1,
     border: int = 0,
     to_edge: bool = False,
     rng: Rng = None,
@@ -97,7 +97,7 @@ def reassemble(
     patches: Array,
     image_shape: Shape,
     *,
-    stride: Stride = 1,
+    stride: int = 1,
     to_edge: bool = False,
     weights: ArrayLike | None = None,
 ) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import fft, ndimage
 
 from csc._typing import Array
-from csc._validation import check_choice, check_count, check_floats, check_number
+from csc._validation import check_choice, check_count, check_floats, check_number, check_scale
 
 FILL = (
     "the filter needs a value at every pixel: fill the gaps, for example with "
@@ -85,6 +85,7 @@ def whiten(
     check_number("order", order, strict=True)
     if variance is not None:
         check_number("variance", variance, strict=True)
+        check_scale("image", image)
         if not np.ptp(image, axis=axes).any():
             raise ValueError("image is constant: it cannot have a variance; leave it out")
     # the k-th cosine of n samples has k / 2n cycles per pixel
@@ -156,6 +157,7 @@ def local_contrast_normalise(
     image, axes = _checked("image", image, ndim)
     check_number("sigma", sigma, strict=True)
     check_number("eps", eps, strict=True)
+    check_scale("image", image)
 
     def G(a):
         return ndimage.gaussian_filter(a, sigma, mode="reflect", axes=axes)
@@ -215,6 +217,7 @@ class ZCA:
         X = check_floats("X", X)
         if X.ndim < 2 or len(X) < 2:
             raise ValueError(f"X must be (N, *F) with N >= 2 patches, got shape {X.shape}")
+        check_scale("X", X)
         if not np.ptp(X, axis=0).any():
             raise ValueError("X holds the same patch throughout; its covariance is zero")
         mean = X.mean(axis=0, dtype=np.float64)

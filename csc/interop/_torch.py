@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from csc._backend import numpy_of_tensor
 from csc._typing import Array
 from csc._validation import check_atoms
 from csc.operators import MODES, Dictionary, MultiLayerDictionary
@@ -71,11 +72,13 @@ def from_torch(module: "torch.nn.Sequential") -> tuple[MultiLayerDictionary, lis
     layers, thresholds = [], []
     for name, pad, conv in _pairs(module, nn):
         try:
-            atoms = check_atoms(_values(conv.weight), "weights")
+            atoms = check_atoms(numpy_of_tensor(conv.weight), "weights")
             mode = _mode(*_border(conv, pad, nn), conv.kernel_size)
         except (TypeError, ValueError) as error:
             raise type(error)(f"layer {name} ({conv}): {error}") from None
-        bias = np.zeros(len(atoms), atoms.dtype) if conv.bias is None else _values(conv.bias)
+        bias = (
+            np.zeros(len(atoms), atoms.dtype) if conv.bias is None else numpy_of_tensor(conv.bias)
+        )
         layers.append(Dictionary(atoms, mode, conv.stride))
         thresholds.append(-bias)
     return MultiLayerDictionary(layers), thresholds
@@ -143,12 +146,6 @@ def _torch():
             "from_torch and to_torch need PyTorch: pip install 'mlcsc[torch]'"
         ) from error
     return torch
-
-
-def _values(parameter):
-    """Return an array on the host; below 32 bits, in float32."""
-    values = parameter.detach().cpu()
-    return (values.float() if values.dtype.itemsize < 4 else values).numpy()
 
 
 def _pairs(module, nn):

@@ -98,6 +98,8 @@ def save(path: File, model: Any) -> None:
     ...     csc.load(os.path.join(folder, "d.npz"))
     Dictionary(2 atoms 2, 1 channel(s), mode='full', float64)
     """
+    if type(path).__name__ in HOMES:
+        raise TypeError(f"the path comes first: csc.save(path, {type(path).__name__}(...))")
     if type(model).__name__ not in HOMES:
         raise TypeError(
             "model must be a dictionary, a learner, a penalty or a constraint, got "

@@ -6,10 +6,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from csc._backend import numpy_of_tensor
 from csc._typing import ArrayLike, DTypeLike, Mode, Stride
 from csc._validation import check_count
 from csc.nn._multi_layer_pursuit import MultiLayerPursuit
-from csc.nn._parameters import as_array, check_tensor
+from csc.nn._parameters import check_tensor
 from csc.nn._sparse_code import SparseCode
 from csc.operators import Dictionary, MultiLayerDictionary
 from csc.solvers import ratio
@@ -80,9 +81,9 @@ def certify(
     if isinstance(codes, list | tuple):
         for i, own in enumerate(codes):
             check_tensor(f"codes[{i}]", own)
-        return Certificate(*problem.certificate([as_array(own) for own in codes]))
+        return Certificate(*problem.certificate([numpy_of_tensor(own) for own in codes]))
     check_tensor("codes", codes)
-    return Certificate(*problem.certificate(as_array(codes)))
+    return Certificate(*problem.certificate(numpy_of_tensor(codes)))
 
 
 def from_dictionary(

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from csc._backend import to_host
+from csc._backend import numpy_of_tensor, to_host
 from csc._typing import ArrayLike, Shape
 from csc._validation import check_count, check_number
 from csc.nn._convolution import Convolution, suits_kernels
@@ -80,7 +80,7 @@ class TrainableDictionary(nn.Module):
 
     def to_dictionary(self) -> Dictionary:
         """The present atoms as `csc.Dictionary`, on the CPU."""
-        atoms = as_array(self.atoms)
+        atoms = numpy_of_tensor(self.atoms)
         return Dictionary(atoms, self.geometry.mode, self.geometry.stride, self.sizes)
 
     def check_signals(self, x: torch.Tensor) -> torch.Tensor:
@@ -108,17 +108,11 @@ class TrainableDictionary(nn.Module):
         return f"{shape}, mode={g.mode!r}, stride={g.stride}, unit_norm={self.unit_norm}"
 
 
-def as_array(tensor: torch.Tensor) -> Any:
-    """A tensor without gradient as NumPy array on the host; below 32 bits, in float32."""
-    tensor = tensor.detach().cpu()
-    return (tensor.float() if tensor.dtype.itemsize < 4 else tensor).numpy()
-
-
 def whole_signals(x: torch.Tensor) -> Any:
     """Signals as NumPy array; NaN, which `csc.Problem` takes for missing samples, is refused."""
     check_tensor("x", x)
     _check_values(x)
-    return as_array(x)
+    return numpy_of_tensor(x)
 
 
 def check_tensor(name: str, value: Any) -> None:
@@ -182,7 +176,7 @@ def check_options(n_steps: int, tau: float | None = None) -> None:
 
 def l1_penalty(lmbda: torch.Tensor, ndim: int, *, positive: bool) -> L1:
     """The penalty of codes with ``lmbda`` for each atom."""
-    weights = as_array(lmbda).reshape(-1, *(1,) * ndim)
+    weights = numpy_of_tensor(lmbda).reshape(-1, *(1,) * ndim)
     return L1(1.0, weights, positive=positive)
 
 

@@ -794,3 +794,17 @@ def test_gaussian_aperture_is_one_in_the_middle():
     assert aperture[2, 5] == aperture[2, 1] == aperture[0, 3] == pytest.approx(np.exp(-0.5))
     with pytest.raises(ValueError, match="sigma"):
         gaussian_aperture((5, 5), 0)
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [("float32", 1e-30), ("float64", 1e200)])
+def test_values_that_cannot_be_squared_are_refused(dtype, scale, rng):
+    image = (scale * rng.standard_normal((2, 12, 12))).astype(dtype)
+    for normalise in (
+        lambda a: whiten(a, variance=0.1),
+        local_contrast_normalise,
+        patch_contrast_normalise,
+        lambda a: ZCA().fit(a),
+    ):
+        with pytest.raises(ValueError, match="cannot square; rescale"):
+            normalise(image)
+    assert whiten(image).std() > 0  # a filter squares nothing

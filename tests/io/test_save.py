@@ -100,6 +100,8 @@ def test_what_cannot_be_saved_leaves_the_old_file(fitted, tmp_path):
 def test_what_is_no_model_is_refused(model, tmp_path):
     with pytest.raises(TypeError, match="model must be a dictionary, a learner"):
         csc.save(tmp_path / "model.npz", model)
+    with pytest.raises(TypeError, match=r"the path comes first: csc\.save\(path, Dictionary"):
+        csc.save(csc.Dictionary(np.ones((2, 1, 3))), tmp_path / "model.npz")
     assert not list(tmp_path.iterdir())
 
 
