@@ -807,4 +807,4 @@ def test_values_that_cannot_be_squared_are_refused(dtype, scale, rng):
     ):
         with pytest.raises(ValueError, match="cannot square; rescale"):
             normalise(image)
-    assert whiten(image).std() > 0  # a filter squares nothing
+    assert abs(whiten(image)).max() > 0  # a filter squares nothing
