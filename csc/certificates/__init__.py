@@ -28,6 +28,7 @@ from csc.certificates._l1_ball import (
     ball_certificate,
     ball_dual,
     in_units,
+    is_inside,
     multipliers,
     per_signal,
 )

@@ -69,6 +69,11 @@ def ball_dual(residual, radius, unit, infeasibility, *, local=True):
     return best
 
 
+def is_inside(codes, radius):
+    """Whether the sparse codes of all signals lie inside of the ball, by more than rounding."""
+    return bool((codes.sums(abs(codes.values)) < radius * (1 - ROUNDING)).all())
+
+
 def multipliers(residual):
     """Mean ``|D^T r|`` of each signal's codes, weighted by them, ``(N,)``: the lambda of their lasso; 1 if it is 0."""
     codes = residual.codes

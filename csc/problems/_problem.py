@@ -24,6 +24,7 @@ from csc.certificates import (
     ball_certificate,
     data_term_certificate,
     group_certificate,
+    is_inside,
     lasso_certificate,
     lmbda_max_with_free_codes,
     local_certificate,
@@ -356,7 +357,7 @@ class Problem:
             objective, gap = group_certificate(residual, scores)
         else:
             objective, gap = ball_certificate(residual, self.penalty.radius)
-            if (z.sums(abs(z.values)) < self.penalty.radius).all():
+            if is_inside(z, self.penalty.radius):
                 of = self.x, self.dictionary, z.dense(), self.penalty, self.mask
                 gap = np.minimum(gap, certificates.certificate(*of)[1])
         return float(objective.sum()), float(gap.sum())

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from csc._backend import namespace
 from csc._typing import LayerProblem, ProblemLike
-from csc.certificates import ball_certificate, lasso_certificate
+from csc.certificates import ball_certificate, is_inside, lasso_certificate
 from csc.operators import KnownInfeasibility, SparseCodes, SparseResidual
 from csc.penalties import L1, ElasticNet, L1Ball, ridge_of
 from csc.solvers._active_set import ActiveSet, rounds_per_step
@@ -131,7 +131,7 @@ class WorkingSet:
         of = problem.x, problem.dictionary, state.z, "float64", problem.mask
         if type(problem.penalty) is L1Ball:
             radius, z = problem.penalty.radius, state.z
-            if (z.sums(abs(z.values)) < radius).all():
+            if is_inside(z, radius):
                 return problem.certificate(
                     z
                 )  # sharper: the residual is made orthogonal to the atoms
