@@ -77,6 +77,11 @@ class DaskSolution:
         """``gap / objective``; 0 where both are 0."""
         return ratio(self.gap, self.objective)
 
+    @property
+    def converged(self) -> bool:
+        """Whether the tolerance was reached, as in `csc.Solution`."""
+        return self.status.converged
+
     def __repr__(self):
         return (
             f"DaskSolution(objective={self.objective:.6g}, relative_gap={self.relative_gap:.2g}, "

@@ -58,6 +58,7 @@ def test_blocks_reach_the_certified_minimum_of_the_whole(
     )
     assert found.relative_gap <= tol
     assert found.status is csc.solvers.Status.CONVERGED
+    assert found.converged
     objective, gap = whole.problem.certificate(found.codes.gather())
     rounding = 1e-12 * objective
     assert abs(found.objective - whole.objective) <= found.gap + whole.gap + rounding
