@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import maximum_filter
 
 import csc
 from csc.certificates._local_dual import best_dual
@@ -446,3 +447,12 @@ def test_the_certificate_of_a_solve_is_that_of_the_problem(penalty):
     objective, gap = problem.certificate(solution.z)
     assert solution.objective == pytest.approx(objective, rel=1e-12)
     assert solution.gap == pytest.approx(gap, rel=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(7, 9), (6, 30)])
+def test_maxima_where_atoms_reach_beyond_all_positions(shape, rng):
+    D = csc.Dictionary(rng.standard_normal((2, 1, 6, 5)), "full")
+    layout = PaddedSignals(D, (2, 1, *shape), "float64")
+    a = rng.random((2, *layout.code_shape[2:]))
+    expected = maximum_filter(a, (1, 11, 9), mode="constant")
+    np.testing.assert_array_equal(layout.local_max(a), expected)
