@@ -23,7 +23,6 @@ from demos.bench.report import print_json
 from demos.bench.signals import learned_atoms, photograph, series
 
 MAX_CODES_OF_SPAMS = 5000  # a matrix of 200 MB
-BALL_FRACTION = 0.5  # radius of the l1 ball, in units of the largest l1 norm of the lasso's codes
 REPEATS = 3
 FISTA_STEPS = 2000  # on measured signals, where it does not converge
 RICKER_FREQUENCY, RICKER_SAMPLES = 0.08, 61  # cycles per sample
@@ -132,12 +131,12 @@ def penalties(D, shape, lmbda, radius):
     yield "l1 ball", csc.L1Ball(radius)
 
 
-def compare_penalties(name, fraction, tol):
+def compare_penalties(name, fraction, tol, radius_fraction):
     """Print seconds of each penalty, and how many times longer than the lasso it took."""
     (x, D), lasso = CASES[name](), None
     lmbda = fraction * csc.lmbda_max(x, D)
     codes = csc.sparse_code(x, D, lmbda, tol=tol).codes
-    radius = BALL_FRACTION * float(abs(codes).reshape(len(x), -1).sum(axis=1).max())
+    radius = radius_fraction * float(abs(codes).reshape(len(x), -1).sum(axis=1).max())
     for penalty_name, penalty in penalties(D, x.shape[2:], lmbda, radius):
         csc.solve(csc.Problem(x, D, penalty), max_iter=1)
 
@@ -201,9 +200,17 @@ def main(argv):
         help="of the table (0-4)",
     )
     parser.add_argument("--penalties", action="store_true", help="compare penalties, not solvers")
+    parser.add_argument(
+        "--radius",
+        type=number(0),
+        default=0.5,
+        help="of the l1 ball, in units of the l1 norm of the lasso's codes (0.5)",
+    )
     parser.add_argument("--measured", action="store_true", help="two lassos of measured signals")
     args = parser.parse_args(argv)
-    compare = compare_penalties if args.penalties else compare_lasso
+    compare = compare_lasso
+    if args.penalties:
+        compare = partial(compare_penalties, radius_fraction=args.radius)
     threads = numba.get_num_threads()
     numba.set_num_threads(1)
     try:
