@@ -17,7 +17,7 @@ from csc.kernels._constants import SIMD_WIDTH
 from csc.operators._conv_plan import ConvPlan
 from csc.operators._sparse_codes import SparseCodes
 
-MAX_PIECES_PER_SIGNAL = 16  # that threads share
+MAX_PIECES_PER_SIGNAL, MAX_PIECES = 16, 128  # that threads share
 MAX_CORRELATIONS = 2**22  # of several signals, held at once
 MAX_UNCERTAIN_FRACTION = 0.6  # of the positions; if more are, all correlations take less time
 NORM_ROUNDING = 1e3  # times the unit of rounding: far above that of a norm under an atom
@@ -275,18 +275,22 @@ class PaddedSignals:
         """Bounds of pieces of sorted codes: pieces two apart have no sample in common.
 
         Each signal has an even number of pieces, so that its first and last ones, which share
-        samples if the signal wraps around, are not both even or both odd.
+        samples if the signal wraps around, are not both even or both odd. Of more than 64 signals, a piece
+        has whole ones.
         """
         axis = next((a for a in range(3) if self.positions[a] > 1), 2)
         extent = self.atom_shape[axis] + (SIMD_WIDTH if axis == 2 else 0)
         min_positions = -(-extent // self.stride[axis])
-        number = min(MAX_PIECES_PER_SIGNAL, self.positions[axis] // min_positions) // 2 * 2
         size = prod(self.positions[axis + 1 :]) * self.code_shape[1]
-        of_signal = self.positions[axis] * size
+        n, of_signal = self.code_shape[0], self.positions[axis] * size
+        if 2 * n > MAX_PIECES:
+            return np.searchsorted(index, np.arange(MAX_PIECES + 1) * n // MAX_PIECES * of_signal)
+        most = min(MAX_PIECES_PER_SIGNAL, MAX_PIECES // n, self.positions[axis] // min_positions)
+        number = most // 2 * 2
         starts = np.arange(number) * self.positions[axis] // max(number, 1) * size
         starts = starts if number else np.array([0, of_signal])
-        bounds = np.add.outer(np.arange(self.code_shape[0]) * of_signal, starts).ravel()
-        bounds = np.append(bounds, self.code_shape[0] * of_signal)
+        bounds = np.add.outer(np.arange(n) * of_signal, starts).ravel()
+        bounds = np.append(bounds, n * of_signal)
         return np.searchsorted(index, bounds)
 
     def dual_infeasibility(self, r, inverse_lmbda, positive):

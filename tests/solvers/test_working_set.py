@@ -372,11 +372,14 @@ def test_one_sweep_is_that_of_scalar_minimisations(rng):
 
 @pytest.mark.parametrize("mode", ["full", "circular"])
 @pytest.mark.parametrize(("shape", "size"), [((40, 9), (3, 3)), ((200,), (7,)), ((9, 30), (9, 2))])
-def test_pieces_two_apart_share_no_sample(shape, size, mode, rng):
+@pytest.mark.parametrize("most", [128, 12, 4])
+def test_pieces_two_apart_share_no_sample(shape, size, mode, most, rng, monkeypatch):
+    monkeypatch.setattr(_support_operator, "MAX_PIECES", most)
     D = csc.Dictionary(rng.standard_normal((2, 1, *size)), mode)
     layout = PaddedSignals(D, (3, 1, *shape), "float64")
     index = np.arange(np.prod(layout.code_shape))
     pieces = layout.pieces(index)
+    assert len(pieces) - 1 <= most
     assert pieces[0] == 0
     assert pieces[-1] == len(index)
     where, _ = layout.places(index)
