@@ -184,7 +184,9 @@ def codes(solution: Any, ax: Axes | None = None, *, layer: int = -1, signal: int
     >>> ax = csc.plot.codes(solution)
     """
     check_attribute("solution", solution, "codes", "what csc.solve returns")
-    z = solution.codes[layer] if isinstance(solution.codes, list) else solution.codes
+    layers = solution.codes if isinstance(solution.codes, list) else [solution.codes]
+    z = layers[_check_index("layer", layer, layers)]
+    _check_index("signal", signal, z)
     sizes, ax = abs(z[signal]), axes_of(ax)
     if sizes.ndim == 3 and min(sizes.shape[1:]) > 1:
         ax.imshow(sizes.max(axis=0), cmap="gray_r", interpolation="nearest")
@@ -194,6 +196,12 @@ def codes(solution: Any, ax: Axes | None = None, *, layer: int = -1, signal: int
     ax.bar(np.arange(len(uses)), uses, color=ATOMS_COLOUR)
     ax.set(xlabel="atoms, the most used first", ylabel="sum of |codes|")
     return ax
+
+
+def _check_index(name, index, items):
+    if not -len(items) <= index < len(items):
+        raise IndexError(f"{name} must be an index of {len(items)}, from 0, got {index}")
+    return index
 
 
 def diagnostics(report: Any, ax: Axes | None = None) -> Axes:

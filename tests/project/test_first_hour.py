@@ -286,6 +286,9 @@ def test_solutions_are_drawn(x, D):
     np.testing.assert_allclose(line.get_ydata()[-1], solution.relative_gap)
     (image,) = csc.plot.codes(solution, other).images
     np.testing.assert_array_equal(image.get_array(), abs(solution.codes[0]).max(axis=0))
+    for index in ({"signal": len(x)}, {"layer": 3}):
+        with pytest.raises(IndexError, match=f"{next(iter(index))} must be an index of"):
+            csc.plot.codes(solution, other, **index)
     patches = csc.sparse_code(x[:, :, :4, :4], D, 1.0)
     bars = csc.plot.codes(patches, Figure().subplots()).patches
     np.testing.assert_allclose(sum(bar.get_height() for bar in bars), abs(patches.codes[0]).sum())
