@@ -8,7 +8,9 @@ over one group at a time [1]_, with the largest eigenvalue of the group's Gram m
 orthonormal groups that is exact. Sweeps are slow where atoms are coherent. So, unless many groups are new, the
 codes that are not 0 then take a step of a primal-dual Newton method [2]_. It differs from Newton's in the Hessian of
 a norm: of the two unit vectors z_g / ||z_g|| in it, one is the dual variable, the correlations of the group.
-Far from the minimum this allows longer steps.
+Far from the minimum this allows longer steps. Codes that a step would carry across zero end there, and the others take the
+step that is best under this condition. The atoms of a small signal are sorted by their positions, so that the
+system has an envelope: of a series, a band.
 
 References
 ----------
@@ -29,15 +31,18 @@ from csc.kernels.cpu.threads import in_batches
 SELECT_FRACTION = 0.6  # of the largest violation: groups with less are not selected yet
 N_SWEEPS = 5  # of each round
 MAX_NEW_FRACTION = 0.1  # of the active groups, up to which a Newton step pays
-N_LENGTHS = 6  # of a Newton step: each is half of the one before
+N_SOLVES = 4  # of Newton's system, while more codes would cross zero
+N_LENGTHS = 6  # of a free Newton step: each is half of the one before
+LARGE = 1e12  # in units of the diagonal
 RIDGE = 1e-7  # on the diagonal of Newton's system, relative: atoms may depend on each other
 ROUNDING = 1e-30  # relative decrease per sweep, of squares of steps, that rounding errors leave
 TINY = np.finfo(np.float64).tiny
 OBJECTIVE_ROUNDING = 1e-15  # relative increase of the objective that is rounding
 Q, C = range(2)  # rows of ``lists``: vectors over all atoms
-Z, R, STEP, MOVE, CHANGE = range(5)  # rows of ``work``: vectors over the active atoms
-# rows of ``index``: active atoms, active groups, of all groups, positions of active atoms
-ATOM, GROUP, IS_ACTIVE, PLACE = range(4)
+Z, R, STEP, MOVE, CHANGE, FREE = range(6)  # rows of ``work``: vectors over the active atoms
+# rows of ``index``: active atoms, active groups, their numbers plus 1 of all groups, places of active atoms, and
+# the last columns of the rows of Newton's system
+ATOM, GROUP, IS_ACTIVE, PLACE, LAST = range(5)
 
 
 def group_lasso_gram(gram, correlations, energies, curvatures, lmbdas, options, start, z, gap):
@@ -66,10 +71,10 @@ def group_lasso_gram(gram, correlations, energies, curvatures, lmbdas, options, 
 
     def scratch():
         n_atoms, length = len(gram), spaced(len(gram), np.float64)
-        lists, work = np.zeros((2, n_atoms), gram.dtype), np.zeros((5, length))
+        lists, work = np.zeros((2, n_atoms), gram.dtype), np.zeros((6, length))
         squares = np.zeros(len(curvatures))
         block, factor = np.empty((2, n_atoms, length))
-        return lists, work, squares, block, factor, np.zeros((4, n_atoms), np.intp)
+        return lists, work, squares, block, factor, np.zeros((5, n_atoms), np.intp)
 
     data = gram, correlations, energies, curvatures
     in_batches(_solve, len(z), *data, limits, start, z, gap, scratch=scratch)
@@ -146,7 +151,7 @@ def _read(i, size, correlations, start, lists, work, index):
 @inner(**OPTIONS)
 def _append(g, size, m, work, index):
     """Make group ``g`` the active group number ``m``, with codes of zero."""
-    index[GROUP, m], index[IS_ACTIVE, g] = g, 1
+    index[GROUP, m], index[IS_ACTIVE, g] = g, m + 1
     for j in range(size):
         index[ATOM, m * size + j], work[Z, m * size + j] = g * size + j, 0.0
 
@@ -245,31 +250,27 @@ def _sweep(size, m, lmbdas, curvatures, work, block, index):
 
 @inner(**OPTIONS)
 def _subtract(first, stop, n, work, block):
-    """Update the correlations after a step of the active atoms from first to stop, by twos."""
-    pairs = first + (stop - first) // 2 * 2
-    for i in range(first, pairs, 2):
-        step0, step1 = work[STEP, i], work[STEP, i + 1]
+    """Update the correlations after a step of the active atoms from first to stop."""
+    for i in range(first, stop):
+        step = work[STEP, i]
         for j in range(n):
-            work[R, j] -= step0 * block[i, j] + step1 * block[i + 1, j]
-    for i in range(pairs, stop):
-        step0 = work[STEP, i]
-        for j in range(n):
-            work[R, j] -= step0 * block[i, j]
+            work[R, j] -= step * block[i, j]
 
 
 @inner(**OPTIONS)
 def _newton(size, m, lmbdas, rounding, work, block, factor, index):
-    """Step of the codes that are not 0; halved until the objective rises by rounding at most."""
+    """Step of the codes that are not 0, if the objective rises by rounding at most.
+
+    Else it is the step without the condition on codes that would cross zero, which is halved as long as it rises.
+    """
     n = m * size
-    n_used = _set_model(size, m, lmbdas, work, block, factor, index)
-    factorise(n_used, RIDGE, work[CHANGE], factor)
-    substitute(n_used, factor, work[MOVE])
     for i in range(n):
-        work[STEP, i] = 0.0
-    for i in range(n_used):
-        work[STEP, index[PLACE, i]] = work[MOVE, i]
+        work[STEP, i] = work[FREE, i] = 0.0
+    _set_steps(size, lmbdas, work, block, factor, index)
     length = 1.0
-    for _ in range(N_LENGTHS):
+    for trial in range(N_LENGTHS + 1):
+        for i in range(n if trial == 1 else 0):
+            work[STEP, i] = work[FREE, i]
         decrease = _move(size, m, lmbdas, length, work)
         for j in range(padded(n)):
             work[CHANGE, j] = 0.0
@@ -283,47 +284,106 @@ def _newton(size, m, lmbdas, rounding, work, block, factor, index):
                 work[Z, i] += work[MOVE, i]
                 work[R, i] -= work[CHANGE, i]
             break
-        length *= 0.5
+        length *= 1.0 if trial == 0 else 0.5
 
 
 @inner(**OPTIONS)
-def _set_model(size, m, lmbdas, work, block, factor, index):
-    """Set the Hessian of the codes that are not 0, and in the column after it minus the gradient.
+def _set_steps(size, lmbdas, work, block, factor, index):
+    """Set Newton's step in two ways: freely, and so that codes that would cross zero end there.
+
+    The others are then solved for again, as long as more would cross.
+    """
+    n = 0
+    for trial in range(N_SOLVES):
+        n = _set_model(size, lmbdas, work, block, factor, index)
+        factorise(n, RIDGE, index[LAST], work[CHANGE], factor, work[MOVE])
+        substitute(n, index[LAST], factor, work[MOVE])
+        for i in range(n if trial == 0 else 0):
+            work[FREE, index[PLACE, i]] = work[MOVE, i]
+        if _stop_crossing(size, n, lmbdas[1], work, index) == 0:
+            break
+    for i in range(n):
+        if work[STEP, index[PLACE, i]] == 0:
+            work[STEP, index[PLACE, i]] = work[MOVE, i]
+
+
+@inner(**OPTIONS)
+def _set_model(size, lmbdas, work, block, factor, index):
+    """Set the Hessian of the codes that are not 0, sorted by atoms, and in ``work[MOVE]`` minus the gradient.
 
     The Hessian is the Gram matrix plus lmbda (1 - (u w^T + w u^T) / 2) / ||z_g|| for each group, with the unit
-    vector u = z_g / ||z_g|| and w = (c_g - l1 sign(z_g)) / lmbda, shortened to the unit ball. Returns how many
-    codes there are.
+    vector u = z_g / ||z_g|| and w = (c_g - l1 sign(z_g)) / lmbda, shortened to the unit ball. A code whose step is
+    already set keeps it, by a large number on the diagonal. Returns how many codes there are.
     """
-    (lmbda, l1), n = lmbdas, 0
-    for i in range(m * size):
-        index[PLACE, n] = i
-        n += work[Z, i] != 0
+    n, first, last = 0, 0, 0
+    for g in range(index.shape[1] // size):
+        active = index[IS_ACTIVE, g] - 1
+        for i in range(active * size, (active + 1) * size if active >= 0 else 0):
+            index[PLACE, n] = i
+            n += work[Z, i] != 0
     for i in range(n):
         for j in range(i, n):
             factor[i, j] = block[index[PLACE, i], index[PLACE, j]]
+            last = j if factor[i, j] != 0 and j > last else last
         for j in range(n, padded(n)):
             factor[i, j] = 0.0
-    first = 0
+        index[LAST, i] = last
     while first < n:
-        group, stop = index[PLACE, first] // size, first
-        square, w_square = 0.0, TINY
+        first = _bend(first, n, size, lmbdas, work, factor, index)
+    return n
+
+
+@inner(**OPTIONS)
+def _bend(first, n, size, lmbdas, work, factor, index):
+    """Add the Hessian of the group of used code ``first``, and set its gradient; returns the first of the next."""
+    (lmbda, l1), stop, group = lmbdas, first, index[PLACE, first] // size
+    square, w_square = 0.0, TINY
+    while stop < n and index[PLACE, stop] // size == group:
+        k = index[PLACE, stop]
+        work[MOVE, stop] = work[R, k] - l1 * np.sign(work[Z, k])
+        square += work[Z, k] ** 2
+        w_square += work[MOVE, stop] ** 2
+        stop += 1
+    norm = np.sqrt(square)
+    scale = 0.5 * lmbda / (square * max(lmbda, np.sqrt(w_square)))
+    for i in range(first, stop):
+        z, w = work[Z, index[PLACE, i]], work[MOVE, i]
+        for j in range(i, stop):
+            factor[i, j] -= scale * (z * work[MOVE, j] + w * work[Z, index[PLACE, j]])
+        factor[i, i] += lmbda / norm
+        index[LAST, i] = max(index[LAST, i], stop - 1)
+    for i in range(first, stop):
+        k = index[PLACE, i]
+        work[MOVE, i] -= lmbda * work[Z, k] / norm
+        if work[STEP, k] != 0:
+            factor[i, i] *= LARGE
+            work[MOVE, i] = factor[i, i] * work[STEP, k]
+    return stop
+
+
+@inner(**OPTIONS)
+def _stop_crossing(size, n, l1, work, index):
+    """Set the steps of codes that would cross zero, so that they end there; returns how many these are.
+
+    They are those of a group that would turn by more than a right angle, and with l1 > 0 those that would change
+    sign.
+    """
+    n_crossing, first = 0, 0
+    while first < n:
+        group, stop, product = index[PLACE, first] // size, first, 0.0
         while stop < n and index[PLACE, stop] // size == group:
-            square += work[Z, index[PLACE, stop]] ** 2
+            k = index[PLACE, stop]
+            if work[STEP, k] == 0:
+                product += work[Z, k] * (work[Z, k] + work[MOVE, stop])
             stop += 1
-        norm = np.sqrt(square)
         for i in range(first, stop):
             k = index[PLACE, i]
-            work[MOVE, i] = work[R, k] - l1 * np.sign(work[Z, k])
-            w_square += work[MOVE, i] ** 2
-            factor[i, n] = work[MOVE, i] - lmbda * work[Z, k] / norm
-        scale = 0.5 * lmbda / (square * max(lmbda, np.sqrt(w_square)))
-        for i in range(first, stop):
-            z, w = work[Z, index[PLACE, i]], work[MOVE, i]
-            for j in range(i, stop):
-                factor[i, j] -= scale * (z * work[MOVE, j] + w * work[Z, index[PLACE, j]])
-            factor[i, i] += lmbda / norm
+            crosses = l1 > 0 and work[Z, k] * (work[Z, k] + work[MOVE, i]) < 0
+            if work[STEP, k] == 0 and (product <= 0 or crosses):
+                work[STEP, k] = -work[Z, k]
+                n_crossing += 1
         first = stop
-    return n
+    return n_crossing
 
 
 @inner(**OPTIONS)
@@ -360,7 +420,7 @@ def _drop_unused(size, m, work, block, index):
         used, g = False, index[GROUP, a]
         for i in range(a * size, (a + 1) * size):
             used |= work[Z, i] != 0
-        index[IS_ACTIVE, g] = used
+        index[IS_ACTIVE, g] = left + 1 if used else 0
         if used:
             index[GROUP, left] = g
             for j in range(size):

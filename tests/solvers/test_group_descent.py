@@ -5,6 +5,9 @@ import pytest
 
 import csc
 from csc.kernels.cpu import group_lasso_gram, lasso_gram
+from csc.kernels.cpu.cholesky import factorise, substitute
+from csc.kernels.cpu.compilation import entry
+from csc.kernels.cpu.inverse_cholesky import OPTIONS
 from csc.solvers import FISTA, GroupDescent, fastest
 from reference import patches as naive
 
@@ -165,3 +168,43 @@ def test_only_groups_of_one_size_are_supported(rng):
         (csc.L1(0.3), False),
     ):
         assert GroupDescent().supports(csc.Problem(x, D, penalty)) is expected
+
+
+@entry(**OPTIONS)
+def solve_system(n, last, diagonal, matrix, right):
+    factorise(n, 0.0, last, diagonal, matrix, right)
+    substitute(n, last, matrix, right)
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 30])
+@pytest.mark.parametrize("width", [1, 3, 40])
+def test_systems_with_an_envelope_are_solved(n, width, rng):
+    distance = abs(np.subtract.outer(np.arange(n), np.arange(n)))
+    A = np.where(distance < width, rng.standard_normal((n, n)), 0)
+    A = A @ A.T + np.eye(n)  # twice as wide
+    matrix, b = np.full((n, 40), np.nan), rng.standard_normal(n)
+    matrix[:, : (n | 7) + 1] = 0
+    matrix[:, :n] = np.triu(A)
+    last, x = np.minimum(np.arange(n) + 2 * width - 2, n - 1), b.copy()
+    solve_system(n, last, np.empty(n), matrix, x)
+    np.testing.assert_allclose(A @ x, b, atol=1e-10)
+
+
+def test_coherent_waves_need_few_rounds(rng):
+    t = np.arange(-20, 21) / 5
+    ricker = (1 - t * t) * np.exp(-t * t / 2)  # neighbours have a correlation of 0.98
+    waves = csc.constraints.UnitSphere().project(np.stack([ricker, np.gradient(ricker)])[:, None])
+    D = csc.Dictionary(waves).synthesis_matrix((120,)).toarray().T
+    D = D.reshape(120, 2, -1).transpose(0, 2, 1).reshape(120, -1)  # pairs at one position
+    X = (rng.standard_normal((5, D.shape[1])) * (rng.random((5, D.shape[1])) < 0.1)) @ D.T
+    X += 0.01 * rng.standard_normal(X.shape)
+    for lmbdas in ((0.02, 0.0), (0.01, 0.01)):
+        z, gap, groups = solve(D, X, lmbdas, 2, tol=1e-9, rounds=45)
+        norms = np.linalg.norm(z.reshape(5, -1, 2), axis=2).sum()
+        value = 0.5 * ((X - z @ D.T) ** 2).sum() + lmbdas[0] * norms + lmbdas[1] * abs(z).sum()
+        assert gap.sum() <= 1e-9 * value  # if steps are only shortened, more than 60 rounds
+        if not lmbdas[1]:
+            dense = [
+                naive.group_lasso_gap(D, x, c, 0.02, groups) for x, c in zip(X, z, strict=True)
+            ]
+            assert sum(dense) <= 1.1e-9 * value
