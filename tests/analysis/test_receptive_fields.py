@@ -671,6 +671,9 @@ def test_pixel_fields_are_the_adjoint_of_the_whitening(rng):
     patch = rng.standard_normal((1, 1, 8, 6))
     expected = (zca.transform(patch + zca.mean_) * atom).sum()
     assert (patch * pixel_fields(atom, zca)).sum() == pytest.approx(expected)
+    for wrong in (None, csc.images.ZCA()):
+        with pytest.raises(TypeError, match=r"or a fitted csc\.images\.ZCA, got"):
+            pixel_fields(atom, wrong)
 
 
 @pytest.mark.slow

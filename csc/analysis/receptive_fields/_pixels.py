@@ -47,6 +47,11 @@ def pixel_fields(
     if hasattr(whitening, "whitening_"):
         W = whitening.whitening_.astype(np.float64)
         return (atoms.reshape(len(atoms), -1) @ W).reshape(atoms.shape)
+    if not callable(whitening):
+        raise TypeError(
+            "whitening must be a linear filter such as csc.images.whiten, or a fitted "
+            f"csc.images.ZCA, got {whitening!r}"
+        )
     border = [margin + (CANVAS_FACTOR - 1) * n // 2 for n in atoms.shape[2:]]
     canvas = np.pad(atoms, [(0, 0), (0, 0), *((b, b) for b in border)])
     kept = [
