@@ -10,7 +10,7 @@ import scipy  # its modules load when first used
 
 from csc._repr_html import AtomsReprMixin
 from csc._typing import Array, Shape
-from csc._validation import check_floats
+from csc._validation import check_floats, check_shape
 from csc.operators._dictionary import Dictionary
 
 if TYPE_CHECKING:
@@ -38,8 +38,10 @@ class MeasuredDictionary(AtomsReprMixin):
 
     Raises
     ------
+    TypeError
+        If the operator is complex; see `csc.operators.complex_operator`.
     ValueError
-        If the operator does not take signals of this spatial shape.
+        If the operator does not take signals of this spatial shape, or is a matrix with NaN or inf.
 
     Examples
     --------
@@ -69,9 +71,16 @@ class MeasuredDictionary(AtomsReprMixin):
             raise TypeError(
                 f"dictionary must be a csc.Dictionary, got {type(self.dictionary).__name__}"
             )
-        operator, signal_shape = (
-            scipy.sparse.linalg.aslinearoperator(self.operator),
-            tuple(self.signal_shape),
+        operator = scipy.sparse.linalg.aslinearoperator(self.operator)
+        if np.dtype(operator.dtype).kind == "c":
+            raise TypeError(
+                f"operator must be real, got {operator.dtype}; csc.operators.complex_operator "
+                "makes it one of real and imaginary parts"
+            )
+        if hasattr(self.operator, "sum") and not np.isfinite(self.operator.sum()):
+            raise ValueError("operator holds NaN or inf")
+        signal_shape = check_shape(
+            "signal_shape", self.signal_shape, len(self.dictionary.atom_shape)
         )
         self.dictionary.spatial_code_shape(signal_shape)  # raises if they do not fit
         size = self.dictionary.atoms.shape[1] * prod(signal_shape)

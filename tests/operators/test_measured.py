@@ -100,6 +100,13 @@ def test_errors_name_what_is_wrong(rng):
         csc.MeasuredDictionary(AD.dictionary, np.ones((3, 8)), (9,))
     with pytest.raises(TypeError, match="dictionary must be"):
         csc.MeasuredDictionary(np.ones((3, 1, 3)), np.ones((3, 9)), (9,))
+    for kind in (np.asarray, csr_array):  # the imaginary part was left out
+        with pytest.raises(TypeError, match="operator must be real, got complex128"):
+            csc.MeasuredDictionary(AD.dictionary, kind(np.eye(9) * 1j), (9,))
+        with pytest.raises(ValueError, match="operator holds NaN"):
+            csc.MeasuredDictionary(AD.dictionary, kind(np.full((3, 9), np.nan)), (9,))
+    with pytest.raises(TypeError, match="signal_shape must be a tuple"):
+        csc.MeasuredDictionary(AD.dictionary, np.ones((3, 9)), 9)
     with pytest.raises(ValueError, match="m = 7 measurements"):
         csc.Problem(np.ones((1, 6)), AD, csc.L1(0.1))
     with pytest.raises(TypeError, match="float32 but the atoms are float64"):
