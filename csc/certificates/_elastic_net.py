@@ -28,13 +28,18 @@ def lasso_certificate(residual, lmbda, options, known=None):
     known : KnownInfeasibility, optional
         Of a residual nearby, in any precision: then fewer correlations are computed.
     """
-    (ridge, positive), layout, infeasibility = options, residual.layout, None
+    (ridge, positive), infeasibility = options, None
     if known is not None and lmbda.ndim == 1:
-        known, r = layout.with_rounding(known, 1 / lmbda), residual.observed(residual.r)
-        infeasibility = layout.dual_infeasibility_near(r, known, 1 / lmbda, positive)
+        infeasibility = _infeasibility_near(residual, 1 / lmbda, positive, known)
     if ridge:
         return elastic_net_certificate(residual, lmbda, options, infeasibility)
     return sparse_certificate(residual, lmbda, positive, infeasibility)
+
+
+def _infeasibility_near(residual, inverse_lmbda, positive, known):
+    layout, r = residual.layout, residual.observed(residual.r)
+    known = layout.with_rounding(known, inverse_lmbda)
+    return layout.dual_infeasibility_near(r, known, inverse_lmbda, positive)
 
 
 def elastic_net_certificate(residual, lmbda, options, dual_infeasibility=None):

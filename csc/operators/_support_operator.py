@@ -349,9 +349,12 @@ class PaddedSignals:
         ----------
         .. [1] N. J. Higham, "Accuracy and stability of numerical algorithms", 2nd ed., SIAM 2002, sec. 3.1.
         """
-        r, eps = known.r.astype(self.dtype), float(np.finfo(known.r.dtype).eps)
-        error = self.padded_atoms.shape[1] * eps * self.largest_change(r, inverse_lmbda)
-        return KnownInfeasibility(r, (1 + NORM_ROUNDING * eps) * known.largest + error)
+        eps = float(np.finfo(known.r.dtype).eps)
+        largest = self.largest_change(known.r, inverse_lmbda).astype(self.dtype)
+        largest *= self.padded_atoms.shape[1] * eps
+        largest += known.largest
+        largest *= 1 + NORM_ROUNDING * eps
+        return KnownInfeasibility(known.r, largest)
 
     def largest_change(self, change, inverse_lmbda):
         """How much `dual_infeasibility` changes at most with a residual, at each position."""
