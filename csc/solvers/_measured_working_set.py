@@ -1,22 +1,21 @@
-"""The lasso on measured signals: exact solves on a working set of measured atoms."""
+"""Penalised measured signals: exact solves on a working set of measured atoms."""
 
 from dataclasses import dataclass
-from math import inf, prod
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from csc._backend import kernels
 from csc._typing import LayerProblem, ProblemLike
 from csc.operators import MeasuredDictionary, PaddedSignals, SparseCodes
-from csc.penalties import L1, ElasticNet, ridge_of
+from csc.penalties import L1, ElasticNet, GroupL21, L1Ball, SparseGroupL21
+from csc.solvers._exact_penalties import exact_penalty
 from csc.solvers._fista import FISTA
 
 WEAK_FACTOR = 0.4  # of the largest violation: codes with less are not selected yet
 MIN_NEW = 32  # codes per round at most, or as many as are in the working set
 MAX_COLUMNS = 2048  # of a working set: their Gram matrix has 32 MB
 MAX_ROUNDS = 60  # full gradients per step and signal
-MAX_KERNEL_ROUNDS = 1000
 INNER_TOL = 0.01  # of the relative gap asked for: exact solves cost little more
 LESS_TOL_PER_STEP = 0.01
 NUMBERS_PER_BLOCK = 2**22  # of signals synthesised at a time
@@ -33,12 +32,12 @@ class MeasuredWorkingSetState(NamedTuple):
 
 @dataclass(frozen=True)
 class MeasuredWorkingSet:
-    """The lasso and the elastic net on measured signals ``y = A D z``, for few non-zero codes.
+    """The lasso, groups and an l1 ball on measured signals ``y = A D z``, for few non-zero codes.
 
     In each round, one correlation of the residual with all measured atoms gives the duality gap and selects the
-    codes that violate optimality most. The lasso of these and the non-zero codes is solved exactly,
-    with the Gram matrix of their columns of A D [1]_. `FISTA` takes over if more than 2048 codes of a signal
-    are needed.
+    codes, or whole groups, that violate optimality most. The problem of these and the non-zero codes is solved
+    exactly, with the Gram matrix of their columns of A D [1]_, as `WorkingSet` and `GroupDescent` solve
+    patches. `FISTA` takes over if more than 2048 codes of a signal are needed.
 
     The first step has the tolerance ``tol``, each further one a hundredth of it. All is computed in float64.
 
@@ -65,19 +64,22 @@ class MeasuredWorkingSet:
 
     check_every = 1
     requirements = (
-        "needs measured signals (`csc.operators.MeasuredDictionary`), an L1 penalty with weights > 0 or an "
-        "ElasticNet with lmbda > 0, least squares without weights, and NumPy arrays"
+        "needs measured signals (`csc.operators.MeasuredDictionary`), an L1 penalty with weights > 0, an ElasticNet, a "
+        "GroupL21 with a group_size or a SparseGroupL21 with lmbda > 0, or an L1Ball, least squares without weights, "
+        "and NumPy arrays"
     )
 
     def supports(self, problem: ProblemLike) -> bool:
-        """Whether it is such a lasso or elastic net."""
+        """Whether it is such a penalty on measured signals."""
         structure, penalty = problem.structure, problem.penalty
-        if type(penalty) not in (L1, ElasticNet):
+        measured = isinstance(problem.dictionary, MeasuredDictionary) and structure.on_host
+        if not measured or not structure.is_least_squares:
             return False
+        if type(penalty) not in (L1, ElasticNet, GroupL21, SparseGroupL21):
+            return type(penalty) is L1Ball
         weights = getattr(penalty, "weights", None)
         positive = penalty.lmbda > 0 and (weights is None or bool((weights > 0).all()))
-        measured = isinstance(problem.dictionary, MeasuredDictionary) and structure.on_host
-        return positive and measured and structure.is_least_squares
+        return positive and getattr(penalty, "groups", None) is None
 
     def init(self, problem: LayerProblem, z0: Any) -> MeasuredWorkingSetState:  # noqa: ARG002
         """State at codes ``z0``."""
@@ -116,63 +118,52 @@ def _solve_signal(problem, i, state, out):
 
 
 class _Signal:
-    """Codes of one signal on a working set, and the measured atoms of these codes.
+    """Codes of one signal on a working set of whole groups, and the measured atoms of these codes.
 
-    The index of a code is that of `SparseCodes` of one signal.
+    The index of a code is that of `SparseCodes` of one signal. A lasso has groups of one code.
     """
 
     def __init__(self, problem, i, z):
-        penalty, self.dictionary = problem.penalty, problem.dictionary.as_double
+        self.dictionary, self.penalty = problem.dictionary.as_double, exact_penalty(problem, i)
         self.shape, self.n_codes = problem.code_shape[1:], prod(problem.code_shape[1:])
         self.seen = None if problem.mask is None else problem.mask[i] != 0
         self.y = self._observed(problem.x[i].astype("float64"))
-        self.ridge, self.positive = ridge_of(penalty), penalty.positive
-        weights = getattr(penalty, "weights", None)
-        weights = 1.0 if weights is None else weights.astype("float64")
-        lmbda = np.broadcast_to(penalty.lmbda * weights, problem.code_shape)[i]
-        self.lmbda = np.moveaxis(lmbda, 0, -1).ravel()
         start = SparseCodes.of(z[i : i + 1])
-        values = start.values.astype("float64")
-        kept = values > 0 if self.positive else values != 0
-        kept &= np.isfinite(self.lmbda[start.index])
+        values, size = start.values.astype("float64"), self.penalty.size
+        kept = self.penalty.allowed(start.index, values) & (values != 0)
         self.index, self.values = np.empty(0, np.int64), np.empty(0)
         self.columns, self.gram = np.empty((0, len(self.y))), np.empty((0, 0))
-        if kept.sum() <= MAX_COLUMNS:  # else from zeros: the minimum may be sparser
-            self._append(start.index[kept])
-            self.values = values[kept]
+        groups = np.unique(start.index[kept] // size)
+        if len(groups) * size <= MAX_COLUMNS:  # else from zeros: the minimum may be sparser
+            self._append(groups)
+            self.values[np.searchsorted(self.index, start.index[kept])] = values[kept]
 
     def _observed(self, rows):
         return rows if self.seen is None else np.where(self.seen, rows, 0)
 
     def certificate(self):
-        """Objective, duality gap, and how many times its lambda the correlation of each code is.
-
-        The ridge counts as further samples, so that all is a lasso.
-        """
-        z, lmbda = self.values, self.lmbda[self.index]
-        r = self.y - z @ self.columns
+        """Objective, duality gap, and the score of each group: more than 1 violates optimality."""
+        r = self.y - self.values @ self.columns
         q = np.moveaxis(self.dictionary.adjoint(r[None])[0], 0, -1).ravel()
-        q[self.index] -= self.ridge * z
-        scores = (q if self.positive else abs(q)) / self.lmbda
-        half = 0.5 * (r @ r + self.ridge * (z @ z))
-        cost, shrink = lmbda @ abs(z), 1 / max(1.0, scores.max())
-        gap = half * (1 - shrink) ** 2 + cost - shrink * (z @ q[self.index])
-        return half + cost, max(gap, 0.0), scores
+        return self.penalty.certificate(float(r @ r), q, self.index, self.values)
 
     def grow(self, scores):
-        """Add the codes that violate optimality most, drop zeros; returns whether any were added."""
-        used = np.flatnonzero(self.values)
+        """Add the groups that violate optimality most, drop zeros; returns whether any were added."""
+        size = self.penalty.size
+        used = np.repeat(self.values.reshape(-1, size).any(axis=1), size)
         self.index, self.values = self.index[used], self.values[used]
         self.columns, self.gram = self.columns[used], self.gram[np.ix_(used, used)]
-        scores[self.index] = 0
+        scores[self.index // size] = 0
         new = np.flatnonzero(scores > 1 + WEAK_FACTOR * max(scores.max() - 1, 0))
-        limit = max(MIN_NEW, len(self.index))
+        limit = max(MIN_NEW, len(self.index) // size)
         if len(new) > limit:
             new = new[np.argpartition(-scores[new], limit)[:limit]]
         self._append(new)
         return len(new) > 0
 
-    def _append(self, index):
+    def _append(self, groups):
+        size = self.penalty.size
+        index = (groups[:, None] * size + np.arange(size)).ravel()
         block = max(1, NUMBERS_PER_BLOCK // prod(self.dictionary.signal_shape))
         parts = [self._measured_atoms(index[j : j + block]) for j in range(0, len(index), block)]
         new = np.concatenate([self.columns[:0], *parts])
@@ -195,11 +186,5 @@ class _Signal:
 
     def minimise(self, tol):
         """Exact minimum over the working set."""
-        gram = self.gram + self.ridge * np.eye(len(self.gram))
-        correlations, energy = (self.columns @ self.y)[None], np.array([self.y @ self.y])
-        out, gap, lmbda = np.empty((1, len(gram))), np.full(1, inf), self.lmbda[self.index]
-        options = self.positive, tol, MAX_KERNEL_ROUNDS
-        kernels(out).lasso_gram(
-            gram, correlations, energy, lmbda, *options, self.values[None], out, gap
-        )
-        self.values = out[0]
+        products = self.gram, (self.columns @ self.y)[None], np.array([self.y @ self.y])
+        self.values = self.penalty.minimum(*products, self.index, self.values[None], tol)[0]

@@ -170,19 +170,31 @@ def blurred_photograph():
     return blur(x)[None], csc.MeasuredDictionary(csc.Dictionary(atoms), A, shape)
 
 
-def compare_measured(make, fraction, tol):
-    """Print seconds of the working set, and of some steps of FISTA, on measured signals."""
+def measured_penalties(y, D, fraction, radius_fraction):
+    """Yield name and penalty, those to compare with the lasso on measured signals."""
+    lmbda = fraction * csc.lmbda_max(y, D)
+    codes = csc.solve(csc.Problem(y, D, csc.L1(lmbda))).codes
+    yield "lasso", csc.L1(lmbda)
+    yield "groups of two", csc.GroupL21(lmbda, 2)
+    yield "sparse groups of two", csc.SparseGroupL21(lmbda / 2, 2)
+    yield "l1 ball", csc.L1Ball(radius_fraction * float(abs(codes).sum()))
+
+
+def compare_measured(make, fraction, tol, radius_fraction):
+    """Print seconds of the working set, and of the lasso also those of some steps of FISTA, on measured signals."""
     y, D = make()
-    problem = csc.Problem(y, D, csc.L1(csc.Relative(fraction)))
-    csc.solve(problem)  # compiles
-    for solver, steps in ((None, 10_000), (csc.solvers.FISTA(), FISTA_STEPS)):
-        solve = partial(csc.solve, problem, solver, tol=tol, max_iter=steps)
-        seconds, solution = best_cpu_time(solve, 1 if solver else REPEATS)
-        print_json(
-            bench="corners", case=make.__name__, fraction=fraction, solver=repr(solver), seconds=seconds,
-            relative_gap=solution.relative_gap, steps=solution.n_iter, objective=solution.objective,
-            nonzero=int((solution.codes != 0).sum()),
-        )  # fmt: skip
+    for name, penalty in measured_penalties(y, D, fraction, radius_fraction):
+        problem = csc.Problem(y, D, penalty)
+        csc.solve(problem, max_iter=1)  # compiles
+        solvers = ((None, 10_000), (csc.solvers.FISTA(), FISTA_STEPS))
+        for solver, steps in solvers if name == "lasso" else solvers[:1]:
+            solve = partial(csc.solve, problem, solver, tol=tol, max_iter=steps)
+            seconds, solution = best_cpu_time(solve, 1 if solver else REPEATS)
+            print_json(
+                bench="corners", case=make.__name__, fraction=fraction, penalty=name, solver=repr(solver),
+                seconds=seconds, relative_gap=solution.relative_gap, steps=solution.n_iter,
+                objective=solution.objective, nonzero=int((solution.codes != 0).sum()),
+            )  # fmt: skip
 
 
 def main(argv):
@@ -206,7 +218,7 @@ def main(argv):
         default=0.5,
         help="of the l1 ball, in units of the l1 norm of the lasso's codes (0.5)",
     )
-    parser.add_argument("--measured", action="store_true", help="two lassos of measured signals")
+    parser.add_argument("--measured", action="store_true", help="measured signals")
     args = parser.parse_args(argv)
     compare = compare_lasso
     if args.penalties:
@@ -216,7 +228,7 @@ def main(argv):
     try:
         if args.measured:
             for make, fraction in product((random_sums, blurred_photograph), args.fractions):
-                compare_measured(make, fraction, args.tol)
+                compare_measured(make, fraction, args.tol, args.radius)
             return
         for name in (list(CASES)[i] for i in args.cases):
             for fraction in args.fractions:

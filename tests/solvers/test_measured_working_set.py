@@ -55,6 +55,54 @@ def test_codes_are_minimal_by_dense_matrices(penalty, masked, rng):
     assert solution.n_iter <= 2
 
 
+def assert_minimal_groups(q, z, lmbda, l1):
+    """Optimality of groups, from correlations and codes ``(groups, members)`` of a signal."""
+    used = z.any(axis=1)
+    u = z[used] / np.linalg.norm(z[used], axis=1, keepdims=True)
+    rest = q[used] - lmbda * u
+    np.testing.assert_allclose(rest[z[used] != 0], l1 * np.sign(z[used][z[used] != 0]), atol=1e-5)
+    assert (abs(rest) <= l1 + 1e-5).all()
+    shrunk = np.maximum(abs(q[~used]) - l1, 0)
+    assert (np.linalg.norm(shrunk, axis=1) <= lmbda + 1e-5).all()
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(
+    "penalty", [csc.GroupL21(0.6, 3), csc.SparseGroupL21(0.3, 2, 0.7), csc.L1Ball(4.0)], ids=repr
+)
+def test_groups_and_balls_are_minimal_by_dense_matrices(penalty, masked, rng):
+    problem, M = problem_of(penalty, rng, masked=masked)
+    assert isinstance(fastest(problem), MeasuredWorkingSet)
+    solution = csc.solve(problem, tol=1e-11)
+    assert solution.n_iter <= 2
+    for i, codes in enumerate(solution.codes):
+        objective, gap, _ = _measured_working_set._Signal(problem, i, solution.codes).certificate()
+        assert gap <= 1e-9 * objective
+        seen = 1.0 if problem.mask is None else problem.mask[i]
+        q, z = (M.T @ (seen * (problem.x[i] - M @ codes.ravel()))).reshape(SHAPE), codes
+        assert z.any()
+        if isinstance(penalty, csc.L1Ball):
+            assert abs(z).sum() == pytest.approx(4.0, rel=1e-12)
+            np.testing.assert_allclose((np.sign(z) * q)[z != 0], abs(q).max(), rtol=1e-6)
+            continue
+        size = penalty.group_size
+        q, z = (a.reshape(-1, size, SHAPE[1]).swapaxes(1, 2).reshape(-1, size) for a in (q, z))
+        ratio = getattr(penalty, "ratio", None)
+        lmbdas = (penalty.lmbda, 0.0) if ratio is None else (penalty.lmbda * ratio, penalty.lmbda)
+        assert_minimal_groups(q, z, *lmbdas)
+    again = csc.solve(problem, tol=1e-8, init=1.1 * solution.codes)
+    assert again.objective == pytest.approx(solution.objective, rel=1e-7)
+
+
+def test_codes_outside_of_a_ball_are_not_taken_for_its_minimum():
+    A = csc.MeasuredDictionary(csc.Dictionary(np.eye(2)[:, None]), np.eye(2), (2,))
+    problem = csc.Problem(np.array([[3.0, 0.0]]), A, csc.L1Ball(1.0))
+    solver, outside = MeasuredWorkingSet(), np.zeros(problem.code_shape)
+    outside[0, 0, 0] = 1.5  # its data term is below the minimum in the ball
+    z = solver.step(problem, solver.init(problem, outside)).z
+    np.testing.assert_allclose(z[0, 0, 0], 1.0)
+
+
 def test_single_precision_and_any_start(rng):
     problem, M = problem_of(csc.L1(0.3), rng, "float32")
     solution = csc.solve(problem, tol=1e-5)
@@ -82,7 +130,7 @@ def test_zeros_are_found_and_others_are_not_supported(rng):
         solution = csc.solve(problem)
     assert solution.converged
     assert not solution.codes.any()
-    for penalty in (csc.L1(0.0), csc.GroupL21(0.5, 2), csc.L1(1.0, np.eye(6, 196))):
+    for penalty in (csc.L1(0.0), csc.GroupL21(0.0, 2), csc.L1(1.0, np.eye(6, 196))):
         assert not MeasuredWorkingSet().supports(problem_of(penalty, rng)[0])
     unmeasured = csc.Problem(
         rng.standard_normal((1, 1, 9)), csc.Dictionary(np.ones((2, 1, 3))), csc.L1(1.0)
