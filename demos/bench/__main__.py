@@ -10,9 +10,15 @@ SUITES = (
 )  # fmt: skip
 
 
+USAGE = f"usage: python -m demos.bench {{{','.join(SUITES)}}} [options]"
+
+
 def main(argv):
+    if argv[:1] in (["-h"], ["--help"]):
+        print(f"{USAGE}\n\nOptions of a benchmark: python -m demos.bench NAME --help")
+        return
     if not argv or argv[0] not in SUITES:
-        sys.exit(f"usage: python -m demos.bench {{{','.join(SUITES)}}} [options]")
+        sys.exit(USAGE)
     import_module(f"demos.bench.{argv[0]}").main(argv[1:])
 
 

@@ -282,9 +282,11 @@ def test_bench_threads_compares_the_speedup_with_what_the_machine_does(monkeypat
     assert len(hashes) == sum(map(int, case["seconds"]))
 
 
-def test_bench_without_a_suite_says_how():
+def test_bench_without_a_suite_says_how(capsys):
     with pytest.raises(SystemExit, match="usage"):
         bench.main([])
+    bench.main(["--help"])
+    assert "usage: python -m demos.bench {patches," in capsys.readouterr().out
 
 
 def test_bench_crossover_times_both_ways_and_puts_the_rule_back(monkeypatch, capsys):
