@@ -39,6 +39,7 @@ GOAL = 1e-4  # relative suboptimality
 MIN_POINTS = 3  # of a fitted slope
 MIN_GB = 0.005  # less cannot be told from the memory that the warm-up left free
 WARM_UP_SIDE = 64  # pixels
+MIN_SPAN = 100.0  # factor between the ends of an axis of seconds or memory
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -252,6 +253,9 @@ def draw(lines):
                 ended = [(x, one["seconds"]) for x, one in points if not one["reached"]]
                 if ended and what == "seconds":
                     axes.loglog(*zip(*ended, strict=True), "^", ms=7, mfc="none", color=colour)
+            low, high = axes.get_ylim()
+            widen = max(1.0, np.sqrt(MIN_SPAN * low / high))  # numbers that hardly differ look alike
+            axes.set_ylim(low / widen, high * widen)
             axes.grid(alpha=0.3)
             axes.legend(fontsize=8)
         column[0].set_ylabel("processor seconds")
