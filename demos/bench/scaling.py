@@ -254,8 +254,8 @@ def draw(lines):
                 if ended and what == "seconds":
                     axes.loglog(*zip(*ended, strict=True), "^", ms=7, mfc="none", color=colour)
             low, high = axes.get_ylim()
-            widen = max(1.0, np.sqrt(MIN_SPAN * low / high))  # numbers that hardly differ look alike
-            axes.set_ylim(low / widen, high * widen)
+            widen = max(1.0, np.sqrt(MIN_SPAN * low / high))
+            axes.set_ylim(low / widen, high * widen)  # numbers that hardly differ look alike
             axes.grid(alpha=0.3)
             axes.legend(fontsize=8)
         column[0].set_ylabel("processor seconds")

@@ -8,7 +8,13 @@ import numpy as np
 
 from csc.kernels.cpu.atomics import claim, finish, wait_for_all
 from csc.kernels.cpu.compilation import entry, inner
-from csc.kernels.cpu.simd_intrinsics import add_runs, clear_run, dot_runs, dot_runs_masked
+from csc.kernels.cpu.simd_intrinsics import (
+    add_runs,
+    add_scaled_run,
+    clear_run,
+    dot_runs,
+    dot_runs_masked,
+)
 from csc.kernels.cpu.threads import in_phases
 
 # Phases of a step: p and fit = D p, of even pieces, of odd ones; D^T W fit; x and r; and how many these are
@@ -108,9 +114,9 @@ def _work(kind, codes, numbers, fit, weights, columns, vectors):
     (atoms, runs, where, atom, first, copies), (x, r, p, product) = columns, vectors
     (growth, ridge, step), total = numbers, 0.0
     if kind == MOVE:
+        add_scaled_run(step, p, x, codes[0], codes[1])
+        add_scaled_run(-step, product, r, codes[0], codes[1])
         for a in range(codes[0], codes[1]):
-            x[a] += step * p[a]
-            r[a] -= step * product[a]
             total += r[a] * r[a]
         return total
     starts, several = runs.starts[0, : runs.lengths[0]], len(runs.lengths) > 1

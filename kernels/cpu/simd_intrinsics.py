@@ -93,6 +93,29 @@ def add_run(typing, source, first, target, at, step, n):  # noqa: ARG001
 
 
 @intrinsic
+def add_scaled_run(typing, factor, source, target, start, stop):  # noqa: ARG001
+    """``target[i] += factor * source[i]`` for start <= i < stop."""
+    whole = types.int64
+    signature = types.void(source.dtype, source, target, whole, whole)
+
+    def generate(context, builder, signature, given):
+        source, target = _data(context, builder, signature.args, given, (1, 2))
+        factor, _, _, start, stop = given
+        one = _word(1)
+
+        def combine(x, old):
+            is_vector = isinstance(x.type, ir.VectorType)
+            scale = _in_all_lanes(builder, factor, x.type) if is_vector else factor
+            return builder.fadd(old, builder.fmul(scale, x, flags=["contract"]), flags=["contract"])
+
+        run = (source, start, one), (target, start, one)
+        _for_run(builder, one, builder.sub(stop, start), *run, combine)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
 def clear_run(typing, target, start, stop):  # noqa: ARG001
     """``target[i] = 0`` for start <= i < stop."""
     signature = types.void(target, types.int64, types.int64)
