@@ -110,9 +110,8 @@ class GroupScores:
     @cached_property
     def _places(self):
         """Flat indices of the first samples under the atoms at all positions."""
-        n_atoms = self.layout.code_shape[1]
-        index = np.arange(0, prod(self.layout.code_shape), n_atoms)
-        return self.layout.places(index)[0]
+        n, _, *positions = self.layout.code_shape
+        return self.layout.places_at(np.arange(n * prod(positions)))
 
     @cached_property
     def _atoms(self):

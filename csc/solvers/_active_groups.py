@@ -6,15 +6,9 @@ import numpy as np
 
 from csc._backend import kernels
 from csc.certificates import GroupScores, group_certificate, group_lmbdas
-from csc.operators import KnownInfeasibility, SparseCodes, SparseResidual
-from csc.solvers._active_set import (
-    FEW_NEW,
-    FIRST_WEAK_FACTOR,
-    LATE_WEAK_FACTOR,
-    OBJECTIVE_ROUNDING,
-    WEAK_FACTOR,
-    merged,
-)
+from csc.operators import KnownInfeasibility, SparseCodes
+from csc.solvers._active_codes import FEW_NEW, ActiveCodes
+from csc.solvers._active_set import merged
 from csc.solvers._conjugate_gradients import FEW_ZEROED, adapted_steps, conjugate_gradients
 
 MAX_ROUNDS_OF_BLOCK = 1000  # of selecting groups
@@ -23,7 +17,7 @@ FIRST_LOCAL_GAP_FACTOR = 50  # times tol: from this gap on the local certificate
 LOCAL_GAP_MARGIN = 1.2  # and from this times its last ratio to the global one
 
 
-class ActiveGroups(SparseResidual):
+class ActiveGroups(ActiveCodes):
     """Active groups of codes and their residual ``x - D z``.
 
     All codes of an active group are stored, also those at zero.
@@ -47,7 +41,6 @@ class ActiveGroups(SparseResidual):
         self.lmbda, self.l1 = map(self.layout.dtype.type, group_lmbdas(self.penalty))
         self.scores, self.known = GroupScores(self.layout, self.penalty), None
         self.local_gap_factor, self.cg_steps = FIRST_LOCAL_GAP_FACTOR, CG_STEPS
-        self.few_are_new = False  # of the groups that `grow` added last: then `refine` pays
 
     def certificate(self, tol):
         """Objective and duality gap, sharp if it may be at most ``tol``; `grow` selects by its scores."""
@@ -65,19 +58,10 @@ class ActiveGroups(SparseResidual):
         return objective, gap
 
     def grow(self):
-        """Add the groups that violate optimality most in their neighbourhood; drop zeros.
-
-        A group is selected if its score exceeds 1 by more than a share of the largest excess among
-        the positions whose atoms overlap with its own.
-        """
-        weak_factor = LATE_WEAK_FACTOR if self.few_are_new else WEAK_FACTOR
-        if not len(self.codes.index):
-            weak_factor = FIRST_WEAK_FACTOR
-        scores, size = self.known.largest, self.size
-        largest = self.layout.local_max(scores)
-        thresholds = (1 + weak_factor * np.maximum(largest - 1, 0)).ravel()
-        positions = np.flatnonzero(scores.ravel() > thresholds)
-        selected = self.scores.violating_groups(self.known.r, positions, thresholds[positions])
+        """Add the groups that violate optimality most in their neighbourhood, see `worst_positions`; drop zeros."""
+        size = self.size
+        worst = self.worst_positions(self.known.largest, self.weak_factor)
+        selected = self.scores.violating_groups(self.known.r, *worst)
         rows = self.codes.values.reshape(-1, size)
         kept = rows.any(axis=1)
         groups, row, n_new = merged(
@@ -92,9 +76,8 @@ class ActiveGroups(SparseResidual):
         """Block coordinate descent: sweeps over the active groups. After the last ones of a round, `refresh`."""
         layout, columns = self.layout, self.columns
         parts = columns.where, columns.atom, *columns.copies, self.scores.curvatures
-        mask = np.empty(0, layout.dtype) if self.mask is None else self.mask.reshape(-1)
-        kernels(mask).descend_groups(
-            self.r.reshape(-1), mask, layout.padded_atoms, layout.runs, (*parts, self.codes.values),
+        kernels(self.r).descend_groups(
+            self.r.reshape(-1), self.flat_mask, layout.padded_atoms, layout.runs, (*parts, self.codes.values),
             columns.pieces, (self.size, self.lmbda, self.l1, n_sweeps),
         )  # fmt: skip
 
@@ -106,28 +89,24 @@ class ActiveGroups(SparseResidual):
         If it raises the objective by more than rounding, it is halved twice, then rejected. The number of steps of
         conjugate gradients grows while nearly all groups keep their directions.
         """
-        start, size = self.codes.values.copy(), self.size
-        kept = np.repeat(start.reshape(-1, size).any(axis=1), size)
+        size = self.size
+        kept = np.repeat(self.codes.values.reshape(-1, size).any(axis=1), size)
         if not kept.any():
             return
-        z = start[kept]
+        z = self.codes.values[kept]
         move = self._newton_step(self.columns.part(kept), z)
-        before = self._objective() * (1 + OBJECTIVE_ROUNDING)
-        for length in (1, 0.5, 0.25):
-            moved = z + z.dtype.type(length) * move
+
+        def moved(length):
+            new = z + z.dtype.type(length) * move
             if self.l1 > 0:
-                moved[moved * z < 0] = 0
-            turned = np.einsum("gi,gi->g", moved.reshape(-1, size), z.reshape(-1, size)) <= 0
-            moved[np.repeat(turned, size)] = 0
-            values = start.copy()
-            values[kept] = moved
-            self._set_values(values)
-            self.descend(n_sweeps)
-            if self._objective() <= before:
-                break
-        else:
-            self._set_values(start)
-        calm = length == 1 and np.count_nonzero(turned) <= FEW_ZEROED * len(turned)
+                new[new * z < 0] = 0
+            turned = np.einsum("gi,gi->g", new.reshape(-1, size), z.reshape(-1, size)) <= 0
+            new[np.repeat(turned, size)] = 0
+            return new
+
+        new, is_full = self.take_step(kept, moved, n_sweeps)
+        zeroed = ~new.reshape(-1, size).any(axis=1)
+        calm = is_full and np.count_nonzero(zeroed) <= FEW_ZEROED * len(zeroed)
         self.cg_steps = adapted_steps(self.cg_steps, calm, CG_STEPS)
 
     def minimum(self, gram, q, energy, z, block, tol):
@@ -169,11 +148,6 @@ class ActiveGroups(SparseResidual):
 
         gradient = scaled(rest - self.lmbda * u.ravel())
         return scaled(conjugate_gradients(hessian, gradient, self.cg_steps))
-
-    def _set_values(self, values):
-        """Replace the values of the codes, and the residual."""
-        self.codes.values[:] = values
-        self.refresh()
 
     def _objective(self):
         z = self.codes.values

@@ -6,8 +6,9 @@ import numpy as np
 
 from csc._backend import kernels
 from csc.certificates import elastic_net_certificate, largest_with_ridge, sparse_certificate
-from csc.operators import KnownInfeasibility, SparseCodes, SparseResidual
+from csc.operators import KnownInfeasibility, SparseCodes
 from csc.penalties import ridge_of
+from csc.solvers._active_codes import FEW_NEW, SWEEPS, ActiveCodes
 from csc.solvers._blocks import minimise_in_blocks
 from csc.solvers._conjugate_gradients import (
     FEW_ZEROED,
@@ -15,14 +16,7 @@ from csc.solvers._conjugate_gradients import (
     adapted_steps,
 )
 
-OBJECTIVE_ROUNDING = 1e-15  # relative increase of the objective that is rounding
 MAX_ROUNDS_OF_BLOCK = 100  # growing the active set of one block of codes
-# Codes with less than this share of the largest violation nearby are not selected yet:
-FIRST_WEAK_FACTOR = 0.7  # from zeros on, as few of the others would stay,
-WEAK_FACTOR = 0.4  # then,
-LATE_WEAK_FACTOR = 0.2  # and once few codes are new, as most of these stay
-FEW_NEW = 0.3  # of the active codes
-SWEEPS = (2, 2, 3)  # over the active codes: before, within and after `refine`
 MAX_CODES_OF_BLOCKS_ALONE = 1000  # so few blocks leave no more to conjugate gradients
 CG_STEPS = 6  # at first, and at least
 ROUNDS_PER_STEP = 10  # of large signals; the certificate after a step costs as much as six rounds,
@@ -38,7 +32,7 @@ def rounds_per_step(problem):
     return ROUNDS_PER_SHORT_STEP if short else ROUNDS_PER_STEP
 
 
-class ActiveSet(SparseResidual):
+class ActiveSet(ActiveCodes):
     """Active codes and their residual ``x - D z``.
 
     Parameters
@@ -62,7 +56,6 @@ class ActiveSet(SparseResidual):
         self.bend = self.mask  # second derivative of the data term at each sample; None: all are 1
         self.all_lmbda = self.lmbda_of(problem).astype(self.layout.dtype)
         self.cg_steps = CG_STEPS
-        self.few_are_new = False  # of the codes that `grow` added last: then `refine` pays
         self.known = None  # of the round before
 
     @staticmethod
@@ -104,34 +97,18 @@ class ActiveSet(SparseResidual):
             return elastic_net_certificate(self, self.all_lmbda, options, of_residual)
         return sparse_certificate(self, self.all_lmbda, self.positive, infeasibility, local=local)
 
-    @property
-    def weak_factor(self):
-        """Share of the largest violation nearby from which on `grow` should select codes."""
-        if not len(self.codes.index):
-            return FIRST_WEAK_FACTOR
-        return LATE_WEAK_FACTOR if self.few_are_new else WEAK_FACTOR
-
     def grow(self, dual_infeasibility, weak_factor):
-        """Add the codes that violate optimality most in their neighbourhood; drop zeros.
-
-        A code is selected if its dual infeasibility exceeds 1 by more than ``weak_factor`` times
-        the largest excess among the positions whose atoms overlap with its own.
-        """
+        """Add the codes that violate optimality most in their neighbourhood, see `worst_positions`; drop zeros."""
         layout, codes = self.layout, self.codes
-        thresholds = layout.local_max(dual_infeasibility).reshape(-1) - 1
-        np.maximum(thresholds, 0, out=thresholds)
-        thresholds *= weak_factor
-        thresholds += 1
-        positions = np.flatnonzero(dual_infeasibility.ravel() > thresholds)
+        positions, thresholds = self.worst_positions(dual_infeasibility, weak_factor)
         size = BLOCK_POSITIONS
         if self.all_lmbda.ndim > 1:
             size = max(1, BLOCK_CORRELATIONS // layout.code_shape[1])
         blocks = range(0, len(positions), size)
         r, selected = self.dual_point(), []
-        for block in (positions[i : i + size] for i in blocks):
-            selected.append(
-                layout.violating_indices(r, self.all_lmbda, block, thresholds[block], self.positive)
-            )
+        for block in (slice(i, i + size) for i in blocks):
+            at = positions[block], thresholds[block]
+            selected.append(layout.violating_indices(r, self.all_lmbda, *at, self.positive))
         selected = np.concatenate([np.empty(0, np.int64), *selected])
         kept = codes.values != 0
         index, values = codes.index[kept], codes.values[kept]
@@ -165,9 +142,8 @@ class ActiveSet(SparseResidual):
         layout, columns = self.layout, self.columns
         settings = self.lmbda, 1 / (self._curvatures + self.ridge), self.codes.values
         parts = columns.where, columns.atom, *columns.copies, *settings
-        mask = np.empty(0, layout.dtype) if self.mask is None else self.mask.reshape(-1)
-        kernels(mask).descend_active(
-            self.r.reshape(-1), mask, layout.padded_atoms, layout.runs, parts,
+        kernels(self.r).descend_active(
+            self.r.reshape(-1), self.flat_mask, layout.padded_atoms, layout.runs, parts,
             columns.pieces, (self.positive, n_sweeps, self.ridge),
         )  # fmt: skip
 
@@ -180,30 +156,19 @@ class ActiveSet(SparseResidual):
         while nearly all codes keep their signs.
         """
         kept = self.codes.values != 0
-        support, start = self.columns.part(kept), self.codes.values.copy()
-        z, lmbda = start[kept], self.lmbda[kept]
+        support, z, lmbda = self.columns.part(kept), self.codes.values[kept], self.lmbda[kept]
         gradient = support.adjoint(self.observed(self.r)) - lmbda * np.sign(z)
         gradient -= z.dtype.type(self.ridge) * z
         move = support.solve(gradient, self.cg_steps, self.bend, self.ridge)
-        before = self._objective() * (1 + OBJECTIVE_ROUNDING)
-        for length in (1, 0.5, 0.25):
+
+        def moved(length):
             new = z + z.dtype.type(length) * move
             new[np.sign(new) != np.sign(z)] = 0
-            values = start.copy()
-            values[kept] = new
-            self._set_values(values)
-            self.descend(n_sweeps)
-            if self._objective() <= before:
-                break
-        else:
-            self._set_values(start)
-        calm = length == 1 and np.count_nonzero(new == 0) <= FEW_ZEROED * len(new)
-        self.cg_steps = adapted_steps(self.cg_steps, calm, CG_STEPS, self.max_cg_steps)
+            return new
 
-    def _set_values(self, values):
-        """Replace the values of the codes, and the residual."""
-        self.codes.values[:] = values
-        self.refresh()
+        new, is_full = self.take_step(kept, moved, n_sweeps)
+        calm = is_full and np.count_nonzero(new == 0) <= FEW_ZEROED * len(new)
+        self.cg_steps = adapted_steps(self.cg_steps, calm, CG_STEPS, self.max_cg_steps)
 
     def minimum(self, gram, q, energy, z, block, tol):
         """Codes at the minimum of the problem of a ``block`` of codes, from ``z`` on."""

@@ -21,7 +21,8 @@ import numpy as np
 
 from csc.certificates import ball_dual, in_units, multipliers, per_signal
 from csc.operators import KnownInfeasibility, SparseCodes
-from csc.solvers._active_set import CG_STEPS, OBJECTIVE_ROUNDING, ActiveSet
+from csc.solvers._active_codes import OBJECTIVE_ROUNDING
+from csc.solvers._active_set import CG_STEPS, ActiveSet
 from csc.solvers._blocks import minimise_in_blocks
 from csc.solvers._conjugate_gradients import FEW_ZEROED, adapted_steps, conjugate_gradients
 

@@ -10,6 +10,7 @@ from csc._typing import Array, ProblemLike
 from csc.certificates import group_lmbdas
 from csc.operators import SparseCodes
 from csc.penalties import GroupL21, SparseGroupL21
+from csc.solvers._active_codes import SWEEPS
 from csc.solvers._active_groups import ActiveGroups
 from csc.solvers._active_set import rounds_per_step
 from csc.solvers._blocks import BLOCK_SIZE, minimise_in_blocks
@@ -19,7 +20,6 @@ MAX_ROUNDS = 1000  # of selecting groups for one patch: far above what was ever 
 MAX_ROUNDS_FLOAT32 = 50
 MAX_GAP_RATIO = 0.5  # of the gaps after and before a step in float64
 LESS_TOL_PER_STEP = 0.01
-SWEEPS = (2, 2, 3)  # over the active groups: before, within and after `ActiveGroups.refine`
 BLOCK_TOL_FACTOR = 0.01  # of the relative gap asked for
 FLOAT32_MIN_TOL = 1e-5  # relative gap below which descent in float32 adds only rounding
 MIN_DECREASE = 1e-14  # of the objective of larger signals, relative: less is no progress

@@ -11,9 +11,9 @@ from csc.certificates import best_dual_of_term
 from csc.data_terms import LeastSquares, dual_values, values
 from csc.operators import PaddedSignals, SparseCodes
 from csc.penalties import L1
+from csc.solvers._active_codes import SWEEPS
 from csc.solvers._active_set import ActiveSet, rounds_per_step
 
-SWEEPS = (2, 2, 3)  # over the active codes: before, within and after `ActiveSet.refine`
 DAMPING = 0.05  # of Newton's method: share of the parabolas in its second derivatives
 FIRST_LOCAL_GAP_FACTOR = 20  # times tol: from this gap on the tight certificate is computed,
 LOCAL_GAP_MARGIN = 3  # and from this times the last ratio of both, which may have grown since

@@ -6,6 +6,7 @@ so the result does not depend on the number of threads.
 
 import numpy as np
 
+from csc.kernels.cpu.active_set import OPTIONS
 from csc.kernels.cpu.atomics import claim, finish, wait_for_all
 from csc.kernels.cpu.compilation import entry, inner
 from csc.kernels.cpu.simd_intrinsics import (
@@ -20,7 +21,6 @@ from csc.kernels.cpu.threads import in_phases
 # Phases of a step: p and fit = D p, of even pieces, of odd ones; D^T W fit; x and r; and how many these are
 CORRELATE, MOVE, PHASES = 2, 3, 4
 MULTIPLICATIONS_PER_CALL = 2**31  # half a second, in which no interrupt is noticed
-OPTIONS = {"error_model": "numpy"}
 
 
 def conjugate_gradients_active(weights, atoms, runs, codes, pieces, options, b, x):

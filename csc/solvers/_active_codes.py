@@ -1,0 +1,72 @@
+"""What active sets of codes and of groups of codes have in common: whom they select, and how long a step is."""
+
+import numpy as np
+
+from csc.operators import SparseResidual
+
+OBJECTIVE_ROUNDING = 1e-15  # relative increase of the objective that is rounding
+# Codes with less than this share of the largest violation nearby are not selected yet:
+FIRST_WEAK_FACTOR = 0.7  # from zeros on, as few of the others would stay,
+WEAK_FACTOR = 0.4  # then,
+LATE_WEAK_FACTOR = 0.2  # and once few codes are new, as most of these stay
+FEW_NEW = 0.3  # of the active codes or groups
+SWEEPS = (2, 2, 3)  # over the active codes: before, within and after `refine`
+
+
+class ActiveCodes(SparseResidual):
+    """Active codes and their residual; subclasses have ``descend(n_sweeps)`` and ``_objective()``."""
+
+    few_are_new = False  # of the codes that `grow` added last: then `refine` pays
+
+    @property
+    def weak_factor(self):
+        """Share of the largest violation nearby from which on `grow` should select codes."""
+        if not len(self.codes.index):
+            return FIRST_WEAK_FACTOR
+        return LATE_WEAK_FACTOR if self.few_are_new else WEAK_FACTOR
+
+    def worst_positions(self, dual_infeasibility, weak_factor):
+        """Flat positions that violate optimality most in their neighbourhood, and a threshold for each of them.
+
+        At these the dual infeasibility exceeds 1 by more than ``weak_factor`` times the largest excess among
+        the positions whose atoms overlap with their own.
+        """
+        thresholds = self.layout.local_max(dual_infeasibility).reshape(-1) - 1
+        np.maximum(thresholds, 0, out=thresholds)
+        thresholds *= weak_factor
+        thresholds += 1
+        positions = np.flatnonzero(dual_infeasibility.reshape(-1) > thresholds)
+        return positions, thresholds[positions]
+
+    @property
+    def flat_mask(self):
+        """The mask as kernels take it: flat, or empty if every sample counts."""
+        return np.empty(0, self.layout.dtype) if self.mask is None else self.mask.reshape(-1)
+
+    def take_step(self, kept, moved, n_sweeps):
+        """Set the codes that are ``kept`` to ``moved(length)``, then sweep; shorter steps if the objective rises.
+
+        A step that raises it by more than rounding is halved twice, then rejected.
+
+        Returns
+        -------
+        new : array
+            The last ``moved(length)``.
+        is_full : bool
+            Whether the whole step was taken.
+        """
+        start, before = self.codes.values.copy(), self._objective() * (1 + OBJECTIVE_ROUNDING)
+        for length in (1, 0.5, 0.25):
+            new, values = moved(length), start.copy()
+            values[kept] = new
+            self._set_values(values)
+            self.descend(n_sweeps)
+            if self._objective() <= before:
+                return new, length == 1
+        self._set_values(start)
+        return new, False
+
+    def _set_values(self, values):
+        """Replace the values of the codes, and the residual."""
+        self.codes.values[:] = values
+        self.refresh()
