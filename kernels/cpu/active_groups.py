@@ -17,7 +17,7 @@ import numpy as np
 from numba import get_num_threads
 
 from csc.kernels._constants import TILE_POSITIONS, TILE_POSITIONS_PER_STEP
-from csc.kernels.cpu.active_set import OPTIONS
+from csc.kernels.cpu.active_set import OPTIONS, gather_tile
 from csc.kernels.cpu.atomics import claim, finish, wait_for_all
 from csc.kernels.cpu.compilation import entry, inner
 from csc.kernels.cpu.conv import _fours, _tiles
@@ -160,11 +160,8 @@ def _group_squares(
         patches[j] = 0
     for tile in range(start, stop):
         first, n = tile * TILE_POSITIONS, min(TILE_POSITIONS, len(places) - tile * TILE_POSITIONS)
-        some, top = places[first : first + n], largest[first : first + n]
-        for p in range(len(offsets)):
-            row, offset = patches[p * TILE_POSITIONS :], offsets[p]
-            for i in range(n):  # unsigned: a test for numbers below 0 takes as long as the copy
-                row[i] = residual[np.uint64(some[i] + offset)]
+        top = largest[first : first + n]
+        gather_tile(residual, places[first : first + n], offsets, patches)
         top[:] = square[:] = zero
         for k in range(0, len(matrix), 4):
             multiply_tile(matrix, k, patches, 0, -(-n // TILE_POSITIONS_PER_STEP), four)

@@ -206,11 +206,8 @@ def _compare_correlations(
         patches[j] = 0
     for tile in range(start, stop):
         first, n = tile * TILE_POSITIONS, min(TILE_POSITIONS, len(places) - tile * TILE_POSITIONS)
-        some, top = places[first : first + n], largest[first : first + n]
-        for p in range(len(offsets)):
-            row, offset = patches[p * TILE_POSITIONS :], offsets[p]
-            for i in range(n):  # unsigned: a test for numbers below 0 takes as long as the copy
-                row[i] = residual[np.uint64(some[i] + offset)]
+        top = largest[first : first + n]
+        gather_tile(residual, places[first : first + n], offsets, patches)
         for k in range(0, len(matrix), 4):
             multiply_tile(matrix, k, patches, 0, -(-n // TILE_POSITIONS_PER_STEP), four)
             for r in range(four.size // TILE_POSITIONS):  # four; the number would be unrolled
@@ -223,3 +220,14 @@ def _compare_correlations(
                 for i in range(n):
                     value = max(q[i], negative_sign * q[i])
                     exceeds[first + i, k + r] = value > thresholds[first + i]
+
+
+@inner(**OPTIONS)
+def gather_tile(residual, places, offsets, patches):
+    """Fill the rows of a tile, one for each sample of an atom, with the samples at some places."""
+    for p in range(len(offsets)):
+        row, offset = patches[p * TILE_POSITIONS :], offsets[p]
+        for i in range(
+            len(places)
+        ):  # unsigned: a test for numbers below 0 takes as long as the copy
+            row[i] = residual[np.uint64(places[i] + offset)]

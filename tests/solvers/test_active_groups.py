@@ -9,29 +9,10 @@ from csc.operators import KnownInfeasibility, PaddedSignals, SparseCodes
 from csc.solvers import FISTA, GroupDescent, _blocks, fastest
 from csc.solvers._active_groups import ActiveGroups
 from reference import lasso as naive
+from reference.larger_signals import colour, one_channel, problem_of, volume
 
 PENALTIES = [csc.GroupL21(0.6, 2), csc.SparseGroupL21(0.4, 3, 0.7)]
 IDS = ["groups", "sparse groups"]
-
-
-def one_channel(rng):
-    """Two series, some samples not observed."""
-    x = rng.standard_normal((2, 1, 200))
-    return x, rng.standard_normal((6, 1, 9)), {}, (rng.random(x.shape) > 0.2).astype(x.dtype)
-
-
-def colour(rng):
-    return (
-        rng.standard_normal((2, 3, 15, 17)),
-        rng.standard_normal((6, 3, 3, 4)),
-        {"mode": "circular"},
-        None,
-    )
-
-
-def volume(rng):
-    x = rng.standard_normal((1, 2, 14, 12, 13))[..., ::-1]  # not contiguous
-    return x, rng.standard_normal((6, 2, 3, 2, 3)), {"mode": "same", "stride": (2, 2, 1)}, None
 
 
 def two_sizes(rng):
@@ -39,12 +20,6 @@ def two_sizes(rng):
     atoms = rng.standard_normal((6, 1, 9))
     atoms[3:, :, 5:] = 0
     return rng.standard_normal((2, 1, 200)), atoms, {"sizes": [(9,)] * 3 + [(5,)] * 3}, None
-
-
-def problem_of(make, penalty, rng, dtype="float64"):
-    x, atoms, where, mask = make(rng)
-    atoms = csc.constraints.UnitSphere().project(atoms).astype(dtype)
-    return csc.Problem(x.astype(dtype), csc.Dictionary(atoms, **where), penalty, mask)
 
 
 @pytest.mark.parametrize("make", [one_channel, colour, volume, two_sizes])

@@ -8,34 +8,9 @@ from csc.certificates import ball_certificate
 from csc.operators import KnownInfeasibility, SparseCodes, SparseResidual
 from csc.solvers import FISTA, WorkingSet, fastest
 from csc.solvers._ball_active_set import BallActiveSet
+from reference.larger_signals import colour, one_channel, problem_of, volume
 
 BALL = csc.L1Ball(6.0)
-
-
-def one_channel(rng):
-    """Two series, some samples not observed."""
-    x = rng.standard_normal((2, 1, 200))
-    return x, rng.standard_normal((6, 1, 9)), {}, (rng.random(x.shape) > 0.2).astype(x.dtype)
-
-
-def colour(rng):
-    return (
-        rng.standard_normal((2, 3, 15, 17)),
-        rng.standard_normal((6, 3, 3, 4)),
-        {"mode": "circular"},
-        None,
-    )
-
-
-def volume(rng):
-    x = rng.standard_normal((1, 2, 14, 12, 13))[..., ::-1]  # not contiguous
-    return x, rng.standard_normal((6, 2, 3, 2, 3)), {"mode": "same", "stride": (2, 2, 1)}, None
-
-
-def problem_of(make, penalty, rng, dtype="float64"):
-    x, atoms, where, mask = make(rng)
-    atoms = csc.constraints.UnitSphere().project(atoms).astype(dtype)
-    return csc.Problem(x.astype(dtype), csc.Dictionary(atoms, **where), penalty, mask)
 
 
 @pytest.mark.parametrize("make", [one_channel, colour, volume])
