@@ -117,7 +117,8 @@ def _coo(z):
     from scipy.sparse import coo_array
 
     if isinstance(z, SparseCodes):
-        return coo_array((z.values, z.coordinates), shape=z.shape)
+        kept = z.values != 0  # a code that a solver has set to zero keeps its place
+        return coo_array((z.values[kept], [axis[kept] for axis in z.coordinates]), shape=z.shape)
     return coo_array(z.get() if namespace(z) is not np else z)
 
 

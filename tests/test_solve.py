@@ -137,6 +137,15 @@ def test_sparse_codes_are_the_codes(rng):
     np.testing.assert_array_equal(solution.sparse_codes.toarray(), solution.codes)
 
 
+def test_sparse_codes_hold_no_zeros_that_a_solver_stored(rng):
+    solution = csc.solve(image_problem(rng, csc.L1(0.4), n=2))
+    solution.z.values[::3] = 0
+    dense = solution.codes
+    assert solution.sparse_codes.nnz == (dense != 0).sum()
+    np.testing.assert_array_equal(solution.sparse_codes.toarray(), dense)
+    assert f"{(dense != 0).sum()} of {dense.size} codes" in repr(solution)
+
+
 def test_callback_sees_progress_and_can_stop(rng):
     seen = []
 

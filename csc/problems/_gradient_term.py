@@ -1,6 +1,6 @@
 """Terms on differences of codes, or of the reconstruction, as channels of the signals."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,13 @@ from csc._validation import check_gradient_weights, check_number
 from csc.data_terms import ByChannel, ChannelNorm, LeastAbsolute, LeastSquares
 from csc.operators import Dictionary
 from csc.problems._problem import Problem
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _ProblemWithTerms(Problem):
+    """A problem whose first channels are those of the signals; the others hold further terms."""
+
+    n_signal_channels: int = 1
 
 
 def with_gradient_term(problem: Problem, weights: Array) -> Problem:
@@ -33,6 +40,7 @@ def with_gradient_term(problem: Problem, weights: Array) -> Problem:
     Returns
     -------
     Problem
+        Where all weights are 0, ``problem`` itself.
 
     References
     ----------
@@ -49,6 +57,8 @@ def with_gradient_term(problem: Problem, weights: Array) -> Problem:
     ((1, 2, 4), array([0.725, 1.225, 0.725, 0.225]))
     """
     weights = _checked(problem, weights)
+    if not weights.any():
+        return problem
     D, xp = problem.dictionary, namespace(problem.x)
     axes, atoms = range(D.atoms.ndim - 2), [D.atoms]
     for k in np.flatnonzero(weights):
@@ -71,6 +81,7 @@ def with_total_variation(problem: Problem, weight: float, *, isotropic: bool = F
     at each sample the Euclidean norm of its differences along all axes and in all channels (isotropic, or
     vector, total variation). Differences are channels with a data term of their own: the first C channels of
     the signals and the reconstructions of the problem returned are those of ``problem``, and its codes are the codes sought.
+    It may be combined with `with_gradient_term`, in either order.
 
     Parameters
     ----------
@@ -114,8 +125,9 @@ def with_total_variation(problem: Problem, weight: float, *, isotropic: bool = F
             f"atoms of {D.atom_shape} must be smaller than the signals along each axis for total "
             f"variation, got signals of {problem.x.shape[2:]}"
         )
-    shifted = [xp.roll(whole, 1, axis) for axis in range(2, ndim)]
-    atoms = xp.concatenate([whole, *(weight * (a - whole) for a in shifted)], axis=1)
+    own = whole[:, : _n_signal_channels(problem)]
+    shifted = [xp.roll(own, 1, axis) for axis in range(2, ndim)]
+    atoms = xp.concatenate([whole, *(weight * (a - own) for a in shifted)], axis=1)
     term = ChannelNorm() if isotropic else LeastAbsolute()
     return _with_channels(problem, atoms, term)
 
@@ -136,7 +148,14 @@ def _with_channels(problem, atoms, term):
     data_term = replace(problem.data_term, weights=weights if term is None else None)
     if term is not None:
         data_term = ByChannel([(c, data_term), (new, term)], weights)
-    return Problem(x, Dictionary(atoms, D.mode), problem.penalty, mask, data_term)
+    D = Dictionary(atoms, D.mode)
+    n_own = _n_signal_channels(problem)
+    return _ProblemWithTerms(x, D, problem.penalty, mask, data_term, n_own)
+
+
+def _n_signal_channels(problem):
+    """How many channels are those of the signals; the others hold terms that were added before."""
+    return getattr(problem, "n_signal_channels", problem.x.shape[1])
 
 
 def _checked(problem: Any, weights: Array) -> np.ndarray:

@@ -1,5 +1,7 @@
 """The gradient term on codes, against its definition."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
@@ -115,6 +117,40 @@ def test_isotropic_total_variation_is_that_of_the_reconstruction(shape, dtype, r
         one.objective, other.objective
     )
     assert problem.value(z * 0 + one.codes) <= problem.value(one.codes + 0.01 * z)
+
+
+@pytest.mark.parametrize("isotropic", [False, True])
+@pytest.mark.parametrize("term", [LeastSquares(), Huber(0.3)], ids=repr)
+def test_gradient_term_and_total_variation_combine_in_either_order(term, isotropic, rng):
+    D, x = (
+        csc.Dictionary(rng.standard_normal((2, 2, 3)), "circular"),
+        rng.standard_normal((1, 2, 9)),
+    )
+    plain = csc.Problem(x, D, csc.L1(0.1), data_term=term)
+    z = rng.standard_normal(plain.code_shape)
+    fit = D(z, (9,))
+    steps, maps = fit - np.roll(fit, 1, 2), z - np.roll(z, 1, 2)
+    variation = np.sqrt((steps**2).sum(axis=1)).sum() if isotropic else abs(steps).sum()
+    value = plain.value(z) + 0.3 * variation + 0.5 * 2.0 * (maps[:, 1] ** 2).sum()
+
+    def varied(problem):
+        return with_total_variation(problem, 0.3, isotropic=isotropic)
+
+    weights = np.array([0.0, 2.0])
+    one = varied(with_gradient_term(plain, weights))
+    other = with_gradient_term(varied(plain), weights)
+    again = varied(replace(with_gradient_term(plain, weights), penalty=csc.L1(0.1)))
+    for problem in (one, other, again):
+        assert problem.value(z) == pytest.approx(value, rel=1e-12)
+    costs = [csc.solve(problem, tol=1e-5).objective for problem in (one, other)]
+    assert costs[0] == pytest.approx(costs[1], rel=2e-5)
+
+
+@pytest.mark.parametrize("term", [LeastSquares(), Huber(0.3)], ids=repr)
+def test_gradient_weights_of_zero_leave_the_problem_as_it_is(term, rng):
+    D, x = csc.Dictionary(rng.standard_normal((2, 1, 3))), rng.standard_normal((1, 1, 9))
+    problem = csc.Problem(x, D, csc.L1(0.1), data_term=term)
+    assert with_gradient_term(problem, np.zeros(2)) is problem
 
 
 def test_the_norm_of_channels_and_its_conjugate_prox_and_smooth_forms(rng):
