@@ -328,3 +328,39 @@ def test_separable_refuses_four_spatial_axes(share_channels, rng):
     assert separable.project(rng.standard_normal((2, 3, 2, 2, 2))).shape == (2, 3, 2, 2, 2)
     with pytest.raises(ValueError, match="atoms must have at most three spatial axes"):
         separable.project(rng.standard_normal((2, 1, 2, 2, 2, 2)))
+
+
+EXTREMES = {"float32": (1e-40, 1e-25, 1e25, 1e37), "float64": (1e-310, 1e-200, 1e200, 1e305)}
+WINDOW = np.array([0.0, 0.5, 1.0, 0.5])
+
+
+@pytest.mark.parametrize("dtype", EXTREMES)
+def test_atoms_whose_squares_overflow_or_underflow_are_projected(dtype, rng):
+    unit = rng.standard_normal((4, 2, 3, 4, 2))
+    unit /= np.sqrt((unit**2).sum(axis=(1, 2, 3, 4), keepdims=True))
+    ball, sphere = csc.constraints.UnitBall(), csc.constraints.UnitSphere()
+    products = csc.constraints.Separable(share_channels=True)
+    for scale in EXTREMES[dtype]:
+        atoms = (np.longdouble(scale) * unit).astype(dtype)
+        np.testing.assert_allclose(sphere.project(atoms), unit, atol=1e-4)
+        np.testing.assert_allclose(ball.project(atoms), atoms if scale < 1 else unit, rtol=1e-4)
+        found = products.project(atoms).astype(np.longdouble) / scale
+        np.testing.assert_allclose(found.astype(float), products.project(unit), atol=1e-4)
+    full = np.full((1, 1, 4), np.finfo(dtype).max, dtype)  # its norm is no number of this dtype
+    np.testing.assert_allclose(ball.project(full), 0.5, rtol=1e-6)
+    np.testing.assert_allclose(sphere.project(full), 0.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", EXTREMES)
+def test_large_atoms_are_projected_on_ellipsoids_and_hulls(dtype, rng):
+    far = EXTREMES[dtype][-1]
+    atoms = (far * rng.uniform(0.1, 1, (3, 1, 4))).astype(dtype)
+    atoms[0, 0, 0] = far  # where the window is zero
+    found = csc.constraints.TaperedBall(window=WINDOW).project(atoms)
+    expected = WINDOW**2 * (atoms.astype(np.longdouble) / far)  # far away: v w^2 / ||v w||
+    expected /= np.sqrt((expected[..., 1:] ** 2 / WINDOW[1:] ** 2).sum(axis=-1, keepdims=True))
+    np.testing.assert_allclose(found, expected.astype(float), rtol=1e-5, atol=1e-12)
+    corners = np.array([[[0.0, 0.0]], [[0.4, 0.0]], [[0.0, 0.4]]])
+    hull = csc.constraints.ConvexHull((far * corners).astype(dtype))
+    near = hull.project((far * np.array([[[0.3, 0.3]]])).astype(dtype)) / far
+    np.testing.assert_allclose(near, [[[0.2, 0.2]]], rtol=1e-6)

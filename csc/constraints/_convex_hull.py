@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from csc._backend import namespace
+from csc._norms import to_unit_range
 from csc._typing import Array
 from csc._validation import check_real
 from csc.constraints._sets import Constraint
@@ -64,8 +65,11 @@ class ConvexHull(Constraint):
             )
         if namespace(atoms) is not np:
             raise TypeError("ConvexHull needs NumPy arrays")
-        rows, flat = atoms.reshape(len(atoms), -1), points.reshape(len(points), -1)
-        nearest = [_nearest_in_hull(flat.astype("float64"), row.astype("float64")) for row in rows]
+        rows, flat = (a.reshape(len(a), -1).astype("float64") for a in (atoms, points))
+        nearest = []
+        for row in rows:
+            scaled, exponent = to_unit_range(np.vstack([flat, row]), (0, 1))
+            nearest.append(np.ldexp(_nearest_in_hull(scaled[:-1], scaled[-1]), exponent[0]))
         return np.reshape(nearest, atoms.shape).astype(atoms.dtype)
 
 

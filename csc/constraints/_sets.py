@@ -7,6 +7,7 @@ from math import lcm
 import numpy as np
 
 from csc._backend import kernels, namespace, to_host
+from csc._norms import to_unit_range
 from csc._typing import Array
 from csc._validation import check_count, check_floats, check_number, check_real
 
@@ -17,12 +18,15 @@ LAST_EXCESS = (
 MAX_POWER_STEPS = 500  # of the higher-order power method; near a product some ten are enough
 POWER_TOL = 1e-13  # it ends where a step lengthens no product by more than this fraction
 TINY = 1e-300  # against division by 0 for atoms of zeros
+MAX_MODULUS = 1e100  # of samples that are squared; longer atoms under a window keep their direction
 
 
-def _norms(atoms):
-    """Euclidean norm of each atom, shaped to divide by."""
-    axes = tuple(range(1, atoms.ndim))
-    return namespace(atoms).sqrt((atoms * atoms).sum(axis=axes, keepdims=True))
+def _scaled_and_norms(atoms):
+    """Atoms times powers of two, the norms of these, and 1 in their units ``(K, 1, ...)``."""
+    xp, axes = namespace(atoms), tuple(range(1, atoms.ndim))
+    scaled, exponents = to_unit_range(atoms, axes)
+    norms = xp.sqrt((scaled * scaled).sum(axis=axes, keepdims=True))
+    return scaled, norms, xp.ldexp(atoms.dtype.type(1), -exponents)
 
 
 class Constraint:
@@ -77,7 +81,8 @@ class UnitBall(Constraint):
     def project(self, atoms: Array) -> Array:
         """Divide atoms of norm above 1 by their norm."""
         atoms = check_real("atoms", atoms)
-        return atoms / namespace(atoms).maximum(_norms(atoms), 1)
+        scaled, norms, one = _scaled_and_norms(atoms)
+        return scaled / namespace(atoms).maximum(norms, one)
 
 
 @dataclass(frozen=True)
@@ -95,8 +100,8 @@ class UnitSphere(Constraint):
     def project(self, atoms: Array) -> Array:
         """Divide every atom by its norm."""
         atoms = check_real("atoms", atoms)
-        norms = _norms(atoms)
-        return atoms / namespace(atoms).where(norms > 0, norms, 1)
+        scaled, norms, _ = _scaled_and_norms(atoms)
+        return scaled / namespace(atoms).where(norms > 0, norms, 1)
 
 
 @dataclass(frozen=True)
@@ -225,7 +230,9 @@ class Separable(Constraint):
         if len(sizes) == 2:
             u, s, v = namespace(atoms).linalg.svd(tensors, full_matrices=False)
             return (u[..., :1] * s[..., None, :1] @ v[..., :1, :]).reshape(atoms.shape)
-        nearest = _nearest_products(tensors.astype("float64"))
+        xp, axes = namespace(atoms), tuple(range(1, tensors.ndim))
+        scaled, exponents = to_unit_range(tensors.astype("float64"), axes)
+        nearest = xp.ldexp(_nearest_products(scaled), exponents)
         return nearest.astype(atoms.dtype).reshape(atoms.shape)
 
 
@@ -446,7 +453,8 @@ class TaperedBall(Constraint):
         atoms = check_real("atoms", atoms)
         xp = namespace(atoms)
         squares, which, levels = map(xp.asarray, self._levels(atoms.shape[2:]))
-        energies = (atoms * atoms).sum(axis=1, dtype="float64").reshape(len(atoms), -1)
+        v = _limited(xp.where(squares > 0, atoms, 0).astype("float64"))
+        energies = (v * v).sum(axis=1).reshape(len(atoms), -1)
         if xp is np:
             m = np.empty(len(atoms))
             limits = MAX_NEWTON_STEPS, LAST_EXCESS
@@ -458,7 +466,15 @@ class TaperedBall(Constraint):
             m = _multiplier(energies[:, order] * inside, inside)
         m = m.reshape(-1, *(1,) * (atoms.ndim - 1))
         scales = squares / (squares + (squares == 0) + m)
-        return (atoms * scales).astype(atoms.dtype, copy=False)
+        return (v * scales).astype(atoms.dtype)
+
+
+def _limited(atoms):
+    """Atoms, shortened where they are so long that only their direction counts: ``m >> w^2``."""
+    xp = namespace(atoms)
+    largest = abs(atoms).max(axis=tuple(range(1, atoms.ndim)), keepdims=True)
+    too_large = largest > MAX_MODULUS
+    return xp.where(too_large, atoms / xp.where(too_large, largest, 1) * MAX_MODULUS, atoms)
 
 
 def _multiplier(energies, levels):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from csc.constraints import UnitSphere
 from csc.operators import Dictionary
 
 CANDIDATES_PER_SAMPLE = 4  # windows examined per dead atom and sample of an atom: many overlap
@@ -42,8 +43,7 @@ def fill_places(atoms, dead, found, constraint):
     atoms = atoms.copy()
     if fresh:
         windows = np.stack(fresh)
-        norms = np.sqrt((windows * windows).sum(axis=tuple(range(1, atoms.ndim)), keepdims=True))
-        atoms[replaced] = windows / norms
+        atoms[replaced] = UnitSphere().project(windows)
         size = getattr(constraint, "group_size", 1)
         together = np.flatnonzero(np.isin(np.arange(len(atoms)) // size, replaced // size))
         atoms[together] = constraint.project(atoms[together])

@@ -11,6 +11,7 @@ from math import inf, prod
 import numpy as np
 
 from csc._backend import namespace, to_host
+from csc._norms import norms_of
 from csc._repr_html import PenaltyReprMixin
 from csc._soft_threshold import soft_threshold
 from csc._typing import Array, Shape
@@ -371,7 +372,7 @@ class GroupL21(PenaltyReprMixin):
     def _norms(self, z):
         if self.groups is not None:
             return overlapping.group_norms(self.groups, z)
-        return namespace(z).sqrt((self._grouped(z) ** 2).sum(axis=2, keepdims=True))
+        return norms_of(self._grouped(z), 2)
 
 
 def _checked_weights(weights):

@@ -48,7 +48,9 @@ class L0(PenaltyReprMixin):
     def prox(self, z: Array, step: float) -> Array:
         """argmin_u  step lmbda ||u||_0 + 1/2 ||u - z||^2: hard-threshold at sqrt(2 step lmbda)."""
         z = check_real("z", z)
-        kept = z * z > 2 * step * self.lmbda
+        xp = namespace(z)
+        threshold = xp.sqrt(xp.asarray(2 * step * self.lmbda, dtype="float64"))
+        kept = abs(z) > threshold.astype(z.dtype)
         return z * (kept & (z > 0) if self.positive else kept)
 
     def lmbda_max(self, correlations: Array, energies: Array) -> float:
@@ -106,16 +108,19 @@ class LogPenalty(PenaltyReprMixin):
         """argmin_u  step lmbda log(1 + (u/scale)^2) + 1/2 (u - z)^2, entry by entry.
 
         Stationary points solve ``u^3 - a u^2 + (s^2 + 2 step lmbda) u - a s^2 = 0`` with
-        a = |z|, s = scale; of its real roots, all in [0, a], the one of least cost is taken.
+        a = |z|, s = scale; of its real roots, all in [0, a], the one of least cost is taken. It is
+        solved in units of the largest of a, s and sqrt(step lmbda), against over- and underflow.
         """
         z = check_real("z", z)
         xp = namespace(z)
-        a = abs(z).astype("float64")
-        weight, s2 = step * self.lmbda, self.scale**2
+        a, s = abs(z).astype("float64"), float(self.scale)
+        root = xp.sqrt(xp.asarray(step * self.lmbda, dtype="float64"))
+        unit = xp.maximum(a, xp.maximum(root, s))
+        a, s2, weight = a / unit, (s / unit) ** 2, (root / unit) ** 2
         roots = _cubic_roots(xp, -a, s2 + 2 * weight, -a * s2).clip(0, a)
-        cost = weight * xp.log1p(roots * roots / s2) + 0.5 * (roots - a) ** 2
+        cost = weight * xp.log1p((roots * unit / float(self.scale)) ** 2) + 0.5 * (roots - a) ** 2
         best = xp.take_along_axis(roots, cost.argmin(axis=0)[None], axis=0)[0]
-        return (xp.sign(z) * best).astype(z.dtype)
+        return (xp.sign(z) * best * unit).astype(z.dtype)
 
 
 def _cubic_roots(xp, b, c, d):

@@ -9,6 +9,7 @@ import numpy as np
 import scipy  # its modules load when first used
 
 from csc._backend import kernels, namespace
+from csc._norms import to_unit_range
 from csc._typing import Shape
 from csc._validation import check_count
 
@@ -103,8 +104,8 @@ def _membership(groups):
 
 def group_norms(groups, z):
     """``||z_g||`` of codes (N, K, *V), one row ``(G,)`` per signal and position, in float64."""
-    rows = _rows(z).astype("float64")
-    return np.sqrt((_membership(groups) @ (rows * rows).T).T)
+    rows, exponent = to_unit_range(_rows(z).astype("float64"), (0, 1))
+    return np.ldexp(np.sqrt((_membership(groups) @ (rows * rows).T).T), exponent)
 
 
 def prox(groups, z, threshold):
@@ -157,6 +158,7 @@ def _shrunk(groups, z, radii, near=None):
 
 
 def _kernel(groups, rows, radii, near=None):
+    rows, exponent = to_unit_range(rows, (0, 1))
     table, bound, u = table_of(groups), np.empty(len(rows)), np.empty_like(rows)
     near = np.zeros((1, rows.shape[1]), rows.dtype) if near is None else near.astype(rows.dtype)
     if rows.shape[1] != len(table.counts):
@@ -164,5 +166,6 @@ def _kernel(groups, rows, radii, near=None):
             f"groups hold {len(table.counts)} atoms, but the codes are of {rows.shape[1]}"
         )
     limits = PROX_GAPS[rows.dtype.name], MAX_SWEEPS
-    kernels(rows).shrink_overlapping(rows, tuple(table), radii, limits, near, u, bound)
-    return u, bound
+    scaled = np.ldexp(radii, -exponent)
+    kernels(rows).shrink_overlapping(rows, tuple(table), scaled, limits, near, u, bound)
+    return np.ldexp(u, exponent), np.ldexp(bound, exponent[0])

@@ -6,6 +6,7 @@ from math import inf
 import numpy as np
 
 from csc._backend import namespace, to_host
+from csc._norms import norms_of, to_unit_range
 from csc._soft_threshold import soft_threshold
 from csc._typing import Array, Shape
 from csc._validation import check_count, check_number, check_real
@@ -92,7 +93,7 @@ class SparseGroupL21:
         rows = abs(rows.reshape(len(q), -1, self.group_size))
         if self.lmbda == 0:
             return xp.asarray(np.where(rows.max(axis=(1, 2)) > 0, inf, 0.0))
-        norms = np.sqrt((rows**2).sum(axis=2))
+        norms = norms_of(rows, 2)[..., 0]
         out = self.gauges(rows[np.arange(len(q)), norms.argmax(axis=1)])
         # ||q_g|| / (lmbda (1 + ratio)) is no less than the gauge: few groups may have a larger one
         bounds = norms / (float(self.lmbda) * (1 + self.ratio)) * (1 + BOUND_ROUNDING)
@@ -116,6 +117,7 @@ class SparseGroupL21:
             Rounded up.
         """
         falling = -np.sort(-abs(rows.astype("float64")), axis=1)
+        falling, exponents = to_unit_range(falling, 1)
         m, ratio = np.arange(1, rows.shape[1] + 1), self.ratio
         sums, squares = np.cumsum(falling, axis=1), np.cumsum(falling**2, axis=1)
         # squares - 2 t sums + (m - ratio^2) t^2 = 0: the smaller root, in the form without cancellation
@@ -125,7 +127,8 @@ class SparseGroupL21:
         fits = (t <= falling * (1 + 1e-12)) & (t >= below * (1 - 1e-12))
         first = np.where(fits.any(axis=1), fits.argmax(axis=1), rows.shape[1] - 1)
         t = t[np.arange(len(rows)), first]
-        return _polished(falling, t, ratio) * (1 + GAUGE_ROUNDING) / float(self.lmbda)
+        t = _polished(falling, t, ratio) * (1 + GAUGE_ROUNDING)
+        return np.ldexp(t, exponents[:, 0]) / float(self.lmbda)
 
     def conjugate(self, q: Array, scale: Array) -> Array:  # noqa: ARG002  one signature for all
         """``g*(scale q)`` of each signal ``(N,)``: 0 inside the domain."""
@@ -201,11 +204,13 @@ class L1Ball:
         z = check_real("z", z)
         xp, sizes = namespace(z), abs(z).reshape(len(z), -1).astype("float64")
         falling = -xp.sort(-sizes, axis=1)
+        top = falling[:, :1]  # differences from it are exact, also where it is far above the radius
         numbers = xp.arange(1, sizes.shape[1] + 1)
-        thresholds = (xp.cumsum(falling, axis=1) - self.radius) / numbers
-        last = (falling > thresholds).sum(axis=1) - 1
-        threshold = xp.maximum(thresholds[xp.arange(len(z)), last], 0)[:, None]
-        shrunk = xp.maximum(sizes - threshold, 0).reshape(z.shape)  # in float64: the sum is exact
+        thresholds = (xp.cumsum(falling - top, axis=1) - self.radius) / numbers
+        last = (falling - top > thresholds).sum(axis=1) - 1
+        threshold = thresholds[xp.arange(len(z)), last][:, None]
+        outside = threshold > -top
+        shrunk = xp.where(outside, xp.maximum(sizes - top - threshold, 0), sizes).reshape(z.shape)
         return xp.copysign(shrunk, z).astype(z.dtype)
 
     def lmbda_max(self, correlations: Array, energies: Array | None = None) -> float:  # noqa: ARG002

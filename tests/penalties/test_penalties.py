@@ -161,3 +161,36 @@ def test_lmbda_max_of_l0_is_that_of_the_best_single_code_of_what_was_seen(mode, 
         if seen.any():
             best = max(best, (seen * x).sum() ** 2 / (2 * (seen**2).sum()))
     assert problem.penalty.lmbda == pytest.approx(best)
+
+
+EXTREMES = {"float32": (1e-30, 1e30), "float64": (1e-160, 1e160)}
+HOMOGENEOUS = {  # of z and of the thresholds
+    "groups": lambda s: csc.GroupL21(0.3 * s, 2),
+    "sparse groups": lambda s: csc.SparseGroupL21(0.3 * s, 2),
+    "overlaps": lambda s: csc.GroupL21(0.3 * s, groups=[(0, 1), (1, 2, 3)]),
+    "ball": lambda s: csc.L1Ball(2.0 * s),
+    "l0": lambda s: csc.L0(0.2 * s * s),
+    "log": lambda s: csc.LogPenalty(0.2 * s * s, 0.3 * s),
+}
+
+
+@pytest.mark.parametrize("dtype", EXTREMES)
+@pytest.mark.parametrize("name", HOMOGENEOUS)
+def test_codes_whose_squares_overflow_or_underflow(name, dtype, rng):
+    z, penalty = rng.standard_normal((2, 4, 3)), HOMOGENEOUS[name]
+    expected = penalty(1.0).prox(z, 1.0)
+    assert expected.any()
+    squared = name in {"l0", "log"} and dtype == "float64"  # lmbda is to be a number
+    for s in EXTREMES[dtype] if not squared else (1e-80, 1e80):
+        found = penalty(s).prox((s * z).astype(dtype), 1.0)
+        np.testing.assert_allclose(found / s, expected, atol=1e-5)
+        if name in {"groups", "sparse groups", "overlaps"}:
+            ratio = penalty(s).dual_norm((s * z).astype(dtype)) / penalty(1.0).dual_norm(z)
+            np.testing.assert_allclose(ratio, 1, rtol=1e-5)
+
+
+def test_small_balls_and_simplices_far_away(dtype):
+    z = np.array([[[3.0], [5.0], [5.0]]]) * 2.0**60  # above 1 / eps of float64
+    z = z.astype(dtype)
+    np.testing.assert_array_equal(csc.L1Ball(1.0).prox(-z, 1.0).ravel(), [0, -0.5, -0.5])
+    np.testing.assert_array_equal(csc.Simplex().prox(z, 1.0).ravel(), [0, 0.5, 0.5])
