@@ -8,14 +8,21 @@ With ``f(u)`` the data term at the fit ``u = D z`` and g the penalty, weak duali
 of ``g*``. Every conjugate here has a domain that contains, with ``theta_i``, all numbers between it
 and 0, for each sample apart. Samples may therefore be divided by different numbers, as in
 `csc.certificates._local_dual`.
+
+Codes without a penalty need ``D^T theta = 0`` there: theta is made orthogonal to their atoms, and then
+shortened until it lies in the domain of ``f*`` again.
 """
 
 import numpy as np
 
 from csc._backend import namespace
+from csc.certificates._duality_gap import orthogonal_to_free, without_rounding
 from csc.certificates._local_dual import N_RESCALINGS
 from csc.data_terms import dual_point, dual_values, values
 from csc.operators import KnownInfeasibility, PaddedSignals, SparseCodes, dense_codes
+
+# by which a dual point is shortened that orthogonality moved out of the domain: the best one counts
+SHORTER = np.array([0, 1e-12, 1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.5, 1.0])
 
 
 def data_term_certificate(x, dictionary, z, model, theta=None):
@@ -54,13 +61,31 @@ def data_term_certificate(x, dictionary, z, model, theta=None):
         pair = term, x.reshape(n, -1), None if weights is None else weights.reshape(n, -1)
         dual = best_dual_of_term(layout, pair, padded, 1 / lmbda, penalty.positive)
     else:
-        own, q = penalty.values(z), D.adjoint(theta)
-        s = 1 / namespace(x).maximum(penalty.dual_norm(q), 1)
-        scaled = theta * s.reshape(n, *(1,) * (x.ndim - 1))
-        dual = dual_values(term, x, scaled, weights) - penalty.conjugate(q, s)
+        own = penalty.values(z)
+        dual = _dual_of_all((x, D, z), theta, (term, weights), penalty)
     objective = objective + own
     gap = namespace(x).maximum(objective - dual, 0)
     return float(objective.sum()), float(gap.sum())
+
+
+def _dual_of_all(of, theta, pair, penalty):
+    """Dual value of each signal ``(N,)`` at theta, divided by one number for each signal."""
+    (x, D, z), (term, weights) = of, pair
+    xp = namespace(x)
+    q = D.adjoint(theta)
+    free = penalty.free(z) if hasattr(penalty, "free") else None
+    if free is not None:
+        seen, before = None if weights is None else weights > 0, q
+        theta = orthogonal_to_free(theta, D, z, free, penalty, seen)
+        q = without_rounding(D.adjoint(theta), free, before)
+    s = 1 / xp.maximum(penalty.dual_norm(q), 1)
+    best = xp.full(len(x), -xp.inf)
+    for shorter in SHORTER if free is not None else (0.0,):
+        factor = (1 - shorter) * s
+        scaled = theta * factor.reshape(-1, *(1,) * (x.ndim - 1))
+        dual = dual_values(term, x, scaled, weights) - penalty.conjugate(q, factor)
+        best = xp.maximum(best, dual)
+    return best
 
 
 def best_dual_of_term(layout, pair, theta, inverse_lmbda, positive, dual_infeasibility=None):

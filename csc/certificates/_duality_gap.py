@@ -97,10 +97,10 @@ def _certify(x, dictionary, z, penalty, mask):
     D, x, z = dictionary.as_double, x.astype("float64"), z.astype("float64")
     r = _masked(x - D(z, x.shape[2:]), mask)
     free = penalty.free(z) if hasattr(penalty, "free") else None
-    theta = r if free is None else _orthogonal(r, D, z, free, penalty, mask)
+    theta = r if free is None else orthogonal_to_free(r, D, z, free, penalty, mask)
     q = D.adjoint(theta)
     if free is not None:
-        q = _without_rounding(q, free, D.adjoint(_masked(x, mask)))
+        q = without_rounding(q, free, D.adjoint(_masked(x, mask)))
     has_overlaps = type(penalty) is GroupL21 and penalty.groups is not None
     top = penalty.dual_norm(q, near=z) if has_overlaps else penalty.dual_norm(q)
     s = 1 / namespace(z).maximum(top, 1)
@@ -138,7 +138,7 @@ def _gap_of_ball(of, r, q, gap):
     return xp.minimum(gap, own)
 
 
-def _orthogonal(r, D, z, free, penalty, mask):
+def orthogonal_to_free(r, D, z, free, penalty, mask):
     """`dual_with_free_codes`, computed on the host."""
     on_host = (to_device(a, "cpu") for a in (r, D, z, free))
     return namespace(r).asarray(
@@ -146,7 +146,7 @@ def _orthogonal(r, D, z, free, penalty, mask):
     )
 
 
-def _without_rounding(q, free, correlations):
+def without_rounding(q, free, correlations):
     """Correlations q, zero for free codes where only rounding is left of the signals'."""
     xp = namespace(q)
     rounding = RELATIVE_ROUNDING * abs(correlations).max()

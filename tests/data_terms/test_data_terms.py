@@ -138,6 +138,54 @@ def test_solvers_reach_the_minimum_that_others_find(name, rng):
     assert problem.gap(far) >= problem.value(far) - best - 1e-7 * best
 
 
+FREE = {  # class, parameters, whether codes are not negative
+    "weighted": (LeastSquares, (), False),
+    "Huber": (Huber, (0.1,), False),
+    "Huber, positive": (Huber, (0.1,), True),
+    "absolute": (LeastAbsolute, (), False),
+    "logistic": (Logistic, (), False),
+    "Poisson": (Poisson, (0.5,), True),
+}
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_codes_without_a_penalty_have_a_gap_with_every_data_term(name, rng):
+    kind, parameters, positive = FREE[name]
+    weights = rng.uniform(0.2, 2, (1, 20)) * (rng.random((1, 20)) < 0.9)
+    problem = make_problem(rng, "circular", kind(*parameters, weights), positive=positive)
+    of_codes = np.ones((4, 20))
+    of_codes.flat[rng.choice(80, 5, replace=False)] = 0  # few: the others have to fit, too
+    problem = replace(problem, penalty=csc.L1(problem.penalty.lmbda, of_codes, positive))
+    if kind is Logistic:  # of shares: bits that free codes can separate have no minimum
+        problem = replace(problem, x=np.clip(problem.x, 0.1, 0.9))
+    best = smallest_with_free_codes(problem)
+    solution = csc.solve(problem, tol=1e-2 if kind is LeastAbsolute else 1e-3, max_iter=20_000)
+    assert solution.converged
+    assert -1e-6 * best <= solution.objective - best <= solution.gap + 1e-6 * best
+    far = problem.zeros()
+    assert problem.gap(far) >= problem.value(far) - best - 1e-6 * best
+
+
+def smallest_with_free_codes(problem):
+    """By linear programming, or by L-BFGS-B, of positive and negative parts."""
+    x, term, penalty = problem.x.ravel(), problem.data_term, problem.penalty
+    unit = np.eye(80).reshape(-1, 1, 4, 20)
+    A = np.stack([problem.dictionary(e[None, 0], (20,)).ravel() for e in unit], axis=1)
+    signs = A if penalty.positive else np.hstack([A, -A])
+    w, costs = term.weights.ravel(), np.resize(penalty.lmbda * penalty.weights, signs.shape[1])
+    if isinstance(term, LeastAbsolute):
+        equal = np.hstack([signs, np.eye(20), -np.eye(20)])
+        return linprog(np.concatenate([costs, w, w]), A_eq=equal, b_eq=x).fun
+
+    def cost(p):
+        u = signs @ p
+        return (w * term.loss(x, u)).sum() + costs @ p, costs - signs.T @ (w * term.slope(x, u))
+
+    bounds = [(0, None)] * len(costs)
+    options = {"maxiter": 20_000, "maxfun": 100_000, "ftol": 1e-15, "gtol": 1e-9}
+    return minimize(cost, np.zeros(len(costs)), jac=True, bounds=bounds, options=options).fun
+
+
 @pytest.mark.parametrize("penalty", [csc.ElasticNet(0.02), csc.GroupL21(0.02, 2)], ids=repr)
 def test_other_penalties_have_a_gap_too(penalty, rng):
     problem = replace(make_problem(rng, "full", Huber(0.1)), penalty=penalty)
