@@ -1,6 +1,6 @@
 """Sparse coding of one signal too large for one machine: block by block, to the global minimum."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -36,6 +36,7 @@ BLOCK_TOL_DIVISOR = 10  # the gap of the blocks is divided by this after each ro
 MIN_BLOCK_TOL_FRACTION = 0.3  # smallest gap of the blocks, as a fraction of the final tolerance
 MAX_ROUNDS = 100
 MIN_GAP_RATIO = 0.9  # the gap stagnates if three rounds leave more than this fraction of it
+SLOW_GAP_RATIO = 0.3  # of the gap left by a round, above which the next one takes other boxes
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +96,8 @@ class Grid(NamedTuple):
 
     client: object
     keys: Keys
-    shape: tuple  # of the signal
+    x: object  # dask.array
+    mask: object  # dask.array or None
     partition: Partition
     blocks: list  # of futures
 
@@ -110,9 +112,10 @@ def sparse_code(  # noqa: PLR0913  as csc.sparse_code
     The code positions are partitioned into boxes, and the boxes are coloured so that those of one
     colour share no sample. The boxes of one colour are solved in parallel with all other codes
     fixed, then those of the next colour. This is block coordinate descent [1]_ on
-    ``1/2 ||x - D z||^2 + lmbda ||z||_1``; it converges to the global minimum. Neighbours exchange
-    the codes near their faces (halos). Objective and duality gap are those of the whole signal:
-    sums and maxima over the blocks.
+    ``1/2 ||x - D z||^2 + lmbda ||z||_1``; it converges to the global minimum. Where it is slow, because many
+    codes at the faces of boxes depend on each other, rounds alternate with those of boxes that are moved
+    by half their side. Neighbours exchange the codes near their faces (halos). Objective and duality gap are
+    those of the whole signal: sums and maxima over the blocks.
 
     Parameters
     ----------
@@ -130,7 +133,8 @@ def sparse_code(  # noqa: PLR0913  as csc.sparse_code
     tol : float
         Relative duality gap to reach.
     block : int or tuple, optional
-        Spatial shape of a box in code positions, or its side along every axis; by default those of the chunks of ``x``.
+        Spatial shape of a box in code positions, or its side along every axis; by default those of the chunks of
+        ``x``. A side is at least two atoms.
     client : distributed.Client, optional
         Default: the current client of Dask.
     verbose : bool
@@ -180,7 +184,7 @@ def _check_positive(lmbda):
 
 
 def _partition(x, D, mask, sides, client):
-    """Partition a signal into blocks, which the workers read."""
+    """Partition a signal into blocks: `Grid`."""
     import dask.array as da
 
     x = da.asarray(x)
@@ -196,16 +200,21 @@ def _partition(x, D, mask, sides, client):
     if len(sides) != len(D.atom_shape):
         raise ValueError(f"block must have {len(D.atom_shape)} sizes, one per axis, got {sides!r}")
     sides = tuple(check_count("block", side) for side in sides)
-    partition, keys = Partition(D.geometry, x.shape[2:], sides), Keys()
+    partition = Partition(D.geometry, x.shape[2:], sides)
     _check_worker_memory(partition, x, client)
-    arguments = []
+    return _read(Grid(client, Keys(), x, mask, partition, []))
+
+
+def _read(grid):
+    """The grid with its blocks, which the workers read."""
+    partition, arguments = grid.partition, []
     for box in partition.boxes:
         inside, _ = partition.crop(_window_of_block(partition, box))
         part = (slice(None), slice(None), *inside)
-        seen = None if mask is None else single_task(mask[part])
-        arguments.append((partition, box, single_task(x[part]), seen))
-    blocks = map_tasks("read", _block_tasks.read, keys.of_round(), arguments)
-    return Grid(client, keys, x.shape, partition, submit(client, blocks)[0])
+        seen = None if grid.mask is None else single_task(grid.mask[part])
+        arguments.append((partition, box, single_task(grid.x[part]), seen))
+    blocks = map_tasks("read", _block_tasks.read, grid.keys.of_round(), arguments)
+    return grid._replace(blocks=submit(grid.client, blocks)[0])
 
 
 def _window_of_block(partition, box):
@@ -230,11 +239,14 @@ def _lmbda_max(grid, dictionary, positive):
 
 def _rounds(grid, model, report_progress):
     """Rounds over all colours until the duality gap of the whole signal is small enough."""
-    began, tol, history = perf_counter(), model.tol, []
+    began, tol, history, other = perf_counter(), model.tol, [], None
     codes = halos = [None] * len(grid.blocks)
     message = f"stopped after {MAX_ROUNDS} rounds; use larger blocks or a larger tol"
     outcome = Outcome(Status.MAX_ITER, message)
     for number in range(MAX_ROUNDS):
+        if _is_slow(history):
+            grid, other = other or _shifted(grid), grid
+            codes, halos = _regroup(grid, other.partition, codes)
         inner = model._replace(
             tol=max(FIRST_BLOCK_TOL / BLOCK_TOL_DIVISOR**number, MIN_BLOCK_TOL_FRACTION * tol)
         )
@@ -252,8 +264,28 @@ def _rounds(grid, model, report_progress):
             outcome = stalled(ratio(gap, objective), tol)
             break
     objective, gap = _certify(grid, model, codes, halos)
-    shape = (grid.shape[0], model.dictionary.n_atoms, *grid.partition.positions)
+    shape = (grid.x.shape[0], model.dictionary.n_atoms, *grid.partition.positions)
     return DaskSolution(DaskCodes(grid.client, shape, codes), objective, gap, *outcome, history)
+
+
+def _is_slow(history):
+    """Whether the last round left much of the gap."""
+    return len(history) > 1 and history[-1].gap > SLOW_GAP_RATIO * history[-2].gap
+
+
+def _shifted(grid):
+    """The grid whose boxes have their faces in the middle of these."""
+    return _read(grid._replace(partition=replace(grid.partition, shifted=True)))
+
+
+def _regroup(grid, before, codes):
+    """Codes and halos of the boxes of a grid, from the codes of the boxes of another partition."""
+    name, new, halos = grid.keys.of_round(), [], []
+    for i, box in enumerate(grid.partition.boxes):
+        parts = [codes[j] for j in before.overlapping(box)]
+        new.append(make_task("regroup", _block_tasks.regroup, name, i, grid.blocks[i], *parts))
+        halos.append(make_task("halo", _block_tasks.halo, name, i, grid.blocks[i], new[i]))
+    return submit(grid.client, new, halos)
 
 
 def _check_observed(grid):

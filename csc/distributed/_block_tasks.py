@@ -128,6 +128,13 @@ def solve(block, model, own, halos):
     return embed_codes(coded, box, block.partition.positions)
 
 
+def regroup(block, *parts):
+    """The codes of the box, from those of the boxes of another partition that overlap it."""
+    codes = merge_codes(parts)
+    own = inside(codes, block.box)
+    return SparseCodes(codes.shape, codes.index[own], codes.values[own])
+
+
 def halo(block, codes):
     """The codes that neighbours need: those near the faces of the box."""
     partition = block.partition

@@ -27,11 +27,14 @@ class Partition:
         Of the signal.
     sides : tuple
         Approximate spatial shape of a box, in code positions.
+    shifted : bool
+        Move the faces between boxes by half a box along every axis.
     """
 
     geometry: object
     signal_shape: tuple
     sides: tuple
+    shifted: bool = False
 
     @cached_property
     def positions(self):
@@ -46,15 +49,20 @@ class Partition:
 
     @cached_property
     def boxes(self):
-        """All boxes, in order; if there are several, none is smaller than the reach."""
+        """All boxes, in order; if there are several, none is smaller than the reach.
+
+        Those that are not shifted are at least twice as large, so that a half is large enough.
+        """
         return [tuple(box) for box in product(*self._edges)]
 
     @cached_property
     def _edges(self):
         edges = []
         for v, side, q in zip(self.positions, self.sides, self.reach, strict=True):
-            number = max(1, min(round(v / side), v // max(q, 1)))
+            number = max(1, min(round(v / side), v // (2 * max(q, 1))))
             bounds = np.arange(number + 1) * v // number
+            if self.shifted and number > 1:
+                bounds = np.array([0, *(bounds[:-1] + bounds[1:]) // 2, v])
             edges.append([slice(int(a), int(b)) for a, b in zip(bounds, bounds[1:], strict=False)])
         return edges
 
@@ -76,14 +84,15 @@ class Partition:
 
     def neighbours(self, box, times):
         """Indices of the other boxes that a dilated box overlaps."""
-        dilated = self.dilate(box, times)
+        found = self.overlapping(self.dilate(box, times))
+        return [i for i in found if self.boxes[i] != box]
+
+    def overlapping(self, region):
+        """Indices of the boxes that overlap a region."""
         return [
             i
-            for i, other in enumerate(self.boxes)
-            if other != box
-            and all(
-                a.start < b.stop and b.start < a.stop for a, b in zip(dilated, other, strict=True)
-            )
+            for i, box in enumerate(self.boxes)
+            if all(a.start < b.stop and b.start < a.stop for a, b in zip(region, box, strict=True))
         ]
 
     @cached_property

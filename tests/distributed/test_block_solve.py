@@ -38,9 +38,9 @@ def signal_of(rng, shape, atoms):
         ("float32", (1, 1, 47, 45), (4, 5), (9, 40), {"stride": (2, 3)}),
         ("float32", (1, 1, 40, 44), (4, 4), (20, 22), {"positive": True}),
         ("float32", (1, 1, 13, 14, 12), (3, 3, 3), (12, 6, 6), {}),
-        ("float64", (1, 1, 14, 20), (6, 6), (1, 1), {}),  # blocks no smaller than the reach
+        ("float64", (1, 1, 14, 20), (6, 6), (1, 1), {}),  # blocks no smaller than two reaches
         ("float64", (1, 1, 61), (1,), (2,), {"stride": 3}),  # samples between the atoms
-        ("float64", (2, 1, 19), (2,), (1,), {}),  # blocks of one position
+        ("float64", (2, 1, 19), (2,), (1,), {}),  # blocks of two positions
     ],
 )
 def test_blocks_reach_the_certified_minimum_of_the_whole(
@@ -116,11 +116,12 @@ def test_signals_of_a_learner_are_transformed_where_they_are(client, rng, monkey
         transform(learner, [X[0], X[1, :, :9]], client=client)
 
 
+@pytest.mark.parametrize("shifted", [False, True])
 @pytest.mark.parametrize("mode", ["full", "valid", "same"])
-def test_boxes_tile_positions_and_samples(mode):
+def test_boxes_tile_positions_and_samples(mode, shifted):
     for spatial_shape, s, t, side in [((31,), 5, 1, 4), ((40, 23), 4, 3, 2), ((17, 9), 3, 2, 50)]:
         geometry = ConvGeometry.of(mode, t, (s,) * len(spatial_shape))
-        cut = Partition(geometry, spatial_shape, (side,) * len(spatial_shape))
+        cut = Partition(geometry, spatial_shape, (side,) * len(spatial_shape), shifted)
         positions, samples = np.zeros(cut.positions, int), np.zeros(cut.padded, int)
         for box in cut.boxes:
             positions[box] += 1
@@ -135,6 +136,35 @@ def test_boxes_tile_positions_and_samples(mode):
                 seen[tuple(reached)] += 1
             assert seen.max() <= 1
         assert sum(np.prod(shape_of(box)) for box in cut.boxes) == positions.size
+
+
+def test_boxes_are_shifted_by_half_a_box():
+    geometry = ConvGeometry.of("valid", 1, (3,))
+    faces = [box[0].start for box in Partition(geometry, (38,), (10,)).boxes]
+    moved = [box[0].start for box in Partition(geometry, (38,), (10,), shifted=True).boxes]
+    assert (faces, moved) == ([0, 10, 20, 30], [0, 5, 15, 25, 35])
+    assert len(Partition(geometry, (38,), (2,)).boxes) == 10  # of two reaches, not of one
+    whole = Partition(geometry, (38,), (40,), shifted=True)
+    assert whole.boxes == [(slice(0, 40),)]
+
+
+@pytest.mark.parametrize("dtype", TOL)
+def test_small_blocks_of_smooth_atoms_converge_at_small_lmbda(client, dtype):
+    rng = np.random.default_rng(0)
+    x = np.cumsum(rng.standard_normal((1, 1, 400)), axis=-1)  # low frequencies, as of pictures
+    x = (x - x.mean()).astype(dtype)
+    x[..., 123:130] = np.nan
+    atoms = np.convolve(rng.standard_normal(4 * 28), np.hanning(13), "same").reshape(4, 1, 28)
+    atoms = csc.constraints.UnitSphere().project(atoms[..., 6:-6]).astype(dtype)
+    chunked = da.from_array(x, chunks=-1)
+    found = sparse_code(chunked, atoms, csc.Relative(0.01), block=48, client=client)
+    assert found.converged
+    assert len(found.history) <= 60
+    mask = ~np.isnan(x)
+    problem = csc.Problem(x, csc.Dictionary(atoms), csc.L1(csc.Relative(0.01)), mask)
+    whole = csc.solve(problem, tol=1e-6)
+    assert abs(found.objective - whole.objective) <= found.gap + whole.gap
+    assert problem.certificate(found.codes.gather())[1] == pytest.approx(found.gap, rel=1e-3)
 
 
 def test_blocks_that_find_no_room_are_refused(client, rng, monkeypatch):
