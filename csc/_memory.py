@@ -1,10 +1,17 @@
-"""Checks of the available memory before a computation starts."""
+"""The memory of this process: what is available before a computation starts, and what is kept after it."""
 
+import ctypes
 import os
+import platform
+from functools import cache
 from math import inf
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
+VARIABLE = "MALLOC_TRIM_THRESHOLD_"  # the choice of a user, or of a Dask nanny
+TRIM, MMAP = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc
+KEPT_BYTES = 2**28  # free memory at the end of the heap that is not returned to the system
+MAX_HEAP_ARRAY_BYTES = 2**25  # larger arrays get pages of their own; the maximum of glibc
 MIN_CHECKED_BYTES = 2**26  # smaller requests are not checked
 
 
@@ -47,3 +54,33 @@ def _of_group():
         return inf
     cached = int(pages[pages.index("inactive_file") + 1]) if "inactive_file" in pages else 0
     return inf if limit == "max" else int(limit) - used + cached
+
+
+@cache
+def keep_freed():
+    """Let this process keep freed memory for later arrays; has an effect on the first call only.
+
+    Else glibc returns freed arrays at the end of its heap to the system, which has to zero the
+    pages of the next ones, and to interrupt all other threads. Solves on large signals took up to
+    1.2 times as long, on two threads up to 1.5 times. The process keeps at most 256 MiB. Nothing
+    is changed with other C libraries, or if the environment sets ``MALLOC_TRIM_THRESHOLD_``.
+
+    Returns
+    -------
+    bool
+        Whether a setting was changed.
+    """
+    return VARIABLE not in os.environ and _keep_freed()
+
+
+@cache
+def keep_freed_of_worker():
+    """The same in a worker whose Dask nanny set ``MALLOC_TRIM_THRESHOLD_``; others are not changed."""
+    return VARIABLE in os.environ and _keep_freed()
+
+
+def _keep_freed():
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    return bool(mallopt(TRIM, KEPT_BYTES) and mallopt(MMAP, MAX_HEAP_ARRAY_BYTES))

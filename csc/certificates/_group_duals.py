@@ -53,7 +53,7 @@ class GroupScores:
         known : KnownInfeasibility
             `dual_infeasibility` of another residual.
         """
-        largest = known.largest + self._steepest * self.layout.norms_under_atoms(r - known.r)
+        largest = known.largest + self._steepest * self.layout.norms_under_atoms(r, known.r)
         positions = np.flatnonzero(~(largest.reshape(-1) <= 1))  # NaN, too
         if len(positions) > MAX_UNCERTAIN_FRACTION * largest.size:
             return self.dual_infeasibility(r)
@@ -92,9 +92,9 @@ class GroupScores:
         largest = np.linalg.eigvalsh(groups @ groups.transpose(0, 2, 1))[:, -1].clip(0)
         return (largest * (1 + 16 * np.finfo(self.layout.dtype).eps)).astype(self.layout.dtype)
 
-    def samples(self, a):
-        """As `PaddedSignals.samples`."""
-        return self.layout.samples(a)
+    def rows(self, a):
+        """As `PaddedSignals.rows`."""
+        return self.layout.rows(a)
 
     def max_over_covering_atoms(self, a):
         """As `PaddedSignals.max_over_covering_atoms`."""
@@ -171,6 +171,6 @@ def penalty_of_codes(codes, penalty):
 
 
 def _inner(x, theta, scores, infeasibility, dual):
-    own, rows = scores.samples(x), scores.samples(theta)
+    own, rows = scores.rows(x), scores.rows(theta)
     inner, energy = (np.einsum("ni,ni->n", a, rows, dtype="float64") for a in (own, rows))
     return dual(inner, energy, infeasibility.reshape(len(x), -1).max(axis=1))

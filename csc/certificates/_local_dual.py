@@ -39,7 +39,7 @@ def best_dual(layout, x, r, inverse_lmbda, positive, dual_infeasibility=None):
         Largest ``<x, theta> - 1/2 ||theta||^2`` over the points tried.
     """
     xp = namespace(x, r)
-    theta, best, own = r, xp.full(len(x), -np.inf), layout.samples(x)
+    theta, best, own = r, xp.full(len(x), -np.inf), layout.rows(x)
     dual_infeasibility = (
         layout.dual_infeasibility(r, inverse_lmbda, positive)
         if dual_infeasibility is None
@@ -52,7 +52,7 @@ def best_dual(layout, x, r, inverse_lmbda, positive, dual_infeasibility=None):
             dual_infeasibility = layout.dual_infeasibility_near(
                 theta, known, inverse_lmbda, positive
             )
-        best = xp.maximum(best, scaled_dual(own, layout.samples(theta), dual_infeasibility))
+        best = xp.maximum(best, scaled_dual(own, layout.rows(theta), dual_infeasibility))
     return best
 
 
@@ -74,14 +74,14 @@ def sparse_certificate(residual, lmbda, positive, infeasibility=None, *, local=T
     """
     layout, codes = residual.layout, residual.codes
     r = residual.observed(residual.r)
-    penalty = codes.sums(abs(codes.values) * codes.pick(lmbda))
-    rows, energy, inner = layout.samples(r), np.empty(len(r)), np.empty(len(r))
+    penalty = codes.sums(abs(codes.values) * residual.pick(lmbda))
+    rows, energy, inner = layout.rows(r), np.empty(len(r)), np.empty(len(r))
     kernels(rows).inner_products(rows, rows, energy)
     objective = 0.5 * energy + penalty
     if local:
         dual = best_dual(layout, residual.x, r, 1 / lmbda, positive, infeasibility)
     else:
-        kernels(rows).inner_products(layout.samples(residual.x), rows, inner)
+        kernels(rows).inner_products(layout.rows(residual.x), rows, inner)
         dual = dual_of(inner, energy, infeasibility.reshape(len(r), -1).max(axis=1))
     return objective, np.maximum(objective - dual, 0)
 
@@ -144,7 +144,7 @@ class AtomCoverage:
         axes = zip(geometry.low, self.signal_shape, strict=True)
         self.own = (..., *(slice(a, a + n) for a, n in axes))
 
-    def samples(self, a):
+    def rows(self, a):
         """The signals' own samples of a padded array, ``(N, C * prod(S))``."""
         return a[self.own].reshape(len(a), -1)
 

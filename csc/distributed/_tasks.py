@@ -11,9 +11,9 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from csc import learning
+from csc._memory import keep_freed_of_worker
 from csc._solve import solve_quietly
 from csc.data_terms import LEAST_SQUARES
-from csc.distributed._malloc import keep_freed
 from csc.distributed._partition import merge_codes
 from csc.operators import SparseCodes
 from csc.problems import Problem, with_gradient_term
@@ -129,7 +129,7 @@ def one_core():
     """Use one thread: Dask runs one task per core."""
     from numba import get_num_threads, set_num_threads
 
-    keep_freed()
+    keep_freed_of_worker()
     before = get_num_threads()
     set_num_threads(1)
     _blas.enter()

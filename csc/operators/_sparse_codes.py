@@ -87,6 +87,8 @@ class SparseCodes:
 
     def sums(self, a):
         """Sum ``a``, one number per code, over the codes of each signal: ``(N,)`` in float64."""
+        if self.shape[0] == 1:
+            return a.sum(dtype="float64", keepdims=True)
         return np.bincount(self.signals, weights=a, minlength=self.shape[0])
 
 

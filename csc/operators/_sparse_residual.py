@@ -3,7 +3,10 @@
 import numpy as np
 
 from csc._backend import kernels
+from csc._memory import keep_freed
 from csc.operators._support_operator import PaddedSignals, RestrictedDictionary
+
+LARGE_SAMPLES = 2**17  # arrays of so many are new memory each time
 
 
 class SparseResidual:
@@ -30,8 +33,11 @@ class SparseResidual:
     """
 
     def __init__(self, x, dictionary, codes, dtype, mask=None):
+        if x.size >= LARGE_SAMPLES:
+            keep_freed()
         self.layout = PaddedSignals(dictionary, x.shape, dtype)
         self.x, self.mask = self.layout.observed(x, mask)
+        self.r = np.empty_like(self.x)
         self.put(codes.astype(self.layout.dtype))
         self.refresh()
 
@@ -44,8 +50,12 @@ class SparseResidual:
 
     def refresh(self):
         """Compute the residual from the codes again, so that rounding errors do not accumulate."""
-        self.r = self.x.copy()
+        np.copyto(self.r, self.x)
         self.columns.add(-self.codes.values, self.r)
+
+    def pick(self, a):
+        """Entries of ``a`` at the codes: one for each atom ``(K,)``, or of any shape like the codes."""
+        return a[self.columns.atom] if a.ndim == 1 else self.codes.pick(a)
 
     def observed(self, r):
         """``M r`` of a padded residual."""
@@ -53,6 +63,6 @@ class SparseResidual:
 
     def energies(self, r):
         """``||M r||^2`` of each signal ``(N,)``, in float64, of a padded residual."""
-        rows, energies = self.layout.samples(self.observed(r)), np.empty(len(r))
+        rows, energies = self.layout.rows(self.observed(r)), np.empty(len(r))
         kernels(rows).inner_products(rows, rows, energies)
         return energies

@@ -16,9 +16,11 @@ from csc._backend import kernels
 from csc.kernels._constants import SIMD_WIDTH
 from csc.operators._conv_plan import ConvPlan
 from csc.operators._sparse_codes import SparseCodes
+from csc.operators._windows import slabs, window_max, window_sum
 
 MAX_PIECES_PER_SIGNAL, MAX_PIECES = 16, 128  # that threads share
 MAX_CORRELATIONS = 2**22  # of several signals, held at once
+BLOCK_POSITIONS = 2**16  # whose indices are held at once
 MAX_UNCERTAIN_FRACTION = 0.6  # of the positions; if more are, all correlations take less time
 NORM_ROUNDING = 1e3  # times the unit of rounding: far above that of a norm under an atom
 
@@ -61,46 +63,6 @@ def _runs(parts, steps):
         shape[atoms], starts[g, : len(own)] = g, own
         padded[atoms, : samples[0].size] = samples.reshape(len(atoms), -1)
     return Runs(shape, starts, lengths), padded
-
-
-def _window_max(a, axis, reach, *, wraps):
-    """``out[i] = max(a[i - reach[0]], ..., a[i + reach[1]])`` along an axis, of values >= 0.
-
-    Windows of doubled length: two to three times as fast as `scipy.ndimage.maximum_filter1d`.
-    """
-    before, after = _along(a, axis, a.shape[axis] - reach[0], None), _along(a, axis, 0, reach[1])
-    if not wraps:  # there may be fewer positions than these
-        of = [(*a.shape[:axis], n, *a.shape[axis + 1 :]) for n in reach]
-        before, after = (np.zeros(shape, a.dtype) for shape in of)
-    out = np.concatenate([before, a, after], axis=axis)
-    length, full = 1, sum(reach) + 1
-    while length < full:
-        step = min(length, full - length)
-        out = np.maximum(_along(out, axis, 0, -step), _along(out, axis, step, None))
-        length += step
-    return out
-
-
-def _window_sum(a, axis, extent):
-    """``out[i] = a[i] + ... + a[i + extent - 1]`` along an axis, without differences.
-
-    Sums of lengths 1, 2, 4, ..., of which those are added that make up ``extent``.
-    """
-    sums, n, out, start, length = a, a.shape[axis] - extent + 1, None, 0, 1
-    while True:
-        if extent & length:
-            own = _along(sums, axis, start, start + n)
-            out = own if out is None else out + own
-            start += length
-        if 2 * length > extent:
-            return out
-        sums = _along(sums, axis, 0, -length) + _along(sums, axis, length, None)
-        length *= 2
-
-
-def _along(a, axis, start, stop):
-    """``a[start:stop]`` along an axis."""
-    return a[(slice(None),) * axis + (slice(start, stop),)]
 
 
 class KnownInfeasibility(NamedTuple):
@@ -174,6 +136,13 @@ class PaddedSignals:
     def samples(self, a):
         """The signals' own samples of a padded array, ``(N, C * prod(S))``."""
         return a[self.own].reshape(len(a), -1)
+
+    def rows(self, a):
+        """Numbers of a padded array for sums over each signal, ``(N, n)``; beyond the signals it must be 0.
+
+        Signals that wrap around have copies there, which are left out.
+        """
+        return self.samples(a) if self.wraps else a.reshape(len(a), -1)
 
     def observed(self, x, mask):
         """Padded signals, and the padded mask: None if no sample is missing and no atom is cut."""
@@ -330,14 +299,14 @@ class PaddedSignals:
         """
         if inverse_lmbda.ndim > 1:
             return self.dual_infeasibility(r, inverse_lmbda, positive)
-        out = self.largest_change(r - known.r, inverse_lmbda)
+        out = self.largest_change(inverse_lmbda, r, known.r)
         out += known.largest
-        uncertain = np.flatnonzero(~(out.reshape(-1) <= 1))  # NaN, where the bound overflows, too
-        if len(uncertain) > MAX_UNCERTAIN_FRACTION * out.size:
+        uncertain = ~(out.reshape(-1) <= 1)  # NaN, where the bound overflows, too
+        if np.count_nonzero(uncertain) > MAX_UNCERTAIN_FRACTION * out.size:
             return self.dual_infeasibility(r, inverse_lmbda, positive)
-        out.reshape(-1)[uncertain] = self.dual_infeasibility_at(
-            uncertain, r, inverse_lmbda, positive
-        )
+        for start in range(0, out.size, BLOCK_POSITIONS):
+            at = start + np.flatnonzero(uncertain[start : start + BLOCK_POSITIONS])
+            out.reshape(-1)[at] = self.dual_infeasibility_at(at, r, inverse_lmbda, positive)
         return out
 
     def with_rounding(self, known, inverse_lmbda):
@@ -350,15 +319,15 @@ class PaddedSignals:
         .. [1] N. J. Higham, "Accuracy and stability of numerical algorithms", 2nd ed., SIAM 2002, sec. 3.1.
         """
         eps = float(np.finfo(known.r.dtype).eps)
-        largest = self.largest_change(known.r, inverse_lmbda).astype(self.dtype)
+        largest = self.largest_change(inverse_lmbda, known.r).astype(self.dtype)
         largest *= self.padded_atoms.shape[1] * eps
         largest += known.largest
         largest *= 1 + NORM_ROUNDING * eps
         return KnownInfeasibility(known.r, largest)
 
-    def largest_change(self, change, inverse_lmbda):
-        """How much `dual_infeasibility` changes at most with a residual, at each position."""
-        norms = self.norms_under_atoms(change)
+    def largest_change(self, inverse_lmbda, r, before=None):
+        """How much `dual_infeasibility` changes at most, at each position, from a residual ``before`` or 0 to r."""
+        norms = self.norms_under_atoms(r, before)
         norms *= self.dtype.type((self.atom_norms * inverse_lmbda).max())
         return norms
 
@@ -394,21 +363,25 @@ class PaddedSignals:
         """Flat offsets of the samples of an atom from its first one, for each part."""
         return [self.strides @ np.indices(a.shape[1:]).reshape(4, -1) for _, a in self.parts]
 
-    def norms_under_atoms(self, r):
-        """Norm of a padded array in the box of the atoms at every position, ``(N, *V)``, rounded up."""
-        r = r[self.inside]
-        unit = max(r.max(), -r.min(), np.finfo(r.dtype).tiny)  # squares of small numbers would be 0
-        squares = r / unit
-        squares *= squares
-        squares = squares[:, 0] if squares.shape[1] == 1 else squares.sum(axis=1)
-        for axis, extent in enumerate(self.atom_shape):
-            if extent > 1:
-                squares = _window_sum(squares, axis + 1, extent)
+    def norms_under_atoms(self, r, before=None):
+        """Norm of a padded array, or of what changed in it, under the atoms at every position, rounded up, ``(N, *V)``."""
+        positions = [n - s + 1 for n, s in zip(self.volume[2:], self.atom_shape, strict=True)]
+        out = np.empty((len(r), *positions), r.dtype)
+        for slab in slabs(len(r), positions, self.atom_shape):
+            more = self.atom_shape[slab.axis] - 1
+            change = slab.of(r[self.inside], more)
+            if before is not None:
+                change = change - slab.of(before[self.inside], more)
+            unit = max(change.max(), -change.min(), np.finfo(r.dtype).tiny)  # else squares may be 0
+            squares = change / unit
+            squares *= squares
+            squares = squares[:, 0] if squares.shape[1] == 1 else squares.sum(axis=1)
+            norms = np.sqrt(window_sum(squares, self.atom_shape))
+            norms *= unit * r.dtype.type(1 + NORM_ROUNDING * np.finfo(r.dtype).eps)
+            slab.of(out)[...] = norms
         first = (slice(None, None, step) for step in self.stride)
-        unit *= 1 + NORM_ROUNDING * np.finfo(r.dtype).eps
-        norms = np.sqrt(squares[(slice(None), *first)])
-        norms *= unit
-        return norms.reshape(len(r), *self.code_shape[2:])
+        out = np.ascontiguousarray(out[(slice(None), *first)])
+        return out.reshape(len(r), *self.code_shape[2:])
 
     def violating_indices(self, r, lmbda, positions, thresholds, positive):
         """Indices of codes at ``positions`` whose correlations exceed ``thresholds`` times lmbda.
@@ -450,24 +423,20 @@ class PaddedSignals:
 
     def local_max(self, a):
         """Maximum of ``a``, at each position, over the positions whose atoms overlap."""
-        out = a.reshape(len(a), *self.positions)
-        for axis, (extent, step) in enumerate(zip(self.atom_shape, self.stride, strict=True)):
-            radius = -(-extent // step) - 1
-            if radius:
-                out = _window_max(out, axis + 1, (radius, radius), wraps=self.wraps)
+        radii = tuple(-(-s // t) - 1 for s, t in zip(self.atom_shape, self.stride, strict=True))
+        out = window_max(a.reshape(len(a), *self.positions), radii, radii, wraps=self.wraps)
         return out.reshape(a.shape)
 
     def max_over_covering_atoms(self, a):
         """Maximum of ``a``, at each sample of the buffer, over the atoms that cover it."""
         n, positions = len(a), self.positions
-        out = np.zeros((n, 1, *self.volume[2:]), self.dtype)
+        out = np.zeros((n, *self.volume[2:]), self.dtype)
         taken = (slice(0, (v - 1) * t + 1, t) for v, t in zip(positions, self.stride, strict=True))
-        out[(slice(None), 0, *taken)] = a.reshape(n, *positions)
+        out[(slice(None), *taken)] = a.reshape(n, *positions)
         if self.wraps:
             out = out[(..., *map(slice, self.signal_shape))]
-        for axis, extent in enumerate(self.atom_shape):
-            if extent > 1:
-                out = _window_max(out, axis + 2, (extent - 1, 0), wraps=self.wraps)
+        before = tuple(s - 1 for s in self.atom_shape)
+        out = window_max(out, before, (0, 0, 0), wraps=self.wraps)
         if self.wraps:
             out = self.dictionary.pad(out.reshape(n, 1, *self.shape[2:]))
         whole = np.ones((n, 1, *self.buffer_shape[2:]), self.dtype)

@@ -66,7 +66,7 @@ class ActiveSet(ActiveCodes):
     @cached_property
     def lmbda(self):
         """``lmbda w`` of each active code."""
-        return self.codes.pick(self.all_lmbda)
+        return self.pick(self.all_lmbda)
 
     def dual_infeasibility(self):
         """Largest ``|D^T r - ridge z| / lmbda`` over the atoms at each position, ``(N, *V)``.

@@ -45,7 +45,7 @@ class GreedyState(SparseResidual):
             largest = layout.dual_infeasibility(self.r, *settings)
             error = np.zeros_like(largest)
         else:
-            error = known.error + layout.largest_change(self.r - known.r, self.inv_norms)
+            error = known.error + layout.largest_change(self.inv_norms, self.r, known.r)
             largest = known.largest
             low = (largest - error).reshape(len(largest), -1).max(axis=1)
             low = (np.sqrt(weak_factor) * low).reshape(-1, *(1,) * (largest.ndim - 1))

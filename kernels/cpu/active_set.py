@@ -121,25 +121,29 @@ def _correlate_active(start, stop, signal, atoms, runs, where, atom, out):
 
 def add_active(target, atoms, runs, codes, pieces):
     """Add ``sum_a z_a d_a`` to a flat ``target``; ``codes`` are where, atom, first, copies, z."""
-    times = atoms.shape[1] * max(len(codes[0]), 1)
-    min_batch = 1 + MULTIPLICATIONS_PER_BATCH * len(pieces) // times
-    for parity in (0, 1):
-        n = (len(pieces) - parity) // 2
-        in_batches(_add, n, target, atoms, runs, *codes, pieces, parity, min_batch=min_batch)
+    work = len(codes[0]) * atoms.shape[1]
+    in_phases(_add, (2, len(pieces)), work, target, atoms, runs, *codes, pieces)
 
 
 @entry(**OPTIONS)
-def _add(start, stop, target, atoms, runs, where, atom, first, copies, z, pieces, parity):
+def _add(thread, _, target, atoms, runs, where, atom, first, copies, z, pieces, phases):
     starts, several = runs.starts[0, : runs.lengths[0]], len(runs.lengths) > 1
-    for p in range(start, stop):
-        for a in range(pieces[2 * p + parity], pieces[2 * p + parity + 1]):
-            if several:
-                g = runs.shape[atom[a]]
-                starts = runs.starts[g, : runs.lengths[g]]
-            add_runs(atoms[atom[a]], target, where[a], starts, z[a])
-            if first.size > 0:
-                for i in range(first[a], first[a + 1]):
-                    add_runs(atoms[atom[a]], target, copies[i], starts, z[a])
+    for parity in (0, 1):  # as in `_descend`
+        n = (len(pieces) - parity) // 2
+        for i in range(n):
+            piece = 2 * claim(phases, parity, n, thread, i) + parity
+            if piece < 0:
+                continue
+            for a in range(pieces[piece], pieces[piece + 1]):
+                if several:
+                    g = runs.shape[atom[a]]
+                    starts = runs.starts[g, : runs.lengths[g]]
+                add_runs(atoms[atom[a]], target, where[a], starts, z[a])
+                if first.size > 0:
+                    for c in range(first[a], first[a + 1]):
+                        add_runs(atoms[atom[a]], target, copies[c], starts, z[a])
+            finish(phases, parity)
+        wait_for_all(phases, parity, n)
 
 
 def correlate_at(residual, atoms, runs, places, out):

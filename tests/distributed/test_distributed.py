@@ -242,7 +242,7 @@ def test_what_is_wrong_is_said(client, X):
 
 FAULTS = """
 import resource, numpy as np
-from csc.distributed._malloc import keep_freed
+from csc._memory import {function} as keep_freed
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(20):
@@ -260,7 +260,7 @@ print(changed, thrown, faults())
 def test_workers_keep_what_they_free(trims):
     environment = {k: v for k, v in os.environ.items() if k != "MALLOC_TRIM_THRESHOLD_"}
     environment |= {"MALLOC_TRIM_THRESHOLD_": "65536"} if trims else {}
-    command = [sys.executable, "-c", FAULTS]
+    command = [sys.executable, "-c", FAULTS.format(function="keep_freed_of_worker")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     changed, thrown, kept = done.stdout.split()
     assert changed == str(trims)

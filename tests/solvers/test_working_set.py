@@ -1,5 +1,9 @@
 """The working set on signals larger than their atoms, against the dense lasso."""
 
+import os
+import platform
+import subprocess
+import sys
 from itertools import product
 
 import numpy as np
@@ -459,3 +463,30 @@ def test_maxima_where_atoms_reach_beyond_all_positions(shape, rng):
     a = rng.random((2, *layout.code_shape[2:]))
     expected = maximum_filter(a, (1, 11, 9), mode="constant")
     np.testing.assert_array_equal(layout.local_max(a), expected)
+
+
+FAULTS = """
+import resource
+import numpy as np, csc
+x = np.random.default_rng(0).standard_normal((1, 1, 2**18))
+problem = csc.Problem(x, csc.Dictionary(np.ones((1, 1, 3))), csc.L1(1.0))
+csc.solve(problem, csc.solvers.WorkingSet(), max_iter=1)
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    arrays = [np.ones(2**17) for _ in range(50)]
+    del arrays
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+print(faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has mallopt")
+@pytest.mark.parametrize("chosen", [True, False])
+def test_large_solves_keep_what_they_free_unless_the_user_chose(chosen):
+    environment = {k: v for k, v in os.environ.items() if k != "MALLOC_TRIM_THRESHOLD_"}
+    environment |= {"MALLOC_TRIM_THRESHOLD_": "65536"} if chosen else {}
+    command = [sys.executable, "-c", FAULTS]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    pages_of_arrays = 50 * 8 * 2**17 // 4096
+    assert (int(done.stdout) > 0.5 * pages_of_arrays) == chosen
