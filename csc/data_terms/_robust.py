@@ -1,11 +1,15 @@
 """Robust data terms: a sample far off pulls no more than one at a given distance."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from csc._backend import namespace
 from csc._typing import Array
 from csc._validation import check_number
 from csc.data_terms._weights import SampleWeightsMixin, checked_weights
+
+SMALL_DELTA = (
+    0.2  # of the width of a smooth term: below, Huber's function is nearly an absolute value
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -78,6 +82,15 @@ class Huber(SampleWeightsMixin):
         """1 for ``|x - u| <= delta``, else 0."""
         return (abs(x - u) <= self.delta).astype(u.dtype)
 
+    def smoothed(self, width: float, center: Array) -> "SmoothedAbsolute | None":
+        """A wider parabola, up to ``width``, with a center for each sample: see `SmoothedAbsolute`.
+
+        None where ``delta`` is no small fraction of the width: Huber's function is then smooth enough.
+        """
+        if self.delta >= SMALL_DELTA * width:
+            return None
+        return SmoothedAbsolute(width / self.delta - 1, center, self.delta, 1.0)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LeastAbsolute(SampleWeightsMixin):
@@ -129,10 +142,11 @@ class LeastAbsolute(SampleWeightsMixin):
 
 @dataclass(frozen=True, eq=False)
 class SmoothedAbsolute:
-    """``max over |s| <= 1 of  s (x - u) - width / 2 (s - center)^2``: absolute values made smooth.
+    """``max over |s| <= delta of  s (x - u) - c / 2 s^2 - width / 2 (s - center)^2``.
 
-    Not above ``|x - u|``, and equal to it where ``center`` is its slope [1]_. Minimising with one
-    center after another, each the last slopes, therefore minimises absolute values at any width.
+    Absolute values (delta = 1, c = 0) or Huber's function (c = 1), made smooth. Not above these, and equal
+    where ``center`` is their slope [1]_. Minimising with one center after another, each the last slopes,
+    therefore minimises them at any width.
 
     References
     ----------
@@ -142,29 +156,34 @@ class SmoothedAbsolute:
 
     width: float
     center: Array
+    delta: float = 1.0
+    c: float = 0.0
 
     def loss(self, x: Array, u: Array) -> Array:
         """The maximum."""
         s = self.slope(x, u)
-        return s * (x - u) - 0.5 * self.width * (s - self.center) ** 2
+        return s * (x - u) - 0.5 * (self.c * s * s + self.width * (s - self.center) ** 2)
 
     def slope(self, x: Array, u: Array) -> Array:
-        """The s of the maximum: ``center + (x - u) / width``, at most 1 either way."""
-        return namespace(x, u).clip(self.center + (x - u) / self.width, -1, 1)
+        """The s of the maximum: ``(x - u + width center) / (c + width)``, at most ``delta`` either way."""
+        s = (x - u + self.width * self.center) / (self.c + self.width)
+        return namespace(x, u).clip(s, -self.delta, self.delta)
 
     def majoriser_curvature(self, x: Array, u: Array) -> Array:
-        """``1 / max(|x - u + width center|, width)``."""
+        """``delta / max(|x - u + width center|, delta (c + width))``."""
         shifted = abs(x - u + self.width * self.center)
-        return 1 / namespace(x, u).maximum(shifted, self.width)
+        return self.delta / namespace(x, u).maximum(shifted, self.delta * (self.c + self.width))
 
     def second_derivative(self, x: Array, u: Array) -> Array:
-        """``1 / width`` where the slope is below 1, else 0."""
+        """``1 / (c + width)`` where the slope is below ``delta``, else 0."""
         shifted = abs(x - u + self.width * self.center)
-        return namespace(x, u).where(shifted <= self.width, shifted.dtype.type(1 / self.width), 0)
+        curvature = shifted.dtype.type(1 / (self.c + self.width))
+        inside = shifted <= self.delta * (self.c + self.width)
+        return namespace(x, u).where(inside, curvature, 0)
 
     def moved(self, x: Array, u: Array) -> "SmoothedAbsolute":
         """With the slopes at a fit as centers."""
-        return SmoothedAbsolute(self.width, self.slope(x, u))
+        return replace(self, center=self.slope(x, u))
 
 
 def _inside(t, largest, value):

@@ -45,8 +45,9 @@ class Reweighted:
     most, and coordinate descent lowers the weighted problem, and with it the objective [2]_; conjugate
     gradients do so for the second derivatives. Memory grows with the signal and its non-zero codes only.
 
-    Absolute values have no such parabola at 0. They are smoothed, from one center after another (the
-    proximal point algorithm on the dual [3]_); the duality gap is that of the absolute values.
+    Absolute values have no such parabola at 0, and those of a `Huber` function of small delta are steep. They
+    are smoothed, from one center after another (the proximal point algorithm on the dual [3]_); the duality
+    gap is that of the data term itself.
 
     Parameters
     ----------
@@ -95,7 +96,7 @@ class Reweighted:
         exact = state.tol < FLOAT32_MIN_TOL
         active = _WeightedSet(problem, SparseCodes.of(state.z), "float64" if exact else None)
         term, smoothing = problem.data_term, state.smoothing
-        if smoothing is None and not hasattr(term, "majoriser_curvature"):
+        if smoothing is None and hasattr(term, "smoothed"):
             smoothing = term.smoothed(FIRST_WIDTH * active.mean_residual(), 0 * active.data)
         if smoothing:
             active.max_cg_steps = MAX_SMOOTHED_CG_STEPS

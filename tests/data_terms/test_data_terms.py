@@ -379,3 +379,54 @@ def test_free_codes_with_any_data_term_give_a_solution_at_the_limit_of_steps(ter
     penalty = csc.L1(1e-5, weights=np.array([[0.0], [1.0]]))
     solution = csc.solve(csc.Problem(x, D, penalty, data_term=term), max_iter=2)
     assert solution.status is csc.solvers.Status.MAX_ITER
+
+
+def impulses(rng, dtype):
+    """A series with 5 % impulses, and its atoms."""
+    atoms = csc.constraints.UnitSphere().project(rng.standard_normal((3, 1, 6)))
+    D = csc.Dictionary(atoms.astype(dtype))
+    z = rng.laplace(size=(1, 3, *D.spatial_code_shape((60,)))) * (rng.random((1, 3, 55)) < 0.1)
+    x = D(z.astype(dtype)) + 0.02 * rng.standard_normal((1, 1, 60))
+    return (x + 5 * (rng.random(x.shape) < 0.05)).astype(dtype), D
+
+
+@pytest.mark.parametrize("delta", [1e-3, 1e-6])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_huber_with_a_tiny_delta_reaches_the_minimum_of_absolute_values(delta, dtype, rng):
+    x, D = impulses(rng, dtype)
+    solution = csc.solve(
+        csc.Problem(x, D, csc.L1(0.3 * delta), data_term=Huber(delta)), max_iter=60
+    )
+    assert solution.converged
+    A = np.stack([D(e)[0, 0] for e in np.eye(3 * 55, dtype=dtype).reshape(-1, 1, 3, 55)], axis=1)
+    n, k = A.shape  # min sum s + t + 0.3 sum z,  s - t = x - A z,  of codes z = p - q
+    cost = np.concatenate([np.ones(2 * n), np.full(2 * k, 0.3)])
+    equal = np.hstack([np.eye(n), -np.eye(n), A, -A])
+    least = linprog(cost, A_eq=equal, b_eq=x.ravel().astype("float64"), method="highs").fun
+    # delta times it, and at most delta^2 / 2 less for each sample
+    assert solution.objective - solution.gap <= delta * least + 1e-6 * delta * least
+    assert solution.objective >= delta * least - n * delta**2 / 2 - 1e-6 * delta * least
+
+
+@pytest.mark.parametrize("term", [LeastAbsolute(), Huber(0.05)], ids=repr)
+def test_smoothed_terms_are_the_largest_of_their_planes(term, rng):
+    x, u = rng.standard_normal((1, 1, 9)), rng.standard_normal((1, 1, 9))
+    top, bend = (0.05, 1.0) if isinstance(term, Huber) else (1.0, 0.0)
+    center, s = top * rng.uniform(-1, 1, x.shape), np.linspace(-top, top, 4001)[:, None, None, None]
+    smooth = term.smoothed(0.7, center)
+    planes = s * (x - u) - bend * s**2 / 2 - smooth.width / 2 * (s - center) ** 2
+    np.testing.assert_allclose(smooth.loss(x, u), planes.max(axis=0), atol=1e-6)
+    np.testing.assert_allclose(smooth.slope(x, u), s[planes.argmax(axis=0), 0, 0, 0], atol=1e-3)
+    assert (smooth.loss(x, u) <= term.loss(x, u) + 1e-12).all()
+    other, h = rng.standard_normal(x.shape), 1e-4
+    parabola = smooth.loss(x, u) - smooth.slope(x, u) * (other - u)
+    parabola += smooth.majoriser_curvature(x, u) * (other - u) ** 2 / 2
+    assert (parabola >= smooth.loss(x, other) - 1e-12).all()
+    change = smooth.loss(x, u + h) + smooth.loss(x, u - h) - 2 * smooth.loss(x, u)
+    np.testing.assert_allclose(change / h**2, smooth.second_derivative(x, u), rtol=1e-3, atol=1e-5)
+    np.testing.assert_array_equal(smooth.moved(x, u).center, smooth.slope(x, u))
+
+
+def test_huber_is_smoothed_only_if_delta_is_small():
+    assert Huber(0.3).smoothed(1.0, np.zeros(3)) is None
+    assert Huber(0.1).smoothed(1.0, np.zeros(3)).width == pytest.approx(9)
