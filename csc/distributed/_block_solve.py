@@ -1,5 +1,6 @@
 """Sparse coding of one signal too large for one machine: block by block, to the global minimum."""
 
+import signal
 from dataclasses import dataclass, replace
 from math import prod
 from time import perf_counter
@@ -7,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from csc._interrupts import interruptible, raise_lost_interrupt
 from csc._memory import check_memory
 from csc._progress import progress_callback
 from csc._typing import ArrayLike, Mode, Shape, Stride
@@ -167,13 +169,14 @@ def sparse_code(  # noqa: PLR0913  as csc.sparse_code
     D = atoms if isinstance(atoms, Dictionary) else Dictionary(atoms, mode, stride)
     check_number("tol", tol)
     _check_positive(lmbda)
-    grid = _partition(x, D, mask, block, client_of(client))
     inner = Dictionary(D.atoms, "full", D.stride, D.sizes)  # the mask represents the borders
-    if isinstance(lmbda, Relative):
-        lmbda = lmbda.fraction * _lmbda_max(grid, inner, positive)
-    model = _tasks.Model(inner, L1(lmbda, positive=positive), tol)
-    with progress_callback(lambda _: None, MAX_ROUNDS, verbose=verbose) as report_progress:
-        return _rounds(grid, model, report_progress)
+    with interruptible(signal.SIGINT):
+        grid = _partition(x, D, mask, block, client_of(client))
+        if isinstance(lmbda, Relative):
+            lmbda = lmbda.fraction * _lmbda_max(grid, inner, positive)
+        model = _tasks.Model(inner, L1(lmbda, positive=positive), tol)
+        with progress_callback(lambda _: None, MAX_ROUNDS, verbose=verbose) as report_progress:
+            return _rounds(grid, model, report_progress)
 
 
 def _check_positive(lmbda):
@@ -251,6 +254,7 @@ def _rounds(grid, model, report_progress):
             tol=max(FIRST_BLOCK_TOL / BLOCK_TOL_DIVISOR**number, MIN_BLOCK_TOL_FRACTION * tol)
         )
         codes, halos, objective, gap = _round(grid, inner, codes, halos)
+        raise_lost_interrupt()
         if objective == 0:
             _check_observed(grid)
         if gap <= tol * objective:

@@ -1,7 +1,9 @@
 """Learning and coding on a Dask cluster."""
 
+import signal
 from typing import Any
 
+from csc._interrupts import interruptible, raise_lost_interrupt
 from csc.distributed import _tasks
 from csc.distributed._client import constant_task, map_tasks, submit
 from csc.distributed._codes import DaskCodes
@@ -75,11 +77,13 @@ def fit(
     (5, 1, 3)
     """
     _check(learner)
-    signals = DaskSignals(X, mask, client, sample_weight=sample_weight)
-    deep = isinstance(learner, MultiLayerDictionaryLearning) and learner.pretrain
-    learners = [learner, *learner.layers[:1]] if deep else [learner]
-    whole = all(_looks_at_all(own, signals) for own in learners)
-    signals.load(learner.memory_plan(signals), whole)
+    with interruptible(signal.SIGINT):
+        signals = DaskSignals(X, mask, client, sample_weight=sample_weight)
+        deep = isinstance(learner, MultiLayerDictionaryLearning) and learner.pretrain
+        learners = [learner, *learner.layers[:1]] if deep else [learner]
+        whole = all(_looks_at_all(own, signals) for own in learners)
+        signals.load(learner.memory_plan(signals), whole)
+        raise_lost_interrupt()
     return learner.fit(signals)
 
 

@@ -1,5 +1,7 @@
 """One large signal on Dask: blocks reach the minimum of the whole, and certify it."""
 
+import signal
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ pytest.importorskip("distributed", reason="needs Dask: mlcsc[distributed]")
 
 import dask.array as da
 
-from csc.distributed import fit, read_codes, sparse_code, transform
+from csc.distributed import _block_solve, _fit, fit, read_codes, sparse_code, transform
 from csc.distributed._client import Workers
 from csc.distributed._partition import Partition, shape_of
 from csc.operators._conv_geometry import ConvGeometry
@@ -96,6 +98,46 @@ def test_rounds_show_a_bar_when_asked(client, rng, capsys):
     assert "relative gap" not in capsys.readouterr().err
     sparse_code(x, atoms, 0.5, client=client, verbose=True)
     assert "relative gap" in capsys.readouterr().err
+
+
+class Deleted:
+    def __del__(self):  # as of a future of Dask; Python drops exceptions that are raised here
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(
+    ("module", "name", "call"),
+    [
+        (_block_solve, "_round", lambda x, atoms, client: sparse_code(x, atoms, 0.5, client=client)),
+        (
+            _fit,
+            "_looks_at_all",
+            lambda x, atoms, client: fit(csc.DictionaryLearning(3, (4,), 0.5), x, client=client),
+        ),
+    ],
+)
+def test_an_interrupt_that_a_finaliser_swallows_ends_the_call(
+    client, rng, monkeypatch, module, name, call
+):
+    done, whole = getattr(module, name), []
+
+    def interrupted(*arguments):
+        whole.append(arguments)
+        Deleted()
+        return done(*arguments)
+
+    monkeypatch.setattr(module, name, interrupted)
+    atoms = csc.constraints.UnitSphere().project(rng.standard_normal((3, 1, 4)))
+    x = da.from_array(signal_of(rng, (2, 1, 60), atoms), chunks=(1, 1, 20))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            call(x, atoms, client)
+    finally:
+        handler = signal.signal(signal.SIGINT, before)
+    assert len(whole) == 1
+    assert handler is signal.default_int_handler
 
 
 def test_signals_of_a_learner_are_transformed_where_they_are(client, rng, monkeypatch):
