@@ -100,6 +100,10 @@ def test_rounds_show_a_bar_when_asked(client, rng, capsys):
     assert "relative gap" in capsys.readouterr().err
 
 
+def learner_from(atoms):
+    return csc.DictionaryLearning(3, (4,), 0.5, init=atoms)
+
+
 class Deleted:
     def __del__(self):  # as of a future of Dask; Python drops exceptions that are raised here
         signal.raise_signal(signal.SIGINT)
@@ -109,11 +113,15 @@ class Deleted:
 @pytest.mark.parametrize(
     ("module", "name", "call"),
     [
-        (_block_solve, "_round", lambda x, atoms, client: sparse_code(x, atoms, 0.5, client=client)),
+        (
+            _block_solve,
+            "_round",
+            lambda x, atoms, client: sparse_code(x, atoms, 0.5, client=client),
+        ),
         (
             _fit,
             "_looks_at_all",
-            lambda x, atoms, client: fit(csc.DictionaryLearning(3, (4,), 0.5), x, client=client),
+            lambda x, atoms, client: fit(learner_from(atoms), x, client=client),
         ),
     ],
 )
