@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -753,3 +754,24 @@ def test_what_is_no_histogram_is_refused(wrong):
         csc.analysis.receptive_fields.coverage(wrong)
     with pytest.raises(ValueError, match="shape must be that of one patch"):
         csc.analysis.receptive_fields.band_pass_noise(2, 8, low=0.1, high=0.3)
+
+
+def test_a_whitening_that_is_not_linear_is_refused(rng):
+    atoms = rng.standard_normal((3, 1, 6, 6))
+    whiten = csc.images.whiten
+    wrong = [
+        partial(whiten, variance=0.1), csc.images.local_contrast_normalise, np.abs, np.tanh,
+        lambda a: a - 1, lambda a: a / np.sqrt((a * a).sum(axis=(1, 2, 3), keepdims=True)),
+    ]  # fmt: skip
+    for filter_ in wrong:
+        with pytest.raises(ValueError, match="whitening must be linear"):
+            pixel_fields(atoms, filter_)
+    with pytest.raises(ValueError, match="must keep the shape"):
+        pixel_fields(atoms, lambda a: a[..., 1:, 1:])
+    for right in (
+        lambda a: whiten(a.astype("float32")),
+        partial(whiten, f0=0.2),
+        lambda a: 1e-9 * a,
+    ):
+        for few in (atoms, atoms[:1], 0 * atoms):
+            assert np.isfinite(pixel_fields(few, right)).all()

@@ -10,6 +10,8 @@ from csc._validation import check_count
 from csc.analysis.receptive_fields._gabor import check_images
 
 MARGIN = 4  # pixels: whitening spreads a field by about as much
+N_CHECKED = 4  # atoms on which a whitening is tested
+LINEAR_TOL = 1e-3  # relative to the largest pixel of a field: float32 suffices
 CANVAS_FACTOR = 4  # the canvas is so many times larger that its borders do not matter
 
 
@@ -35,6 +37,11 @@ def pixel_fields(
     -------
     fields : (K, C, h + 2 margin, w + 2 margin) float64 array
 
+    Raises
+    ------
+    ValueError
+        If the whitening is not linear, as found on a few of the atoms, or changes shapes.
+
     Examples
     --------
     >>> import numpy as np, csc
@@ -57,4 +64,22 @@ def pixel_fields(
     kept = [
         slice(b - margin, n - b + margin) for b, n in zip(border, canvas.shape[2:], strict=True)
     ]
-    return whitening(canvas)[:, :, kept[0], kept[1]]
+    fields = whitening(canvas)
+    _check_linear(whitening, canvas, fields)
+    return fields[:, :, kept[0], kept[1]]
+
+
+def _check_linear(whitening, canvas, fields):
+    """Refuse a whitening W for which ``W(a - 2 b)`` is not ``W(a) - 2 W(b)``, of a few atoms a and b."""
+    if np.shape(fields) != canvas.shape:
+        raise ValueError(
+            f"whitening must keep the shape of images, got {np.shape(fields)} for {canvas.shape}"
+        )
+    few, found = canvas[:N_CHECKED], fields[:N_CHECKED]
+    expected = found - 2 * found[::-1]
+    error = np.abs(whitening(few - 2 * few[::-1]) - expected).max()
+    if not error <= LINEAR_TOL * np.abs(found).max():
+        raise ValueError(
+            "whitening must be linear, as a filter is: this one maps a - 2 b to something else than "
+            "W(a) - 2 W(b); take for example csc.images.whiten without variance"
+        )
