@@ -65,6 +65,8 @@ def _conversion_hint(name, a):
     if hasattr(a, "dtype") and getattr(a, "shape", ()) != ():
         return f"read it into memory with {name}[...]"
     if isinstance(a, list | tuple) and any(hasattr(item, "dtype") for item in a):
+        if len({getattr(item, "shape", ()) for item in a}) > 1:
+            return f"the arrays of {name} differ in shape: one call for each (learners take lists)"
         return f"use numpy.stack({name})"
     return f"use numpy.array({name}, dtype='float64')"
 

@@ -437,3 +437,11 @@ def test_no_public_function_that_takes_arrays_is_missing():
     assert names > {"sparse_code", "Problem", "whiten", "fit_gabor"}
     missing = {name for name in names if name not in covered}
     assert missing <= RESULTS | set(ELSEWHERE)
+
+
+def test_lists_of_arrays_are_refused_with_advice_that_works():
+    small = X[0, :, :-1]
+    with pytest.raises(TypeError, match=r"use numpy.stack\(x\)"):
+        csc.sparse_code(list(X), ATOMS, 0.5)
+    with pytest.raises(TypeError, match="the arrays of x differ in shape: one call for each"):
+        csc.sparse_code([X[0], small], ATOMS, 0.5)
