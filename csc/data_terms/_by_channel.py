@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from csc._backend import namespace
 from csc._typing import Array, DataTerm
 from csc._validation import check_count, check_instance
-from csc.data_terms._weights import checked_weights
+from csc.data_terms._weights import SampleWeightsMixin, checked_weights
 
 
 class _OwnAtoms(NamedTuple):
@@ -16,8 +16,8 @@ class _OwnAtoms(NamedTuple):
     atoms: Array
 
 
-@dataclass(frozen=True, eq=False)
-class ByChannel:
+@dataclass(frozen=True, eq=False, repr=False)
+class ByChannel(SampleWeightsMixin):
     """One data term for the first channels, another for the next ones, and so on.
 
     Parameters
@@ -97,14 +97,14 @@ class ByChannel:
         """As that of the parts; missing if one has none."""
         return self._if_all("second_derivative")
 
-    def smoothed(self, width: float, center: Array) -> "ByChannel":
-        """With a smooth term for each part that has no parabolas; see `LeastAbsolute`."""
+    def smoothed(self, width: float, center: Array) -> "ByChannel | None":
+        """With a smooth term for each part that needs one, as `LeastAbsolute`; None if no part does."""
         rows, parts = center.reshape(len(center), self._n_channels, -1), []
         for own, term in self._slices():
-            bounded = hasattr(term, "majoriser_curvature")
-            n = own.stop - own.start
-            parts.append((n, term if bounded else term.smoothed(width, rows[:, own])))
-        return replace(self, parts=tuple(parts))
+            smooth = term.smoothed(width, rows[:, own]) if hasattr(term, "smoothed") else None
+            parts.append((own.stop - own.start, term if smooth is None else smooth))
+        unchanged = all(new is old for (_, new), (_, old) in zip(parts, self.parts, strict=True))
+        return None if unchanged else replace(self, parts=tuple(parts))
 
     def moved(self, x: Array, u: Array) -> "ByChannel":
         """With the slopes at a fit as centers of the smooth terms."""

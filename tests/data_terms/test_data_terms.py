@@ -8,7 +8,7 @@ from scipy.optimize import linprog, minimize
 from sklearn.linear_model import Lasso
 
 import csc
-from csc.data_terms import Huber, LeastAbsolute, LeastSquares, Logistic, Poisson
+from csc.data_terms import ByChannel, Huber, LeastAbsolute, LeastSquares, Logistic, Poisson
 from csc.solvers import FISTA, ISTA, PrimalDual, Reweighted, WorkingSet, _reweighted
 
 WIDE, POSITIVE = np.linspace(-9, 9, 3601), np.linspace(0, 12, 4001)
@@ -430,3 +430,26 @@ def test_smoothed_terms_are_the_largest_of_their_planes(term, rng):
 def test_huber_is_smoothed_only_if_delta_is_small():
     assert Huber(0.3).smoothed(1.0, np.zeros(3)) is None
     assert Huber(0.1).smoothed(1.0, np.zeros(3)).width == pytest.approx(9)
+
+
+def test_terms_by_channel_are_smoothed_where_a_part_needs_it(rng):
+    bounded, center = ByChannel([(1, Huber(0.5)), (2, LeastSquares())]), np.zeros((1, 3, 4))
+    assert bounded.smoothed(1.0, center) is None
+    steep = ByChannel([(1, Huber(1e-3)), (2, LeastSquares())]).smoothed(1.0, center)
+    assert [type(term).__name__ for _, term in steep.parts] == ["SmoothedAbsolute", "LeastSquares"]
+    x, D = impulses(rng, "float64")
+    problem = csc.Problem(x, D, csc.L1(3e-7), data_term=ByChannel([(1, Huber(1e-6))]))
+    found, own = (
+        csc.solve(p, max_iter=60) for p in (problem, replace(problem, data_term=Huber(1e-6)))
+    )
+    assert found.converged
+    assert abs(found.objective - own.objective) <= found.gap + own.gap
+
+
+def test_terms_by_channel_are_equal_if_their_parts_and_weights_are():
+    parts, weights = [(1, Huber(0.1)), (2, LeastSquares())], np.ones(3)
+    assert ByChannel(parts) == ByChannel(list(parts))
+    assert hash(ByChannel(parts, weights)) == hash(ByChannel(parts, weights.copy()))
+    assert ByChannel(parts, weights) == ByChannel(parts, weights.copy())
+    others = [ByChannel(parts[:1]), ByChannel(parts, weights), ByChannel(parts[::-1])]
+    assert all(ByChannel(parts) != other for other in others)
