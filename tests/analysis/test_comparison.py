@@ -86,6 +86,15 @@ def test_gabors_and_noise_are_told_apart(gabors):
     assert found.overlap.dimensions[2] == 144  # 7x7 is stretched to 12x12
 
 
+def test_what_filters_without_a_fit_do_not_have_is_a_dash():
+    a, b = np.random.default_rng(0).standard_normal((2, 6, 1, 6, 6))
+    found = csc.analysis.compare_filters(a, b, n_bootstrap=5, rng=0)
+    assert np.isnan(found.distances["orientation"].chance.low)
+    line = next(line for line in repr(found).splitlines() if line.startswith("orientation   "))
+    assert line.split() == ["orientation", "-", "-"]
+    assert "nan" not in repr(found)
+
+
 def test_dead_filters_are_left_out_and_norms_do_not_matter(gabors):
     scaled = np.concatenate([1e-9 * gabors[:2], gabors[2:] * 0.01, 3 * gabors[2:3]])
     found = csc.analysis.describe_filters(scaled, rng=0, n_bootstrap=50)

@@ -129,7 +129,7 @@ class Comparison:
     def _distances(self):
         yield "energy distance", "a to b", "chance"
         for name, (value, (low, high)) in self.distances.items():
-            yield name, str(value), f"[{low:z.2f}, {high:z.2f}]"
+            yield name, str(value), "-" if np.isnan(low) else f"[{low:z.2f}, {high:z.2f}]"
 
     def _overlaps(self):
         yield "", "a with b", "b scrambled", "b noise"
