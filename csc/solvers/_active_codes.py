@@ -1,5 +1,7 @@
 """What active sets of codes and of groups of codes have in common: whom they select, and how long a step is."""
 
+from math import inf
+
 import numpy as np
 
 from csc.operators import SparseResidual
@@ -10,13 +12,35 @@ FIRST_WEAK_FACTOR = 0.7  # from zeros on, as few of the others would stay,
 WEAK_FACTOR = 0.4  # then,
 LATE_WEAK_FACTOR = 0.2  # and once few codes are new, as most of these stay
 FEW_NEW = 0.3  # of the active codes or groups
+LOCAL_GAP_MARGIN = 1.2  # times the last ratio of the global gap to the local one
 SWEEPS = (2, 2, 3)  # over the active codes: before, within and after `refine`
 
 
 class ActiveCodes(SparseResidual):
-    """Active codes and their residual; subclasses have ``descend(n_sweeps)`` and ``_objective()``."""
+    """Active codes and their residual.
+
+    Subclasses have `dual_infeasibility`, ``certificate(infeasibility, local)``, ``descend(n_sweeps)`` and ``_objective()``;
+    and ``grow()`` and ``minimise(tol, uneven)``, which `run_rounds` calls.
+    """
 
     few_are_new = False  # of the codes that `grow` added last: then `refine` pays
+    infeasibility = (
+        None  # at each position, at the last codes that were certified; > 1 violates optimality
+    )
+    local_gap_factor = 20  # times tol: from this gap on the local certificate is computed
+
+    def certified(self, tol):
+        """Objective and duality gap of all signals; a sharp gap if it may be at most ``tol``, relative."""
+        self.infeasibility = self.dual_infeasibility()
+        objective, gap = self._sums(local=False)
+        if tol * objective < gap <= self.local_gap_factor * tol * objective:
+            global_gap, (_, gap) = gap, self._sums(local=True)
+            self.local_gap_factor = LOCAL_GAP_MARGIN * global_gap / gap if gap else inf
+        return objective, gap
+
+    def _sums(self, *, local):
+        objective, gap = self.certificate(self.infeasibility, local=local)
+        return float(objective.sum()), float(gap.sum())
 
     @property
     def weak_factor(self):
@@ -25,17 +49,17 @@ class ActiveCodes(SparseResidual):
             return FIRST_WEAK_FACTOR
         return LATE_WEAK_FACTOR if self.few_are_new else WEAK_FACTOR
 
-    def worst_positions(self, dual_infeasibility, weak_factor):
+    def worst_positions(self):
         """Flat positions that violate optimality most in their neighbourhood, and a threshold for each of them.
 
-        At these the dual infeasibility exceeds 1 by more than ``weak_factor`` times the largest excess among
+        At these the dual infeasibility exceeds 1 by more than `weak_factor` times the largest excess among
         the positions whose atoms overlap with their own.
         """
-        thresholds = self.layout.local_max(dual_infeasibility).reshape(-1) - 1
+        thresholds = self.layout.local_max(self.infeasibility).reshape(-1) - 1
         np.maximum(thresholds, 0, out=thresholds)
-        thresholds *= weak_factor
+        thresholds *= self.weak_factor
         thresholds += 1
-        positions = np.flatnonzero(dual_infeasibility.reshape(-1) > thresholds)
+        positions = np.flatnonzero(self.infeasibility.reshape(-1) > thresholds)
         return positions, thresholds[positions]
 
     @property

@@ -1,20 +1,17 @@
 """The group lasso on an active set: active groups of codes, their residual, descent and Newton steps."""
 
-from math import inf
-
 import numpy as np
 
 from csc._backend import kernels
 from csc.certificates import GroupScores, group_certificate, group_lmbdas
 from csc.operators import KnownInfeasibility, SparseCodes
-from csc.solvers._active_codes import FEW_NEW, ActiveCodes
+from csc.solvers._active_codes import FEW_NEW, SWEEPS, ActiveCodes
 from csc.solvers._active_set import merged
+from csc.solvers._blocks import BLOCK_SIZE, minimise_in_blocks
 from csc.solvers._conjugate_gradients import FEW_ZEROED, adapted_steps, conjugate_gradients
 
 MAX_ROUNDS_OF_BLOCK = 1000  # of selecting groups
 CG_STEPS = 6  # of the system of a Newton step, at first and at least
-FIRST_LOCAL_GAP_FACTOR = 50  # times tol: from this gap on the local certificate is computed,
-LOCAL_GAP_MARGIN = 1.2  # and from this times its last ratio to the global one
 
 
 class ActiveGroups(ActiveCodes):
@@ -33,6 +30,7 @@ class ActiveGroups(ActiveCodes):
     """
 
     ridge = 0.0
+    local_gap_factor = 50
 
     def __init__(self, problem, codes, dtype):
         self.penalty, self.size = problem.penalty, problem.penalty.group_size
@@ -40,27 +38,26 @@ class ActiveGroups(ActiveCodes):
         super().__init__(problem.x, problem.dictionary, codes, dtype, problem.mask)
         self.lmbda, self.l1 = map(self.layout.dtype.type, group_lmbdas(self.penalty))
         self.scores, self.known = GroupScores(self.layout, self.penalty), None
-        self.local_gap_factor, self.cg_steps = FIRST_LOCAL_GAP_FACTOR, CG_STEPS
+        self.cg_steps = CG_STEPS
 
-    def certificate(self, tol):
-        """Objective and duality gap, sharp if it may be at most ``tol``; `grow` selects by its scores."""
+    def dual_infeasibility(self):
+        """Largest score of a group at each position, see `GroupScores`."""
         r, known = self.observed(self.r), self.known
         if known is None:
             largest = self.scores.dual_infeasibility(r)
         else:
             largest = self.scores.dual_infeasibility_near(r, known)
         self.known = KnownInfeasibility(r.copy(), largest)
-        of = self, self.scores, largest
-        objective, gap = (float(a.sum()) for a in group_certificate(*of, local=False))
-        if tol * objective < gap <= self.local_gap_factor * tol * objective:
-            global_gap, gap = gap, float(group_certificate(*of)[1].sum())
-            self.local_gap_factor = LOCAL_GAP_MARGIN * global_gap / gap if gap else inf
-        return objective, gap
+        return largest
+
+    def certificate(self, infeasibility, *, local=True):
+        """Objective and duality gap of each signal ``(N,)`` at the present codes."""
+        return group_certificate(self, self.scores, infeasibility, local=local)
 
     def grow(self):
         """Add the groups that violate optimality most in their neighbourhood, see `worst_positions`; drop zeros."""
         size = self.size
-        worst = self.worst_positions(self.known.largest, self.weak_factor)
+        worst = self.worst_positions()
         selected = self.scores.violating_groups(self.known.r, *worst)
         rows = self.codes.values.reshape(-1, size)
         kept = rows.any(axis=1)
@@ -71,6 +68,16 @@ class ActiveGroups(ActiveCodes):
         index = (groups[:, None] * size + np.arange(size)).ravel()
         self.put(SparseCodes(self.codes.shape, index, values.ravel()))
         self.few_are_new = n_new < FEW_NEW * max(len(groups), 1)
+
+    def minimise(self, tol, *, uneven):
+        """The rest of a round, after `grow`: descent, and once few groups are new, solves of many at once."""
+        self.descend(SWEEPS[0])
+        if self.few_are_new:
+            if self.layout.is_series and self.size <= BLOCK_SIZE:
+                minimise_in_blocks(self, tol, uneven=uneven)
+            self.refine(SWEEPS[1])
+        self.descend(SWEEPS[2])
+        self.refresh()
 
     def descend(self, n_sweeps):
         """Block coordinate descent: sweeps over the active groups. After the last ones of a round, `refresh`."""

@@ -19,17 +19,8 @@ from csc.solvers._conjugate_gradients import (
 MAX_ROUNDS_OF_BLOCK = 100  # growing the active set of one block of codes
 MAX_CODES_OF_BLOCKS_ALONE = 1000  # so few blocks leave no more to conjugate gradients
 CG_STEPS = 6  # at first, and at least
-ROUNDS_PER_STEP = 10  # of large signals; the certificate after a step costs as much as six rounds,
-ROUNDS_PER_SHORT_STEP = 30  # so that signals have more
-MAX_SHORT_SAMPLES = 2**18  # whose rounds take less than a tenth of a second
 BLOCK_POSITIONS = 2**16  # positions whose correlations are compared at a time,
 BLOCK_CORRELATIONS = 2**20  # and correlations where each code has its own lambda: they are stored
-
-
-def rounds_per_step(problem):
-    """How many rounds a working set has at most before the certificate in float64."""
-    short = problem.x.size <= MAX_SHORT_SAMPLES
-    return ROUNDS_PER_SHORT_STEP if short else ROUNDS_PER_STEP
 
 
 class ActiveSet(ActiveCodes):
@@ -97,10 +88,10 @@ class ActiveSet(ActiveCodes):
             return elastic_net_certificate(self, self.all_lmbda, options, of_residual)
         return sparse_certificate(self, self.all_lmbda, self.positive, infeasibility, local=local)
 
-    def grow(self, dual_infeasibility, weak_factor):
+    def grow(self):
         """Add the codes that violate optimality most in their neighbourhood, see `worst_positions`; drop zeros."""
         layout, codes = self.layout, self.codes
-        positions, thresholds = self.worst_positions(dual_infeasibility, weak_factor)
+        positions, thresholds = self.worst_positions()
         size = BLOCK_POSITIONS
         if self.all_lmbda.ndim > 1:
             size = max(1, BLOCK_CORRELATIONS // layout.code_shape[1])

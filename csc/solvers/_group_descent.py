@@ -10,20 +10,15 @@ from csc._typing import Array, ProblemLike
 from csc.certificates import group_lmbdas
 from csc.operators import SparseCodes
 from csc.penalties import GroupL21, SparseGroupL21
-from csc.solvers._active_codes import SWEEPS
 from csc.solvers._active_groups import ActiveGroups
-from csc.solvers._active_set import rounds_per_step
-from csc.solvers._blocks import BLOCK_SIZE, minimise_in_blocks
+from csc.solvers._rounds import Progress, rounds_per_step, run_rounds, working_precision
 from csc.solvers._small_signals import code_small_signals
 
 MAX_ROUNDS = 1000  # of selecting groups for one patch: far above what was ever needed
 MAX_ROUNDS_FLOAT32 = 50
 MAX_GAP_RATIO = 0.5  # of the gaps after and before a step in float64
 LESS_TOL_PER_STEP = 0.01
-BLOCK_TOL_FACTOR = 0.01  # of the relative gap asked for
-FLOAT32_MIN_TOL = 1e-5  # relative gap below which descent in float32 adds only rounding
 MIN_DECREASE = 1e-14  # of the objective of larger signals, relative: less is no progress
-MAX_STEPS_WITHOUT_PROGRESS = 3
 
 
 class GroupDescentState(NamedTuple):
@@ -33,8 +28,7 @@ class GroupDescentState(NamedTuple):
     tol: float  # relative gap of the next step
     gap: float = inf  # after the last step, of patches if it was in float64
     exact: bool = False  # patches: whether correlations are computed in float64
-    objective: float = inf  # larger signals: after the last step
-    n_without_progress: int = 0
+    progress: Progress = Progress()  # larger signals
 
 
 @dataclass(frozen=True)
@@ -139,29 +133,18 @@ def _code_small(problem, state):
 
 
 def _code_signals(problem, state):
-    precision = "float64" if state.tol < FLOAT32_MIN_TOL else problem.x.dtype
+    precision = working_precision(problem, state.tol)
     active = ActiveGroups(problem, SparseCodes.of(state.z), precision)
-    for round_ in range(rounds_per_step(problem)):
-        objective, gap = active.certificate(state.tol)
-        if gap <= state.tol * objective:
-            if round_ == 0 and gap > 0:  # unchanged codes would end the loop
-                return _code_signals(problem, state._replace(tol=state.tol / 10))
-            return GroupDescentState(active.codes.astype(problem.x.dtype), state.tol / 10)
-        active.grow()
-        active.descend(SWEEPS[0])
-        if active.few_are_new:
-            if active.layout.is_series and active.size <= BLOCK_SIZE:
-                minimise_in_blocks(active, BLOCK_TOL_FACTOR * state.tol, uneven=round_ % 2 == 1)
-            active.refine(SWEEPS[1])
-        active.descend(SWEEPS[2])
-        active.refresh()
-    n = 0
-    if gap > 0.9 * state.gap and objective >= state.objective * (1 - MIN_DECREASE):
-        n = state.n_without_progress + 1
-    if n == MAX_STEPS_WITHOUT_PROGRESS:
+    rounds = run_rounds(active, state.tol, rounds_per_step(problem))
+    if rounds.converged and rounds.n == 0 and rounds.gap > 0:  # unchanged codes would end the loop
+        return _code_signals(problem, state._replace(tol=state.tol / 10))
+    codes = active.codes.astype(problem.x.dtype)
+    if rounds.converged:
+        return GroupDescentState(codes, state.tol / 10)
+    progress = state.progress.after(rounds.objective, rounds.gap, MIN_DECREASE)
+    if progress.ended:
         return state  # only rounding is left: unchanged codes end the loop
-    codes, gap = active.codes.astype(problem.x.dtype), min(gap, state.gap)
-    return GroupDescentState(codes, state.tol, gap, objective=objective, n_without_progress=n)
+    return GroupDescentState(codes, state.tol, progress=progress)
 
 
 def group_curvatures(gram, size):

@@ -12,17 +12,15 @@ from csc.data_terms import LeastSquares, dual_values, values
 from csc.operators import PaddedSignals, SparseCodes
 from csc.penalties import L1
 from csc.solvers._active_codes import SWEEPS
-from csc.solvers._active_set import ActiveSet, rounds_per_step
+from csc.solvers._active_set import ActiveSet
+from csc.solvers._rounds import Progress, rounds_per_step, run_rounds, working_precision
 
 DAMPING = 0.05  # of Newton's method: share of the parabolas in its second derivatives
-FIRST_LOCAL_GAP_FACTOR = 20  # times tol: from this gap on the tight certificate is computed,
-LOCAL_GAP_MARGIN = 3  # and from this times the last ratio of both, which may have grown since
+LOCAL_GAP_MARGIN = 3  # times the last ratio of both gaps, which may have grown since
 MAX_SMOOTHED_CG_STEPS = 15  # of smoothed absolute values: far away they are no parabola
 FIRST_WIDTH = 0.25  # of the mean absolute residual: of the smoothing of absolute values
 PROGRESS = 0.2  # decrease in a round, over the gap that smoothing causes: below, it moves
 SMOOTHING_SHARE = 0.6  # of the tolerance: a gap of smoothing that need not fall further
-FLOAT32_MIN_TOL = 1e-5  # relative gap below which descent in float32 adds only rounding
-MAX_STEPS_WITHOUT_PROGRESS = 3
 MIN_DECREASE = 1e-12  # of the objective, relative: less is no progress
 
 
@@ -32,8 +30,7 @@ class ReweightedState(NamedTuple):
     z: object  # sparse codes
     tol: float  # relative gap of the next step
     smoothing: object = None  # of absolute values: what replaces them
-    certified: tuple = (inf, inf)  # objective and gap at z
-    n_without_progress: int = 0  # last steps without progress
+    progress: Progress = Progress()
 
 
 @dataclass(frozen=True)
@@ -93,42 +90,23 @@ class Reweighted:
 
     def step(self, problem: LayerProblem, state: ReweightedState) -> ReweightedState:
         """Some rounds, or fewer to ``tol``, which then falls."""
-        exact = state.tol < FLOAT32_MIN_TOL
-        active = _WeightedSet(problem, SparseCodes.of(state.z), "float64" if exact else None)
-        term, smoothing = problem.data_term, state.smoothing
-        if smoothing is None and hasattr(term, "smoothed"):
-            smoothing = term.smoothed(FIRST_WIDTH * active.mean_residual(), 0 * active.data)
-        if smoothing:
-            active.max_cg_steps = MAX_SMOOTHED_CG_STEPS
-        # where that did not help, the smoothing moves again
-        enough = 0 if state.n_without_progress else SMOOTHING_SHARE * state.tol
-        for round_ in range(rounds_per_step(problem)):
-            active.reweight(smoothing or term)
-            infeasibility = active.dual_infeasibility()
-            objective, gap = active.certified(infeasibility, state.tol)
-            if gap <= state.tol * objective:
-                if round_ == 0 and gap > 0:  # unchanged codes would end the loop
-                    return self.step(problem, state._replace(tol=state.tol / 10))
-                z = active.codes.astype(problem.x.dtype)
-                return ReweightedState(z, state.tol / 10, smoothing, (objective, gap))
-            active.grow(infeasibility, active.weak_factor)
-            before = active.model_value() if smoothing else inf
-            active.descend(SWEEPS[0])
-            if active.few_are_new:
-                active.refine(SWEEPS[1])
-            active.descend(SWEEPS[2])
-            active.refresh()
-            if smoothing and active.smoothing_matters(before, enough * objective):
-                smoothing = smoothing.moved(active.data, active.fit)
-        n_without_progress = state.n_without_progress
-        if smoothing is state.smoothing:  # else it moved, which may be progress
-            lowered = objective < state.certified[0] * (1 - MIN_DECREASE)
-            progress = lowered or gap <= 0.9 * state.certified[1]
-            n_without_progress = 0 if progress else n_without_progress + 1
-        if n_without_progress == MAX_STEPS_WITHOUT_PROGRESS:
+        precision = working_precision(problem, state.tol)
+        active = _WeightedSet(problem, SparseCodes.of(state.z), precision, state.smoothing)
+        if not state.progress.n_without_progress:  # else the smoothing moves again
+            active.enough = SMOOTHING_SHARE * state.tol
+        rounds = run_rounds(active, state.tol, rounds_per_step(problem))
+        if rounds.converged and rounds.n == 0 and rounds.gap > 0:
+            # unchanged codes would end the loop
+            return self.step(problem, state._replace(tol=state.tol / 10))
+        z, smoothing = active.codes.astype(problem.x.dtype), active.smoothing
+        if rounds.converged:
+            return ReweightedState(z, state.tol / 10, smoothing)
+        progress = state.progress.after(rounds.objective, rounds.gap, MIN_DECREASE)
+        if smoothing is not state.smoothing:  # it moved, which may be progress
+            progress = progress._replace(n_without_progress=state.progress.n_without_progress)
+        if progress.ended:
             return state  # only rounding is left: unchanged codes end the loop
-        z = active.codes.astype(problem.x.dtype)
-        return ReweightedState(z, state.tol, smoothing, (objective, gap), n_without_progress)
+        return ReweightedState(z, state.tol, smoothing, progress)
 
     def moves_dual(self, before: ReweightedState, state: ReweightedState) -> bool:
         """Whether a step changed the smoothing, as it may while the codes stay the same."""
@@ -150,18 +128,25 @@ class _WeightedSet(ActiveSet):
     """Active codes of a weighted lasso whose weights change.
 
     ``mask`` holds the weights of the parabolas, ``x`` their centres, ``r`` the distance of the fit
-    from these; ``data`` and ``weights`` are those of the problem.
+    from these; ``data`` and ``weights`` are those of the problem. ``smoothing`` replaces a data term that no parabola
+    bounds, and moves where it causes most of the gap.
     """
 
-    def __init__(self, problem, codes, dtype=None):
-        super().__init__(problem, codes, problem.x.dtype if dtype is None else dtype)
+    enough = 0.0  # relative gap of the smoothing that need not fall further
+
+    def __init__(self, problem, codes, dtype, smoothing):
+        super().__init__(problem, codes, dtype)
         pad, x = problem.dictionary.pad, problem.x
         weights = problem.structure.sample_weights
         self.data, self.term = self.x, problem.data_term
         weights = np.ones_like(x) if weights is None else weights
         self.weights = self.layout.buffer(pad(weights))
-        self.mask = self.weights
-        self.local_gap_factor = FIRST_LOCAL_GAP_FACTOR
+        self.mask, self.smoothing = self.weights, smoothing
+        if smoothing is None and hasattr(self.term, "smoothed"):
+            width = FIRST_WIDTH * self.mean_residual()
+            self.smoothing = self.term.smoothed(width, 0 * self.data)
+        if self.smoothing:
+            self.max_cg_steps = MAX_SMOOTHED_CG_STEPS
 
     def mean_residual(self):
         """Weighted mean of ``|x - D z|``."""
@@ -184,23 +169,38 @@ class _WeightedSet(ActiveSet):
         self.bend = self.weights * (bend + DAMPING * (curvature - bend))
         self.__dict__.pop("_curvatures", None)
 
-    def certified(self, infeasibility, tol):
+    def certified(self, tol):
         """Objective and duality gap of the problem; the tight one if the first is near ``tol``."""
-        layout = self.layout
+        self.reweight(self.smoothing or self.term)
+        self.infeasibility, layout = self.dual_infeasibility(), self.layout
         x, fit, theta = self.data, self.fit, self.observed(self.r)
         x, fit, weights = (layout.samples(a).astype("float64") for a in (x, fit, self.weights))
         penalty = self.codes.sums(abs(self.codes.values) * self.lmbda)
         objective = values(self.term, x, fit, weights) + penalty
-        top = np.maximum(infeasibility.reshape(len(x), -1).max(axis=1), 1)
+        top = np.maximum(self.infeasibility.reshape(len(x), -1).max(axis=1), 1)
         scaled = layout.samples(theta).astype("float64") / top[:, None]
         gap = np.maximum(objective - dual_values(self.term, x, scaled, weights), 0)
         if gap.sum() <= self.local_gap_factor * tol * objective.sum():
             pair, inverse = (self.term, x, weights), 1 / self.all_lmbda
-            dual = best_dual_of_term(layout, pair, theta, inverse, self.positive, infeasibility)
+            settings = inverse, self.positive, self.infeasibility
+            dual = best_dual_of_term(layout, pair, theta, *settings)
             global_gap, gap = gap.sum(), np.maximum(objective - dual, 0)
             ratio = global_gap / gap.sum() if gap.any() else inf
-            self.local_gap_factor = min(LOCAL_GAP_MARGIN * ratio, FIRST_LOCAL_GAP_FACTOR)
-        return float(objective.sum()), float(gap.sum())
+            first = type(self).local_gap_factor
+            self.local_gap_factor = min(LOCAL_GAP_MARGIN * ratio, first)
+        self.certified_objective = float(objective.sum())
+        return self.certified_objective, float(gap.sum())
+
+    def minimise(self, tol, *, uneven):  # noqa: ARG002
+        """The rest of a round, after `grow`: descent, conjugate gradients, and a move of the smoothing."""
+        before = self.model_value() if self.smoothing else inf
+        self.descend(SWEEPS[0])
+        if self.few_are_new:
+            self.refine(SWEEPS[1])
+        self.descend(SWEEPS[2])
+        self.refresh()
+        if self.smoothing and self.smoothing_matters(before):
+            self.smoothing = self.smoothing.moved(self.data, self.fit)
 
     def smoothing_gap(self):
         """Part of the duality gap that the smoothing causes: ``sum w (|r| - s r)``, s its slopes.
@@ -212,18 +212,21 @@ class _WeightedSet(ActiveSet):
         terms = self.term.loss(x, fit) + self.term.conjugate(x, slope) + slope * fit
         return float((self.weights * np.where(self.weights > 0, terms, 0)).sum())
 
-    def smoothing_matters(self, before, enough):
+    def smoothing_matters(self, before):
         """Whether the gap that smoothing causes is large, compared with what a round lowered.
+
+        If it is at most ``enough`` times the objective, the smoothing stays, so that the descent can end.
 
         Parameters
         ----------
         before : float
             `model_value` before the round.
-        enough : float
-            A gap that need not fall further: the smoothing then stays, so that the descent can end.
         """
         gap = self.smoothing_gap()
-        return gap > enough and before - self.model_value() < PROGRESS * gap
+        return (
+            gap > self.enough * self.certified_objective
+            and before - self.model_value() < PROGRESS * gap
+        )
 
     def model_value(self):
         """Objective with the smooth data term."""

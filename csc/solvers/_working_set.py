@@ -9,20 +9,16 @@ from csc._typing import LayerProblem, ProblemLike
 from csc.certificates import ball_certificate, is_inside, lasso_certificate
 from csc.operators import KnownInfeasibility, SparseCodes, SparseResidual
 from csc.penalties import L1, ElasticNet, L1Ball, ridge_of
-from csc.solvers._active_set import ActiveSet, rounds_per_step
+from csc.solvers._active_set import ActiveSet
 from csc.solvers._ball_active_set import BallActiveSet
+from csc.solvers._rounds import Progress, rounds_per_step, run_rounds, working_precision
 from csc.solvers._small_balls import code_small_balls
 from csc.solvers._small_signals import code_small_signals
 
 MAX_PATCH_ROUNDS = 1000  # growing the active set of one patch: far above what was ever needed
 MAX_PATCH_ROUNDS_FLOAT32 = 30  # rounding may select the same atoms again and again
-FIRST_LOCAL_GAP_FACTOR = 20  # times tol: from this gap on the local certificate is computed,
-LOCAL_GAP_MARGIN = 1.2  # and from this times its last ratio to the global one
 MIN_DECREASE = 1e-14  # of the objective, relative: less is no progress
 MAX_GAP_RATIO = 0.5  # of the gaps of patches after and before a step in float64
-MAX_STEPS_WITHOUT_PROGRESS = 3
-BLOCK_TOL_FACTOR = 0.01  # of the relative gap asked for: exact solves cost little more
-FLOAT32_MIN_TOL = 1e-5  # relative gap below which descent in float32 adds only rounding
 
 
 class WorkingSetState(NamedTuple):
@@ -30,10 +26,9 @@ class WorkingSetState(NamedTuple):
 
     z: object  # codes: dense for patches, sparse else
     tol: float  # relative gap of the next step
-    objective: float = inf  # after the last step
-    gap: float = inf
-    n_without_progress: int = 0  # signals: last steps without progress
+    gap: float = inf  # patches: after the last step
     exact: bool = False  # patches: whether correlations are computed in float64
+    progress: Progress = Progress()  # signals
     known: KnownInfeasibility | None = (
         None  # signals: of the last round, in the precision of the descent
     )
@@ -186,31 +181,16 @@ def _code_small_lassos(problem, z, tol):
 
 
 def _code_signals(problem, state):
-    precision = "float64" if state.tol < FLOAT32_MIN_TOL else problem.x.dtype
     of_penalty = BallActiveSet if type(problem.penalty) is L1Ball else ActiveSet
+    precision = working_precision(problem, state.tol)
     active = of_penalty(problem, SparseCodes.of(state.z), precision)
-    local_gap_factor = FIRST_LOCAL_GAP_FACTOR
-    for round_ in range(rounds_per_step(problem)):
-        dual_infeasibility = active.dual_infeasibility()
-        objective, gap = (
-            float(a.sum()) for a in active.certificate(dual_infeasibility, local=False)
-        )
-        if state.tol * objective < gap <= local_gap_factor * state.tol * objective:
-            global_gap, gap = gap, float(active.certificate(dual_infeasibility)[1].sum())
-            local_gap_factor = LOCAL_GAP_MARGIN * global_gap / gap if gap else inf
-        if gap <= state.tol * objective:
-            if round_ == 0 and gap > 0:  # unchanged codes would end the loop
-                return _code_signals(problem, state._replace(tol=state.tol / 10))
-            codes = active.result(problem.x.dtype)
-            return WorkingSetState(codes, state.tol / 10, known=active.known)
-        active.grow(dual_infeasibility, active.weak_factor)
-        active.minimise(BLOCK_TOL_FACTOR * state.tol, uneven=round_ % 2 == 1)
-    n_without_progress = 0
-    if gap > 0.9 * state.gap and objective >= state.objective * (1 - MIN_DECREASE):
-        n_without_progress = state.n_without_progress + 1
-    if n_without_progress == MAX_STEPS_WITHOUT_PROGRESS:
-        return state  # only rounding is left: unchanged codes end the loop
+    rounds = run_rounds(active, state.tol, rounds_per_step(problem))
+    if rounds.converged and rounds.n == 0 and rounds.gap > 0:  # unchanged codes would end the loop
+        return _code_signals(problem, state._replace(tol=state.tol / 10))
     codes = active.result(problem.x.dtype)
-    return WorkingSetState(
-        codes, state.tol, objective, min(gap, state.gap), n_without_progress, known=active.known
-    )
+    if rounds.converged:
+        return WorkingSetState(codes, state.tol / 10, known=active.known)
+    progress = state.progress.after(rounds.objective, rounds.gap, MIN_DECREASE)
+    if progress.ended:
+        return state  # only rounding is left: unchanged codes end the loop
+    return WorkingSetState(codes, state.tol, progress=progress, known=active.known)

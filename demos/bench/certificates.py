@@ -46,8 +46,8 @@ def rounds(fraction, size, n_rounds):
     codes = csc.operators.SparseCodes.of(problem.zeros())
     active, residuals = csc.solvers.ActiveSet(problem, codes, "float32"), []
     for n in range(n_rounds):
-        dual_infeasibility = active.dual_infeasibility()
-        objective, gap = (float(a.sum()) for a in active.certificate(dual_infeasibility))
+        active.certified(0.0)
+        objective, gap = (float(a.sum()) for a in active.certificate(active.infeasibility))
         residuals = [*residuals[-N_EXTRAPOLATED:], active.r.copy()]
         row = {"relative_gap": gap / objective, "relative_suboptimality": objective / minimum - 1}
         if len(residuals) > N_EXTRAPOLATED:
@@ -58,7 +58,7 @@ def rounds(fraction, size, n_rounds):
             bench="certificates", case=f"{size}x{size}, {fraction} lmbda_max", round=n, **row,
             screened=screened_fraction(problem, active, gap),
         )  # fmt: skip
-        active.grow(dual_infeasibility, weak_factor=0.4)
+        active.grow()
         active.descend(5)
         active.refine(2)
         active.refresh()

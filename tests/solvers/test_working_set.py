@@ -186,7 +186,8 @@ def test_refinement_never_raises_the_objective_and_takes_more_steps_while_signs_
     active = ActiveSet(problem, SparseCodes.of(problem.zeros()), "float64")
     steps = []
     for _ in range(20):
-        active.grow(active.dual_infeasibility(), 0.4)
+        active.certified(0.0)
+        active.grow()
         active.descend(1)
         before = problem.value(active.codes)
         active.refine(1)
@@ -198,9 +199,9 @@ def test_refinement_never_raises_the_objective_and_takes_more_steps_while_signs_
 def test_fewer_codes_are_selected_at_first_and_more_at_last(monkeypatch):
     factors, steps, grow, refine = [], [], ActiveSet.grow, ActiveSet.refine
 
-    def grown(active, infeasibility, weak_factor):
-        factors.append(weak_factor)
-        return grow(active, infeasibility, weak_factor)
+    def grown(active):
+        factors.append(active.weak_factor)
+        return grow(active)
 
     monkeypatch.setattr(ActiveSet, "grow", grown)
     monkeypatch.setattr(
@@ -215,7 +216,7 @@ def test_fewer_codes_are_selected_at_first_and_more_at_last(monkeypatch):
 
 
 def test_dense_codes_take_few_rounds(monkeypatch):
-    monkeypatch.setattr("csc.solvers._active_set.ROUNDS_PER_SHORT_STEP", 10)
+    monkeypatch.setattr("csc.solvers._rounds.ROUNDS_PER_SHORT_STEP", 10)
     x, atoms = photograph(shape=(48, 48))
     solution = csc.sparse_code(x, atoms, csc.Relative(0.01), tol=1e-4)
     assert np.count_nonzero(solution.codes) > 0.2 * x.size
