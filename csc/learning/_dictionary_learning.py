@@ -31,7 +31,7 @@ from csc._validation import (
     check_number,
 )
 from csc.constraints import UnitBall, UnitSphere
-from csc.data_terms import LEAST_SQUARES
+from csc.data_terms import LEAST_SQUARES, is_plain
 from csc.learning import _statistics as stats
 from csc.learning._base import OnlineLearner, check_crop, seed_of
 from csc.learning._data import Signals
@@ -445,6 +445,9 @@ class DictionaryLearning(SingleLayerLearner, OnlineLearner):
         """Warn if all codes of the last step were zero: no atom can learn from them."""
         last = self.history_[-1] if self.history_ else None
         if last is None or last.n_nonzero > 0 or last.objective == 0:
+            return
+        is_known = type(self.penalty_) is not L0 or is_plain(self.data_term)
+        if last.lmbda == 0 or not is_known:  # as of an L1Ball: there is no lmbda_max
             return
         D, form = self._dictionary(self.state_.atoms), replace(self.penalty_, lmbda=Relative(1.0))
         top = signals.take(np.arange(len(signals))).resolve(D, form, self.data_term).lmbda

@@ -136,3 +136,18 @@ def test_terms_that_do_not_suit_learning_are_refused(term, words, rng):
     learner = csc.DictionaryLearning(3, (4,), 0.3, data_term=term)
     with pytest.raises(ValueError, match=words):
         learner.fit(rng.standard_normal((2, 1, 30)))
+
+
+@pytest.mark.parametrize(
+    ("penalty", "term"),
+    [
+        (csc.L0(1e3), csc.data_terms.Huber(0.4)),
+        (csc.L0(1e3), csc.data_terms.Logistic()),
+        (csc.L1Ball(1e-9), csc.data_terms.LeastSquares()),
+    ],
+    ids=repr,
+)
+def test_fits_end_where_all_codes_are_zero_and_no_lmbda_is_known(penalty, term, rng):
+    X = rng.random((2, 1, 12))
+    learner = csc.DictionaryLearning(3, (4,), penalty=penalty, data_term=term, max_iter=1)
+    assert learner.fit(X).history_[-1].n_nonzero == 0
