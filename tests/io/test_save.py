@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import csc
+from csc.io._save import HOMES
 
 
 @pytest.fixture
@@ -335,3 +336,26 @@ def test_a_file_of_before_a_parameter_was_added_has_its_default(kind, fitted, tm
     np.savez(tmp_path / "old.npz", csc=np.array(json.dumps(header)), **arrays)
     with pytest.raises(ValueError, match=r"is damaged.*n_atoms"):
         csc.load(tmp_path / "old.npz")
+
+
+SOLVERS = {
+    "ADMM": (2.0,), "ConvOMP": (3,), "CoordinateDescent": (1e-3,), "FISTA": (0.1, False), "GreedyFISTA": (),
+    "GroupDescent": (1e-3,), "ISTA": (0.1,), "MeasuredWorkingSet": (1e-3,), "OMP": (3,), "PrimalDual": (0.2,),
+    "Reweighted": (1e-3,), "SimultaneousOMP": (3,), "WorkingSet": (1e-3,),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_learners_of_layers_keep_the_solver_of_their_pursuit(name, tmp_path):
+    pursuit = csc.solvers.LayeredBasisPursuit(getattr(csc.solvers, name)(*SOLVERS[name]))
+    layers = [csc.DictionaryLearning(3, (4,), 0.1), csc.DictionaryLearning(2, (3,), 0.1)]
+    learner = csc.learning.MultiLayerDictionaryLearning(layers, lmbda=[0.1, 0.1], pursuit=pursuit)
+    csc.save(tmp_path / "learner.npz", learner)
+    assert csc.load(tmp_path / "learner.npz").pursuit == pursuit
+
+
+def test_every_solver_can_be_saved():
+    found = [getattr(csc.solvers, name) for name in csc.solvers.__all__]
+    solvers = {s.__name__ for s in found if isinstance(s, type) and hasattr(s, "supports")}
+    assert solvers >= set(SOLVERS)
+    assert solvers <= set(HOMES)
