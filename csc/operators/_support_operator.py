@@ -243,24 +243,28 @@ class PaddedSignals:
     def pieces(self, index):
         """Bounds of pieces of sorted codes: pieces two apart have no sample in common.
 
-        Each signal has an even number of pieces, so that its first and last ones, which share
+        Pieces of a signal have about as many codes each, so that threads take as long. Each signal has
+        an even number of them, so that its first and last ones, which share
         samples if the signal wraps around, are not both even or both odd. Of more than 64 signals, a piece
         has whole ones.
         """
         axis = next((a for a in range(3) if self.positions[a] > 1), 2)
         extent = self.atom_shape[axis] + (SIMD_WIDTH if axis == 2 else 0)
-        min_positions = -(-extent // self.stride[axis])
+        n, length, n_rows = (
+            self.code_shape[0],
+            self.positions[axis],
+            -(-extent // self.stride[axis]),
+        )
         size = prod(self.positions[axis + 1 :]) * self.code_shape[1]
-        n, of_signal = self.code_shape[0], self.positions[axis] * size
         if 2 * n > MAX_PIECES:
-            return np.searchsorted(index, np.arange(MAX_PIECES + 1) * n // MAX_PIECES * of_signal)
-        most = min(MAX_PIECES_PER_SIGNAL, MAX_PIECES // n, self.positions[axis] // min_positions)
-        number = most // 2 * 2
-        starts = np.arange(number) * self.positions[axis] // max(number, 1) * size
-        starts = starts if number else np.array([0, of_signal])
-        bounds = np.add.outer(np.arange(n) * of_signal, starts).ravel()
-        bounds = np.append(bounds, n * of_signal)
-        return np.searchsorted(index, bounds)
+            groups = np.arange(MAX_PIECES + 1) * n // MAX_PIECES
+            return np.searchsorted(index, groups * length * size)
+        number = min(MAX_PIECES_PER_SIGNAL, MAX_PIECES // n, length // n_rows) // 2 * 2
+        if number == 0:  # whole signals, and an empty piece after each
+            whole = np.repeat(np.arange(n + 1), 2)[1:]
+            return np.searchsorted(index, whole * length * size)
+        bounds = _balanced(index, (n, length, size), number, n_rows)
+        return np.searchsorted(index, np.append(bounds, n * length) * size)
 
     def dual_infeasibility(self, r, inverse_lmbda, positive):
         """``max_k |D^T r|_k / lmbda_k`` at every position ``(N, *V)``, of a padded residual.
@@ -452,6 +456,23 @@ class PaddedSignals:
     def subtract(self, r, codes):
         """Subtract ``D z`` from a padded residual."""
         RestrictedDictionary(self, codes.index).add(-codes.values.astype(self.dtype), r)
+
+
+def _balanced(index, shape, number, n_rows):
+    """First rows of pieces of at least so many rows and about as many codes each, ``(N, number)``.
+
+    Sorted codes of N signals have the flat indices ``index`` in an array of ``shape``, ``(N, rows, codes of a row)``.
+    """
+    n, length, size = shape
+    first = np.searchsorted(index, np.arange(n + 1) * length * size)
+    shares = np.arange(number) / number
+    codes = (first[:-1, None] + np.diff(first)[:, None] * shares).astype(np.int64)
+    starts = length * np.arange(n)[:, None]
+    rows = np.append(index, n * length * size)[codes] // size - starts
+    least = n_rows * np.arange(number)
+    rows = np.maximum.accumulate(rows - least, axis=1).clip(0, length - n_rows * number) + least
+    rows[:, 0] = 0
+    return starts + rows
 
 
 class RestrictedDictionary:

@@ -378,13 +378,17 @@ def test_one_sweep_is_that_of_scalar_minimisations(rng):
 @pytest.mark.parametrize("mode", ["full", "circular"])
 @pytest.mark.parametrize(("shape", "size"), [((40, 9), (3, 3)), ((200,), (7,)), ((9, 30), (9, 2))])
 @pytest.mark.parametrize("most", [128, 12, 4])
-def test_pieces_two_apart_share_no_sample(shape, size, mode, most, rng, monkeypatch):
+@pytest.mark.parametrize("density", ["all", "few", "uneven", "none"])
+def test_pieces_two_apart_share_no_sample(shape, size, mode, most, density, rng, monkeypatch):
     monkeypatch.setattr(_support_operator, "MAX_PIECES", most)
     D = csc.Dictionary(rng.standard_normal((2, 1, *size)), mode)
     layout = PaddedSignals(D, (3, 1, *shape), "float64")
     index = np.arange(np.prod(layout.code_shape))
+    shares = {"all": 2, "few": 0.02, "uneven": index[::-1] / index[-1] * (index % 997 < 400)}
+    index = index[rng.random(len(index)) < shares.get(density, 0)]
     pieces = layout.pieces(index)
     assert len(pieces) - 1 <= most
+    assert len(pieces) % 2 == 1
     assert pieces[0] == 0
     assert pieces[-1] == len(index)
     where, _ = layout.places(index)
@@ -400,6 +404,18 @@ def test_pieces_two_apart_share_no_sample(shape, size, mode, most, rng, monkeypa
             touched = np.unique(places[:, None] + box)
             assert (owner[p % 2][touched] == -1).all()
             owner[p % 2][touched] = p
+
+
+def test_pieces_have_about_as_many_codes_each(rng):
+    D = csc.Dictionary(np.ones((2, 1, 3, 3)))
+    layout = PaddedSignals(D, (2, 1, 302, 22), "float32")
+    density = np.repeat([0.02, 0.3], [200, 100])[
+        None, :, None, None
+    ]  # codes lie in the lower third
+    codes = rng.random((2, 300, 20, 2)) < density
+    numbers = np.diff(layout.pieces(np.flatnonzero(codes)))
+    assert len(numbers) == 32
+    assert numbers.max() < 1.5 * numbers.mean()
 
 
 def test_signals_that_wrap_are_the_same_in_every_copy(rng):
