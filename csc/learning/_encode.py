@@ -90,7 +90,9 @@ def _codes(problem, start, tol):
     if not certifies_itself:
         if isinstance(start, SparseCodes) and not is_sparse(problem, solver):
             start = start.dense()  # coded with another penalty
-        return solve_quietly(problem, solver, tol=tol, init=start).z
+        found = solve_quietly(problem, solver, tol=tol, init=start)
+        # a loose tolerance may be reached above the start: then learning would not go down
+        return found.z if start is None or found.objective <= problem.value(start) else start
     state = solver.init(problem, init_state(problem, solver) if start is None else start)
     if problem.structure.is_patch:
         return solver.step(problem, state).z

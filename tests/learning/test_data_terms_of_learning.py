@@ -151,3 +151,15 @@ def test_fits_end_where_all_codes_are_zero_and_no_lmbda_is_known(penalty, term, 
     X = rng.random((2, 1, 12))
     learner = csc.DictionaryLearning(3, (4,), penalty=penalty, data_term=term, max_iter=1)
     assert learner.fit(X).history_[-1].n_nonzero == 0
+
+
+@pytest.mark.parametrize("delta", [1e-4, 1e-6])
+def test_codes_of_a_loose_tolerance_do_not_raise_the_objective(delta):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((6, 2, 40)) + 3 * (rng.random((6, 2, 40)) < 0.1)
+    learner = csc.DictionaryLearning(
+        4, (6,), 0.3 * delta, data_term=Huber(delta), init=rng.standard_normal((4, 2, 6)), batch_size=None,
+        max_iter=15, tol=0, replace_after=None, random_state=0,
+    ).fit(x)  # fmt: skip
+    objectives = np.array([record.objective for record in learner.history_])
+    assert (np.diff(objectives) <= 1e-9 * objectives[1:]).all()
