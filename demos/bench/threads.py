@@ -65,6 +65,7 @@ def cases():
     return {
         "photograph 256x256, 64 atoms 8x8, gap 1e-4": partial(solve_photograph, 256),
         "photograph 512x512, 64 atoms 8x8, gap 1e-4": partial(solve_photograph, 512),
+        "photograph 1024x1024, 64 atoms 8x8, gap 1e-4": partial(solve_photograph, 1024),
         "FISTA step, 256x256, 64 atoms 8x8": partial(fista_step, 256),
         "ML-FISTA step, 128 digits, 3 dense layers": lambda: multilayer_step(digits_like(rng)),
         "ML-FISTA step, 256x256, 2 layers": lambda: multilayer_step(one_image(rng)),
