@@ -16,6 +16,6 @@ def to_unit_range(a, axis):
     Powers of two change no digit.
     """
     xp = namespace(a)
-    exponents = xp.frexp(abs(a).max(axis=axis, keepdims=True))[1]
-    exponents = xp.maximum(exponents, xp.finfo(a.dtype).minexp + 1)  # 2^-e is finite
-    return a * xp.ldexp(a.dtype.type(1), -exponents), exponents
+    largest = abs(a).max(axis=axis, keepdims=True)
+    exponents = xp.maximum(xp.frexp(largest)[1], xp.finfo(a.dtype).minexp + 1)  # 2^-e is finite
+    return a * xp.ldexp(xp.ones_like(largest), -exponents), exponents

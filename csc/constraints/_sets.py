@@ -26,7 +26,7 @@ def _scaled_and_norms(atoms):
     xp, axes = namespace(atoms), tuple(range(1, atoms.ndim))
     scaled, exponents = to_unit_range(atoms, axes)
     norms = xp.sqrt((scaled * scaled).sum(axis=axes, keepdims=True))
-    return scaled, norms, xp.ldexp(atoms.dtype.type(1), -exponents)
+    return scaled, norms, xp.ldexp(xp.ones_like(norms), -exponents)
 
 
 class Constraint:
