@@ -1,4 +1,4 @@
-"""Filters beside filters: measures, intervals, distances, spans, and what is written of them."""
+"""Filters compared with filters: measures, intervals, distances, spans, and what is written of them."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Certificates beside dense formulas, and against minima found without them."""
+"""Certificates next to dense formulas, and against minima found without them."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The CUDA sources, compiled for the host, beside their Numba twins; and by NVRTC, for devices."""
+"""The CUDA sources, compiled for the host, next to the Numba kernels; and by NVRTC, for devices."""
 
 import ast
 import importlib
@@ -129,7 +129,7 @@ def test_patch_lasso_equals_its_twin(gpu, order, positive, shape, dtype):  # noq
     atoms = rng.standard_normal((k, samples)).astype(dtype)
     atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
     x = rng.standard_normal((n, samples)).astype(dtype)
-    weights = (np.linspace(0.2, 0.4, k) * (k > 1)).astype(dtype)  # once without a price
+    weights = (np.linspace(0.2, 0.4, k) * (k > 1)).astype(dtype)  # once all 0
     problem = atoms @ atoms.T, x @ atoms.T, (x.astype(float) ** 2).sum(axis=1), weights
     tol = {"float32": 1e-5, "float64": 1e-13}[dtype.name]
     z, gap = np.zeros((n, k), dtype), np.zeros(n)

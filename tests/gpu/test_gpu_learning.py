@@ -1,4 +1,4 @@
-"""Learning from CuPy arrays, beside learning from NumPy's."""
+"""Learning from CuPy arrays, next to learning from NumPy's."""
 
 import numpy as np
 import pytest

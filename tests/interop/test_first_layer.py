@@ -41,7 +41,7 @@ def assert_layer(layer, weights, bias):
         assert layer.bias.dtype == np.float32
 
 
-# Every format. A deeper layer lies beside the first, and must not be taken for it.
+# Every format. A deeper layer stands next to the first, and must not be taken for it.
 
 
 def write_npz(path, W, b):

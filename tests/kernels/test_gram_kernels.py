@@ -1,4 +1,4 @@
-"""The patch kernels beside independent solvers: scikit-learn's lasso and its OMP."""
+"""The patch kernels next to independent solvers: scikit-learn's lasso and its OMP."""
 
 import warnings
 
@@ -24,11 +24,11 @@ def gram_form(X, D):
     return D @ D.T, X @ D.T, (X * X).sum(axis=1, dtype="float64")
 
 
-def lasso(X, D, prices, positive=False, tol=1e-12, start=None):
+def lasso(X, D, lmbdas, positive=False, tol=1e-12, start=None):
     z = np.zeros((len(X), len(D)), X.dtype) if start is None else start.copy()
     gap = np.empty(len(X))
-    prices = np.broadcast_to(np.asarray(prices, X.dtype), len(D)).copy()
-    lasso_gram(*gram_form(X, D), prices, positive, tol, 1000, z, z, gap)
+    lmbdas = np.broadcast_to(np.asarray(lmbdas, X.dtype), len(D)).copy()
+    lasso_gram(*gram_form(X, D), lmbdas, positive, tol, 1000, z, z, gap)
     return z, gap
 
 
@@ -46,17 +46,17 @@ def sklearn_lasso(X, D, lmbda, positive=False):
         return np.array([model.fit(D.T, x).coef_ for x in X])
 
 
-def value(X, D, z, prices):
+def value(X, D, z, lmbdas):
     X, D, z = (a.astype("float64") for a in (X, D, z))
-    return 0.5 * ((X - z @ D) ** 2).sum(axis=1) + (prices * abs(z)).sum(axis=1)
+    return 0.5 * ((X - z @ D) ** 2).sum(axis=1) + (lmbdas * abs(z)).sum(axis=1)
 
 
-def dense_gap(X, D, z, prices):
+def dense_gap(X, D, z, lmbdas):
     X, D, z = (a.astype("float64") for a in (X, D, z))
     r = X - z @ D
-    scale = 1 / np.maximum(1, (abs(r @ D.T) / prices).max(axis=1))
+    scale = 1 / np.maximum(1, (abs(r @ D.T) / lmbdas).max(axis=1))
     dual = 0.5 * (X**2).sum(axis=1) - 0.5 * ((X - r * scale[:, None]) ** 2).sum(axis=1)
-    return value(X, D, z, prices) - dual
+    return value(X, D, z, lmbdas) - dual
 
 
 @settings(max_examples=60, deadline=None)
@@ -92,23 +92,23 @@ def test_duplicated_atoms_share_one_reconstruction():
     assert (gap <= 1e-9).all()
 
 
-def test_zero_signals_and_strong_prices_give_exact_zeros(dtype):
+def test_zero_signals_and_large_lmbdas_give_exact_zeros(dtype):
     X, D = random_problem(3, dtype=dtype)
     X[1] = 0
     top = abs(X @ D.T).max()
-    for price in (1.0001 * top, 10 * top):
-        z, gap = lasso(X, D, price)
+    for lmbda in (1.0001 * top, 10 * top):
+        z, gap = lasso(X, D, lmbda)
         assert not z.any()
         assert not gap.any()
     assert not lasso(X, D, 0.1)[0][1].any()
 
 
-def test_prices_differ_between_atoms():
+def test_lmbdas_differ_between_atoms():
     X, D = random_problem(4, n_signals=10)
-    prices = np.random.default_rng(0).uniform(0.1, 2, len(D))
-    z, gap = lasso(X, D, prices)
-    np.testing.assert_allclose(z, sklearn_lasso(X, D / prices[:, None], 1.0) / prices, atol=1e-7)
-    np.testing.assert_allclose(gap, dense_gap(X, D, z, prices), atol=1e-12)
+    lmbdas = np.random.default_rng(0).uniform(0.1, 2, len(D))
+    z, gap = lasso(X, D, lmbdas)
+    np.testing.assert_allclose(z, sklearn_lasso(X, D / lmbdas[:, None], 1.0) / lmbdas, atol=1e-7)
+    np.testing.assert_allclose(gap, dense_gap(X, D, z, lmbdas), atol=1e-12)
 
 
 def test_a_free_code_is_least_squares():
@@ -175,17 +175,17 @@ def test_omp_is_that_of_scikit_learn(seed, n, k, data):
     np.testing.assert_allclose(z[regular], theirs.reshape(z.shape)[regular], atol=1e-6)
 
 
-def test_omp_ends_by_price_energy_or_dependence(dtype):
+def test_omp_ends_by_lmbda_energy_or_dependence(dtype):
     X, D = random_problem(9, n_signals=30, n=8, k=20, dtype=dtype)
     form = gram_form(X, D)
     for rules in ((0.4, 20, 0.0), (0.0, 20, 1.0), (0.0, 20, 0.0)):
         z = np.full((30, 20), 9, dtype)
         omp_gram(*form, *rules, z)
         r = (X - z @ D).astype("float64")
-        price, _, energy = rules
+        lmbda, _, energy = rules
         gain = (r @ D.T) ** 2 / 2 / (D**2).sum(axis=1)
         exact = (r**2).sum(axis=1) <= max(energy, 1e-5)
-        assert (exact | (gain <= price + 1e-4).all(axis=1)).all()
+        assert (exact | (gain <= lmbda + 1e-4).all(axis=1)).all()
         assert np.isfinite(z).all()
     twice = np.concatenate([D[:3], D[:3], 0 * D[:1]])
     z = np.zeros((30, 7), dtype)

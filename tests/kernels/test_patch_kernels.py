@@ -44,9 +44,9 @@ def lasso(D, X, weights, positive=False, tol=1e-12, max_rounds=1000, start=None)
     return z, gap
 
 
-def omp(D, X, price=0.0, n_nonzero=10**6, energy=0.0):
+def omp(D, X, lmbda=0.0, n_nonzero=10**6, energy=0.0):
     z = np.full((len(X), D.shape[1]), 9, X.dtype)
-    omp_gram(*gram_form(D, X), price, n_nonzero, energy, z)
+    omp_gram(*gram_form(D, X), lmbda, n_nonzero, energy, z)
     return z
 
 

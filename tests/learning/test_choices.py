@@ -73,7 +73,7 @@ def test_signals_of_unlike_sizes_some_missing_never_raise_it_either(rng):
         assert -model.score(unlike) <= objectives[-1] * (1 + 1e-4)
 
 
-def test_the_price_of_sparse_codes_is_that_of_dense_ones(rng):
+def test_the_penalty_of_sparse_codes_is_that_of_dense_ones(rng):
     D = csc.Dictionary(rng.standard_normal((3, 1, 4)))
     x = rng.standard_normal((2, 1, 30))
     for weights in (None, np.array([[1.0], [2.0], [0.5]]), rng.random((3, 27))):
@@ -120,7 +120,7 @@ def test_a_target_is_pursued_by_the_same_steps_after_a_resume(rng, tmp_path):
     np.testing.assert_array_equal(part.atoms_, whole.atoms_)
 
 
-def test_a_target_is_pursued_from_no_price_at_all(rng):
+def test_a_target_is_pursued_from_a_lmbda_of_zero(rng):
     X = planted(rng, (6, 1, 90), (5, 1, 8))
     model = learner(5, (8,), 0.0, max_iter=2).fit(X)
     model.set_params(lmbda=csc.TargetSparsity(6), max_iter=12, warm_start=True).fit(X)

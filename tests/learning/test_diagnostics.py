@@ -335,7 +335,7 @@ def test_a_penalty_of_another_kind_is_taken_up(rng):
     assert isinstance(learner.penalty_, csc.ElasticNet)
 
 
-def test_groups_of_sparse_codes_have_their_price(rng):
+def test_groups_of_sparse_codes_have_their_penalty(rng):
     D = csc.Dictionary(rng.standard_normal((4, 1, 3)))
     problem = csc.Problem(rng.standard_normal((2, 1, 9)), D, csc.GroupL21(0.5, 2))
     z = rng.standard_normal(problem.code_shape)

@@ -53,10 +53,10 @@ def coded(problem, z):
     )
 
 
-def objective_of(case, problem, z, priced):
+def objective_of(case, problem, z, penalised):
     some = coded(problem, z)
-    prices = MidLayerPenalty([some]) if priced else None
-    return Objective(stats.sums_of_codes(*some.flat[:3]), len(problem.x), case[1], prices)
+    penalty = MidLayerPenalty([some]) if penalised else None
+    return Objective(stats.sums_of_codes(*some.flat[:3]), len(problem.x), case[1], penalty)
 
 
 def columns(a):
@@ -65,15 +65,15 @@ def columns(a):
 
 @pytest.mark.slow
 @EVERY
-@pytest.mark.parametrize("priced", [False, True])
-def test_objective_and_slopes_of_all_layers(case, priced, rng, monkeypatch):
+@pytest.mark.parametrize("penalised", [False, True])
+def test_objective_and_slopes_of_all_layers(case, penalised, rng, monkeypatch):
     monkeypatch.setattr(deep_update, "MOREAU_STEP", 1e-7)
     _, strides, mode, spatial_shape = case
     lmbdas = [0.2, 0.3, 0.1][: len(strides)]
     atoms, problem, z = problem_of(case, rng, lmbdas)
     model, free = (spatial_shape, mode, strides), [0.0] * len(strides)
-    arguments = columns(problem.x), columns(z), lmbdas if priced else free, model
-    objective = objective_of(case, problem, z, priced)
+    arguments = columns(problem.x), columns(z), lmbdas if penalised else free, model
+    objective = objective_of(case, problem, z, penalised)
     for layers in (atoms, [d + 0.1 * rng.standard_normal(d.shape) for d in atoms]):
         point = objective.at(layers)
         assert point.value == pytest.approx(naive.value(layers, *arguments), rel=1e-10)
@@ -90,14 +90,14 @@ def test_objective_and_slopes_of_all_layers(case, priced, rng, monkeypatch):
                 objective.at([*layers[:i], d + sign * h * way, *layers[i + 1 :]]).value
                 for sign in (1, -1)
             )
-            if not priced:  # prices have kinks
+            if not penalised:  # the penalty has kinks
                 assert (there - back) / (2 * h) == pytest.approx((slope * way).sum(), rel=1e-5)
 
 
 @pytest.mark.slow
 @EVERY
-@pytest.mark.parametrize("priced", [False, True])
-def test_steps_are_those_of_the_transcription(case, priced, rng, monkeypatch):
+@pytest.mark.parametrize("penalised", [False, True])
+def test_steps_are_those_of_the_transcription(case, penalised, rng, monkeypatch):
     monkeypatch.setattr(deep_update, "MOREAU_STEP", 1e-7)
     _, strides, mode, spatial_shape = case
     lmbdas = [0.05] * len(strides)
@@ -106,10 +106,10 @@ def test_steps_are_those_of_the_transcription(case, priced, rng, monkeypatch):
     constraints = [csc.constraints.UnitBall()] + [
         csc.constraints.SparseAtoms(COUNT) & csc.constraints.UnitSphere()
     ] * len(atoms[1:])
-    objective = objective_of(case, problem, z, priced)
+    objective = objective_of(case, problem, z, penalised)
     ours, rates = descend_layers(objective, atoms, constraints, (INITIAL_RATE,) * len(atoms), 3)
     theirs = naive.descend(
-        atoms, columns(problem.x), columns(z), lmbdas if priced else [0.0] * len(atoms),
+        atoms, columns(problem.x), columns(z), lmbdas if penalised else [0.0] * len(atoms),
         (spatial_shape, mode, strides), [COUNT] * len(atoms), 3, INITIAL_RATE,
     )  # fmt: skip
     for a, b in zip(ours, theirs, strict=True):

@@ -1,4 +1,4 @@
-"""Learning knows no unit: signals and strengths times c give the same atoms in as many passes."""
+"""Learning has no unit: signals and lmbda times c give the same atoms in as many passes."""
 
 import numpy as np
 import pytest

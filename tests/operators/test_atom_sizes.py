@@ -89,13 +89,13 @@ def test_solvers_find_the_dense_lasso(solver, mode, rng):
     assert solution.converged
 
 
-def test_prices_masks_and_greedy_pursuit_know_the_sizes(rng):
+def test_weights_masks_and_greedy_pursuit_know_the_sizes(rng):
     D, padded = pair(rng)
     x, mask = rng.standard_normal((1, 1, 12, 12)), rng.random((1, 1, 12, 12)) < 0.7
-    prices = np.linspace(0.5, 2, 6)[:, None, None]
+    weights = np.linspace(0.5, 2, 6)[:, None, None]
     answers = []
     for dictionary in (D, padded):
-        penalty = csc.L1(0.7, weights=prices, positive=True)
+        penalty = csc.L1(0.7, weights=weights, positive=True)
         problem = csc.Problem(x, dictionary, penalty, mask=mask)
         answers.append(csc.solve(problem, tol=1e-9).codes)
     np.testing.assert_allclose(*answers, atol=1e-4)

@@ -159,8 +159,8 @@ def test_a_fused_step_is_the_prox_of_the_gradient_step(order, density):
         thresholds, step, momentum, factor = rng.random(D.n_atoms), 0.01, 0.4, 0.9
         y = z + momentum * (z - z_old)
         v = y + step * D.adjoint(x - D(y, x.shape[2:]))
-        prices = thresholds[:, None, None]
-        expected = factor * np.sign(v) * np.maximum(abs(v) - prices, 0)
+        levels = thresholds[:, None, None]
+        expected = factor * np.sign(v) * np.maximum(abs(v) - levels, 0)
         own = conv_of(D, x, batch_last=order is batch_last)
         given, fits, point = order(x), (order(fit), order(fit_old)), (order(z), order(z_old))
         point = *point, momentum
@@ -172,7 +172,7 @@ def test_a_fused_step_is_the_prox_of_the_gradient_step(order, density):
             float(((y - expected) * (expected - z)).sum()), rel=1e-10
         )
         found, _ = own.proximal_step(given, fits, point, step, (thresholds, 1.0, True))
-        np.testing.assert_allclose(found, np.maximum(v - prices, 0), rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(found, np.maximum(v - levels, 0), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.slow
@@ -203,10 +203,10 @@ def layers_and_signals(n, rng):
 def test_steps_side_by_side_equal_those_of_each_signal_alone():
     """18 signals, whose first 3 are also coded alone, by the kernels of few signals."""
     D, x = layers_and_signals(18, np.random.default_rng(4))
-    prices, solver = [csc.L1(0.05)] * 3, csc.solvers.MLFISTA(restart=False)
+    penalties, solver = [csc.L1(0.05)] * 3, csc.solvers.MLFISTA(restart=False)
     found = []
     for some in (x, x[:3]):
-        problem = csc.MultiLayerProblem(some, D, prices)
+        problem = csc.MultiLayerProblem(some, D, penalties)
         state = solver.init(problem, problem.zeros())
         for _ in range(15):
             state = solver.step(problem, state)

@@ -53,11 +53,11 @@ def test_codes_and_gap_are_those_of_the_dense_lasso(rng, case, positive):
     assert problem.penalty.lmbda == pytest.approx(0.2 * top)
     solution = csc.solve(problem, tol=1e-9, max_iter=100_000)
     assert solution.converged
-    prices = np.full(M.shape[1], problem.penalty.lmbda)
-    theirs = naive_patch.shooting(M, y[0], prices, positive, 3000)
-    best = naive_patch.lasso_value(M, y[0], theirs, prices)
+    lmbdas = np.full(M.shape[1], problem.penalty.lmbda)
+    theirs = naive_patch.shooting(M, y[0], lmbdas, positive, 3000)
+    best = naive_patch.lasso_value(M, y[0], theirs, lmbdas)
     assert solution.objective == pytest.approx(best, rel=1e-7)
-    dense = naive_patch.lasso_gap(M, y[0], solution.codes.ravel(), prices, positive)
+    dense = naive_patch.lasso_gap(M, y[0], solution.codes.ravel(), lmbdas, positive)
     assert solution.gap == pytest.approx(dense, abs=1e-9 * best)
     assert csc.solve(problem, csc.solvers.GreedyFISTA(), tol=1e-6).converged
 

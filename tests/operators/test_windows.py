@@ -10,10 +10,10 @@ from csc.operators import _windows
 from csc.operators._windows import slabs, window_max, window_sum
 
 SHAPES = [(1, 1, 9), (1, 7, 9), (5, 6, 7), (3, 1, 8)]
-EXTENTS = [(1, 1, 1), (1, 1, 6), (1, 3, 2), (2, 3, 4), (1, 5, 7), (3, 1, 8)]
+WINDOWS = [(1, 1, 1), (1, 1, 6), (1, 3, 2), (2, 3, 4), (1, 5, 7), (3, 1, 8)]
 CASES = [
     (shape, window)
-    for shape, window in product(SHAPES, EXTENTS)
+    for shape, window in product(SHAPES, WINDOWS)
     if all(n >= e for n, e in zip(shape, window, strict=True))
 ]
 

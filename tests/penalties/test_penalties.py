@@ -79,7 +79,7 @@ def test_sums_are_accumulated_in_double():
     assert csc.L1(1.0).value(z) == pytest.approx(z.size * float(np.float32(0.1)), rel=1e-9)
 
 
-def test_weighted_prox_thresholds_each_atom_at_its_own_price():
+def test_weighted_prox_thresholds_each_atom_at_its_own_lmbda():
     z = np.array([[[3.0], [3.0]]])
     prox = csc.L1(1.0, weights=np.array([[0.0], [2.0]])).prox(z, 1.0)
     np.testing.assert_array_equal(prox, [[[3.0], [1.0]]])

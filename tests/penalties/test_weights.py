@@ -13,14 +13,14 @@ def dense_lasso(x, D, weights, lmbda, steps=4000):
     """FISTA in dense matrices, weights broadcast by NumPy and by nothing else."""
     V = D.spatial_code_shape(x.shape[2:])
     A = D(np.eye(K * np.prod(V)).reshape(-1, K, *V), x.shape[2:]).reshape(-1, x[0].size).T
-    prices = lmbda * np.broadcast_to(weights, (len(x), K, *V)).reshape(len(x), -1)
-    z, step = np.zeros(prices.shape), 1 / np.linalg.norm(A, 2) ** 2
+    lmbdas = lmbda * np.broadcast_to(weights, (len(x), K, *V)).reshape(len(x), -1)
+    z, step = np.zeros(lmbdas.shape), 1 / np.linalg.norm(A, 2) ** 2
     y = z
     for t in range(steps):
         old, v = z, y - step * (y @ A.T - x.reshape(len(x), -1)) @ A
-        z = np.sign(v) * np.maximum(abs(v) - step * prices, 0)
+        z = np.sign(v) * np.maximum(abs(v) - step * lmbdas, 0)
         y = z + t / (t + 3) * (z - old)
-    cost = 0.5 * ((x.reshape(len(x), -1) - z @ A.T) ** 2).sum() + (prices * abs(z)).sum()
+    cost = 0.5 * ((x.reshape(len(x), -1) - z @ A.T) ** 2).sum() + (lmbdas * abs(z)).sum()
     return cost, z
 
 
@@ -38,8 +38,8 @@ def test_weights_are_what_numpy_broadcasts(shape, solver):
     cost, z = dense_lasso(x, D, weights, 0.3)
     assert solution.objective == pytest.approx(cost, rel=1e-7)
     np.testing.assert_allclose(solution.codes.reshape(2, -1), z, atol=1e-3)
-    prices = np.broadcast_to(weights, solution.codes.shape)
-    top = (abs(D.adjoint(x)) / prices).max()
+    lmbdas = np.broadcast_to(weights, solution.codes.shape)
+    top = (abs(D.adjoint(x)) / lmbdas).max()
     assert csc.Problem(x, D, csc.L1(csc.Relative(1.0), weights)).penalty.lmbda == pytest.approx(top)
     learner_sees = csc.Problem(x, D, csc.L1(0.3, weights)).gap(solution.z)
     assert learner_sees <= 1e-9 * cost * 1.01
@@ -71,7 +71,7 @@ def test_lmbda_max_is_that_of_what_free_codes_leave(extent, positive):
 
 
 def dense_free(x, D, weights, lmbda, positive):
-    """Codes with a price at the minimum."""
+    """Codes of weight > 0 at the minimum."""
     problem = csc.Problem(x, D, csc.L1(lmbda, weights, positive=positive))
     z = csc.solve(problem, csc.solvers.FISTA(), tol=0, max_iter=3000).codes
     return z[np.broadcast_to(weights > 0, z.shape)]
@@ -117,7 +117,7 @@ def test_weights_of_nan_and_of_nothing_but_inf_are_refused():
 
 
 class Clipped:
-    """A penalty of a user's: |z| up to 1, no price beyond; its attributes mean something else."""
+    """A penalty of a user's: |z| up to 1, constant beyond; its attributes mean something else."""
 
     lmbda, convex, ridge, weights, positive, name = 0.5, False, 0.0, np.ones(3), False, "l1"
 

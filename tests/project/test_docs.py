@@ -66,7 +66,7 @@ def test_every_public_name_is_in_the_reference():
     for name in modules - {"plot"}:
         try:
             module = getattr(csc, name)
-        except ImportError:  # an extra that is not installed; its own tests say so
+        except ImportError:  # an extra that is not installed; its own tests name it
             continue
         public = [n for n in getattr(module, "__all__", []) if callable(getattr(module, n))]
         assert set(public) <= listed, name

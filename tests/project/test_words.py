@@ -36,6 +36,7 @@ ROOMS = {
         if room.is_dir()
     },
     "csc": sorted(ROOT.glob("csc/*.py")),
+    "tests": sorted(p for p in ROOT.glob("tests/**/*.py") if p != Path(__file__).resolve()),
     "demos": sorted(ROOT.glob("demos/*.py")),
     "demos/bench": sorted(ROOT.glob("demos/bench/**/*.py")),
 }

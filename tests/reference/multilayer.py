@@ -27,8 +27,8 @@ def products(dense):
 
 def value(dense, x, z, lmbdas):
     K = products(dense)
-    prices = sum(lm * np.abs(k @ z).sum() for lm, k in zip(lmbdas, K[1:], strict=True))
-    return 0.5 * ((x - K[0] @ z) ** 2).sum() + prices
+    penalty = sum(lm * np.abs(k @ z).sum() for lm, k in zip(lmbdas, K[1:], strict=True))
+    return 0.5 * ((x - K[0] @ z) ** 2).sum() + penalty
 
 
 def ml_ista_pass(dense, x, z, lmbdas, mus):
@@ -70,14 +70,14 @@ def minimum(dense, x, lmbdas):
     K = products(dense)[1:]
     sizes = [k.shape[0] for k in K]
     m, total = K[-1].shape[1], sum(sizes)
-    prices = np.concatenate([np.full(n, lm) for n, lm in zip(sizes, lmbdas, strict=True)])
+    weights = np.concatenate([np.full(n, lm) for n, lm in zip(sizes, lmbdas, strict=True)])
     A = products(dense)[0]
     stacked = np.vstack(K)
     bounds = np.block([[np.eye(total), -stacked.T.T], [np.eye(total), stacked]])
 
     def objective(v):
         r = x - A @ v[total:]
-        return prices @ v[:total] + 0.5 * r @ r, np.append(prices, -A.T @ r)
+        return weights @ v[:total] + 0.5 * r @ r, np.append(weights, -A.T @ r)
 
     constraint = LinearConstraint(bounds, 0, np.inf)
     start = np.append(np.full(total, 1.0), np.zeros(m))

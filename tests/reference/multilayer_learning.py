@@ -27,10 +27,10 @@ def codes_of(matrices, z):
 
 
 def value(layers, x, z, lmbdas, model):
-    """Mean objective per signal but for the price of the deepest codes; x, z: columns."""
+    """Mean objective per signal without the penalty of the deepest codes; x, z: columns."""
     fit, *codes = codes_of(dense(layers, *model), z)
-    prices = sum(lm * abs(g).sum() for lm, g in zip(lmbdas, codes[:-1], strict=False))
-    return (0.5 * ((x - fit) ** 2).sum() + prices) / x.shape[1]
+    penalty = sum(lm * abs(g).sum() for lm, g in zip(lmbdas, codes[:-1], strict=False))
+    return (0.5 * ((x - fit) ** 2).sum() + penalty) / x.shape[1]
 
 
 def slope(layers, x, z, lmbdas, model, i):

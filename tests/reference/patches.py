@@ -44,10 +44,10 @@ def shooting(D, x, weights, positive, n_sweeps):
     return z
 
 
-def omp(D, x, price, n_nonzero, energy):
+def omp(D, x, lmbda, n_nonzero, energy):
     """Pati, Rezaiifar, Krishnaprasad 1993, with least squares from scratch at every step.
 
-    Stops when the next atom would lower 1/2 ||r||^2 by no more than ``price``, too.
+    Stops when the next atom would lower 1/2 ||r||^2 by no more than ``lmbda``, too.
     """
     z, taken, r = np.zeros(D.shape[1]), [], x
     norms = np.linalg.norm(D, axis=0)
@@ -57,7 +57,7 @@ def omp(D, x, price, n_nonzero, energy):
         trial = [*taken, int(np.argmax(fit))]
         codes, _, rank, _ = np.linalg.lstsq(D[:, trial], x, rcond=1e-7)
         left = x - D[:, trial] @ codes
-        if fit.max() < 1e-12 or rank < len(trial) or 0.5 * (r @ r - left @ left) <= price:
+        if fit.max() < 1e-12 or rank < len(trial) or 0.5 * (r @ r - left @ left) <= lmbda:
             break
         taken, r = trial, left
         z[taken] = codes

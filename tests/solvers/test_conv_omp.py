@@ -10,9 +10,9 @@ from reference import lasso as naive
 from reference import patches as naive_patch
 
 
-def problem(rng, mode="full", S=(7, 8), s=(3, 2), stride=1, price=0.0):
+def problem(rng, mode="full", S=(7, 8), s=(3, 2), stride=1, lmbda=0.0):
     D = csc.Dictionary(rng.standard_normal((3, 2, *s)), mode, stride)
-    return csc.Problem(rng.standard_normal((2, 2, *S)), D, csc.L0(price))
+    return csc.Problem(rng.standard_normal((2, 2, *S)), D, csc.L0(lmbda))
 
 
 @pytest.mark.parametrize("mode", ["full", "circular"])
@@ -31,8 +31,8 @@ def test_codes_are_those_of_the_dense_pursuit(rng, mode, S, s, stride, n):
     assert solution.status is csc.solvers.Status.DONE
 
 
-def test_codes_stop_at_their_price(rng):
-    p = problem(rng, price=1.5)
+def test_codes_stop_at_their_lmbda(rng):
+    p = problem(rng, lmbda=1.5)
     solution = csc.solve(p)
     assert len(solution.z.values) > 0
     decreases = GreedyState(p.x, p.dictionary, solution.z).decreases()

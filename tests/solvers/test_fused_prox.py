@@ -1,4 +1,4 @@
-"""The fused proximal-gradient step beside the same in parts."""
+"""The fused proximal-gradient step next to the same in parts."""
 
 import numba
 import numpy as np

@@ -1,4 +1,4 @@
-"""Every solver beside the transcription of its paper, iterate by iterate."""
+"""Every solver next to the transcription of its paper, iterate by iterate."""
 
 import numpy as np
 import pytest

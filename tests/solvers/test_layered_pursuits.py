@@ -41,8 +41,8 @@ def test_the_penalty_is_the_rule(rng):
     assert found.gap == np.inf
     fit = 0.5 * ((x - D(found.codes[1])) ** 2).sum()
     chain = D.layers[1](found.codes[1])
-    price = 0.3 * chain.sum() if chain.min() >= 0 else np.inf
-    assert found.objective == pytest.approx(fit + price + 0.02 * (found.codes[1] != 0).sum())
+    penalty = 0.3 * chain.sum() if chain.min() >= 0 else np.inf
+    assert found.objective == pytest.approx(fit + penalty + 0.02 * (found.codes[1] != 0).sum())
 
 
 @pytest.mark.parametrize("solver", [None, csc.solvers.FISTA()])

@@ -1,4 +1,4 @@
-"""What float32 and codes without a price may cost: neither digits nor steps without end."""
+"""What float32 and codes of weight 0 may cost: neither digits nor steps without end."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def test_patches_in_float32_need_about_the_steps_of_float64(rng, positive):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_patches_without_a_price_end(rng, dtype):
+def test_patches_of_weight_0_end(rng, dtype):
     x, atoms = raw_patches(rng, 50, dtype), unit_atoms(rng, (100, 1, 8, 8), dtype)
     solution = csc.solve(csc.Problem(x, csc.Dictionary(atoms), csc.L1(0.0)), max_iter=10)
     assert solution.message.startswith(("converged", "stalled"))
@@ -43,7 +43,7 @@ def test_patches_without_a_price_end(rng, dtype):
 
 @pytest.mark.parametrize("positive", [False, True])
 @pytest.mark.parametrize("spatial_shape", [(6,), (14,)], ids=["patches", "signals"])
-def test_codes_without_a_price_have_a_certificate(rng, spatial_shape, positive):
+def test_codes_of_weight_0_have_a_certificate(rng, spatial_shape, positive):
     D = csc.Dictionary(unit_atoms(rng, (3, 1, 6), "float64"), "valid")
     x = rng.standard_normal((2, 1, *spatial_shape))
     weights = np.array([0.0, 1.0, 2.0])[:, None]
@@ -63,7 +63,7 @@ def near(rng, z, positive):
             yield np.maximum(z + d, 0) - z if positive else d
 
 
-def test_a_gap_of_codes_without_a_price_bounds_the_excess_also_far_away(rng):
+def test_a_gap_of_codes_of_weight_0_bounds_the_excess_also_far_away(rng):
     D = csc.Dictionary(unit_atoms(rng, (3, 1, 5), "float64"), "full")
     x, weights = rng.standard_normal((2, 1, 12)), np.array([0.0, 1.0, 1.0])[:, None]
     problem = csc.Problem(x, D, csc.L1(0.2, weights))

@@ -27,7 +27,7 @@ def noisy(sample, level, rng):
     return sample.x + sample.x.dtype.type(level) * noise
 
 
-def unpriced(x, D):
+def without_penalty(x, D):
     return csc.MultiLayerProblem(x, D, [FREE] * len(D))
 
 
@@ -45,7 +45,7 @@ def test_projection_pursuit_is_its_transcription(n_layers, mode, stride, deepest
     S = (24,) if mode == "circular" else (27,)
     x = rng.standard_normal((3, 1, *S))
     limits = [9, 7, deepest][-n_layers:]
-    ours = csc.solve(unpriced(x, D), csc.solvers.ProjectionPursuit(limits))
+    ours = csc.solve(without_penalty(x, D), csc.solvers.ProjectionPursuit(limits))
     assert ours.status is csc.solvers.Status.DONE
     dense = naive_multilayer.matrices(D.layers, S)
     for n in range(3):
@@ -58,10 +58,10 @@ def test_projection_pursuit_keeps_every_limit_and_each_signal_its_own_pace(rng):
     D = make_multilayer_dictionary(SHAPES[:2], 2, rng=0)
     x = np.concatenate([make_sparse_signals(D, k, (30,), rng=rng).x for k in (1, 3, 12)])
     x = np.concatenate([x, 0 * x[:1]])
-    problem, limits = unpriced(x, D), (6, 5)
+    problem, limits = without_penalty(x, D), (6, 5)
     together = csc.solve(problem, csc.solvers.ProjectionPursuit(limits))
     for n in range(4):
-        alone = csc.solve(unpriced(x[n : n + 1], D), csc.solvers.ProjectionPursuit(limits))
+        alone = csc.solve(without_penalty(x[n : n + 1], D), csc.solvers.ProjectionPursuit(limits))
         for a, b in zip(alone.codes, together.codes, strict=True):
             np.testing.assert_allclose(a[0], b[n], atol=1e-10)
     for layer, g, limit in zip(D.layers, together.codes, limits, strict=True):
@@ -79,7 +79,7 @@ def test_projection_pursuit_finds_sparse_codes_again(dtype, rng):
     D = make_multilayer_dictionary([(16, 1, 16), (16, 16, 3)], 2, dtype=dtype, rng=0)
     sample = make_sparse_signals(D, 3, (80,), n=5, rng=rng)
     found = csc.solve(
-        unpriced(sample.x, D), csc.solvers.ProjectionPursuit((None, None), n_nonzero=3)
+        without_penalty(sample.x, D), csc.solvers.ProjectionPursuit((None, None), n_nonzero=3)
     )
     for a, b in zip(found.codes, sample.codes, strict=True):
         assert a.dtype == dtype
@@ -89,7 +89,7 @@ def test_projection_pursuit_finds_sparse_codes_again(dtype, rng):
 
 def test_projection_pursuit_stops_at_the_energy_and_the_count(rng):
     D = make_multilayer_dictionary(SHAPES[:2], 2, rng=0)
-    problem = unpriced(rng.standard_normal((2, 1, 30)), D)
+    problem = without_penalty(rng.standard_normal((2, 1, 30)), D)
     counted = csc.solve(problem, csc.solvers.ProjectionPursuit((None, None), n_nonzero=4))
     assert ((counted.codes[-1] != 0).reshape(2, -1).sum(axis=1) == 4).all()
     enough = 0.5 * (problem.x**2).sum(axis=(1, 2)).max()
@@ -105,7 +105,7 @@ def test_rounding_is_no_code(rng, monkeypatch):
     D = make_multilayer_dictionary([(6, 1, 9), (8, 6, 7)], 3, rng=0)
     sample = make_sparse_signals(D, 1, (60,), rng=rng)
     assert np.count_nonzero(D.layers[1](sample.codes[1])) > 10
-    found = csc.solve(unpriced(sample.x, D), csc.solvers.ProjectionPursuit((3, 1)))
+    found = csc.solve(without_penalty(sample.x, D), csc.solvers.ProjectionPursuit((3, 1)))
     assert np.count_nonzero(found.codes[0]) == 3
     assert np.count_nonzero(found.codes[1]) == 1
 
@@ -179,12 +179,12 @@ def test_inverses_and_conjugate_gradients_solve_the_same_least_squares(rng, monk
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("zeros", [0, 2])
 @pytest.mark.parametrize("few", [0, 2**10])
-def test_codes_without_a_price_are_least_squares(few, zeros, dtype, rng, monkeypatch):
+def test_codes_without_a_penalty_are_least_squares(few, zeros, dtype, rng, monkeypatch):
     monkeypatch.setattr(holistic_pursuit, "MAX_INVERTED_CODES", few)
     D = make_multilayer_dictionary([(14, 1, 20), (9, 14, 1)], dtype=dtype, rng=1)
     x = rng.standard_normal((3, 1, 20)).astype(dtype)
     found = csc.solve(
-        unpriced(x, D), csc.solvers.HolisticPursuit(zeros, sweep_tol=1e-5, max_sweeps=400)
+        without_penalty(x, D), csc.solvers.HolisticPursuit(zeros, sweep_tol=1e-5, max_sweeps=400)
     )
     D1, D2 = naive_multilayer.matrices(D.layers, (20,))
     for n in range(3):
@@ -206,7 +206,7 @@ def test_atoms_that_are_alike_do_no_harm():
 def test_rho_stays_within_bounds_where_float32_reaches_no_tolerance(rng):
     D = make_multilayer_dictionary([(30, 1, 20), (30, 30, 1)], dtype="float32", rng=0)
     x = rng.standard_normal((2, 1, 20)).astype("float32")
-    found = csc.solve(unpriced(x, D), csc.solvers.HolisticPursuit(2, max_sweeps=600))
+    found = csc.solve(without_penalty(x, D), csc.solvers.HolisticPursuit(2, max_sweeps=600))
     assert found.objective < 1e-3
 
 
@@ -230,8 +230,8 @@ def test_without_zeros_it_is_the_lasso_of_the_product(rng):
 
 def test_the_mid_penalty_plays_no_part_and_rounds_may_be_larger(rng):
     problem, _, _ = holistic_case("dense", rng)
-    priced = csc.MultiLayerProblem(problem.x, problem.dictionary, [csc.L1(9.0), csc.L1(0.05)])
-    a, b = (csc.solve(p, csc.solvers.HolisticPursuit(5, per_round=2)) for p in (problem, priced))
+    penalised = csc.MultiLayerProblem(problem.x, problem.dictionary, [csc.L1(9.0), csc.L1(0.05)])
+    a, b = (csc.solve(p, csc.solvers.HolisticPursuit(5, per_round=2)) for p in (problem, penalised))
     np.testing.assert_array_equal(a.codes[-1], b.codes[-1])
     assert a.n_iter == 4
     assert ((a.codes[0] == 0).reshape(3, -1).sum(axis=1) >= 5).all()
@@ -313,19 +313,21 @@ def test_float32_stays_float32(rng):
     ],
 )
 def test_bad_limits_and_counts_are_refused(solver, words, rng):
-    problem = unpriced(rng.standard_normal((1, 1, 12)), make_multilayer_dictionary(DENSE, rng=0))
+    problem = without_penalty(
+        rng.standard_normal((1, 1, 12)), make_multilayer_dictionary(DENSE, rng=0)
+    )
     with pytest.raises(ValueError, match=words):
         csc.solve(problem, solver())
 
 
 def test_problems_that_do_not_suit_are_refused(rng):
     x = rng.standard_normal((1, 1, 20))
-    cropped = unpriced(x, make_multilayer_dictionary(SHAPES, mode="same", rng=0))
+    cropped = without_penalty(x, make_multilayer_dictionary(SHAPES, mode="same", rng=0))
     with pytest.raises(ValueError, match="layers all have mode 'full'"):
         csc.solve(cropped, csc.solvers.ProjectionPursuit((1, 1, 1)))
     single = csc.MultiLayerDictionary(cropped.dictionary.layers[:1])
     with pytest.raises(ValueError, match="two or more layers"):
-        csc.solve(unpriced(x, single), csc.solvers.HolisticPursuit(1))
+        csc.solve(without_penalty(x, single), csc.solvers.HolisticPursuit(1))
     flat = csc.Problem(x, single.layers[0], csc.L0(0.1))
     for solver in (csc.solvers.ProjectionPursuit((1,)), csc.solvers.HolisticPursuit(1)):
         with pytest.raises(ValueError, match=r"csc\.MultiLayerProblem"):

@@ -23,9 +23,9 @@ def minimum(problem):
     size = int(np.prod(shape))
     basis = np.eye(size).reshape(size, *shape)
     fit, mid, _ = (a.reshape(size, -1).T for a in problem.synthesize_all(basis))
-    prices = [p.lmbda for p in problem.penalties]
+    lmbdas = [p.lmbda for p in problem.penalties]
     total = 0.0
-    cost = prices[0] * mid.sum(axis=0) + prices[1]
+    cost = lmbdas[0] * mid.sum(axis=0) + lmbdas[1]
     for x in problem.x.reshape(len(problem.x), -1):
 
         def objective(g, x=x):
@@ -97,7 +97,7 @@ def test_pursuits_that_cannot_are_refused():
         csc.solve(problem, csc.solvers.HolisticPursuit(2))
 
 
-def test_layers_with_prices_of_other_shapes_are_named():
+def test_layers_with_lmbdas_of_other_shapes_are_named():
     p = relu_problem()
     with pytest.raises(ValueError, match=r"penalty 2: penalty weights of shape \(4, 1\)"):
         csc.MultiLayerProblem(p.x, p.dictionary, [csc.L1(0.1), csc.L1(0.1, np.ones((4, 1)))])

@@ -42,8 +42,8 @@ def test_an_interrupt_leaves_usable_codes_with_a_true_objective(solver, rng):
     assert solution.status is csc.solvers.Status.INTERRUPTED
     assert not solution.converged
     fit = p.dictionary(solution.codes, p.x.shape[2:])
-    price = p.penalty.value(solution.codes)
-    assert solution.objective == pytest.approx(0.5 * ((p.x - fit) ** 2).sum() + price)
+    penalty = p.penalty.value(solution.codes)
+    assert solution.objective == pytest.approx(0.5 * ((p.x - fit) ** 2).sum() + penalty)
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_values_that_cannot_be_squared_are_refused(scale, rng):
 
 
 @EVERY
-def test_a_zero_signal_and_a_price_above_all_give_zeros(solver, rng):
+def test_a_zero_signal_and_a_lmbda_above_all_give_zeros(solver, rng):
     p = problem(rng)
     top = csc.lmbda_max(p.x, p.dictionary)
     for x, lmbda in ((np.zeros_like(p.x), 0.5), (p.x, 1.01 * top)):
@@ -128,7 +128,7 @@ def test_a_constant_image_and_an_atom_of_zeros(solver, rng):
     assert abs(M.T @ r).max() <= 0.5 * (1 + 1e-3)
 
 
-def test_a_price_of_zero_is_least_squares_and_says_what_it_cannot_certify(rng):
+def test_a_lmbda_of_zero_is_least_squares_and_says_what_it_cannot_certify(rng):
     p = problem(rng, csc.L1(0.0))
     solution = csc.solve(p, max_iter=3000)
     assert solution.objective < 1e-3 * (0.5 * (p.x**2).sum())

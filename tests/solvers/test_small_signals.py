@@ -37,16 +37,16 @@ def check_optimality(problem, tol=1e-10):
     assert solution.n_iter <= 2  # not FISTA
     M, penalty, value = dense(problem), problem.penalty, 0.0
     weights = 1.0 if penalty.weights is None else penalty.weights
-    prices = np.broadcast_to(penalty.lmbda * weights, (1, *problem.code_shape[1:])).ravel()
+    lmbdas = np.broadcast_to(penalty.lmbda * weights, (1, *problem.code_shape[1:])).ravel()
     for signal, codes in zip(problem.x, solution.codes, strict=True):
         x, z = np.zeros(len(M)), codes.ravel()
         x[: signal.size] = signal.ravel()
         q = M.T @ (x - M @ z)
-        np.testing.assert_allclose(q[z != 0], (prices * np.sign(z))[z != 0], atol=1e-6)
-        assert ((q if penalty.positive else abs(q)) <= prices + 1e-6).all()
+        np.testing.assert_allclose(q[z != 0], (lmbdas * np.sign(z))[z != 0], atol=1e-6)
+        assert ((q if penalty.positive else abs(q)) <= lmbdas + 1e-6).all()
         assert not penalty.positive or (z >= 0).all()
         assert z.any()
-        value += naive_patch.lasso_value(M, x, z, prices)
+        value += naive_patch.lasso_value(M, x, z, lmbdas)
     if problem.mask is None:  # the dense signals hold unseen samples
         assert solution.objective == pytest.approx(value, rel=1e-9)
 

@@ -68,7 +68,7 @@ def problems(draw, dtype="float64"):
 
 
 def dense_parts(problem, i):
-    """Matrix, signal and prices of signal ``i``, for solvers that know no convolution."""
+    """Matrix, signal and lmbdas of signal ``i``, for solvers without convolutions."""
     D = problem.dictionary
     M = naive.synthesis_matrix(
         D.atoms.astype("float64"), problem.x.shape[2:], D.mode, D.geometry.stride
@@ -91,10 +91,10 @@ def test_codes_and_gap_are_those_of_the_dense_lasso(problem):
     assert solution.converged, solution
     best = dense = 0.0
     for i, z in enumerate(solution.codes):
-        M, x, prices = dense_parts(problem, i)
-        theirs = naive_patch.shooting(M, x, prices, problem.penalty.positive, 3000)
-        best += naive_patch.lasso_value(M, x, theirs, prices)
-        dense += naive_patch.lasso_value(M, x, z.ravel(), prices)
+        M, x, lmbdas = dense_parts(problem, i)
+        theirs = naive_patch.shooting(M, x, lmbdas, problem.penalty.positive, 3000)
+        best += naive_patch.lasso_value(M, x, theirs, lmbdas)
+        dense += naive_patch.lasso_value(M, x, z.ravel(), lmbdas)
     assert solution.objective == pytest.approx(dense, rel=1e-12)
     assert solution.objective <= best * (1 + 1e-9)
     assert best >= solution.objective - solution.gap - 1e-12  # the bound holds
@@ -346,17 +346,17 @@ def test_only_what_may_have_come_to_exceed_one_is_computed(
     )
 
 
-def test_the_excess_is_the_worst_correlation_over_its_price(rng, dtype):
+def test_dual_infeasibility_is_the_largest_correlation_over_lmbda(rng, dtype):
     D = csc.Dictionary(rng.standard_normal((4, 3, 2, 3)).astype(dtype), stride=(1, 2))
     layout = PaddedSignals(D, (2, 3, 7, 11), dtype)
     x = rng.standard_normal((2, 3, 7, 11)).astype(dtype)
     r, q = layout.buffer(x), D.adjoint(x)
     tol = {"atol": 1e-4 if dtype == "float32" else 1e-12}
-    worths, top = rng.uniform(0.5, 2, 4).astype(dtype), np.empty((2, 1, *q.shape[2:]), dtype)
+    inverse, top = rng.uniform(0.5, 2, 4).astype(dtype), np.empty((2, 1, *q.shape[2:]), dtype)
     for positive in (False, True):
-        dual_infeasibility(r[..., :-8], layout.parts[0][1], worths, layout.stride, positive, top)
+        dual_infeasibility(r[..., :-8], layout.parts[0][1], inverse, layout.stride, positive, top)
         values = np.maximum(q, 0) if positive else abs(q)
-        expected = (values * worths[:, None, None]).max(axis=1)
+        expected = (values * inverse[:, None, None]).max(axis=1)
         np.testing.assert_allclose(top[:, 0], expected, **tol)
 
 
@@ -436,8 +436,8 @@ def test_neighbourhoods_are_those_of_overlapping_atoms(mode, rng):
     a = rng.random((1, *layout.code_shape[2:]))
     cover = naive.synthesis_matrix(np.ones((1, 1, 3, 2)), (8, 7), mode, (2, 1))
     covered = np.where(cover, a.ravel(), 0).max(axis=1)
-    spread = layout.max_over_covering_atoms(a)[layout.own].ravel()
-    np.testing.assert_array_equal(spread, np.where(covered > 0, covered, 1))
+    covering = layout.max_over_covering_atoms(a)[layout.own].ravel()
+    np.testing.assert_array_equal(covering, np.where(covered > 0, covered, 1))
     if mode in {"full", "circular"}:  # elsewhere atoms may overlap outside
         overlap = cover.T @ cover > 0
         nearby = np.where(overlap, a.ravel(), 0).max(axis=1)

@@ -76,7 +76,7 @@ def energy(a):
 
 
 def dependent(rng, shift):
-    """Three atoms, one the sum of another and a shifted third, and the codes that say so."""
+    """Three atoms, one the sum of another and a shifted third, and codes that show it."""
     a, b = rng.standard_normal((2, 2, 4))
     weights = rng.uniform(0.5, 2, 2)
     atoms = np.zeros((3, 2, 6))
