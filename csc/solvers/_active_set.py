@@ -200,14 +200,9 @@ def merged(index, values, selected):
 
     Both arrays of indices are sorted.
     """
-    places = np.searchsorted(index, selected)
-    if len(index):
-        is_new = index[np.minimum(places, len(index) - 1)] != selected
-        selected, places = selected[is_new], places[is_new]
-    merged = np.empty(len(index) + len(selected), index.dtype)
-    old = np.ones(len(merged), bool)
-    old[places + np.arange(len(selected))] = False
-    merged[old], merged[~old] = index, selected
-    out = np.zeros(len(merged), values.dtype)
-    out[old] = values
-    return merged, out, len(selected)
+    both = np.concatenate([index, selected])
+    order = np.argsort(both, kind="stable")  # one pass over both, as each is sorted
+    both, is_first = both[order], np.ones(len(both), bool)
+    np.not_equal(both[1:], both[:-1], out=is_first[1:])
+    values = np.append(values, np.zeros(len(selected), values.dtype))[order[is_first]]
+    return both[is_first], values, len(values) - len(index)
