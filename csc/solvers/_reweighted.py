@@ -19,6 +19,7 @@ DAMPING = 0.05  # of Newton's method: share of the parabolas in its second deriv
 LOCAL_GAP_MARGIN = 3  # times the last ratio of both gaps, which may have grown since
 MAX_SMOOTHED_CG_STEPS = 15  # of smoothed absolute values: far away they are no parabola
 FIRST_WIDTH = 0.25  # of the mean absolute residual: of the smoothing of absolute values
+LEAST_RESIDUAL = 0.1  # of the mean modulus of the signals: below, codes fit them too well
 PROGRESS = 0.2  # decrease in a round, over the gap that smoothing causes: below, it moves
 SMOOTHING_SHARE = 0.6  # of the tolerance: a gap of smoothing that need not fall further
 MIN_DECREASE = 1e-12  # of the objective, relative: less is no progress
@@ -143,15 +144,17 @@ class _WeightedSet(ActiveSet):
         self.weights = self.layout.buffer(pad(weights))
         self.mask, self.smoothing = self.weights, smoothing
         if smoothing is None and hasattr(self.term, "smoothed"):
-            width = FIRST_WIDTH * self.mean_residual()
-            self.smoothing = self.term.smoothed(width, 0 * self.data)
+            self.smoothing = self.term.smoothed(self.first_width(), 0 * self.data)
         if self.smoothing:
             self.max_cg_steps = MAX_SMOOTHED_CG_STEPS
 
-    def mean_residual(self):
-        """Weighted mean of ``|x - D z|``."""
-        r = abs(self.data - self.fit)
-        return float((self.weights * r).sum() / self.weights.sum())
+    def first_width(self):
+        """Of the smoothing: a share of the mean ``|x - D z|``, unless the first codes fit far too well."""
+        means = [
+            float((self.weights * abs(a)).sum() / self.weights.sum())
+            for a in (self.data - self.fit, self.data)
+        ]
+        return FIRST_WIDTH * max(means[0], LEAST_RESIDUAL * means[1]) or 1.0  # signals of zeros
 
     @property
     def fit(self):

@@ -766,6 +766,9 @@ def test_a_whitening_that_is_not_linear_is_refused(rng):
     for filter_ in wrong:
         with pytest.raises(ValueError, match="whitening must be linear"):
             pixel_fields(atoms, filter_)
+    for filter_ in wrong:  # a field alone is compared with itself
+        with pytest.raises(ValueError, match="whitening must be linear"):
+            pixel_fields(atoms[:1], filter_)
     with pytest.raises(ValueError, match="must keep the shape"):
         pixel_fields(atoms, lambda a: a[..., 1:, 1:])
     for right in (

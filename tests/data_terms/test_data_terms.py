@@ -359,6 +359,19 @@ def test_large_signals_in_float32_are_solved_to_the_tolerance(term, rng):
     assert "rounding error" not in csc.solve(problem, max_iter=3).message
 
 
+@pytest.mark.parametrize("term", [LeastAbsolute(), csc.data_terms.ChannelNorm(), Huber(0.01)])
+def test_signals_that_the_first_codes_fit_exactly_are_solved(term, rng):
+    D, penalty = csc.Dictionary(rng.standard_normal((2, 1, 3))), csc.L1(1e-3)
+    zeros = csc.Problem(np.zeros((2, 1, 20)), D, penalty, data_term=term)
+    solution = csc.solve(zeros, Reweighted())
+    assert (solution.objective, solution.gap, solution.codes.any()) == (0, 0, False)
+    z = rng.standard_normal((1, 2, 18))
+    problem = csc.Problem(D(z), D, penalty, data_term=term)
+    cold, warm = (csc.solve(problem, Reweighted(), tol=1e-6, init=init) for init in (None, z))
+    assert warm.converged
+    assert warm.objective == pytest.approx(cold.objective, rel=1e-5)
+
+
 def test_an_infinite_objective_is_not_converged():
     D = csc.MeasuredDictionary(csc.Dictionary(np.ones((1, 1, 2))), -np.eye(4), (4,))
     counts = csc.Problem(np.ones((1, 4)), D, csc.L1(0.1, positive=True), data_term=Poisson(0.01))

@@ -70,16 +70,16 @@ def pixel_fields(
 
 
 def _check_linear(whitening, canvas, fields):
-    """Refuse a whitening W for which ``W(a - 2 b)`` is not ``W(a) - 2 W(b)``, of a few atoms a and b."""
+    """Refuse a whitening W for which ``W(a / 2 - 2 b)`` is not ``W(a) / 2 - 2 W(b)``, of a few atoms a and b."""
     if np.shape(fields) != canvas.shape:
         raise ValueError(
             f"whitening must keep the shape of images, got {np.shape(fields)} for {canvas.shape}"
         )
     few, found = canvas[:N_CHECKED], fields[:N_CHECKED]
-    expected = found - 2 * found[::-1]
-    error = np.abs(whitening(few - 2 * few[::-1]) - expected).max()
+    expected = found / 2 - 2 * found[::-1]
+    error = np.abs(whitening(few / 2 - 2 * few[::-1]) - expected).max()
     if not error <= LINEAR_TOL * np.abs(found).max():
         raise ValueError(
-            "whitening must be linear, as a filter is: this one maps a - 2 b to something else than "
-            "W(a) - 2 W(b); take for example csc.images.whiten without variance"
+            "whitening must be linear, as a filter is: this one maps a / 2 - 2 b to something else "
+            "than W(a) / 2 - 2 W(b); take for example csc.images.whiten without variance"
         )
