@@ -37,9 +37,9 @@ class Huber(SampleWeightsMixin):
     >>> x, D = np.array([[[1.0, 1.0, 9.0]]]), csc.Dictionary(np.ones((1, 1, 3)))
     >>> for data_term in (csc.data_terms.LeastSquares(), csc.data_terms.Huber(0.1)):
     ...     problem = csc.Problem(x, D, csc.L1(0.01), data_term=data_term)
-    ...     print(csc.solve(problem, tol=1e-9).codes.ravel().round(2))
-    [3.66]
-    [1.05]
+    ...     print(csc.solve(problem, tol=1e-9).codes.ravel().round(3))
+    [3.663]
+    [1.045]
     """
 
     delta: float
