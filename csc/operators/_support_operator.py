@@ -20,7 +20,8 @@ from csc.operators._windows import slabs, window_max, window_sum
 
 MAX_PIECES_PER_SIGNAL, MAX_PIECES = 16, 128  # that threads share
 MAX_CORRELATIONS = 2**22  # of several signals, held at once
-BLOCK_POSITIONS = 2**16  # whose indices are held at once
+BLOCK_POSITIONS = 2**16  # whose correlations are compared at a time,
+BLOCK_CORRELATIONS = 2**20  # and correlations where each code has its own lambda: they are stored
 MAX_UNCERTAIN_FRACTION = 0.6  # of the positions; if more are, all correlations take less time
 NORM_ROUNDING = 1e3  # times the unit of rounding: far above that of a norm under an atom
 
@@ -406,6 +407,16 @@ class PaddedSignals:
         index : array (A,), int64
             Sorted if the positions are.
         """
+        size = BLOCK_POSITIONS
+        if lmbda.ndim > 1:
+            size = max(1, BLOCK_CORRELATIONS // self.code_shape[1])
+        found = [np.empty(0, np.int64)]
+        for block in (slice(i, i + size) for i in range(0, len(positions), size)):
+            at = positions[block], thresholds[block]
+            found.append(self._violating_in_block(r, lmbda, *at, positive))
+        return np.concatenate(found)
+
+    def _violating_in_block(self, r, lmbda, positions, thresholds, positive):
         n_atoms = self.code_shape[1]
         if lmbda.ndim > 1:
             n, *v = np.unravel_index(positions, (self.code_shape[0], *self.code_shape[2:]))

@@ -19,8 +19,6 @@ from csc.solvers._conjugate_gradients import (
 MAX_ROUNDS_OF_BLOCK = 100  # growing the active set of one block of codes
 MAX_CODES_OF_BLOCKS_ALONE = 1000  # so few blocks leave no more to conjugate gradients
 CG_STEPS = 6  # at first, and at least
-BLOCK_POSITIONS = 2**16  # positions whose correlations are compared at a time,
-BLOCK_CORRELATIONS = 2**20  # and correlations where each code has its own lambda: they are stored
 
 
 class ActiveSet(ActiveCodes):
@@ -92,15 +90,8 @@ class ActiveSet(ActiveCodes):
         """Add the codes that violate optimality most in their neighbourhood, see `worst_positions`; drop zeros."""
         layout, codes = self.layout, self.codes
         positions, thresholds = self.worst_positions()
-        size = BLOCK_POSITIONS
-        if self.all_lmbda.ndim > 1:
-            size = max(1, BLOCK_CORRELATIONS // layout.code_shape[1])
-        blocks = range(0, len(positions), size)
-        r, selected = self.dual_point(), []
-        for block in (slice(i, i + size) for i in blocks):
-            at = positions[block], thresholds[block]
-            selected.append(layout.violating_indices(r, self.all_lmbda, *at, self.positive))
-        selected = np.concatenate([np.empty(0, np.int64), *selected])
+        lmbda, r = self.all_lmbda, self.dual_point()
+        selected = layout.violating_indices(r, lmbda, positions, thresholds, self.positive)
         kept = codes.values != 0
         index, values = codes.index[kept], codes.values[kept]
         index, values, n_new = merged(index, values, selected)
