@@ -5,6 +5,7 @@ from math import inf
 import numpy as np
 
 from csc.operators import SparseResidual
+from csc.solvers._blocks import minimise_in_blocks
 
 OBJECTIVE_ROUNDING = 1e-15  # relative increase of the objective that is rounding
 # Codes with less than this share of the largest violation nearby are not selected yet:
@@ -19,8 +20,8 @@ SWEEPS = (2, 2, 3)  # over the active codes: before, within and after `refine`
 class ActiveCodes(SparseResidual):
     """Active codes and their residual.
 
-    Subclasses have `dual_infeasibility`, ``certificate(infeasibility, local)``, ``descend(n_sweeps)`` and ``_objective()``;
-    and ``grow()`` and ``minimise(tol, uneven)``, which `run_rounds` calls.
+    Subclasses have ``dual_infeasibility()``, ``certificate(infeasibility, local)``, ``grow()``, ``descend(n_sweeps)``,
+    ``refine(n_sweeps)`` and ``_objective()``.
     """
 
     few_are_new = False  # of the codes that `grow` added last: then `refine` pays
@@ -61,6 +62,33 @@ class ActiveCodes(SparseResidual):
         thresholds += 1
         positions = np.flatnonzero(self.infeasibility.reshape(-1) > thresholds)
         return positions, thresholds[positions]
+
+    @property
+    def has_blocks(self):
+        """Whether `minimise` solves blocks of neighbouring codes exactly."""
+        return self.layout.is_series
+
+    @property
+    def needs_refinement(self):
+        """Whether `minimise` refines once few codes are new."""
+        return True
+
+    def minimise(self, tol, *, uneven):
+        """The rest of a round, after `grow`: descent, and once few codes are new, solves of many at once.
+
+        Parameters
+        ----------
+        tol, uneven
+            As of `minimise_in_blocks`.
+        """
+        self.descend(SWEEPS[0])
+        if self.few_are_new:
+            if self.has_blocks:
+                minimise_in_blocks(self, tol, uneven=uneven)
+            if self.needs_refinement:
+                self.refine(SWEEPS[1])
+        self.descend(SWEEPS[2])
+        self.refresh()
 
     @property
     def flat_mask(self):

@@ -5,9 +5,9 @@ import numpy as np
 from csc._backend import kernels
 from csc.certificates import GroupScores, group_certificate, group_lmbdas
 from csc.operators import KnownInfeasibility, SparseCodes
-from csc.solvers._active_codes import FEW_NEW, SWEEPS, ActiveCodes
+from csc.solvers._active_codes import FEW_NEW, ActiveCodes
 from csc.solvers._active_set import merged
-from csc.solvers._blocks import BLOCK_SIZE, minimise_in_blocks
+from csc.solvers._blocks import BLOCK_SIZE
 from csc.solvers._conjugate_gradients import FEW_ZEROED, adapted_steps, conjugate_gradients
 
 MAX_ROUNDS_OF_BLOCK = 1000  # of selecting groups
@@ -69,15 +69,10 @@ class ActiveGroups(ActiveCodes):
         self.put(SparseCodes(self.codes.shape, index, values.ravel()))
         self.few_are_new = n_new < FEW_NEW * max(len(groups), 1)
 
-    def minimise(self, tol, *, uneven):
-        """The rest of a round, after `grow`: descent, and once few groups are new, solves of many at once."""
-        self.descend(SWEEPS[0])
-        if self.few_are_new:
-            if self.layout.is_series and self.size <= BLOCK_SIZE:
-                minimise_in_blocks(self, tol, uneven=uneven)
-            self.refine(SWEEPS[1])
-        self.descend(SWEEPS[2])
-        self.refresh()
+    @property
+    def has_blocks(self):
+        """Whether `minimise` solves blocks of neighbouring groups exactly."""
+        return self.layout.is_series and self.size <= BLOCK_SIZE
 
     def descend(self, n_sweeps):
         """Block coordinate descent: sweeps over the active groups. After the last ones of a round, `refresh`."""

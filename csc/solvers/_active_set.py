@@ -8,8 +8,7 @@ from csc._backend import kernels
 from csc.certificates import elastic_net_certificate, largest_with_ridge, sparse_certificate
 from csc.operators import KnownInfeasibility, SparseCodes
 from csc.penalties import ridge_of
-from csc.solvers._active_codes import FEW_NEW, SWEEPS, ActiveCodes
-from csc.solvers._blocks import minimise_in_blocks
+from csc.solvers._active_codes import FEW_NEW, ActiveCodes
 from csc.solvers._conjugate_gradients import (
     FEW_ZEROED,
     MAX_STEPS,
@@ -98,22 +97,10 @@ class ActiveSet(ActiveCodes):
         self.put(SparseCodes(codes.shape, index, values))
         self.few_are_new = n_new < FEW_NEW * max(len(index), 1)
 
-    def minimise(self, tol, *, uneven):
-        """The rest of a round, after `grow`: descent, and once few codes are new, solves of many at once.
-
-        Parameters
-        ----------
-        tol, uneven
-            As of `minimise_in_blocks`.
-        """
-        self.descend(SWEEPS[0])
-        if self.few_are_new:
-            if self.layout.is_series:
-                minimise_in_blocks(self, tol, uneven=uneven)
-            if not self.layout.is_series or len(self.codes.index) > MAX_CODES_OF_BLOCKS_ALONE:
-                self.refine(SWEEPS[1])
-        self.descend(SWEEPS[2])
-        self.refresh()
+    @property
+    def needs_refinement(self):
+        """Whether `minimise` takes steps of conjugate gradients, besides exact solves of blocks."""
+        return not self.has_blocks or len(self.codes.index) > MAX_CODES_OF_BLOCKS_ALONE
 
     def result(self, dtype):
         """The codes, in the precision of the signals."""

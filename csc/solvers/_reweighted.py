@@ -11,7 +11,6 @@ from csc.certificates import best_dual_of_term
 from csc.data_terms import LeastSquares, dual_values, values
 from csc.operators import PaddedSignals, SparseCodes
 from csc.penalties import L1
-from csc.solvers._active_codes import SWEEPS
 from csc.solvers._active_set import ActiveSet
 from csc.solvers._rounds import Progress, rounds_per_step, run_rounds, working_precision
 
@@ -96,7 +95,7 @@ class Reweighted:
         if not state.progress.n_without_progress:  # else the smoothing moves again
             active.enough = SMOOTHING_SHARE * state.tol
         rounds = run_rounds(active, state.tol, rounds_per_step(problem))
-        if rounds.converged and rounds.n == 0 and rounds.gap > 0:
+        if rounds.left_unchanged:
             # unchanged codes would end the loop
             return self.step(problem, state._replace(tol=state.tol / 10))
         z, smoothing = active.codes.astype(problem.x.dtype), active.smoothing
@@ -133,6 +132,7 @@ class _WeightedSet(ActiveSet):
     bounds, and moves where it causes most of the gap.
     """
 
+    has_blocks = False  # the parabolas change in each round
     enough = 0.0  # relative gap of the smoothing that need not fall further
 
     def __init__(self, problem, codes, dtype, smoothing):
@@ -194,14 +194,10 @@ class _WeightedSet(ActiveSet):
         self.certified_objective = float(objective.sum())
         return self.certified_objective, float(gap.sum())
 
-    def minimise(self, tol, *, uneven):  # noqa: ARG002
-        """The rest of a round, after `grow`: descent, conjugate gradients, and a move of the smoothing."""
+    def minimise(self, tol, *, uneven):
+        """As `ActiveCodes.minimise`, and then a move of the smoothing."""
         before = self.model_value() if self.smoothing else inf
-        self.descend(SWEEPS[0])
-        if self.few_are_new:
-            self.refine(SWEEPS[1])
-        self.descend(SWEEPS[2])
-        self.refresh()
+        super().minimise(tol, uneven=uneven)
         if self.smoothing and self.smoothing_matters(before):
             self.smoothing = self.smoothing.moved(self.data, self.fit)
 

@@ -38,6 +38,11 @@ class Rounds(NamedTuple):
     converged: bool
     n: int  # rounds done
 
+    @property
+    def left_unchanged(self):
+        """Whether the first codes had a small gap, though not 0: a smaller tolerance is needed to change them."""
+        return self.converged and self.n == 0 and self.gap > 0
+
 
 def working_precision(problem, tol):
     """Precision in which codes reach a relative gap of ``tol``."""

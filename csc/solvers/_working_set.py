@@ -185,7 +185,7 @@ def _code_signals(problem, state):
     precision = working_precision(problem, state.tol)
     active = of_penalty(problem, SparseCodes.of(state.z), precision)
     rounds = run_rounds(active, state.tol, rounds_per_step(problem))
-    if rounds.converged and rounds.n == 0 and rounds.gap > 0:  # unchanged codes would end the loop
+    if rounds.left_unchanged:  # unchanged codes would end the loop
         return _code_signals(problem, state._replace(tol=state.tol / 10))
     codes = active.result(problem.x.dtype)
     if rounds.converged:
