@@ -11,9 +11,8 @@ import numpy as np
 
 from csc._backend import kernels
 from csc.certificates._local_dual import best_dual, dual_of
+from csc.operators import exact_above_one
 from csc.penalties import GroupL21
-
-MAX_UNCERTAIN_FRACTION = 0.6  # of the positions; if more are, all scores take less time
 
 
 class GroupScores:
@@ -54,11 +53,11 @@ class GroupScores:
             `dual_infeasibility` of another residual.
         """
         largest = known.largest + self._steepest * self.layout.norms_under_atoms(r, known.r)
-        positions = np.flatnonzero(~(largest.reshape(-1) <= 1))  # NaN, too
-        if len(positions) > MAX_UNCERTAIN_FRACTION * largest.size:
-            return self.dual_infeasibility(r)
-        largest.reshape(-1)[positions] = self._largest(self._places[positions], r)
-        return largest
+        return exact_above_one(
+            largest,
+            lambda: self.dual_infeasibility(r),
+            lambda at: self._largest(self._places[at], r),
+        )
 
     def violating_groups(self, r, positions, thresholds):
         """Flat numbers ``(A,)``, increasing, of the groups whose score exceeds a threshold.

@@ -36,6 +36,7 @@ from csc.operators._support_operator import (
     KnownInfeasibility,
     PaddedSignals,
     RestrictedDictionary,
+    exact_above_one,
 )
 from csc.operators._synthesis_matrix import gram_of, matrix_and_gram, synthesis_matrix
 

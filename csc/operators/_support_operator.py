@@ -306,13 +306,12 @@ class PaddedSignals:
             return self.dual_infeasibility(r, inverse_lmbda, positive)
         out = self.largest_change(inverse_lmbda, r, known.r)
         out += known.largest
-        uncertain = ~(out.reshape(-1) <= 1)  # NaN, where the bound overflows, too
-        if np.count_nonzero(uncertain) > MAX_UNCERTAIN_FRACTION * out.size:
-            return self.dual_infeasibility(r, inverse_lmbda, positive)
-        for start in range(0, out.size, BLOCK_POSITIONS):
-            at = start + np.flatnonzero(uncertain[start : start + BLOCK_POSITIONS])
-            out.reshape(-1)[at] = self.dual_infeasibility_at(at, r, inverse_lmbda, positive)
-        return out
+        settings = r, inverse_lmbda, positive
+        return exact_above_one(
+            out,
+            lambda: self.dual_infeasibility(*settings),
+            lambda at: self.dual_infeasibility_at(at, *settings),
+        )
 
     def with_rounding(self, known, inverse_lmbda):
         """What is known of a residual in a lower precision, with bounds on the rounding errors added.
@@ -467,6 +466,25 @@ class PaddedSignals:
     def subtract(self, r, codes):
         """Subtract ``D z`` from a padded residual."""
         RestrictedDictionary(self, codes.index).add(-codes.values.astype(self.dtype), r)
+
+
+def exact_above_one(bounds, compute, compute_at):
+    """Bounds at all positions, of which those above 1 are replaced by the numbers that they bound.
+
+    Parameters
+    ----------
+    bounds : array (N, *V)
+        May be overwritten.
+    compute, compute_at : callables
+        The numbers at all positions, without arguments, and at some flat positions.
+    """
+    uncertain = ~(bounds.reshape(-1) <= 1)  # NaN, where the bound overflows, too
+    if np.count_nonzero(uncertain) > MAX_UNCERTAIN_FRACTION * bounds.size:
+        return compute()
+    for start in range(0, bounds.size, BLOCK_POSITIONS):
+        at = start + np.flatnonzero(uncertain[start : start + BLOCK_POSITIONS])
+        bounds.reshape(-1)[at] = compute_at(at)
+    return bounds
 
 
 def _balanced(index, shape, number, n_rows):

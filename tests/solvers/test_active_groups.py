@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import csc
-from csc.certificates import GroupScores, _group_duals, group_lmbdas
-from csc.operators import KnownInfeasibility, PaddedSignals, SparseCodes
+from csc.certificates import GroupScores, group_lmbdas
+from csc.operators import KnownInfeasibility, PaddedSignals, SparseCodes, _support_operator
 from csc.solvers import FISTA, GroupDescent, _blocks, fastest
 from csc.solvers._active_groups import ActiveGroups
 from reference import lasso as naive
@@ -123,7 +123,7 @@ def test_scores_bound_dual_norms_and_decide_feasibility(make, ratio, rng):
 def test_scores_near_known_ones_are_exact_above_1_and_never_too_small(
     make, penalty, rng, monkeypatch
 ):
-    monkeypatch.setattr(_group_duals, "MAX_UNCERTAIN_FRACTION", 1.0)
+    monkeypatch.setattr(_support_operator, "MAX_UNCERTAIN_FRACTION", 1.0)
     problem = problem_of(make, penalty, rng)
     layout = PaddedSignals(problem.dictionary, problem.x.shape, "float64")
     x = problem.x
