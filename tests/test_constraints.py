@@ -1,5 +1,8 @@
 """Projections onto atom constraints are feasible, nearest and idempotent."""
 
+import itertools
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from scipy.optimize import nnls
@@ -304,6 +307,36 @@ def test_the_hull_gives_the_mean_of_points_that_is_nearest(n_points, dtype, rtol
     for own, given in zip(near.reshape(20, 6), atoms.reshape(20, 6), strict=True):
         best = nnls(columns, np.append(given.astype("float64"), 1e5))[0] @ rows
         np.testing.assert_allclose(own, best, atol=10 * max(rtol, 1e-6))
+
+
+def _nearest_on_edges(points, row):
+    """The nearest point of a polygon's hull to a row outside, in exact fractions."""
+    points, row = ([[Fraction(float(v)) for v in p] for p in a] for a in (points, [row]))
+    found = []
+    for a, b in itertools.product(points, repeat=2):
+        edge = [b[0] - a[0], b[1] - a[1]]
+        along = sum((y - c) * e for y, c, e in zip(row[0], a, edge, strict=True))
+        squared = edge[0] ** 2 + edge[1] ** 2
+        share = min(max(along / squared, 0), 1) if squared else 0
+        point = [c + share * e for c, e in zip(a, edge, strict=True)]
+        found.append((sum((p - y) ** 2 for p, y in zip(point, row[0], strict=True)), point))
+    return np.array([float(v) for v in min(found)[1]])
+
+
+@pytest.mark.parametrize("far", [1e2, 1e4, 1e7, 1e13, 1e30, 1e200])
+def test_points_far_from_the_hull_go_to_its_nearest_point(far, rng):
+    for _ in range(20):
+        points, direction = rng.standard_normal((6, 2)), rng.standard_normal(2)
+        row = far * direction / np.hypot(*direction)
+        near = csc.constraints.ConvexHull(points[:, None]).project(row[None, None])[0, 0]
+        np.testing.assert_allclose(near, _nearest_on_edges(points, row), rtol=1e-9)
+
+
+def test_far_points_keep_their_place_along_a_face():
+    square = np.array([[[0.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]], [[1.0, 1.0]]])
+    for far in (10, 1e5, 1e8):
+        near = csc.constraints.ConvexHull(square).project(np.array([[[far, 0.3]], [[0.6, -far]]]))
+        np.testing.assert_allclose(near, [[[1.0, 0.3]], [[0.6, 0.0]]], atol=1e-15 * far)
 
 
 def test_channels_share_the_mean_of_the_copies(rng):

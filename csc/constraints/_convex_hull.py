@@ -10,9 +10,9 @@ from csc._typing import Array
 from csc._validation import check_real
 from csc.constraints._sets import Constraint
 
-HULL_ROUNDING = 1e-13  # of the largest squared distance of a point: the nearest point is found
 WEIGHT_ROUNDING = 1e-14  # of a weighted mean: less is 0
-TINY = 1e-300  # against division by 0
+EPS = float(np.finfo("float64").eps)
+SMALLEST_EXPONENT = -900  # of a hull that is scaled to size 1: farther rows would overflow
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,52 +66,74 @@ class ConvexHull(Constraint):
         if namespace(atoms) is not np:
             raise TypeError("ConvexHull needs NumPy arrays")
         rows, flat = (a.reshape(len(a), -1).astype("float64") for a in (atoms, points))
-        nearest = []
-        for row in rows:
-            scaled, exponent = to_unit_range(np.vstack([flat, row]), (0, 1))
-            nearest.append(np.ldexp(_nearest_in_hull(scaled[:-1], scaled[-1]), exponent[0]))
+        nearest = [_nearest_weights(flat, row) @ flat for row in rows]
         return np.reshape(nearest, atoms.shape).astype(atoms.dtype)
 
 
-def _nearest_in_hull(points, row):
-    """The point of the convex hull of the rows of ``points`` that is nearest to ``row`` [1]_.
+def _nearest_weights(points, row):
+    """Weights of the rows of ``points`` whose mean is the point of their hull nearest to ``row``."""
+    scaled, _ = to_unit_range(np.vstack([points, row]), (0, 1))
+    moved = scaled - scaled[0]  # to a point of the hull: far rows do not round its shape away
+    exponent = max(np.frexp(abs(moved[:-1]).max())[1], SMALLEST_EXPONENT)
+    moved = np.ldexp(moved, -exponent)
+    corral, own = _wolfe(moved[:-1], moved[-1])
+    weights = np.zeros(len(points))
+    weights[corral] = own
+    return weights
+
+
+def _wolfe(points, row):
+    """Indices and weights of the rows of ``points`` whose mean is nearest to ``row`` [1]_.
 
     The nearest point is a mean of few points, the corral. Add the point that lies furthest in the
     direction of ``row``; move to the nearest point of the corral's affine hull, or, where a weight
-    would be negative, as far as the weights allow, and drop the point of weight 0.
+    would be negative, as far as the weights allow, and drop the point of weight 0. It ends where no
+    point lies further, or a step no longer comes nearer, beyond rounding. No squared distance is
+    needed, whose rounding errors would exceed those of a hull that is far away.
 
     References
     ----------
     .. [1] P. Wolfe, "Finding the nearest point in a polytope", Math. Program. 11, 1976.
     """
-    moved = points - row
-    energies = np.einsum("pi,pi->p", moved, moved)
-    tolerance = HULL_ROUNDING * energies.max()
-    corral = np.array([energies.argmin()])
-    weights, before = np.ones(1), np.inf
+    corral = np.array([(np.einsum("pi,pi->p", points, points) / 2 - points @ row).argmin()])
+    weights = np.ones(1)
     while True:
-        nearest = weights @ moved[corral]
-        products, distance = moved @ nearest, nearest @ nearest
-        new = products.argmin()
-        if distance - products[new] <= tolerance or distance >= before:
-            return row + nearest
-        before = distance
-        corral, weights = np.append(corral, new), np.append(weights, 0.0)
-        while True:
-            affine = _affine_weights(moved[corral])
-            if (affine > 0).all():
-                weights = affine
-                break
-            down = affine <= 0
-            step = (weights[down] / (weights[down] - affine[down])).min()
-            weights = weights + step * (affine - weights)
-            kept = weights > WEIGHT_ROUNDING
-            corral, weights = corral[kept], weights[kept] / weights[kept].sum()
+        nearest = weights @ points[corral]
+        further, rounding = _products(points - nearest, row - nearest)
+        excess = further - rounding
+        excess[corral] = 0  # but for rounding
+        new = excess.argmax()
+        if excess[new] <= 0:
+            return corral, weights
+        before = corral, weights
+        corral, weights = _drop_negative(points, row, np.append(corral, new), np.append(weights, 0))
+        moved = weights @ points[corral] - nearest
+        nearer, rounding = _products(moved, row - nearest - moved / 2)
+        if nearer <= rounding:
+            return before
 
 
-def _affine_weights(points):
-    """Weights with sum 1, of any sign, whose mean of the rows of ``points`` is nearest to 0."""
-    gram = points @ points.T
-    scale = np.trace(gram) / len(gram) + TINY
-    weights = np.linalg.lstsq(gram / scale + 1, np.ones(len(gram)), rcond=None)[0]
-    return weights / weights.sum()
+def _products(steps, direction):
+    """Inner products of steps with a direction, and bounds on their rounding errors."""
+    bounds = (len(direction) + 4) * EPS * (abs(steps) @ abs(direction))
+    return steps @ direction, bounds
+
+
+def _drop_negative(points, row, corral, weights):
+    """Move to the nearest point of the corral's affine hull, without the points this would weigh < 0."""
+    while True:
+        affine = _affine_weights(points[corral], row)
+        if (affine > 0).all():
+            return corral, affine
+        down = affine <= 0
+        falls = weights[down] - affine[down]
+        step = (weights[down] / np.where(falls > 0, falls, 1)).min()
+        weights = weights + step * (affine - weights)
+        kept = weights > WEIGHT_ROUNDING
+        corral, weights = corral[kept], weights[kept] / weights[kept].sum()
+
+
+def _affine_weights(points, row):
+    """Weights with sum 1, of any sign, whose mean of the rows of ``points`` is nearest to ``row``."""
+    others = np.linalg.lstsq((points[1:] - points[0]).T, row - points[0], rcond=None)[0]
+    return np.append(1 - others.sum(), others)
