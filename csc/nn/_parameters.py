@@ -58,6 +58,7 @@ class TrainableDictionary(nn.Module):
         atoms = self.raw_atoms if self._inside is None else self.raw_atoms * self._inside
         if not self.unit_norm:
             return atoms
+        atoms = _to_unit_range(atoms)
         norms = atoms.flatten(1).norm(dim=1).reshape(-1, *(1,) * (atoms.ndim - 1))
         return atoms / norms.clamp_min(torch.finfo(atoms.dtype).tiny)
 
@@ -186,6 +187,18 @@ def _is_numeric(values):
     except (TypeError, ValueError):
         return False
     return True
+
+
+def _to_unit_range(atoms):
+    """Each atom over a power of two, of largest modulus about 1: its square is in range.
+
+    The powers have no gradient: atoms over their norms do not depend on them.
+    """
+    with torch.no_grad():
+        largest = atoms.flatten(1).abs().amax(dim=1).reshape(-1, *(1,) * (atoms.ndim - 1))
+        smallest = torch.finfo(atoms.dtype).tiny  # its reciprocal is finite
+        scales = torch.exp2(-torch.frexp(largest.clamp_min(smallest))[1].to(atoms.dtype))
+    return atoms * scales
 
 
 def _inside(dictionary):

@@ -52,3 +52,29 @@ WRONG = {
 def test_wrong_arguments_are_refused(call, error, message, rng):
     with pytest.raises(error, match=message):
         call(make("series", rng)[0])
+
+
+@pytest.mark.parametrize("scale", [1e-44, 1e-35, 1e-20, 1e20, 1e38])
+def test_raw_atoms_of_any_size_have_unit_norm(scale, rng):
+    shapes = rng.uniform(0.5, 1, (3, 2, 5)).astype("float32")
+    layer = csc.nn.TrainableDictionary(csc.Dictionary(csc.constraints.UnitSphere().project(shapes)))
+    raw = (np.longdouble(scale) * shapes).astype("float32")
+    with torch.no_grad():
+        layer.raw_atoms.copy_(torch.from_numpy(raw))
+    exact = raw.astype(np.longdouble)
+    exact /= np.sqrt((exact**2).sum(axis=(1, 2), keepdims=True))
+    np.testing.assert_allclose(layer.atoms.detach(), exact.astype("float64"), rtol=1e-5)
+    np.testing.assert_allclose(layer.to_dictionary().atoms, exact.astype("float64"), rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1.0, 1e25])
+def test_gradients_of_raw_atoms_of_any_size_are_those_of_unit_atoms_over_their_norms(scale, rng):
+    unit = csc.constraints.UnitSphere().project(rng.standard_normal((3, 2, 5)))
+    layer = csc.nn.TrainableDictionary(csc.Dictionary(unit.astype("float32")))
+    weights = rng.standard_normal((3, 2, 5))
+    with torch.no_grad():
+        layer.raw_atoms *= scale
+    (layer.atoms * torch.from_numpy(weights.astype("float32"))).sum().backward()
+    along = (unit * weights).sum(axis=(1, 2), keepdims=True)
+    expected = weights - along * unit
+    np.testing.assert_allclose(layer.raw_atoms.grad.double() * scale, expected, atol=1e-5)
