@@ -1,6 +1,8 @@
 """Image restoration: noise, missing pixels, impulses, blur, few pixels.
 
-Images are ``(H, W)`` or ``(C, H, W)`` with pixels in [0, 1]. All functions return a `Restored`:
+Images are ``(H, W)`` or ``(C, H, W)`` with pixels in [0, 1]. Darker ones, up to 1/2 at most, are
+restored as if brighter by a power of two; where impulses are removed, they stay as they are. All
+functions return a `Restored`:
 
 >>> import csc
 >>> camera = csc.images.natural(["camera"])[0].pixels[::4, ::4]

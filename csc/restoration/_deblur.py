@@ -15,7 +15,7 @@ from csc.operators import Dictionary
 from csc.restoration._colour import from_opponent, to_opponent
 from csc.restoration._dictionary import shipped_atoms
 from csc.restoration._groups import RULE, group_planes
-from csc.restoration._images import Restored, check_image, check_sigma
+from csc.restoration._images import Image, Restored, check_image, check_sigma
 from csc.restoration._sparse_estimate import sparse_estimate
 
 COUPLING = 0.23  # weight of the denoised image, relative to sigma^2 / sigma_k^2
@@ -91,10 +91,7 @@ def deblur(
     start = perf_counter()
     image, sigma, kernel = check_image(y), check_sigma(sigma), check_kernel(kernel, y)
     check_choice("boundary", boundary, ("reflect", "wrap"))
-    found = _restore(
-        _Observed(image.planes, kernel, 1, sigma, boundary), quality, rng, verbose=verbose
-    )
-    return _restored(image, sigma, found, start)
+    return _restored(_Observed(image, kernel, 1, sigma, boundary), quality, rng, start, verbose)
 
 
 def super_resolve(
@@ -138,10 +135,8 @@ def super_resolve(
     start = perf_counter()
     factor = check_count("factor", factor, low=2)
     image, sigma, kernel = check_image(y), check_sigma(sigma), check_kernel(kernel, y, factor)
-    found = _restore(
-        _Observed(image.planes, kernel, factor, sigma, "reflect"), quality, rng, verbose=verbose
-    )
-    return _restored(image, sigma, found, start)
+    observed = _Observed(image, kernel, factor, sigma, "reflect")
+    return _restored(observed, quality, rng, start, verbose)
 
 
 def check_kernel(kernel: ArrayLike, y: Array, factor: int = 1) -> Array:
@@ -225,16 +220,27 @@ class _Data:
 class _Observed(NamedTuple):
     """What was observed, and how: blurred by the kernel, then one pixel in ``factor`` kept per axis."""
 
-    planes: np.ndarray
+    image: Image
     kernel: np.ndarray
     factor: int
     sigma: float
     boundary: str
 
 
+def _restored(observed, quality, rng, start, verbose):
+    """`Restored` of what `_restore` finds in an image of full range."""
+    image = observed.image.in_full_range()
+    sigma = np.ldexp(observed.sigma, -image.exponent)
+    planes, message = _restore(
+        observed._replace(image=image, sigma=sigma), quality, rng, verbose=verbose
+    )
+    atoms, seconds = Dictionary(shipped_atoms()), perf_counter() - start
+    return Restored(image.like_input(planes), observed.sigma, atoms, seconds, message)
+
+
 def _restore(observed, quality, rng, *, verbose):
     """The sharp planes, and what was done in a sentence."""
-    planes, kernel, factor, sigma, boundary = observed
+    (planes, *_), kernel, factor, sigma, boundary = observed
     check_choice("quality", quality, tuple(ITERATIONS))
     n_iter, rng, atoms = ITERATIONS[quality], np.random.default_rng(rng), shipped_atoms()
     padded, inside = to_opponent(planes), None
@@ -269,13 +275,6 @@ def _with_borders(planes, margins):
     after = [p - n - m for p, n, m in zip(padded, sizes, margins, strict=True)]
     inside = tuple(slice(m, m + n) for n, m in zip(sizes, margins, strict=True))
     return np.pad(planes, [(0, 0), *zip(margins, after, strict=True)], "symmetric"), inside
-
-
-def _restored(image, sigma, found, start):
-    """`Restored` of what `_restore` found."""
-    planes, message = found
-    atoms, seconds = Dictionary(shipped_atoms()), perf_counter() - start
-    return Restored(image.like_input(planes), sigma, atoms, seconds, message)
 
 
 def _enlarged(planes, factor):

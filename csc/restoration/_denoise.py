@@ -100,15 +100,17 @@ def denoise(
     given = sigma is not None
     sigma = check_sigma(sigma) if given else sigma_of(image)
     source = "given" if given else "estimated"
-    if sigma < MIN_SIGMA:
-        kept = image.original.copy()
-        message = f"noise ({source}) is below {MIN_SIGMA}: nothing was changed"
+    image = image.in_full_range()
+    level = float(np.ldexp(sigma, -image.exponent))
+    if level < MIN_SIGMA:
+        kept, least = image.original.copy(), np.ldexp(MIN_SIGMA, image.exponent)
+        message = f"noise ({source}) is below {least:.3g}: nothing was changed"
         return Restored(kept, sigma, Dictionary(atoms), perf_counter() - start, message)
     planes = to_opponent(image.planes)
     learning = quality == "best" and len(planes) == 1
     if learning:
-        atoms = _learned(planes, sigma, atoms, np.random.default_rng(rng))
-    restored = _in_steps(planes, atoms, sigma, quality, verbose)
+        atoms = _learned(planes, level, atoms, np.random.default_rng(rng))
+    restored = _in_steps(planes, atoms, level, quality, verbose)
     how = "learned from the image" if learning else "given" if dictionary is not None else "shipped"
     message = (
         f"noise {source}; {len(atoms)} atoms, {how}; a sparse estimate, then groups of similar "

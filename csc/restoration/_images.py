@@ -57,10 +57,13 @@ class Image(NamedTuple):
     planes : (C, H, W) float32 array
     original : (H, W) or (C, H, W) array
         In the precision that the user gave; 0 where a pixel is missing.
+    exponent : int
+        ``planes`` are ``original / 2^exponent``.
     """
 
     planes: Array
     original: Array
+    exponent: int = 0
 
     @property
     def shape(self):
@@ -68,8 +71,18 @@ class Image(NamedTuple):
         return self.original.shape
 
     def like_input(self, planes):
-        """Planes in the shape and precision of the input."""
-        return planes.reshape(*self.shape[:-2], *planes.shape[-2:]).astype(self.original.dtype)
+        """Planes in the shape, precision and range of the input."""
+        planes = planes.reshape(*self.shape[:-2], *planes.shape[-2:])
+        return np.ldexp(planes.astype(self.original.dtype), self.exponent)
+
+    def in_full_range(self):
+        """A dark image times a power of two, so that its largest modulus is above 1/2.
+
+        Levels at which a patch is coded well enough are those of such images.
+        """
+        exponent = min(0, int(np.frexp(abs(self.original).max())[1]))
+        planes = np.ldexp(self.original, -exponent).astype("float32")
+        return self._replace(planes=planes.reshape(self.planes.shape), exponent=exponent)
 
 
 def check_image(y, name="y", *, largest=LARGEST, unit="255"):

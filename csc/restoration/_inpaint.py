@@ -89,6 +89,7 @@ def inpaint(
     if seen.all():
         kept = image.original.copy()
         return Restored(kept, 0.0, Dictionary(atoms), perf_counter() - start, "no pixel is missing")
+    image = image.in_full_range()
     planes, atoms = _fill(image.planes, seen, atoms, quality, rng, verbose)
     restored = np.where(seen.reshape(image.shape) != 0, image.original, image.like_input(planes))
     message = (

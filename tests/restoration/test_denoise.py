@@ -150,6 +150,23 @@ def test_what_has_no_noise_is_left_as_it_is():
     assert "nothing was changed" in restored.message
 
 
+@pytest.mark.parametrize("unit", [2.0**-12, 2.0**-60])
+def test_dark_images_are_restored_as_bright_ones(unit, camera):
+    y, kernel, r = noisy(camera[:40, :48]), np.ones((3, 3)), csc.restoration
+    mask = np.random.default_rng(0).random(y.shape) > 0.4
+    restore = {
+        "noise": lambda unit: r.denoise(unit * y, unit * SIGMA),
+        "unknown noise": lambda unit: r.denoise(unit * y, quality="fast"),
+        "gaps": lambda unit: r.inpaint(unit * y, mask),
+        "blur": lambda unit: r.deblur(unit * y, kernel, unit * SIGMA, quality="fast"),
+        "few": lambda unit: r.super_resolve(unit * y, 2, kernel, unit * SIGMA, quality="fast"),
+    }
+    for name, of in restore.items():
+        bright, dark = of(1), of(unit)
+        assert_array_equal(dark.image / unit, bright.image, err_msg=name)
+        assert dark.sigma == pytest.approx(unit * bright.sigma), name
+
+
 def test_flat_areas_are_covered_by_groups():
     """All patches there are equally near; each must still be in its own group."""
     assert_array_equal(denoise(np.zeros((40, 40)), 0.1, quality="fast").image, 0)
