@@ -1,16 +1,15 @@
 """Functions that tasks call on a worker: those of one machine, each on one core."""
 
-import threading
 from contextlib import contextmanager
-from functools import cache, reduce
+from functools import reduce
 from math import prod
 from operator import add
 from typing import NamedTuple
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from csc import learning
+from csc._backend import one_blas_thread
 from csc._memory import keep_freed_of_worker
 from csc._solve import solve_quietly
 from csc.data_terms import LEAST_SQUARES
@@ -95,35 +94,6 @@ class LayersTaskModel(NamedTuple):
         return found
 
 
-class _Blas:
-    """Limits the BLAS of this process to one thread while any task runs."""
-
-    def __init__(self):
-        self.lock, self.inside, self.limit = threading.Lock(), 0, None
-
-    def enter(self):
-        """Count a task that begins."""
-        with self.lock:
-            if self.inside == 0:
-                self.limit = _controller().limit(limits=1, user_api="blas")
-            self.inside += 1
-
-    def leave(self):
-        """Count a task that ends."""
-        with self.lock:
-            self.inside -= 1
-            if self.inside == 0:
-                self.limit.restore_original_limits()
-
-
-_blas = _Blas()
-
-
-@cache
-def _controller():
-    return ThreadpoolController()
-
-
 @contextmanager
 def one_core():
     """Use one thread: Dask runs one task per core."""
@@ -132,11 +102,10 @@ def one_core():
     keep_freed_of_worker()
     before = get_num_threads()
     set_num_threads(1)
-    _blas.enter()
     try:
-        yield
+        with one_blas_thread():
+            yield
     finally:
-        _blas.leave()
         set_num_threads(before)
 
 

@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from functools import cache
 from math import inf
 from typing import Any, Self
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
-from csc._backend import check_same_device, to_host
+from csc._backend import check_same_device, one_blas_thread, to_host
 from csc._solve import solve_quietly
 from csc._typing import (
     Array,
@@ -458,7 +456,7 @@ class DictionaryLearning(SingleLayerLearner, OnlineLearner):
 
     def _step(self, groups, position, online):
         """Encode the signals, update the atoms, and only then replace the state."""
-        with _blas().limit(limits=1, user_api="blas"):
+        with one_blas_thread():
             self._learn(groups, position, online)
 
     def _learn(self, groups, position, online):
@@ -523,13 +521,3 @@ def _check_sample_weights(weights, n_axes):
             f"weights of shape {weights.shape} of the data term differ between signals, but batches "
             "change; give weights (C, *S)"
         )
-
-
-@cache
-def _blas():
-    """Control of the BLAS threads of this process.
-
-    After each small product of an update, the second thread of the BLAS waits actively and slows
-    down the coding that follows (measured: 5.9 ms per step instead of 3.1).
-    """
-    return ThreadpoolController()

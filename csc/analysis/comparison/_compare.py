@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from csc._backend import one_blas_thread
 from csc._repr_html import card
 from csc._typing import Rng
 from csc._validation import check_choice, check_count
@@ -225,7 +225,7 @@ def compare_filters(
     others = (b.atoms, b.null_phase, b.null_noise)
     pairs = [comparable_atoms(a.atoms, other, colour=colour, resample=True) for other in others]
     # many small products: measured for spans, two BLAS threads take 3.8 s, one takes 0.3 s
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
         matches = [match_dictionaries(*pair) for pair in pairs]
         return Comparison(
             a=a,
