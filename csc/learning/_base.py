@@ -18,7 +18,7 @@ from csc._interrupts import Terminated, interruptible, raise_lost_interrupt
 from csc._repr_html import card
 from csc._typing import Array, SignalsLike
 from csc._validation import check_count
-from csc.learning._checkpoints import write_checkpoint
+from csc.learning._checkpoints import check_checkpoint, write_checkpoint
 from csc.learning._data import Signals
 from csc.learning._nested import parts_of, with_part
 from csc.learning._step import ENERGY_ROUNDING
@@ -100,6 +100,7 @@ class Learner(TransformerMixin, BaseEstimator):
 
     def _fit(self, X, mask=None, sample_weight=None):
         resume = self.warm_start and hasattr(self, "state_")
+        check_checkpoint(self)
         signals = self._prepare_input(X, mask, resume, sample_weight)
         with self._checkpointing(stacklevel=5):
             self._before_passes(signals)
@@ -262,6 +263,8 @@ class OnlineLearner(Learner):
         return self._partial_fit(X, mask)
 
     def _partial_fit(self, X, mask=None, sample_weight=None):
+        if not hasattr(self, "state_"):
+            check_checkpoint(self)
         signals = self._prepare_input(X, mask, hasattr(self, "state_"), sample_weight)
         groups = signals.take(np.arange(len(signals)), self._window(self.state_.n_steps))
         self._step(groups, self.state_.position, True)

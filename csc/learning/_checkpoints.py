@@ -28,6 +28,27 @@ def write_checkpoint(path, learner):
     os.replace(new, path)
 
 
+def check_checkpoint(learner):
+    """Refuse, before anything is learned, a checkpoint that could not be written: one is, and removed."""
+    path = learner.checkpoint
+    if path is None:
+        return
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"checkpoint must be a path or None, got {type(path).__name__}")
+    if Path(path).is_dir():
+        raise ValueError(f"checkpoint {str(path)!r} is a folder; give a file in it, as 'atoms.npz'")
+    unfitted = type(learner)(**learner.get_params(deep=False))
+    try:
+        os.unlink(write_partial_file(path, unfitted))
+    except OSError as error:
+        raise type(error)(
+            f"checkpoint {str(path)!r} cannot be written: {error.strerror}; its folder must exist "
+            "and take new files"
+        ) from None
+    except TypeError as error:
+        raise TypeError(f"checkpoint cannot be written: {error}; or pass checkpoint=None") from None
+
+
 def _copy(path, copy):
     """Give a file a second name, by a hard link if possible: it will be replaced, not changed."""
     spare = Path(f"{copy}{PARTIAL_SUFFIX}")

@@ -6,6 +6,7 @@ from sklearn.base import clone
 from csc._typing import ArrayLike, SignalsLike
 from csc.constraints import UnitSphere
 from csc.learning._batch import Batch
+from csc.learning._checkpoints import check_checkpoint
 from csc.learning._data import Signals
 from csc.learning._dead_atoms import fill_places
 from csc.learning._dictionary_learning import DictionaryLearning
@@ -66,6 +67,7 @@ def grow(
             "grow starts with one window of X; leave init=None and gradient_weights=None"
         )
     learner.memory_plan(X, mask)  # checks parameters and signals before work starts
+    check_checkpoint(learner)
     signals, part = Signals(X, mask, sample_weight), _started(learner)
     with learner._checkpointing("csc.learning.grow"):
         for k in range(1 if part is None else len(part.state_.atoms), learner.n_atoms + 1):

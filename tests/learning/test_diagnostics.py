@@ -13,6 +13,7 @@ from csc.learning._batch import Batch
 from csc.learning._checkpoints import write_checkpoint
 from csc.learning._dead_atoms import replace_dead
 from csc.learning._diagnostics import centres, examine, find_duplicates, lesser_duplicates
+from csc.learning._grow import grow
 from csc.learning._memory_plan import MemoryPlan
 from csc.learning._recentre import recentre
 from csc.learning._step import EncodedBatch
@@ -196,6 +197,48 @@ def fitted(path, rng, **changes):
     options = {"batch_size": 5, "max_iter": 3, "random_state": 0, "tol": 0}
     model = csc.DictionaryLearning(3, (4,), 0.3, checkpoint=path, checkpoint_every=2)
     return model.set_params(**(options | changes)).fit(X), X
+
+
+class OwnConstraint:
+    def project(self, atoms):
+        return csc.constraints.UnitBall().project(atoms)
+
+
+UNWRITABLE = {
+    "number": ({"checkpoint": 5}, TypeError, "checkpoint must be a path or None, got int"),
+    "folder": ({"checkpoint": "."}, ValueError, "checkpoint '.' is a folder"),
+    "no folder": (
+        {"checkpoint": "none/atoms.npz"}, FileNotFoundError,
+        "checkpoint 'none/atoms.npz' cannot be written: No such file",
+    ),
+    "own constraint": (
+        {"checkpoint": "atoms.npz", "constraint": OwnConstraint()}, TypeError,
+        "checkpoint cannot be written: model.constraint is a OwnConstraint",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "error", "message"), UNWRITABLE.values(), ids=UNWRITABLE)
+@pytest.mark.parametrize("call", ["fit", "partial_fit", "fit_stream", "grow"])
+def test_a_checkpoint_that_cannot_be_written_is_refused_before_learning(
+    call, options, error, message, rng, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    X, learner = rng.standard_normal((20, 1, 12)), csc.DictionaryLearning(3, (4,), 0.3, **options)
+    calls = {"fit_stream": lambda: learner.fit_stream([X]), "grow": lambda: grow(learner, X)}
+    with pytest.raises(error, match=message):
+        calls.get(call, lambda: getattr(learner, call)(X))()
+    assert not hasattr(learner, "state_")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_that_cannot_be_written_keeps_what_was_learned(rng, tmp_path):
+    learner, X = fitted(None, rng)
+    atoms = learner.atoms_
+    learner.set_params(checkpoint=tmp_path / "none" / "atoms.npz")
+    with pytest.raises(FileNotFoundError, match="cannot be written"):
+        learner.fit(X)
+    np.testing.assert_array_equal(learner.atoms_, atoms)
 
 
 def test_a_spoilt_checkpoint_is_refused_and_the_one_before_is_used(rng, tmp_path):
