@@ -12,7 +12,7 @@ from csc._interrupts import interruptible, raise_lost_interrupt
 from csc._memory import check_memory
 from csc._progress import progress_callback
 from csc._typing import ArrayLike, Mode, Shape, Stride
-from csc._validation import check_count, check_number, check_signals
+from csc._validation import check_count, check_like_atoms, check_number, check_signals
 from csc.certificates import dual_of
 from csc.distributed import _block_tasks, _tasks
 from csc.distributed._client import (
@@ -122,7 +122,7 @@ def sparse_code(  # noqa: PLR0913  as csc.sparse_code
     Parameters
     ----------
     x : dask.array (N, C, *S), or array
-        float32 or float64. NaN marks missing samples.
+        float32 or float64. NaN and masked entries are missing samples.
     atoms : array (K, C, *s), same dtype, or Dictionary
     lmbda : float or Relative
         > 0.
@@ -145,6 +145,16 @@ def sparse_code(  # noqa: PLR0913  as csc.sparse_code
     Returns
     -------
     DaskSolution
+
+    Raises
+    ------
+    ValueError
+        For mode "circular", a ``lmbda`` of 0, a signal of which nothing was observed, and values or
+        shapes that do not fit.
+    TypeError
+        If ``x`` and the atoms are not float32 or float64, or not the same.
+    MemoryError
+        If a worker could not solve a block in each of its threads.
 
     References
     ----------
@@ -194,12 +204,13 @@ def _partition(x, D, mask, sides, client):
     few = (*x.shape[:2], *(min(n, max(D.atom_shape)) for n in x.shape[2:]))
     like = np.broadcast_to(np.ones((), x.dtype), few)  # allocates no memory
     check_signals(like, D.atoms.shape[1:], "x", fit=D.geometry.must_fit)
+    check_like_atoms("x", like, D.atoms)
     if D.mode == "circular":
         raise ValueError("mode must not be 'circular' here; take 'full', 'valid' or 'same'")
     if mask is not None:
         mask = da.broadcast_to(da.asarray(mask), x.shape)
     sides = [max(chunks) for chunks in x.chunks[2:]] if sides is None else sides
-    sides = (sides,) * len(D.atom_shape) if isinstance(sides, int) else sides
+    sides = (sides,) * len(D.atom_shape) if np.ndim(sides) == 0 else sides
     if len(sides) != len(D.atom_shape):
         raise ValueError(f"block must have {len(D.atom_shape)} sizes, one per axis, got {sides!r}")
     sides = tuple(check_count("block", side) for side in sides)

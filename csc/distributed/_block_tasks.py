@@ -15,7 +15,7 @@ from csc.distributed._partition import (
     restrict_codes,
     shape_of,
 )
-from csc.distributed._tasks import one_core
+from csc.distributed._tasks import as_array, one_core
 from csc.learning import Group, encode
 from csc.operators import PaddedSignals, SparseCodes
 
@@ -83,7 +83,7 @@ def read(partition, box, x, mask):
     block = Block(partition, box, None, None)
     _, border = partition.crop(partition.window(block.dilated))
     border = [(0, 0), (0, 0), *border]
-    x = np.asarray(x)
+    x = as_array(x)
     seen = np.ones(x.shape, bool) if mask is None else check_mask(mask, x) != 0
     missing = np.isnan(x)
     seen = seen & ~missing if missing.any() else seen

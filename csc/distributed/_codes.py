@@ -91,7 +91,8 @@ def read_codes(path: File) -> SparseCodes:
 
 
 def _write(path, number, codes):
-    group = _zarr().open_group(path, mode="a").create_group(str(number))
+    # Dask repeats this task if it loses the worker
+    group = _zarr().open_group(path, mode="a").create_group(str(number), overwrite=True)
     for name, a in (("index", codes.index), ("values", codes.values)):
         stored = group.create_array(name, shape=a.shape, dtype=a.dtype, chunks=(max(1, len(a)),))
         stored[:] = np.ascontiguousarray(a)

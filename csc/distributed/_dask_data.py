@@ -74,11 +74,13 @@ class DaskSignals(SignalSource):
         sample_weight: Any = None,
     ) -> None:
         self.client, self.keys = client_of(client), Keys()
+        from dask import is_dask_collection
+
         self.loaded_groups, self.is_persistent, self.complete = None, True, False
-        if X is None or isinstance(X, np.ndarray):
+        if X is None or (hasattr(X, "dtype") and not is_dask_collection(X)):
             raise TypeError(
-                f"X must be a dask array, delayed images, a folder or a Zarr array, got {type(X)}; "
-                "of a NumPy array make dask.array.from_array(X)"
+                "X must be a dask array, delayed images, or the path of a folder or of a Zarr array, "
+                f"got {type(X)}; of an array in memory or in a file make dask.array.from_array(X)"
             )
         X = _opened(X)
         self.is_array = hasattr(X, "dtype")
@@ -219,7 +221,7 @@ class DaskSignals(SignalSource):
         else:
             name = self.keys.of_round()
             self.x = submit(
-                self.client, map_tasks("read", np.asarray, name, [(x,) for x in self.x])
+                self.client, map_tasks("read", _tasks.as_array, name, [(x,) for x in self.x])
             )[0]
 
     def take(self, which: Any, window: Any = None) -> Any:

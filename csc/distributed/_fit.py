@@ -4,6 +4,7 @@ import signal
 from typing import Any
 
 from csc._interrupts import interruptible, raise_lost_interrupt
+from csc._validation import check_like_atoms
 from csc.distributed import _tasks
 from csc.distributed._client import constant_task, map_tasks, submit
 from csc.distributed._codes import DaskCodes
@@ -147,6 +148,7 @@ def transform(learner: Any, X: Any, *, mask: Any = None, client: Any = None) -> 
         terms = learner.data_term, learner.gradient_weights
         model = _tasks.Model(D, learner.penalty_, learner.coding_tol, *terms)
     signals.check(D.atoms.shape[1:], D.geometry.must_fit)
+    check_like_atoms("X", signals, D.atoms)
     if len(set(signals.shapes)) > 1:
         raise ValueError("X contains signals of several shapes; transform each shape separately")
     n, (_, *spatial_shape) = len(signals), signals.shapes[0]

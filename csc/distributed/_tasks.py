@@ -109,6 +109,11 @@ def one_core():
         set_num_threads(before)
 
 
+def as_array(x):
+    """Signals as a plain array, in which masked entries are missing as NaN are."""
+    return np.ma.filled(x, np.nan) if isinstance(x, np.ma.MaskedArray) else np.asarray(x)
+
+
 def shape_and_dtype(image):
     """Shape and dtype of a signal."""
     image = np.asarray(image)
@@ -127,7 +132,7 @@ def load(images, masks, parts, complete=False, weight=None):
         Refuse missing samples.
     weight : array (n,), optional
     """
-    images = [np.asarray(image) for image in images]
+    images = [as_array(image) for image in images]
     if complete and any(np.isnan(image).any() for image in images):
         raise ValueError(learning.NO_MISSING_SAMPLES.format("X holds NaN"))
     for image in images:

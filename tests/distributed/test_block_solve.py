@@ -11,7 +11,7 @@ pytest.importorskip("distributed", reason="needs Dask: mlcsc[distributed]")
 
 import dask.array as da
 
-from csc.distributed import _block_solve, _fit, fit, read_codes, sparse_code, transform
+from csc.distributed import _block_solve, _codes, _fit, fit, read_codes, sparse_code, transform
 from csc.distributed._client import Workers
 from csc.distributed._partition import Partition, shape_of
 from csc.operators._conv_geometry import ConvGeometry
@@ -89,6 +89,33 @@ def test_masks_nan_relative_strengths_and_chunks(client, rng, tmp_path):
     np.testing.assert_array_equal(read.values, kept.values)
     with pytest.raises(FileExistsError, match="exists"):
         found.codes.to_zarr(tmp_path / "codes.zarr")
+
+
+def test_a_repeated_task_writes_its_block_again(client, rng, tmp_path, monkeypatch):
+    def repeated(path, number, codes):
+        """As if the worker was lost before it could report."""
+        for part in (codes.astype("float32"), codes):
+            write(path, number, part)
+
+    pytest.importorskip("zarr", reason="needs Zarr")
+    write = _codes._write
+    monkeypatch.setattr(_codes, "_write", repeated)
+    x, atoms = rng.standard_normal((1, 1, 60)), rng.standard_normal((2, 1, 3))
+    codes = sparse_code(x, atoms, 1.0, block=30, client=client).codes
+    codes.to_zarr(tmp_path / "codes.zarr")
+    np.testing.assert_array_equal(
+        read_codes(tmp_path / "codes.zarr").values, codes.gather().values, strict=True
+    )
+
+
+def test_masked_entries_are_missing(client, rng):
+    atoms, x = rng.standard_normal((3, 1, 5)), rng.standard_normal((1, 1, 90))
+    hidden = rng.random(x.shape) < 0.2
+    masked = np.ma.array(np.where(hidden, 99, x), mask=hidden)
+    whole = csc.sparse_code(masked, atoms, 1.0)
+    for given in (masked, da.from_array(masked, chunks=(1, 1, 30))):
+        found = sparse_code(given, atoms, 1.0, block=np.int64(30), client=client)
+        assert abs(found.objective - whole.objective) <= found.gap + whole.gap
 
 
 def test_rounds_show_a_bar_when_asked(client, rng, capsys):
@@ -243,6 +270,8 @@ def test_what_is_wrong_is_said(client, rng):
         sparse_code(x[0], atoms, 0.1, client=client)
     with pytest.raises(TypeError, match="float32"):
         sparse_code(x.astype(int), atoms, 0.1, client=client)
+    with pytest.raises(TypeError, match="x is float32"):
+        sparse_code(x.astype("float32"), atoms, 0.1, client=client)
     with pytest.raises(ValueError, match="inf"):
         sparse_code(da.full((1, 1, 30), np.inf), atoms, 0.1, client=client)
     with pytest.raises(ValueError, match="nothing was observed"):

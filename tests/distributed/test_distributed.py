@@ -8,6 +8,7 @@ import sys
 from functools import reduce
 from threading import Thread, main_thread
 from time import perf_counter, sleep
+from types import SimpleNamespace
 from uuid import uuid4
 
 import numpy as np
@@ -140,6 +141,9 @@ def test_lists_masks_and_nan(client, X):
     whole = np.arange(13) % 4 > 0
     alone = learner().fit(X, mask=whole)
     assert same(alone, fit(learner(), da.asarray(X), mask=whole, client=client))
+    masked = np.ma.array(np.where(np.isnan(X), 99, X), mask=np.isnan(X))
+    for own, form in [(masked, da.from_array(masked, chunks=(5, 1, 14, 13))), (list(masked),) * 2]:
+        assert same(learner().fit(own), fit(learner(), form, client=client))
 
 
 def test_weights_of_signals(client, X):
@@ -236,6 +240,11 @@ def test_what_is_wrong_is_said(client, X):
         fit(learner(), da.zeros((3, 1, 9, 9), dtype=int), client=client)
     with pytest.raises(ValueError, match="inf"):
         fit(learner(), da.full((3, 1, 9, 9), np.inf), client=client)
+    for stored in (X, SimpleNamespace(dtype=X.dtype, shape=X.shape)):  # as a Zarr array
+        with pytest.raises(TypeError, match=r"make dask.array.from_array\(X\)"):
+            DaskSignals(stored, client=client)
+    with pytest.raises(TypeError, match="X is float64"):
+        transform(learner(max_iter=1).fit(X), da.from_array(X.astype(float)), client=client)
     with pytest.raises(ValueError, match="mask has 1"):
         DaskSignals(list(X), [1], client)
 
