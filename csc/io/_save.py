@@ -2,7 +2,7 @@
 
 import json
 import os
-import tempfile
+import secrets
 import zipfile
 from dataclasses import fields, is_dataclass
 from importlib import import_module
@@ -122,30 +122,29 @@ def save(path: File, model: Any) -> None:
     try:
         os.replace(new, path)
     except BaseException:
-        Path(new).unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
         raise
 
 
 def write_partial_file(path, model):
     """Write a model to a new file in the folder of ``path`` and return its name.
 
-    The name is that of ``path`` with eight random letters and ``.part`` appended. The caller
+    The name is that of ``path`` with eight random digits and ``.part`` appended. The caller
     renames the file to ``path``.
     """
     arrays, path = {}, Path(path)
     header = {"format": FORMAT, "model": _encode(model, "model", arrays)}
     check_arrays(header["model"], {n: StoredArray(n, a.shape, a.dtype) for n, a in arrays.items()})
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=PARTIAL_SUFFIX)
+    partial = path.with_name(f"{path.name}{secrets.token_hex(4)}{PARTIAL_SUFFIX}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(partial, "xb") as file:
             np.savez(file, **{HEADER: np.array(json.dumps(header))}, **arrays)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # temporary files are private
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
-    return temporary
+    return partial
 
 
 def load(path: File) -> Any:
@@ -200,12 +199,6 @@ def _finite(archive, name):
     if not (name.endswith(".weights") or np.isfinite(array).all()):
         raise ValueError(f"{name} contains NaN or inf")
     return array
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _encode(value, name, arrays):

@@ -1,6 +1,7 @@
 """Saved models load unchanged; damaged and foreign files raise errors."""
 
 import json
+import os
 import zipfile
 from functools import partial
 
@@ -117,6 +118,22 @@ def test_layers_come_back(rng, tmp_path):
     back = csc.load(tmp_path / "layers.npz")
     assert repr(back) == repr(layers)
     np.testing.assert_array_equal(back.effective().atoms, layers.effective().atoms)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX has umasks")
+def test_a_file_has_the_usual_permissions_and_no_other_thread_sees_another_umask(
+    tmp_path, monkeypatch
+):
+    before = os.umask(0o027)
+    changed = []
+    monkeypatch.setattr(os, "umask", changed.append)
+    try:
+        csc.save(tmp_path / "d.npz", csc.Dictionary(np.eye(2)[:, None]))
+    finally:
+        monkeypatch.undo()
+        os.umask(before)
+    assert (tmp_path / "d.npz").stat().st_mode & 0o777 == 0o640
+    assert not changed
 
 
 def test_an_interrupted_save_leaves_the_old_file_and_no_litter(fitted, tmp_path, monkeypatch):
