@@ -8,7 +8,9 @@ from math import inf
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
-VARIABLE = "MALLOC_TRIM_THRESHOLD_"  # the choice of a user, or of a Dask nanny
+TRIM_VARIABLE = "MALLOC_TRIM_THRESHOLD_"  # the choice of a user, or of a Dask nanny
+MMAP_VARIABLE = "MALLOC_MMAP_THRESHOLD_"
+TUNABLES = ("glibc.malloc.trim_threshold", "glibc.malloc.mmap_threshold")  # the same two
 TRIM, MMAP = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc
 KEPT_BYTES = 2**28  # free memory at the end of the heap that is not returned to the system
 MAX_HEAP_ARRAY_BYTES = 2**25  # larger arrays get pages of their own; the maximum of glibc
@@ -63,24 +65,31 @@ def keep_freed():
     Else glibc returns freed arrays at the end of its heap to the system, which has to zero the
     pages of the next ones, and to interrupt all other threads. Solves on large signals took up to
     1.2 times as long, on two threads up to 1.5 times. The process keeps at most 256 MiB. Nothing
-    is changed with other C libraries, or if the environment sets ``MALLOC_TRIM_THRESHOLD_``.
+    is changed with other C libraries, or if the environment sets ``MALLOC_TRIM_THRESHOLD_``,
+    ``MALLOC_MMAP_THRESHOLD_`` or one of them in ``GLIBC_TUNABLES``.
 
     Returns
     -------
     bool
         Whether a setting was changed.
     """
-    return VARIABLE not in os.environ and _keep_freed()
+    return TRIM_VARIABLE not in os.environ and _keep_freed()
 
 
 @cache
 def keep_freed_of_worker():
     """The same in a worker whose Dask nanny set ``MALLOC_TRIM_THRESHOLD_``; others are not changed."""
-    return VARIABLE in os.environ and _keep_freed()
+    return TRIM_VARIABLE in os.environ and _keep_freed()
 
 
 def _keep_freed():
-    if platform.libc_ver()[0] != "glibc":
+    if platform.libc_ver()[0] != "glibc" or _is_chosen():
         return False
     mallopt = ctypes.CDLL(None).mallopt
     return bool(mallopt(TRIM, KEPT_BYTES) and mallopt(MMAP, MAX_HEAP_ARRAY_BYTES))
+
+
+def _is_chosen():
+    """Whether the environment sets a threshold otherwise than a Dask nanny does."""
+    tunables = os.environ.get("GLIBC_TUNABLES", "")
+    return MMAP_VARIABLE in os.environ or any(name in tunables for name in TUNABLES)

@@ -265,10 +265,13 @@ print(changed, thrown, faults())
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has mallopt")
-@pytest.mark.parametrize("trims", [True, False])
-def test_workers_keep_what_they_free(trims):
+@pytest.mark.parametrize(
+    ("trims", "tunables"), [(True, ""), (False, ""), (False, "glibc.malloc.trim_threshold=65536")]
+)
+def test_workers_keep_what_they_free(trims, tunables):
     environment = {k: v for k, v in os.environ.items() if k != "MALLOC_TRIM_THRESHOLD_"}
-    environment |= {"MALLOC_TRIM_THRESHOLD_": "65536"} if trims else {}
+    environment |= {"MALLOC_TRIM_THRESHOLD_": "65536"} if trims or tunables else {}
+    environment["GLIBC_TUNABLES"] = tunables  # a nanny does not set it
     command = [sys.executable, "-c", FAULTS.format(function="keep_freed_of_worker")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     changed, thrown, kept = done.stdout.split()
