@@ -21,7 +21,7 @@ from csc.certificates._local_dual import N_RESCALINGS
 from csc.data_terms import dual_point, dual_values, values
 from csc.operators import KnownInfeasibility, PaddedSignals, SparseCodes, dense_codes
 
-# by which a dual point is shortened that orthogonality moved out of the domain: the best one counts
+# by which a dual point is shortened that orthogonality or rounding moved out of the domain
 SHORTER = np.array([0, 1e-12, 1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.5, 1.0])
 
 
@@ -37,7 +37,7 @@ def data_term_certificate(x, dictionary, z, model, theta=None):
         Weights of the samples, or None; ``lmbda w`` of the codes, all > 0, if the penalty is L1 and the
         arrays are NumPy's, else None.
     theta : array like x, optional
-        Dual point to try, in the domain of the conjugate of the data term.
+        Dual point to try, in the domain of the conjugate of the data term but for rounding.
     """
     (term, weights, penalty, code_lmbda), n = model, len(x)
     x, D = x.astype("float64"), dictionary.as_double
@@ -51,7 +51,10 @@ def data_term_certificate(x, dictionary, z, model, theta=None):
         fit = D(z, x.shape[2:])
     weights = None if weights is None else weights.astype("float64")
     objective = values(term, x, fit, weights)
-    theta = dual_point(term, x, fit, weights) if theta is None else theta.astype("float64")
+    if theta is None:
+        theta = dual_point(term, x, fit, weights)
+    else:
+        theta = _in_domain(term, x, theta.astype("float64"), weights)
     if code_lmbda is not None:
         lmbda = code_lmbda.astype("float64")
         own = codes.sums(abs(codes.values) * codes.pick(lmbda))
@@ -66,6 +69,17 @@ def data_term_certificate(x, dictionary, z, model, theta=None):
     objective = objective + own
     gap = namespace(x).maximum(objective - dual, 0)
     return float(objective.sum()), float(gap.sum())
+
+
+def _in_domain(term, x, theta, weights):
+    """Theta of each signal, shortened until it lies in the domain of the conjugate, which rounding may leave."""
+    xp, factor = namespace(x), namespace(x).ones((len(x), *(1,) * (x.ndim - 1)))
+    for shorter in SHORTER[1:]:
+        outside = xp.isinf(dual_values(term, x, factor * theta, weights))
+        if not outside.any():
+            break
+        factor[outside] = 1 - shorter
+    return factor * theta
 
 
 def _dual_of_all(of, theta, pair, penalty):

@@ -466,3 +466,18 @@ def test_terms_by_channel_are_equal_if_their_parts_and_weights_are():
     assert ByChannel(parts, weights) == ByChannel(parts, weights.copy())
     others = [ByChannel(parts[:1]), ByChannel(parts, weights), ByChannel(parts[::-1])]
     assert all(ByChannel(parts) != other for other in others)
+
+
+@pytest.mark.parametrize("penalty", [csc.L1(0.01), csc.ElasticNet(0.01), csc.Simplex()], ids=repr)
+@pytest.mark.parametrize("name", ["absolute", "Huber", "norm"])
+def test_dual_points_in_float32_have_a_finite_gap(name, penalty, rng):
+    """Rounding may move them out of the domain of the conjugate by a little."""
+    D = csc.Dictionary(rng.standard_normal((5, 2, 3)).astype("float32"), "circular")
+    x = rng.standard_normal((2, 2, 200)).astype("float32")
+    weights = None if name == "norm" else 3 * rng.random(x.shape).astype("float32")
+    terms = {"absolute": LeastAbsolute(weights), "Huber": Huber(0.1, weights)}
+    problem = csc.Problem(x, D, penalty, data_term=terms.get(name, LeastSquares()))
+    if name == "norm":
+        problem = csc.problems.with_total_variation(problem, 1.0, isotropic=True)
+    history = csc.solve(problem, PrimalDual(), tol=1e-3, max_iter=100).history
+    assert np.isfinite([p.gap for p in history]).all()
