@@ -212,6 +212,16 @@ def test_a_window_of_edge_one_is_hanns_and_learned_atoms_vanish_at_their_ends(rn
     assert (np.linalg.matrix_rank(learner.atoms_, tol=1e-9) == 1).all()
 
 
+def test_a_window_changed_later_does_not_change_the_constraint(rng):
+    window, atoms = np.hamming(5), 9 * rng.standard_normal((2, 1, 5))
+    constraint, same = (csc.constraints.TaperedBall(window=window) for _ in range(2))
+    before = constraint.project(atoms)
+    window[:] = 1
+    assert constraint == same
+    for ball in (constraint, same):
+        np.testing.assert_array_equal(ball.project(atoms), before)
+
+
 @pytest.mark.parametrize(
     ("window", "message"),
     [

@@ -417,6 +417,9 @@ class TaperedBall(Constraint):
                 raise ValueError(
                     f"window must be >= 0 and not 0 everywhere, got {window.min()} to {window.max()}"
                 )
+            window = window.copy()  # its levels are computed once
+            if namespace(window) is np:
+                window.flags.writeable = False
             object.__setattr__(self, "window", window)
 
     def __eq__(self, other):

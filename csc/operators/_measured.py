@@ -32,7 +32,7 @@ class MeasuredDictionary(AtomsReprMixin):
     dictionary : Dictionary
         D.
     operator : LinearOperator, array or sparse matrix (m, C * prod(S))
-        A, applied to one flattened signal ``(C, *S)``.
+        A, applied to one flattened signal ``(C, *S)``. Not copied: do not change it in place.
     signal_shape : tuple of ints
         Spatial shape *S* of the signals.
 

@@ -70,8 +70,8 @@ class Problem:
     Parameters
     ----------
     x : array (N, C, *S), float32 or float64
-        Signals. NaN marks what is missing, and so do masked entries of masked arrays. Not copied:
-        do not change it in place.
+        Signals. NaN marks what is missing, and so do masked entries of masked arrays. Neither signals,
+        mask nor weights are copied: do not change them in place.
     dictionary : Dictionary or MeasuredDictionary
         D, of the same dtype.
     penalty : L1, ElasticNet, GroupL21, SparseGroupL21, L1Ball, Simplex, L0 or LogPenalty
