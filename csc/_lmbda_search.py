@@ -12,7 +12,7 @@ from csc._solve import Solution, solve_quietly
 from csc._typing import Array, ArrayLike, DataTerm, Penalty
 from csc._validation import check_count, check_number
 from csc.data_terms import LEAST_SQUARES
-from csc.operators import Dictionary, MeasuredDictionary, SparseCodes
+from csc.operators import Dictionary, MeasuredDictionary, code_values
 from csc.penalties import L1, Relative
 from csc.problems import Problem
 
@@ -367,6 +367,4 @@ def _residual_norm(solution):
 
 
 def _count(solution):
-    z = solution.z
-    values = z.values if isinstance(z, SparseCodes) else z
-    return int((values != 0).sum()) / len(solution.problem.x)
+    return int((code_values(solution.z) != 0).sum()) / len(solution.problem.x)

@@ -14,7 +14,7 @@ from csc._progress import progress_callback
 from csc._repr_html import card
 from csc._typing import Array, ArrayLike, Codes, Mode, Solver, Stride
 from csc._validation import check_count, check_floats, check_instance, check_number
-from csc.operators import Dictionary, MeasuredDictionary, SparseCodes, dense_codes
+from csc.operators import Dictionary, MeasuredDictionary, SparseCodes, code_values, dense_codes
 from csc.penalties import L1, ElasticNet, GroupL21, Relative, warn_of_zero_codes
 from csc.problems import MultiLayerProblem, Problem
 from csc.solvers import Progress, Status, fastest, is_sparse, iterate, ratio, start
@@ -99,10 +99,7 @@ class Solution:
 
     def __repr__(self):
         layers = self.z if isinstance(self.z, tuple) else (self.z,)
-        values = [z.values if isinstance(z, SparseCodes) else z for z in layers]
-        counts = [
-            f"{int((a != 0).sum())} of {prod(z.shape)}" for a, z in zip(values, layers, strict=True)
-        ]
+        counts = [f"{int((code_values(z) != 0).sum())} of {prod(z.shape)}" for z in layers]
         return (
             f"{type(self).__name__}(objective={self.objective:.6g}, relative_gap={self.relative_gap:.2g}, "
             f"{' and '.join(counts)} codes non-zero, n_iter={self.n_iter}, "
@@ -240,9 +237,8 @@ def _warn_of_zero_codes(solution):
     problem = solution.problem
     if not isinstance(problem, Problem) or not _has_lmbda_max(problem):
         return
-    z = solution.z.values if isinstance(solution.z, SparseCodes) else solution.z
     lmbda = problem.penalty.lmbda
-    if lmbda == 0 or z.any() or not problem.x.any():
+    if lmbda == 0 or code_values(solution.z).any() or not problem.x.any():
         return
     warn_of_zero_codes(lmbda, problem.lmbda_max(), stacklevel=3)
 

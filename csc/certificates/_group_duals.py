@@ -10,7 +10,7 @@ from math import prod
 import numpy as np
 
 from csc._backend import kernels
-from csc.certificates._local_dual import best_dual, dual_of
+from csc.certificates._local_dual import best_dual, scaled_dual
 from csc.operators import exact_above_one
 from csc.penalties import GroupL21
 
@@ -153,7 +153,7 @@ def group_certificate(residual, scores, infeasibility=None, *, local=True):
     if local:
         dual = best_dual(scores, residual.x, r, 1.0, False, infeasibility)
     else:
-        dual = _inner(residual.x, r, scores, infeasibility, dual_of)
+        dual = scaled_dual(scores.rows(residual.x), scores.rows(r), infeasibility)
     return objective, np.maximum(objective - dual, 0)
 
 
@@ -167,9 +167,3 @@ def penalty_of_codes(codes, penalty):
     if type(penalty) is GroupL21:
         return float(penalty.lmbda) * out
     return float(penalty.lmbda) * (codes.sums(abs(values)) + penalty.ratio * out)
-
-
-def _inner(x, theta, scores, infeasibility, dual):
-    own, rows = scores.rows(x), scores.rows(theta)
-    inner, energy = (np.einsum("ni,ni->n", a, rows, dtype="float64") for a in (own, rows))
-    return dual(inner, energy, infeasibility.reshape(len(x), -1).max(axis=1))

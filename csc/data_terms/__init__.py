@@ -7,7 +7,7 @@ problems and certificates need.
 May import: the modules of `csc` whose names begin with ``_``.
 
 A new data term: a frozen dataclass with the methods of `Huber`; `csc.testing.check_data_term`
-checks it, and docs/data_terms.md shows one.
+checks it, and docs/howto_data_terms.md shows one.
 """
 
 from csc.data_terms._by_channel import ByChannel

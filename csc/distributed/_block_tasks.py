@@ -122,7 +122,7 @@ def solve(block, model, own, halos):
         if start is not None and seen is None and D.is_patch(r.shape[2:]):
             start = start.dense()  # the box has one position
         coded = encode([Group(r, seen)], D, model.penalty, [start], model.tol)[0].z
-    coded = coded if isinstance(coded, SparseCodes) else SparseCodes.of(coded)
+    coded = SparseCodes.of(coded)
     kept = coded.values != 0
     coded = SparseCodes(coded.shape, coded.index[kept], coded.values[kept])
     return embed_codes(coded, box, block.partition.positions)

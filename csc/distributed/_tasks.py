@@ -161,12 +161,11 @@ def transform(groups, model, shape, dtype, first):
     """Certified codes of a group, whose first signal is number ``first`` of all signals."""
     with one_core():
         found = model.certified(groups)
-    places = []
-    for codes in found:
-        z = codes if isinstance(codes, SparseCodes) else SparseCodes.of(codes)
-        places.append(SparseCodes(shape, z.index + first * prod(shape[1:]), z.values))
+    parts = []
+    for z in map(SparseCodes.of, found):
+        parts.append(SparseCodes(shape, z.index + first * prod(shape[1:]), z.values))
         first += z.shape[0]
-    return merge_codes(places) if places else SparseCodes.zeros(shape, dtype)
+    return merge_codes(parts) if parts else SparseCodes.zeros(shape, dtype)
 
 
 def resolve(groups, model):

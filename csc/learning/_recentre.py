@@ -60,7 +60,7 @@ def extended_window_sums(encoded, reach):
     squares : array (K,), float64
         Energy of the codes, times the observed fraction of the samples.
     """
-    problem, z = encoded.problem, times_roots(encoded.weight, _sparse(encoded.z))
+    problem, z = encoded.problem, times_roots(encoded.weight, SparseCodes.of(encoded.z))
     D, r = problem.dictionary, encoded.residual()
     k, c = D.atoms.shape[:2]
     ones = 5 - r.ndim
@@ -90,7 +90,7 @@ def _best_windows(wide, spatial_shape, reach):
 
 def shift_codes(encoded, shifts):
     """Codes of an `EncodedBatch`, shifted with the windows of their atoms."""
-    z = _sparse(encoded.z)
+    z = SparseCodes.of(encoded.z)
     n, k, *v = z.coordinates
     spatial_shape = np.array(z.shape[2:])
     places = np.stack(v, axis=-1) + shifts[k]
@@ -102,7 +102,3 @@ def shift_codes(encoded, shifts):
     order = np.argsort(index)
     new = SparseCodes(z.shape, index[order], z.values[kept][order])
     return new if isinstance(encoded.z, SparseCodes) else new.dense()
-
-
-def _sparse(z):
-    return z if isinstance(z, SparseCodes) else SparseCodes.of(z)

@@ -6,7 +6,13 @@ import numpy as np
 
 from csc._backend import kernels, namespace
 from csc.data_terms import majoriser
-from csc.operators import Dictionary, PaddedSignals, RestrictedDictionary, SparseCodes
+from csc.operators import (
+    Dictionary,
+    PaddedSignals,
+    RestrictedDictionary,
+    SparseCodes,
+    code_values,
+)
 from csc.problems import Problem
 
 
@@ -66,7 +72,7 @@ def times_roots(weight, a):
     """Signals or codes, dense or sparse, each signal times the square root of its weight."""
     if weight is None:
         return a
-    xp = namespace(a.values if isinstance(a, SparseCodes) else a)
+    xp = namespace(code_values(a))
     roots = xp.sqrt(xp.asarray(weight)).astype(a.dtype)
     if isinstance(a, SparseCodes):
         return SparseCodes(a.shape, a.index, a.values * roots[a.signals])
@@ -87,7 +93,7 @@ def _of_majoriser(problem, codes, weight):
 
 def _complete(problem, codes):
     """Padded signals (N, C, P0, P1, P2), with D z where nothing was observed, and sparse codes."""
-    codes = codes if isinstance(codes, SparseCodes) else SparseCodes.of(codes)
+    codes = SparseCodes.of(codes)
     layout = PaddedSignals(problem.dictionary, problem.x.shape, problem.x.dtype)
     x, mask = layout.observed(problem.x, problem.mask)
     if mask is not None:

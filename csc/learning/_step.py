@@ -13,7 +13,7 @@ from csc.learning._dead_atoms import fill_places
 from csc.learning._diagnostics import lesser_duplicates
 from csc.learning._recentre import recentre
 from csc.learning._update import descend, relax
-from csc.operators import SparseCodes
+from csc.operators import SparseCodes, code_values
 
 ENERGY_ROUNDING = 1e-9  # relative difference of energies of the same signals in another order
 
@@ -99,7 +99,7 @@ class EncodedBatch(NamedTuple):
     @property
     def values(self):
         """Values of the codes in any order; zeros may be left out."""
-        return self.z.values if isinstance(self.z, SparseCodes) else self.z
+        return code_values(self.z)
 
     def residual(self):
         """Residual of the data term, each signal times the square root of its weight."""

@@ -30,7 +30,7 @@ from csc.operators._fourier_solve import CirculantGram
 from csc.operators._measured import MeasuredDictionary
 from csc.operators._multilayer import COMPOSABLE, MultiLayerDictionary
 from csc.operators._product import codes_of_products, product_dictionary
-from csc.operators._sparse_codes import SparseCodes, dense_codes
+from csc.operators._sparse_codes import SparseCodes, code_values, dense_codes
 from csc.operators._sparse_residual import SparseResidual
 from csc.operators._support_operator import (
     KnownInfeasibility,

@@ -95,3 +95,8 @@ class SparseCodes:
 def dense_codes(z):
     """Codes as an array, whether they are sparse or one already."""
     return z.dense() if isinstance(z, SparseCodes) else z
+
+
+def code_values(z):
+    """Values of codes in an array of any shape, which has all non-zero ones."""
+    return z.values if isinstance(z, SparseCodes) else z

@@ -54,8 +54,8 @@ class SparseResidual:
         self.columns.add(-self.codes.values, self.r)
 
     def pick(self, a):
-        """Entries of ``a`` at the codes: one for each atom ``(K,)``, or of any shape like the codes."""
-        return a[self.columns.atom] if a.ndim == 1 else self.codes.pick(a)
+        """As `SparseCodes.pick`."""
+        return self.codes.pick(a)
 
     def observed(self, r):
         """``M r`` of a padded residual."""

@@ -45,6 +45,7 @@ from csc.operators import (
     PaddedSignals,
     SparseCodes,
     SparseResidual,
+    code_values,
     dense_codes,
 )
 from csc.penalties import (
@@ -340,7 +341,7 @@ class Problem:
         return float(objective.sum()), float(gap.sum())
 
     def _local_certificate(self, z):
-        negative = self.penalty.positive and bool((_values(z) < 0).any())
+        negative = self.penalty.positive and bool((code_values(z) < 0).any())
         z = SparseCodes.of(z)
         if self.penalty.positive:
             z = SparseCodes(z.shape, z.index, np.maximum(z.values, 0))
@@ -373,10 +374,6 @@ class Problem:
         if z.shape != self.code_shape:
             raise ValueError(f"z must be codes of shape {self.code_shape}, got {z.shape}")
         return z
-
-
-def _values(z):
-    return z.values if isinstance(z, SparseCodes) else z
 
 
 def check_penalty(penalty, x, code_shape):

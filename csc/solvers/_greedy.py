@@ -121,6 +121,6 @@ class GreedyState(SparseResidual):
         return np.einsum("ni,ni->n", rows, rows, dtype="float64")
 
     def _best_atoms(self, positions):
-        """Index of the code that lowers the residual max_nonzero, at each of these positions."""
+        """Index of the code that lowers the residual most, at each of these positions."""
         q = self.layout.correlations_at(positions, self.r)
         return positions * q.shape[1] + (abs(q) * self.inv_norms).argmax(axis=1)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from csc._typing import Array, LayersProblem, ProblemLike
 from csc._validation import check_instance
+from csc.operators import dense_codes
 from csc.solvers._run import Outcome, Status, iterate, start
 from csc.solvers._select import fastest
 
@@ -102,6 +103,6 @@ class LayeredBasisPursuit:
         status, message = run.outcome
         if outcome == DONE and not status.converged:
             outcome = Outcome(status, f"layer {i + 1} did not reach its tol: {message}")
-        codes = run.z.dense() if hasattr(run.z, "dense") else run.z
+        codes = dense_codes(run.z)
         z = (*z[:i], codes, *z[i + 1 :])
         return LayeredBasisPursuitState(z, i + 1, done=i + 1 == len(z), outcome=outcome)

@@ -10,7 +10,7 @@ import numpy as np
 
 from csc._interrupts import interruptible, raise_lost_interrupt
 from csc.data_terms import LEAST_SQUARES, is_plain, values
-from csc.operators import SparseCodes
+from csc.operators import SparseCodes, code_values
 
 SIGNAL_ROUNDING = 128  # machine epsilons: relative error of a residual from rounding alone
 
@@ -225,7 +225,7 @@ def _is_still(before, state, tol, solver):
     if _movement(before.z, state.z) > tol or moves_dual(before, state):
         return False
     layers = state.z if isinstance(state.z, tuple) else (state.z,)
-    if any((z.values if isinstance(z, SparseCodes) else z).any() for z in layers):
+    if any(code_values(z).any() for z in layers):
         return True
     return all(_movement(a, b) <= tol for a, b in zip(before, state, strict=True) if _moves(b))
 

@@ -33,7 +33,7 @@ from csc.learning.multilayer._step import (
     layer_code_energies,
     update_layers_state,
 )
-from csc.operators import MultiLayerDictionary
+from csc.operators import MultiLayerDictionary, dense_codes
 from csc.penalties import Lmbda, Relative
 
 FIRST_CODING_TOL = 0.02  # relative gap of the first codes
@@ -222,7 +222,7 @@ class MultiLayerDictionaryLearning(OnlineLearner):
             if group.codes is not None:
                 codes.append(group.codes[depth - 1])
                 continue
-            z = group.flat.z.dense() if hasattr(group.flat.z, "dense") else group.flat.z
+            z = dense_codes(group.flat.z)
             x = group.flat.problem.x
             codes.append(z if depth == len(D) else D.synthesize(z, None, depth, x.shape[2:]))
         if signals.is_array:

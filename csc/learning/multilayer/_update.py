@@ -10,7 +10,7 @@ import numpy as np
 from csc._backend import namespace
 from csc.learning import _statistics as stats
 from csc.learning._batch import tree_sum
-from csc.operators import Dictionary
+from csc.operators import Dictionary, dense_codes
 
 MAX_HALVINGS = 12  # of a step length, before the step of a layer is skipped
 RATE_GROWTH = 1.5  # factor on the step length after an accepted step
@@ -157,7 +157,7 @@ def _synthesize_all(part, layers):
     dictionaries = [
         Dictionary(d.astype(D.dtype), D.mode, D.stride) for d, D in zip(layers, old, strict=True)
     ]
-    codes = [z.dense() if hasattr(z, "dense") else z]
+    codes = [dense_codes(z)]
     for D, spatial_shape in zip(dictionaries[:0:-1], part.spatial_shapes[-2:0:-1], strict=True):
         codes.insert(0, D(codes[0], spatial_shape))
     return codes, dictionaries

@@ -131,7 +131,7 @@ def in_patches(subject, atoms, signals):
     """The largest values in patches of the size of the atoms."""
     x = signals.items
     if hasattr(subject, "transform"):
-        values = to_host(dense(subject.transform(x))).reshape(len(x), len(atoms)).T
+        values = to_host(subject.transform(x)).reshape(len(x), len(atoms)).T
     else:
         values = unit_rows(atoms) @ x.reshape(len(x), -1).T
     n = min(N_PATCHES, len(x))
@@ -151,7 +151,7 @@ def in_pictures(subject, atoms, signals):
                 f'signals larger than the atoms are looked through in mode "full" only, got a '
                 f"learner of mode {geometry.mode!r}; cut patches with csc.images.extract_patches"
             )
-        stride, maps = geometry.stride, map(dense, subject.transform(list(signals.items)))
+        stride, maps = geometry.stride, subject.transform(list(signals.items))
     else:
         maps = (inner_products(atoms, x) for x in signals.items)
     parts = [at_peaks(to_host(z), i, stride, atoms.shape[2:]) for i, z in enumerate(maps)]
@@ -185,11 +185,6 @@ def unit_rows(atoms):
     flat = atoms.reshape(len(atoms), -1)
     norms = np.linalg.norm(flat, axis=1, keepdims=True)
     return flat / np.where(norms > 0, norms, 1)
-
-
-def dense(codes):
-    """Codes as an array."""
-    return codes.dense() if hasattr(codes, "dense") else codes
 
 
 def stretched(pictures):
