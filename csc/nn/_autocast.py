@@ -15,7 +15,7 @@ def full_precision(x: torch.Tensor, dictionary: TrainableDictionary) -> Iterator
     Codes are differences of large sums, which the 8 bits of bfloat16 do not resolve.
     """
     device = x.device.type if isinstance(x, torch.Tensor) else "cpu"
-    if torch.is_autocast_enabled(device):
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
         with torch.autocast(device, enabled=False):
             yield dictionary.check_signals(x.to(dictionary.raw_atoms.dtype))
     else:

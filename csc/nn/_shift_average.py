@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from csc._validation import check_count
-from csc.nn._parameters import TrainableDictionary
+from csc.nn._parameters import TrainableDictionary, check_tensor
 
 
 class StridedShiftAverage(nn.Module):
@@ -57,7 +57,12 @@ class StridedShiftAverage(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The mean reconstruction ``(N, C, *S)`` of signals ``(N, C, *S)``."""
+        check_tensor("x", x)
         geometry = self.coder.dictionary.geometry
+        if x.ndim != 2 + len(geometry.stride):
+            raise ValueError(
+                f"x must be (N, C, *S) with {len(geometry.stride)} spatial axes, got {tuple(x.shape)}"
+            )
         shifts = list(product(*(range(t) for t in geometry.stride)))
         if geometry.mode == "circular":
             dims = tuple(range(2, x.ndim))

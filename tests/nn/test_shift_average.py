@@ -43,3 +43,15 @@ def test_what_cannot_reconstruct_is_refused(rng):
         csc.nn.StridedShiftAverage(torch.nn.Identity())
     with pytest.raises(ValueError, match="margin must be >= 0"):
         csc.nn.StridedShiftAverage(csc.nn.SparseCode(make("valid", rng)[0], 0.1), -1)
+
+
+@pytest.mark.parametrize("mode", ["full", "circular"])
+def test_what_is_no_batch_of_signals_is_refused(mode):
+    coder = csc.nn.SparseCode(csc.nn.random_dictionary((3, 1, 4), mode, 2), 0.1)
+    average = csc.nn.StridedShiftAverage(coder)
+    with pytest.raises(TypeError, match="x must be a tensor, got ndarray"):
+        average(np.zeros((1, 1, 12), "float32"))
+    with pytest.raises(
+        ValueError, match=r"x must be \(N, C, \*S\) with 1 spatial axes, got \(1, 12\)"
+    ):
+        average(torch.zeros(1, 12))

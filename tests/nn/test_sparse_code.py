@@ -146,6 +146,11 @@ def test_autocast_does_not_lower_the_precision(rng):
     codes.sum().backward()
 
 
+def test_shapes_are_known_without_memory():
+    module = csc.nn.SparseCode(csc.nn.random_dictionary((3, 1, 4), stride=2), 0.1).to("meta")
+    assert module(torch.zeros(2, 1, 12, device="meta")).shape == (2, 3, 5)
+
+
 @pytest.mark.slow  # torch.compile takes seconds to load
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # its own
 def test_it_compiles_in_one_graph(rng):
