@@ -49,6 +49,7 @@ class Outcome(NamedTuple):
 
 
 FLOOR = "a smaller gap needs higher precision, or a lambda > 0 for every code"
+MORE_STEPS = "raise max_iter"
 WITHIN_ROUNDING = Outcome(
     Status.CONVERGED, "converged: the objective is within the rounding error of the signals"
 )
@@ -89,13 +90,13 @@ def stalled(gap, tol, floor=FLOOR):
     return Outcome(Status.STALLED, message + floor)
 
 
-def out_of_steps(n, gap, tol):
-    """`Outcome` of ``max_iter = n`` steps."""
+def out_of_steps(n, gap, tol, more_steps=MORE_STEPS):
+    """`Outcome` of ``max_iter = n`` steps; ``more_steps`` says what to change."""
     if isfinite(gap):
         reason = f"at max_iter = {n}: relative gap {gap:.1e} > tol {tol:.1e}"
     else:
         reason = f"at max_iter = {n} before the codes were stationary"
-    return Outcome(Status.MAX_ITER, f"stopped {reason}; raise max_iter")
+    return Outcome(Status.MAX_ITER, f"stopped {reason}; {more_steps}")
 
 
 class Progress(NamedTuple):
@@ -157,7 +158,9 @@ def _iterate(problem, solver, z, limits, callback):
             outcome = _outcome(now, before, state, (tol, rounding), solver)
             if outcome is not None:
                 return Run(state.z, n, history, outcome)
-        return Run(state.z, n, history, out_of_steps(n, ratio(now.gap, now.objective), tol))
+        more_steps = getattr(solver, "more_steps", MORE_STEPS)
+        outcome = out_of_steps(n, ratio(now.gap, now.objective), tol, more_steps)
+        return Run(state.z, n, history, outcome)
     except StopIteration:
         return Run(state.z, n, history, STOPPED)
     except KeyboardInterrupt:

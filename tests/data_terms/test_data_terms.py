@@ -481,3 +481,18 @@ def test_dual_points_in_float32_have_a_finite_gap(name, penalty, rng):
         problem = csc.problems.with_total_variation(problem, 1.0, isotropic=True)
     history = csc.solve(problem, PrimalDual(), tol=1e-3, max_iter=100).history
     assert np.isfinite([p.gap for p in history]).all()
+
+
+def test_primal_dual_steps_follow_the_sizes_of_dual_and_codes(rng):
+    """Total variation far above the signals: the dual point of zeros says nothing of its size."""
+    D = csc.Dictionary(rng.standard_normal((5, 1, 3)), "circular")
+    problem = csc.Problem(1e-3 * rng.standard_normal((1, 1, 30)), D, csc.GroupL21(1e-5, 5))
+    problem = csc.problems.with_total_variation(problem, 1.0, isotropic=True)
+    assert csc.solve(problem, PrimalDual(), tol=1e-3, max_iter=2000).converged
+
+
+def test_primal_dual_says_what_to_do_when_its_steps_are_used_up(rng):
+    problem = make_problem(rng, "full", LeastAbsolute())
+    message = csc.solve(problem, PrimalDual(), tol=1e-12, max_iter=20).message
+    assert "raise max_iter or tol" in message
+    assert "Reweighted" in message
