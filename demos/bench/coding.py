@@ -197,4 +197,4 @@ def main(argv):
     args, curves = parser.parse_args(argv), {}
     for case in cases(args):
         curves[case.name] = compare(case, args)
-        save_results(draw(curves), curves, args.out, "bench_coding")
+        save_results(draw(curves), curves, args.out, "bench_coding", n_colours=64)
