@@ -29,9 +29,8 @@ class PenaltyReprMixin:
     """Mixin for penalties: notebooks show the repr and a plot of the proximal operator."""
 
     def _repr_html_(self):
-        drawn = (
-            _prox_curve(self) if isinstance(self.lmbda, Real) else ""
-        )  # else it is not resolved to a number yet
+        is_resolved = isinstance(self.lmbda, Real)
+        drawn = _prox_curve(self) if is_resolved else ""
         return f"<div><pre>{escape(repr(self))}</pre>{drawn}</div>"
 
 

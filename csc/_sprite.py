@@ -46,7 +46,7 @@ def sprites(pictures, columns=None):
 
 
 def small_sheet(pictures):
-    """The same pictures to be looked at: `Sprites` whose gaps are transparent."""
+    """`Sprites` of the pictures, to be shown as one image: the gaps between them are transparent."""
     n, h, w = pictures.shape[:3]
     colours = pictures if pictures.ndim > 3 else np.repeat(pictures[..., None], 3, axis=-1)
     opaque = np.concatenate([colours, np.full((n, h, w, 1), 255, np.uint8)], axis=-1)

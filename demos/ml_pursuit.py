@@ -224,10 +224,8 @@ def convergence(max_iter, rng):
 
 # ---- Zeros of the middle layer
 
-CASES = (
-    ("l + 1", 25),
-    (11, 25),
-)  # non-zeros of the deepest codes (l: zeros of the middle), SNR in dB
+# non-zeros of the deepest codes (l: zeros of the middle), SNR in dB
+CASES = ("l + 1", 25), (11, 25)
 ESTIMATES = (
     "projection", "holistic", "projection, refitted", "holistic, refitted", "support known",
     "support and zeros known",

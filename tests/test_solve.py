@@ -254,11 +254,11 @@ X, D = np.ones((1, 1, 5)), csc.Dictionary(np.ones((2, 1, 3)))
             "pixels",
         ),
         (lambda: csc.solvers.FISTA(step_size=-1.0), ValueError, "step_size must be > 0, got -1.0"),
-        (lambda: csc.solvers.OMP(n_nonzero=2.5), ValueError, "n_nonzero must be an integer"),
+        (lambda: csc.solvers.OMP(n_nonzero=2.5), TypeError, "n_nonzero must be an integer"),
         (
             lambda: csc.solvers.OMP(max_squared_residual=np.nan),
             ValueError,
-            "max_squared_residual must be >= 0",
+            "max_squared_residual must be finite and >= 0",
         ),
         (lambda: csc.solve(csc.Problem(X, D, csc.L1(1.0)), tol=-1), ValueError, "tol must be"),
         (lambda: csc.solve(csc.Problem(X, D, csc.L1(1.0)), max_iter=0), ValueError, "max_iter"),

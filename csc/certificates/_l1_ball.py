@@ -12,8 +12,7 @@ import numpy as np
 
 from csc.certificates._local_dual import N_RESCALINGS
 from csc.operators import KnownInfeasibility
-
-ROUNDING = 1.2e-7  # relative, of the l1 norm of codes that are rounded to float32
+from csc.penalties import NORM_ROUNDING
 
 
 def ball_certificate(residual, radius, known=None):
@@ -35,7 +34,7 @@ def ball_certificate(residual, radius, known=None):
         relative = layout.dual_infeasibility_near(per_signal(1 / unit, r), known, ones, False)
     objective = 0.5 * residual.energies(r)
     gap = np.maximum(objective - ball_dual(residual, radius, unit, relative), 0)
-    outside = residual.codes.sums(abs(residual.codes.values)) > radius * (1 + ROUNDING)
+    outside = residual.codes.sums(abs(residual.codes.values)) > radius * (1 + NORM_ROUNDING)
     return np.where(outside, np.inf, objective), np.where(outside, np.inf, gap)
 
 
@@ -71,7 +70,7 @@ def ball_dual(residual, radius, unit, infeasibility, *, local=True):
 
 def is_inside(codes, radius):
     """Whether the sparse codes of all signals lie inside of the ball, by more than rounding."""
-    return bool((codes.sums(abs(codes.values)) < radius * (1 - ROUNDING)).all())
+    return bool((codes.sums(abs(codes.values)) < radius * (1 - NORM_ROUNDING)).all())
 
 
 def multipliers(residual):

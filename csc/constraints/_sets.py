@@ -12,9 +12,8 @@ from csc._typing import Array
 from csc._validation import check_count, check_floats, check_number, check_real
 
 MAX_NEWTON_STEPS = 60  # for the Lagrange multiplier; three to eight are enough in practice
-LAST_EXCESS = (
-    1e-7  # of the norm over 1 before the last step: its square, left after it, is rounding
-)
+# of the norm over 1 before the last step: its square, left after it, is rounding
+LAST_EXCESS = 1e-7
 MAX_POWER_STEPS = 500  # of the higher-order power method; near a product some ten are enough
 POWER_TOL = 1e-13  # it ends where a step lengthens no product by more than this fraction
 TINY = 1e-300  # against division by 0 for atoms of zeros

@@ -7,9 +7,8 @@ from csc._typing import Array
 from csc._validation import check_number
 from csc.data_terms._weights import SampleWeightsMixin, checked_weights
 
-SMALL_DELTA = (
-    0.2  # of the width of a smooth term: below, Huber's function is nearly an absolute value
-)
+# of the width of a smooth term: below, Huber's function is nearly an absolute value
+SMALL_DELTA = 0.2
 
 
 @dataclass(frozen=True, eq=False, repr=False)

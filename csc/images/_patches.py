@@ -175,9 +175,8 @@ def reassemble(
         return (sums / cover).reshape(image_shape).astype(patches.dtype)
     sums = _overlap_add(laid_out, space, at)
     for axis, (V, S, s) in enumerate(zip(at, space, spatial_shape, strict=True), start=1):
-        cover = _overlap_add(
-            np.ones((len(V), 1, s)), (S,), [V]
-        )  # counts are products over the axes
+        # counts are products over the axes
+        cover = _overlap_add(np.ones((len(V), 1, s)), (S,), [V])
         sums /= cover.reshape(-1, *(1,) * (len(space) - axis))
     return sums.reshape(image_shape).astype(patches.dtype)
 

@@ -16,7 +16,7 @@ from csc.penalties._lmbda import Lmbda, Relative, TargetSparsity, resolved, warn
 from csc.penalties._nonconvex import L0, LogPenalty
 from csc.penalties._overlapping_groups import neighbourhoods
 from csc.penalties._simplex import Simplex
-from csc.penalties._sparse_groups import L1Ball, SparseGroupL21
+from csc.penalties._sparse_groups import NORM_ROUNDING, L1Ball, SparseGroupL21
 from csc.penalties._weights import atom_weights, finite_lmbda, ridge_of
 
 __all__ = [

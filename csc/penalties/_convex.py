@@ -111,9 +111,7 @@ class L1(PenaltyReprMixin):
         if self.weights is None and self.lmbda > 0:
             return _largest(q, self.positive) / float(self.lmbda)
         weighted_lmbda = self.weighted_lmbda(q)
-        free = (
-            weighted_lmbda == 0
-        )  # an unpenalised code must be orthogonal to the residual: only 0 is sure
+        free = weighted_lmbda == 0  # such codes must be orthogonal to the residual: only 0 is sure
         forbidden = xp.where(q > 0, inf, xp.where(q < 0, -inf, 0))
         ratio = xp.where(free, forbidden, q / xp.where(free, 1, weighted_lmbda))
         return _largest(ratio, self.positive)
@@ -360,9 +358,8 @@ class GroupL21(PenaltyReprMixin):
             return overlapping.subdiff_distance(self.groups, z, q, float(self.lmbda))
         xp, norms, lmbda = namespace(z), self._norms(z), float(self.lmbda)
         gradient = lmbda * self._grouped(z) / xp.where(norms > 0, norms, 1)
-        distances = self._norms(
-            (self._grouped(q) - gradient).reshape(q.shape)
-        )  # at z_g = 0: ||q_g||
+        # at z_g = 0: ||q_g||
+        distances = self._norms((self._grouped(q) - gradient).reshape(q.shape))
         return _largest(xp.where(norms > 0, distances, xp.maximum(distances - lmbda, 0)), True)
 
     def _grouped(self, z):

@@ -7,6 +7,7 @@ from csc._typing import LayerProblem, ProblemLike
 from csc.operators import SparseCodes
 from csc.penalties import L0
 from csc.solvers._greedy import GreedyState
+from csc.solvers._run import check_rules
 
 
 class ConvOMPState(NamedTuple):
@@ -62,12 +63,7 @@ class ConvOMP:
     )
 
     def __post_init__(self):
-        if self.n_nonzero is not None and (
-            self.n_nonzero != int(self.n_nonzero) or self.n_nonzero < 0
-        ):
-            raise ValueError(f"n_nonzero must be an integer >= 0 or None, got {self.n_nonzero}")
-        if not self.max_squared_residual >= 0:
-            raise ValueError(f"max_squared_residual must be >= 0, got {self.max_squared_residual}")
+        check_rules(self.n_nonzero, self.max_squared_residual)
         if not 0 < self.weak_factor <= 1:
             raise ValueError(f"weak_factor must be in (0, 1], got {self.weak_factor}")
 

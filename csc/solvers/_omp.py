@@ -7,7 +7,7 @@ import numpy as np
 
 from csc._typing import Array, LayerProblem, ProblemLike
 from csc.penalties import L0
-from csc.solvers._run import GREEDY, Outcome, Status
+from csc.solvers._run import GREEDY, Outcome, Status, check_rules
 
 DEPENDENT = 1  # the kernel's code for a pursuit that ended at a linearly dependent atom
 
@@ -63,12 +63,7 @@ class OMP:
     )
 
     def __post_init__(self):
-        if self.n_nonzero is not None and (
-            self.n_nonzero != int(self.n_nonzero) or self.n_nonzero < 0
-        ):
-            raise ValueError(f"n_nonzero must be an integer >= 0 or None, got {self.n_nonzero}")
-        if not self.max_squared_residual >= 0:
-            raise ValueError(f"max_squared_residual must be >= 0, got {self.max_squared_residual}")
+        check_rules(self.n_nonzero, self.max_squared_residual)
 
     def supports(self, problem: ProblemLike) -> bool:
         """Whether the problem is an L0-penalised patch problem."""

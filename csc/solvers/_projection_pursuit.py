@@ -10,6 +10,7 @@ from csc._typing import Array, LayersProblem, ProblemLike
 from csc.operators import SparseCodes
 from csc.solvers._greedy import GreedyState
 from csc.solvers._multilayer_common import back_substitute, effective_problem, stripe_norms
+from csc.solvers._run import check_rules
 
 
 class ProjectionPursuitState(NamedTuple):
@@ -75,12 +76,7 @@ class ProjectionPursuit:
         for i, limit in enumerate(limits):
             if limit is not None and not limit >= 1:
                 raise ValueError(f"limits[{i}] must be >= 1 or None, got {limit}")
-        if self.n_nonzero is not None and (
-            self.n_nonzero != int(self.n_nonzero) or self.n_nonzero < 0
-        ):
-            raise ValueError(f"n_nonzero must be an integer >= 0 or None, got {self.n_nonzero}")
-        if not self.max_squared_residual >= 0:
-            raise ValueError(f"max_squared_residual must be >= 0, got {self.max_squared_residual}")
+        check_rules(self.n_nonzero, self.max_squared_residual)
         object.__setattr__(self, "limits", limits)
 
     def supports(self, problem: ProblemLike) -> bool:

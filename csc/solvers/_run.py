@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from csc._interrupts import interruptible, raise_lost_interrupt
+from csc._validation import check_count, check_number
 from csc.data_terms import LEAST_SQUARES, is_plain, values
 from csc.operators import SparseCodes, code_values
 
@@ -82,6 +83,13 @@ BROKEN = Outcome(
 def converged(gap, tol):
     """`Outcome` of a relative gap of at most ``tol``."""
     return Outcome(Status.CONVERGED, f"converged: relative gap {gap:.1e} <= tol {tol:.1e}")
+
+
+def check_rules(n_nonzero, max_squared_residual):
+    """Check where a pursuit stops: at so many codes, None without a limit, or at this ``||r||^2``."""
+    if n_nonzero is not None:
+        check_count("n_nonzero", n_nonzero, low=0)
+    check_number("max_squared_residual", max_squared_residual)
 
 
 def stalled(gap, tol, floor=FLOOR):

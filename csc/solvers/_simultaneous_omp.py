@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from csc._typing import Array, LayerProblem, ProblemLike
-from csc._validation import check_count, check_number
 from csc.penalties import L0
 from csc.solvers._omp import OMPState
+from csc.solvers._run import check_rules
 
 DEPENDENT = 1e-10  # of the squared norm of an atom: with less left, it depends on the selected ones
 
@@ -53,9 +53,7 @@ class SimultaneousOMP:
     requirements = "needs an L0 penalty without positive, patches without a mask, and NumPy arrays"
 
     def __post_init__(self):
-        if self.n_nonzero is not None:
-            check_count("n_nonzero", self.n_nonzero, low=0)
-        check_number("max_squared_residual", self.max_squared_residual)
+        check_rules(self.n_nonzero, self.max_squared_residual)
 
     def supports(self, problem: ProblemLike) -> bool:
         """Whether the problem is an L0-penalised patch problem."""
@@ -79,11 +77,8 @@ class SimultaneousOMP:
 
     def _support(self, x, atoms, least_decrease):
         """Indices of the selected atoms."""
-        support, r, left = (
-            [],
-            x,
-            atoms.copy(),
-        )  # left: atoms without their part in the selected ones
+        support, r = [], x
+        left = atoms.copy()  # without their part in the selected ones
         energies = (atoms**2).sum(axis=1)
         least_decrease = max(least_decrease, np.finfo(x.dtype).eps * (x**2).sum())
         n_most = len(atoms) if self.n_nonzero is None else int(self.n_nonzero)

@@ -18,9 +18,8 @@ def factorise(n, ridge, last, diagonal, a, right):
         diagonal[k] = a[k, k]
         a[k, k] *= 1 + ridge
     for k in range(n):
-        stop = np.uint64(
-            padded(last[k])
-        )  # unsigned: a test for numbers below 0 would prevent vectors
+        # unsigned: a test for numbers below 0 would prevent vectors
+        stop = np.uint64(padded(last[k]))
         _finish(k, 0.5 * ridge * diagonal[k], stop, a, right)
         if k & 3 < 3:
             continue

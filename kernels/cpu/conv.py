@@ -152,10 +152,8 @@ def synthesize(z, atoms, stride, out):
     matrix = _fours(atoms.reshape(len(atoms), -1).T)
     block = _disjoint_block(z.shape[2:], atoms.shape[2:], stride)
     extent = prod(atoms.shape[2:])
-    block_and_group = (
-        block,
-        4 * extent * max(1, SAMPLES_PER_GROUP // 4 // extent),
-    )  # whole channels, in groups of four
+    # whole channels, in groups of four
+    block_and_group = block, 4 * extent * max(1, SAMPLES_PER_GROUP // 4 // extent)
     out.fill(0)
     positions, groups = z.size // z.shape[1], -(-len(matrix) // block_and_group[1])
     arrays = z.reshape(-1), codes, matrix, signal, block_and_group

@@ -294,11 +294,11 @@ def test_float32_stays_float32(rng):
         (lambda: csc.solvers.ProjectionPursuit((1, 0)), r"limits\[1\] must be >= 1 or None, got 0"),
         (
             lambda: csc.solvers.ProjectionPursuit((1, 1), n_nonzero=-1),
-            "n_nonzero must be an integer",
+            "n_nonzero must be >= 0",
         ),
         (
             lambda: csc.solvers.ProjectionPursuit((1, 1), max_squared_residual=-1.0),
-            "max_squared_residual must be >= 0",
+            "max_squared_residual must be finite and >= 0",
         ),
         (lambda: csc.solvers.HolisticPursuit((1, 2)), "one for each of the 1 mid layers, got 2"),
         (lambda: csc.solvers.HolisticPursuit(21), "cosparsity must be <= 20, the codes of layer 1"),

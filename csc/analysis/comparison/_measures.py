@@ -5,10 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from csc.analysis._matching import luminance, unit
-from csc.analysis.receptive_fields import MACAQUE_EDGES
+from csc.analysis.receptive_fields._macaque import INTERVAL_95
 from csc.analysis.receptive_fields._statistics import FREQUENCY_EDGES, ORIENTATION_BINS, PARITY_BINS
 
-INTERVAL_95 = (0.025, 0.975)  # quantiles
 CENTRAL_90 = (0.05, 0.95)  # quantiles
 
 
@@ -87,7 +86,6 @@ def _statistics(fit, chromatic):
     octave = np.digitize(fit.frequency, FREQUENCY_EDGES[1:-1])
     quarter = np.minimum((fit.parity / (np.pi / 2) * PARITY_BINS).astype(int), PARITY_BINS - 1)
     finite = np.isfinite(fit.bandwidth)
-    blob = np.maximum(fit.n_x, fit.n_y) < MACAQUE_EDGES[2]
     bands = len(FREQUENCY_EDGES) - 1
     return {
         "R2, median": _median(fit.r2, every),
@@ -106,7 +104,7 @@ def _statistics(fit, chromatic):
         "aspect, median": _median(fit.aspect, like),
         "n_x, median": _median(fit.n_x, like),
         "n_y, median": _median(fit.n_y, like),
-        "blobs (n_x, n_y < 0.3)": _share(blob, like),
+        "blobs (n_x, n_y < 0.3)": _share(fit.blob, like),
     }
 
 

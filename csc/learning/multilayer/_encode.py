@@ -34,9 +34,8 @@ class EncodedLayers(NamedTuple):
 
     flat: EncodedBatch  # deepest codes, on the product of all layers as one dictionary
     problem: MultiLayerProblem | None  # None if only the deepest codes are penalised
-    codes: (
-        tuple | None
-    )  # of all layers, as returned by the pursuit: z_{i-1} = D_i z_i need not hold
+    # of all layers, as returned by the pursuit: z_{i-1} = D_i z_i need not hold
+    codes: tuple | None
 
 
 def encode_layers(groups, model, limits, starts=None):
