@@ -102,7 +102,7 @@ class LogPenalty(PenaltyReprMixin):
         """Penalty of codes ``z``, accumulated in float64."""
         z = check_real("z", z)
         scaled = z / z.dtype.type(self.scale)
-        return float(self.lmbda) * float(namespace(z).log1p(scaled * scaled).sum(dtype="float64"))
+        return float(self.lmbda) * float(_log1p_of_square(scaled).sum(dtype="float64"))
 
     def prox(self, z: Array, step: float) -> Array:
         """argmin_u  step lmbda log(1 + (u/scale)^2) + 1/2 (u - z)^2, entry by entry.
@@ -118,9 +118,16 @@ class LogPenalty(PenaltyReprMixin):
         unit = xp.maximum(a, xp.maximum(root, s))
         a, s2, weight = a / unit, (s / unit) ** 2, (root / unit) ** 2
         roots = _cubic_roots(xp, -a, s2 + 2 * weight, -a * s2).clip(0, a)
-        cost = weight * xp.log1p((roots * unit / float(self.scale)) ** 2) + 0.5 * (roots - a) ** 2
+        cost = weight * _log1p_of_square(roots * (unit / s)) + 0.5 * (roots - a) ** 2
         best = xp.take_along_axis(roots, cost.argmin(axis=0)[None], axis=0)[0]
         return (xp.sign(z) * best * unit).astype(z.dtype)
+
+
+def _log1p_of_square(v):
+    """``log(1 + v^2)``, where the square may overflow."""
+    xp, size = namespace(v), abs(v)
+    small, large = xp.minimum(size, 1), xp.maximum(size, 1)
+    return 2 * xp.log(large) + xp.log1p((small / large) ** 2)
 
 
 def _cubic_roots(xp, b, c, d):

@@ -62,6 +62,13 @@ def test_values_on_hand_computed_codes():
     assert csc.LogPenalty(0.5, scale=2.0).value(z) == pytest.approx(0.5 * np.log(2 * 1.25))
 
 
+@pytest.mark.parametrize(("precision", "size"), [("float32", 1e25), ("float64", 1e160)])
+def test_the_log_penalty_of_huge_codes_does_not_overflow(precision, size):
+    z, penalty = np.array([size, -size, 0], precision), csc.LogPenalty(0.5, scale=2.0)
+    assert penalty.value(z) == pytest.approx(2 * np.log(size / 2))
+    np.testing.assert_array_equal(penalty.prox(z, 1.0), z)
+
+
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_no_codes_cost_nothing(penalty):
     assert penalty.value(np.zeros(0)) == 0
