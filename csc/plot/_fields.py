@@ -139,7 +139,7 @@ def orientation_frequency(fit: Any, ax: Axes | None = None) -> Axes:
     >>> ax = csc.plot.orientation_frequency(fit)
     """
     _check_fit(fit)
-    ax, like = axes_of(ax, projection="polar"), fit[fit.gabor_like]
+    ax, like = axes_of(ax, polar=True), fit[fit.gabor_like]
     for half_turn in (0, np.pi):
         ax.plot(
             like.orientation + half_turn,

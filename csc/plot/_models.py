@@ -1,6 +1,7 @@
 """Plots of dictionaries, learners and solutions."""
 
 from math import ceil, sqrt
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,14 @@ import numpy as np
 from csc._montage import montage, scaled
 from csc._typing import Axes
 from csc._validation import check_count, check_floats
-from csc.plot._axes import ATOMS_COLOUR, NULL_COLOUR, PALETTE, axes_of, check_attribute
+from csc.plot._axes import (
+    ATOMS_COLOUR,
+    NULL_COLOUR,
+    PALETTE,
+    axes_of,
+    check_attribute,
+    count_with_integers,
+)
 
 SERIES_NDIM = 3  # axes of (K, C, L)
 SERIES_ASPECT = 4  # width divided by height of one series, for a montage that is about square
@@ -194,11 +202,14 @@ def codes(solution: Any, ax: Axes | None = None, *, layer: int = -1, signal: int
         return ax
     uses = np.sort(sizes.reshape(len(sizes), -1).sum(axis=1))[::-1]
     ax.bar(np.arange(len(uses)), uses, color=ATOMS_COLOUR)
+    count_with_integers(ax.xaxis)
     ax.set(xlabel="atoms, the most used first", ylabel="sum of |codes|")
     return ax
 
 
 def _check_index(name, index, items):
+    if not isinstance(index, Integral):
+        raise TypeError(f"{name} must be an integer, got {index!r}")
     if not -len(items) <= index < len(items):
         raise IndexError(f"{name} must be an index of {len(items)}, from 0, got {index}")
     return index

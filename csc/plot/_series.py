@@ -8,7 +8,7 @@ import numpy as np
 from csc._typing import Axes
 from csc._validation import check_number
 from csc.analysis import find_events, topography_and_waveform
-from csc.plot._axes import PALETTE, axes_of
+from csc.plot._axes import PALETTE, axes_of, count_with_integers
 from csc.plot._models import atoms_of
 
 
@@ -75,7 +75,9 @@ def topographies(
     image = values / np.where(largest > 0, largest, 1)
     ax.imshow(image, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
     ax.set_yticks(range(n_atoms), [f"atom {k}" for k in range(n_atoms)])
-    if channels is not None:
+    if channels is None:
+        count_with_integers(ax.xaxis)
+    else:
         ax.set_xticks(range(n_channels), channels, rotation=90)
     ax.set_xlabel("channel")
     return ax
@@ -120,6 +122,7 @@ def events(
     ax.set_xlabel(_time_label(sfreq))
     ax.set_ylabel("epoch")
     ax.set_ylim(len(codes) - 0.5, -0.5)
+    count_with_integers(ax.yaxis)
     ax.legend(fontsize=7)
     return ax
 

@@ -3,6 +3,7 @@
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib import pyplot
 
 import csc
 
@@ -85,6 +86,40 @@ def test_plots_show_the_numbers(rng):
     epoch, _, sample = np.nonzero(z[:, :1])
     assert sorted(ax.lines[0].get_xdata()) == sorted(sample / 100)
     assert sorted(ax.lines[0].get_ydata()) == sorted(epoch)
+
+
+def test_epochs_channels_and_atoms_are_counted_by_integers(rng):
+    atoms, z, X = epochs(rng)
+    solution = csc.sparse_code(X[:1], atoms, csc.Relative(0.3))
+    axes = (
+        csc.plot.events(z[:2]).yaxis,
+        csc.plot.topographies(atoms[:, :2]).xaxis,
+        csc.plot.codes(solution).xaxis,
+    )
+    for axis in axes:
+        axis.axes.figure.set_size_inches(12, 12)  # room for more ticks than there are
+        ticks = axis.get_ticklocs()
+        np.testing.assert_array_equal(ticks, np.round(ticks))
+
+
+@pytest.mark.parametrize("ax", [pyplot, pyplot.figure(), np.array([0]), 3], ids=type)
+def test_what_is_no_axes_is_refused(ax, rng):
+    with pytest.raises(TypeError, match=f"ax must be axes of matplotlib.*got {type(ax).__name__}"):
+        csc.plot.dictionary(rng.standard_normal((2, 1, 4, 4)), ax)
+
+
+def test_axes_that_are_not_polar_are_refused(rng):
+    fit = csc.analysis.receptive_fields.fit_gabor(rng.standard_normal((2, 1, 7, 7)), n_starts=1)
+    with pytest.raises(TypeError, match="ax must be polar axes"):
+        csc.plot.orientation_frequency(fit, pyplot.figure().add_subplot())
+
+
+def test_an_index_that_is_no_integer_is_refused(rng):
+    atoms, _, X = epochs(rng)
+    solution = csc.sparse_code(X[:1], atoms, csc.Relative(0.3))
+    for name in ("signal", "layer"):
+        with pytest.raises(TypeError, match=f"{name} must be an integer, got '0'"):
+            csc.plot.codes(solution, **{name: "0"})
 
 
 def test_wrong_input_is_refused(rng):
