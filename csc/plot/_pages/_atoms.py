@@ -3,18 +3,18 @@
 import numpy as np
 
 from csc._backend import to_host
+from csc._montage import COLOURS, IMAGES_NDIM
 from csc._sprite import pictures_of, sprites
 from csc._validation import check_floats
 from csc.analysis import receptive_fields, similar_atoms
 from csc.analysis.receptive_fields import MACAQUE, MACAQUE_EDGES, unit_planes
 from csc.plot._models import atoms_of
 from csc.plot._pages._document import Page, bytes_of, numbers
-from csc.plot._pages._fits import COLOURS, columns_of, shapes_of, shown_atoms
+from csc.plot._pages._fits import columns_of, shapes_of, shown_atoms
 from csc.plot._pages._learning import checked_snapshots, history_of, passes_of
 from csc.plot._pages._sizes import room_next_to
 from csc.plot._pages._use import best_patches, checked_signals, share_of_energy
 
-IMAGES_NDIM = 4  # axes of (K, C, h, w)
 N_SIMILAR = 5
 SCRIPTS = ("sheet.js", "gabor.js", "plots.js", "learning.js", "atoms.js")
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from csc._montage import COLOURS
 from csc.analysis.receptive_fields import unit_planes
 from csc.plot._pages._document import numbers
 
-COLOURS = (1, 3)  # channels that a picture can show
 COLUMNS = (  # of a fit, as `GaborFit` names them
     "x", "y", "orientation", "frequency", "sigma_x", "sigma_y", "phase", "r2", "energy_inside",
     "n_x", "n_y", "peak_frequency", "bandwidth", "aspect",

@@ -6,14 +6,13 @@ from typing import NamedTuple
 import numpy as np
 
 from csc._backend import to_host
+from csc._montage import COLOURS, IMAGES_NDIM
 from csc._sprite import pictures_of, sprites
 from csc.plot._pages._document import Page, bytes_of, numbers
-from csc.plot._pages._fits import COLOURS
 from csc.plot._pages._learning import history_of
 
 SCRIPTS = ("sheet.js", "gabor.js", "learning.js", "layers.js")
 MAX_PARTS = 40  # of an atom; those with the most energy
-IMAGES_NDIM = 4  # axes of (K, C, h, w)
 
 
 class Layers(NamedTuple):

@@ -3,10 +3,10 @@
 import numpy as np
 
 from csc._backend import to_host
+from csc._montage import COLOURS
 from csc._sprite import pictures_of, sprites
 from csc._validation import check_floats
 from csc.plot._pages._document import numbers
-from csc.plot._pages._fits import COLOURS
 
 MAX_POINTS = 200  # of a curve
 

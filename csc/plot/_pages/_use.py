@@ -7,11 +7,10 @@ from scipy.ndimage import maximum_filter
 from scipy.signal import fftconvolve
 
 from csc._backend import to_host
-from csc._montage import scaled
+from csc._montage import COLOURS, scaled
 from csc._sprite import sprites
 from csc._validation import check_floats
 from csc.plot._pages._document import numbers
-from csc.plot._pages._fits import COLOURS
 
 N_PATCHES = 10  # of each atom
 
