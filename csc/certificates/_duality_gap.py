@@ -75,6 +75,8 @@ def certificate(
 ) -> tuple[Array, Array]:
     """Objective and duality gap of each signal, ``(N,)`` each: `duality_gap` with its primal.
 
+    Parameters as in `duality_gap`.
+
     Examples
     --------
     >>> import numpy as np, csc

@@ -20,7 +20,7 @@ from csc.learning._data import (
     group_signals,
 )
 from csc.learning._dead_atoms import worst_windows
-from csc.learning._dictionary_learning import DictionaryLearning
+from csc.learning._dictionary_learning import DictionaryLearning, QuietLearning
 from csc.learning._encode import Group, encode, resolve_lmbda
 from csc.learning._executor import MAX_GROUP_SAMPLES, SignalSource
 from csc.learning._grow import grow

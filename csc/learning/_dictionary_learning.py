@@ -504,6 +504,16 @@ class DictionaryLearning(SingleLayerLearner, OnlineLearner):
         return max(self.coding_tol, first / (1 + self.state_.n_steps))
 
 
+class QuietLearning(DictionaryLearning):
+    """`DictionaryLearning` for callers to whom codes that are all zero are no news: there is no warning.
+
+    They could not ignore the warning instead: filters of warnings belong to all threads.
+    """
+
+    def _after_passes(self, signals):
+        pass
+
+
 def check_atom_shape(atom_shape):
     """Refuse an ``atom_shape`` that is no tuple of positive integers."""
     if not isinstance(atom_shape, tuple | list):

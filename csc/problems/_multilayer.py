@@ -231,7 +231,7 @@ class MultiLayerProblem:
 
         Parameters
         ----------
-        codes : sequence of arrays
+        codes : sequence of arrays (N, K_i, *V_i), one per layer
         duals : sequence of L - 1 arrays, optional
             u_i of a solver that has them; by default the subgradients of p_i in one pass of
             ML-ISTA. At its fixed points they are optimal except for the bias of ML-ISTA.

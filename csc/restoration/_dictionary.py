@@ -1,6 +1,5 @@
 """The atoms of patches: shipped with the package, given by the user, or learned from an image."""
 
-import warnings
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +8,7 @@ import numpy as np
 
 from csc._validation import check_atoms
 from csc.constraints import UnitSphere
-from csc.learning import DictionaryLearning
+from csc.learning import QuietLearning
 from csc.restoration._sparse_estimate import grid_of, patches_at
 
 SIZE = 8  # pixels, the side of an atom
@@ -91,10 +90,8 @@ def learned_atoms(planes, lmbda, start, effort, rng):
     patches = patches_at(planes, grid_of(planes.shape, size, effort.step), size)
     if len(patches) > effort.n_patches:
         patches = patches[rng.choice(len(patches), effort.n_patches, replace=False)]
-    learner = DictionaryLearning(
+    learner = QuietLearning(  # smooth patches have zero codes, and teach nothing
         len(start), start.shape[2:], lmbda, max_iter=effort.passes,
         random_state=int(rng.integers(2**31)), init=start, constraint=UnitSphere(),
     )  # fmt: skip
-    with warnings.catch_warnings():  # smooth patches have zero codes, and teach nothing
-        warnings.filterwarnings("ignore", "all codes are zero")
-        return learner.fit(patches).atoms_
+    return learner.fit(patches).atoms_

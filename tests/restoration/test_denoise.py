@@ -1,5 +1,7 @@
 """Noise: how much is removed, what is estimated, and what is refused."""
 
+import warnings
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -140,6 +142,18 @@ def test_sigma_is_estimated_where_none_is_given(camera):
 def test_where_no_patch_has_a_code_no_atom_is_learned():
     y = noisy(np.full((16, 16), 0.5), 0.01)
     assert abs(denoise(y, 0.1).image - y.mean()).max() < 0.01  # in tests, warnings are errors
+
+
+def test_no_filter_of_warnings_is_set_for_other_threads(monkeypatch):
+    def fit(self, *given):
+        seen.append(str(warnings.filters))
+        return learn(self, *given)
+
+    seen, learn = [], csc.DictionaryLearning.fit
+    monkeypatch.setattr(csc.DictionaryLearning, "fit", fit)
+    denoise(np.full((24, 24), 0.5, "float32"), SIGMA, quality="best")
+    assert seen
+    assert not [filters for filters in seen if "zero" in filters]
 
 
 def test_what_has_no_noise_is_left_as_it_is():
