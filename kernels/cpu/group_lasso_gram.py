@@ -212,14 +212,21 @@ def _add_violating(size, lmbda, top, m, lists, work, squares, index):
 def _load(gram, loaded, n, block, index):
     """Copy the Gram matrix of the active atoms; that of the first ``loaded`` ones is there."""
     for i in range(loaded, n):
-        k = index[ATOM, i]
-        for j in range(n):
-            block[i, j] = gram[k, index[ATOM, j]]
+        _gather(gram[index[ATOM, i]], index[ATOM], 0, n, block[i])
         for j in range(loaded):
             block[j, i] = block[i, j]
-    for i in range(n):
+    for i in range(loaded):
         for j in range(n, padded(n)):
             block[i, j] = 0.0
+
+
+@inner(**OPTIONS)
+def _gather(source, places, start, stop, target):
+    """``target[j] = source[places[j]]`` from start to stop; then zeros up to ``padded(stop)``."""
+    for j in range(np.uint64(start), np.uint64(stop)):
+        target[j] = source[np.uint64(places[j])]  # unsigned: a test for numbers below 0 takes long
+    for j in range(stop, padded(stop)):
+        target[j] = 0.0
 
 
 @inner(**OPTIONS)
@@ -251,10 +258,14 @@ def _sweep(size, m, lmbdas, curvatures, work, block, index):
 @inner(**OPTIONS)
 def _subtract(first, stop, n, work, block):
     """Update the correlations after a step of the active atoms from first to stop."""
-    for i in range(first, stop):
-        step = work[STEP, i]
+    for i in range(first, stop - 1, 2):  # two at a time: fewer loads and stores of the correlations
+        step, next_step = work[STEP, i], work[STEP, i + 1]
         for j in range(n):
-            work[R, j] -= step * block[i, j]
+            work[R, j] -= step * block[i, j] + next_step * block[i + 1, j]
+    if (stop - first) % 2 == 1:
+        step = work[STEP, stop - 1]
+        for j in range(n):
+            work[R, j] -= step * block[stop - 1, j]
 
 
 @inner(**OPTIONS)
@@ -322,11 +333,11 @@ def _set_model(size, lmbdas, work, block, factor, index):
             index[PLACE, n] = i
             n += work[Z, i] != 0
     for i in range(n):
-        for j in range(i, n):
-            factor[i, j] = block[index[PLACE, i], index[PLACE, j]]
-            last = j if factor[i, j] != 0 and j > last else last
-        for j in range(n, padded(n)):
-            factor[i, j] = 0.0
+        _gather(block[index[PLACE, i]], index[PLACE], i, n, factor[i])
+        end = n - 1
+        while end > last and factor[i, end] == 0:
+            end -= 1
+        last = max(last, end)
         index[LAST, i] = last
     while first < n:
         first = _bend(first, n, size, lmbdas, work, factor, index)
@@ -428,10 +439,9 @@ def _drop_unused(size, m, work, block, index):
                 work[Z, new], work[R, new] = work[Z, old], work[R, old]
                 index[ATOM, new], index[PLACE, new] = index[ATOM, old], old
             left += 1
-    n = left * size
+    n, moved = left * size, 0
+    while moved < n and index[PLACE, moved] == moved:
+        moved += 1
     for i in range(n if left < m else 0):
-        for j in range(n):
-            block[i, j] = block[index[PLACE, i], index[PLACE, j]]
-        for j in range(n, padded(n)):
-            block[i, j] = 0.0
+        _gather(block[index[PLACE, i]], index[PLACE], moved if i < moved else 0, n, block[i])
     return left
