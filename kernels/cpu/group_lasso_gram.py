@@ -2,21 +2,24 @@
 
     minimise over z   1/2 ||x - D z||^2 + lmbda sum_g ||z_g|| + l1 sum_k |z_k|
 
-Groups are consecutive atoms. In each round, all correlations are computed, and with them the duality
-gap. The groups that violate optimality most join the active ones. Some sweeps over the active groups minimise
-over one group at a time [1]_, with the largest eigenvalue of the group's Gram matrix as curvature: for
+Groups are consecutive atoms. In each round, all correlations are computed, and with them the duality gap. From
+zeros on, the lambdas of the first rounds are larger and fall from round to round [2]_: else many groups would join
+that leave again. The groups that violate optimality most join the active ones. Some sweeps over the active groups
+minimise over one group at a time [1]_, with the largest eigenvalue of the group's Gram matrix as curvature: for
 orthonormal groups that is exact. Sweeps are slow where atoms are coherent. So, unless many groups are new, the
-codes that are not 0 then take a step of a primal-dual Newton method [2]_. It differs from Newton's in the Hessian of
+codes that are not 0 then take a step of a primal-dual Newton method [3]_. It differs from Newton's in the Hessian of
 a norm: of the two unit vectors z_g / ||z_g|| in it, one is the dual variable, the correlations of the group.
-Far from the minimum this allows longer steps. Codes that a step would carry across zero end there, and the others take the
-step that is best under this condition. The atoms of a small signal are sorted by their positions, so that the
-system has an envelope: of a series, a band.
+Far from the minimum this allows longer steps. Codes that a step would carry across zero end there, and the others
+take the step that is best under this condition. The atoms of a small signal are sorted by their positions, so that
+the system has an envelope: of a series, a band.
 
 References
 ----------
 .. [1] Z. Qin, K. Scheinberg, D. Goldfarb, "Efficient block-coordinate descent algorithms for the
    group lasso", Math. Program. Comput. 5, 2013, sec. 2 (the method with one curvature per group).
-.. [2] T. F. Chan, G. H. Golub, P. Mulet, "A nonlinear primal-dual method for total variation-based image
+.. [2] M. R. Osborne, B. Presnell, B. A. Turlach, "A new approach to variable selection in least squares problems",
+   IMA J. Numer. Anal. 20, 2000, sec. 4 (paths of decreasing lambda; there exact, of the lasso).
+.. [3] T. F. Chan, G. H. Golub, P. Mulet, "A nonlinear primal-dual method for total variation-based image
    restoration", SIAM J. Sci. Comput. 20(6), 1999, sec. 3 (there for norms of gradients).
 """
 
@@ -29,11 +32,13 @@ from csc.kernels.cpu.inverse_cholesky import OPTIONS, padded, spaced
 from csc.kernels.cpu.threads import in_batches
 
 SELECT_FRACTION = 0.6  # of the largest violation: groups with less are not selected yet
-N_SWEEPS = 5  # of each round
+PATH_FACTOR = 0.7  # of the lambdas from round to round, at most
+MAX_PATH_ROUNDS = 20
+N_SWEEPS = 3  # of each round
 MAX_NEW_FRACTION = 0.1  # of the active groups, up to which a Newton step pays
 N_SOLVES = 4  # of Newton's system, while more codes would cross zero
 N_LENGTHS = 6  # of a free Newton step: each is half of the one before
-LARGE = 1e12  # in units of the diagonal
+LARGE = 1e12  # in units of the diagonal, and of the lambdas
 RIDGE = 1e-7  # on the diagonal of Newton's system, relative: atoms may depend on each other
 ROUNDING = 1e-30  # relative decrease per sweep, of squares of steps, that rounding errors leave
 TINY = np.finfo(np.float64).tiny
@@ -105,28 +110,33 @@ def _descend(data, limits, size, m, scratch):
     """Minimise for one signal; returns how many groups are active, and the duality gap."""
     (gram, energy, curvatures), (lmbdas, tol, max_rounds) = data, limits
     lists, work, squares, block, factor, index = scratch
-    gap, last_gap, moves, loaded = 0.0, np.inf, True, 0
+    gap, last_gap, moves, loaded = np.inf, np.inf, True, 0
+    multiple, decay = 1.0, 1.0
     for rounds in range(max_rounds + 1):
         residual_correlations(gram, lists[Q], size * m, index[ATOM], work[Z], lists[C])
-        top = _group_squares(size, lmbdas[1], lists, squares)
         for i in range(size * m):
             work[R, i] = lists[C, index[ATOM, i]]
-        cost, gap = _certify(energy, top, size, lmbdas, m, work, lists, index)
-        if gap <= tol * cost or rounds == max_rounds:
+        if rounds == 0 and m == 0:
+            multiple, decay = _path(size, lmbdas, lists, squares)
+        multiple = max(multiple * decay, 1.0) if rounds < max_rounds else 1.0
+        final, now = multiple == 1, (multiple * lmbdas[0], multiple * lmbdas[1])
+        top = _group_squares(size, now[1], lists, squares)
+        cost, gap = _certify(energy, top, size, now, m, work, lists, index)
+        if (final and gap <= tol * cost) or rounds == max_rounds:
             break
         before = m
-        m = _add_violating(size, lmbdas[0], top, m, lists, work, squares, index)
+        m = _add_violating(size, now[0], top, m, lists, work, squares, index)
         n_new = m - before
-        if n_new == 0 and gap > 0.5 * last_gap and not moves:
+        if final and n_new == 0 and gap > 0.5 * last_gap and not moves:
             break  # only rounding is left
-        last_gap, moves = gap, False
+        last_gap, moves = gap if final else np.inf, False
         _load(gram, loaded, size * m, block, index)
         for _ in range(N_SWEEPS):
-            moves |= _sweep(size, m, lmbdas, curvatures, work, block, index) > ROUNDING * cost
+            moves |= _sweep(size, m, now, curvatures, work, block, index) > ROUNDING * cost
         m = _drop_unused(size, m, work, block, index)
         loaded = size * m
         if n_new <= MAX_NEW_FRACTION * m:
-            _newton(size, m, lmbdas, OBJECTIVE_ROUNDING * cost, work, block, factor, index)
+            _newton(size, m, now, OBJECTIVE_ROUNDING * cost, work, block, factor, index)
     return m, gap
 
 
@@ -146,6 +156,15 @@ def _read(i, size, correlations, start, lists, work, index):
                 work[Z, m * size + j] = start[i, g * size + j]
             m += 1
     return m
+
+
+@inner(**OPTIONS)
+def _path(size, lmbdas, lists, squares):
+    """How many times the lambdas are those at which zeros are optimal, and the factor from round to round."""
+    lmbda, l1 = lmbdas
+    top = _group_squares(size, l1, lists, squares)
+    multiple = min((top + l1) / (lmbda + l1), LARGE)
+    return multiple, min(PATH_FACTOR, multiple ** (-1 / MAX_PATH_ROUNDS))
 
 
 @inner(**OPTIONS)
