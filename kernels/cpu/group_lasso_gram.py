@@ -10,7 +10,8 @@ orthonormal groups that is exact. Sweeps are slow where atoms are coherent. So, 
 codes that are not 0 then take a step of a primal-dual Newton method [3]_. It differs from Newton's in the Hessian of
 a norm: of the two unit vectors z_g / ||z_g|| in it, one is the dual variable, the correlations of the group.
 Far from the minimum this allows longer steps. Codes that a step would carry across zero end there, and the others
-take the step that is best under this condition. The atoms of a small signal are sorted by their positions, so that
+take the step that is best under this condition. If that raises the objective, the free step is shortened, at most to where
+the first code reaches zero, and another one follows. The atoms of a small signal are sorted by their positions, so that
 the system has an envelope: of a series, a band.
 
 References
@@ -37,7 +38,11 @@ MAX_PATH_ROUNDS = 20
 N_SWEEPS = 3  # of each round
 MAX_NEW_FRACTION = 0.1  # of the active groups, up to which a Newton step pays
 N_SOLVES = 4  # of Newton's system, while more codes would cross zero
-N_LENGTHS = 6  # of a free Newton step: each is half of the one before
+N_LENGTHS = 6  # of a free Newton step
+N_SHORT_STEPS = 20  # of a round: they end codes one by one where active atoms depend on each other
+PAST_CROSSING = (
+    1 + 1e-9
+)  # times the length at which a code reaches zero: there rounding might keep it
 LARGE = 1e12  # in units of the diagonal, and of the lambdas
 RIDGE = 1e-7  # on the diagonal of Newton's system, relative: atoms may depend on each other
 ROUNDING = 1e-30  # relative decrease per sweep, of squares of steps, that rounding errors leave
@@ -136,7 +141,9 @@ def _descend(data, limits, size, m, scratch):
         m = _drop_unused(size, m, work, block, index)
         loaded = size * m
         if n_new <= MAX_NEW_FRACTION * m:
-            _newton(size, m, now, OBJECTIVE_ROUNDING * cost, work, block, factor, index)
+            for _ in range(N_SHORT_STEPS):
+                if not _newton(size, m, now, OBJECTIVE_ROUNDING * cost, work, block, factor, index):
+                    break
     return m, gap
 
 
@@ -291,30 +298,60 @@ def _subtract(first, stop, n, work, block):
 def _newton(size, m, lmbdas, rounding, work, block, factor, index):
     """Step of the codes that are not 0, if the objective rises by rounding at most.
 
-    Else it is the step without the condition on codes that would cross zero, which is halved as long as it rises.
+    Else it is the step without the condition on codes that would cross zero, which is shortened as long as it rises,
+    down to the length at which the first one reaches zero: up to there the objective is smooth. Returns whether it was
+    such a step.
     """
     n = m * size
     for i in range(n):
         work[STEP, i] = work[FREE, i] = 0.0
     _set_steps(size, lmbdas, work, block, factor, index)
-    length = 1.0
+    length, ratio = 1.0, 1.0
     for trial in range(N_LENGTHS + 1):
         for i in range(n if trial == 1 else 0):
             work[STEP, i] = work[FREE, i]
-        decrease = _move(size, m, lmbdas, length, work)
-        for j in range(padded(n)):
-            work[CHANGE, j] = 0.0
-        for i in range(n):
-            for j in range(padded(n)):
-                work[CHANGE, j] += work[MOVE, i] * block[i, j]
-        for i in range(n):
-            decrease += work[MOVE, i] * (work[R, i] - 0.5 * work[CHANGE, i])
+        if trial == 1:
+            ratio = _first_crossing(size, m, lmbdas[1], work) ** (1 / (N_LENGTHS - 1))
+        decrease = _move(size, m, lmbdas, length, trial > 0 and size > 1, work)
+        decrease += _fall_of_fit(n, work, block)
         if decrease >= -rounding:
             for i in range(n):
                 work[Z, i] += work[MOVE, i]
                 work[R, i] -= work[CHANGE, i]
-            break
-        length *= 1.0 if trial == 0 else 0.5
+            return trial > 0
+        length *= ratio
+    return False
+
+
+@inner(**OPTIONS)
+def _fall_of_fit(n, work, block):
+    """Set the change of the correlations by that of the codes; returns how far 1/2 ||r||^2 falls."""
+    decrease = 0.0
+    for j in range(padded(n)):
+        work[CHANGE, j] = 0.0
+    for i in range(n):
+        for j in range(padded(n)):
+            work[CHANGE, j] += work[MOVE, i] * block[i, j]
+    for i in range(n):
+        decrease += work[MOVE, i] * (work[R, i] - 0.5 * work[CHANGE, i])
+    return decrease
+
+
+@inner(**OPTIONS)
+def _first_crossing(size, m, l1, work):
+    """Length of the step, at most 1, at which the first group or, with l1 > 0, the first code reaches zero, see `_move`."""
+    fraction = 1.0
+    for a in range(m):
+        square, product = 0.0, 0.0
+        for i in range(a * size, (a + 1) * size):
+            z, step = work[Z, i], work[STEP, i]
+            square += z * z
+            product += z * step
+            if l1 > 0 and -z * step * fraction > z * z:
+                fraction = -z / step
+        if -product * fraction > square:
+            fraction = square / -product
+    return max(fraction * PAST_CROSSING, TINY)
 
 
 @inner(**OPTIONS)
@@ -417,10 +454,11 @@ def _stop_crossing(size, n, l1, work, index):
 
 
 @inner(**OPTIONS)
-def _move(size, m, lmbdas, length, work):
+def _move(size, m, lmbdas, length, may_turn, work):
     """Set the change of the codes by a step of some ``length``; returns how far the penalty falls.
 
-    A group that would turn by more than a right angle becomes 0, and with l1 > 0 a code that would change sign.
+    A group that would turn by more than a right angle becomes 0, unless several codes of it may turn freely, and with
+    l1 > 0 a code that would change sign.
     """
     (lmbda, l1), decrease = lmbdas, 0.0
     for a in range(m):
@@ -433,7 +471,7 @@ def _move(size, m, lmbdas, length, work):
             new += z * z
             product += z * work[Z, i]
             work[MOVE, i] = z
-        keep = 1.0 if product > 0 else 0.0
+        keep = 1.0 if product > 0 or may_turn else 0.0
         decrease += lmbda * (np.sqrt(old) - keep * np.sqrt(new))
         for i in range(a * size, (a + 1) * size):
             z = keep * work[MOVE, i]

@@ -208,3 +208,32 @@ def test_coherent_waves_need_few_rounds(rng):
                 naive.group_lasso_gap(D, x, c, 0.02, groups) for x, c in zip(X, z, strict=True)
             ]
             assert sum(dense) <= 1.1e-9 * value
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 3, 8])
+def test_a_gap_after_few_rounds_is_that_of_the_given_lambda(rounds):
+    D, X = problem(3, 2, 20, 12)
+    z, gap, groups = solve(D, X, 0.01, 2, rounds=rounds)
+    dense = [naive.group_lasso_gap(D, x, code, 0.01, groups) for x, code in zip(X, z, strict=True)]
+    np.testing.assert_allclose(gap, dense, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("n_atoms", "size", "n_samples", "fraction", "kind"),
+    [
+        (4, 1, 39, 1e-2, csc.GroupL21),
+        (2, 2, 48, 5e-5, csc.GroupL21),
+        (4, 2, 38, 1e-5, csc.SparseGroupL21),
+        (6, 1, 48, 2e-5, csc.SparseGroupL21),
+    ],
+)
+def test_atoms_that_nearly_depend_on_each_other_are_coded(
+    n_atoms, size, n_samples, fraction, kind, rng
+):
+    atoms = rng.standard_normal((n_atoms, 1, 7)).cumsum(axis=-1)
+    atoms[1] = atoms[0] + 1e-3 * atoms[1]
+    D = csc.Dictionary(atoms)
+    x = rng.standard_normal((6, 1, n_samples))
+    penalty = kind(fraction * csc.lmbda_max(x, D), size)
+    solution = csc.solve(csc.Problem(x, D, penalty), GroupDescent(tol=1e-8), tol=1e-8, max_iter=3)
+    assert solution.status.name == "CONVERGED"
