@@ -35,7 +35,7 @@ from csc.kernels.cpu.threads import in_batches
 SELECT_FRACTION = 0.6  # of the largest violation: groups with less are not selected yet
 PATH_FACTOR = 0.7  # of the lambdas from round to round, at most
 MAX_PATH_ROUNDS = 20
-N_SWEEPS = 3  # of each round
+N_SWEEPS = 4  # of each round
 MAX_NEW_FRACTION = 0.1  # of the active groups, up to which a Newton step pays
 N_SOLVES = 4  # of Newton's system, while more codes would cross zero
 N_LENGTHS = 6  # of a free Newton step
