@@ -192,6 +192,8 @@ def _solve(problem, solver, limits, init=None, callback=None, *, verbose=False):
         )
     check_number("tol", tol)
     check_count("max_iter", max_iter)
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be a function of a Progress, got {callback!r}")
     solver = fastest(problem, tol) if solver is None else solver
     check_instance("solver", solver, "supports", "csc.solvers.FISTA()")
     layered = isinstance(problem, MultiLayerProblem), hasattr(solver, "layered")

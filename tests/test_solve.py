@@ -295,3 +295,9 @@ def test_a_path_may_end_at_zero(rng):
     D = csc.Dictionary(rng.standard_normal((3, 1, 4)), stride=3)
     path = csc.lmbda_path(rng.standard_normal((1, 1, 40)), D, [1.0, 0.0])
     assert all(solution.converged for solution in path)
+
+
+def test_a_callback_that_cannot_be_called_is_refused():
+    problem = csc.Problem(np.ones((1, 1, 3)), csc.Dictionary(np.eye(3)[:, None]), csc.L1(0.5))
+    with pytest.raises(TypeError, match="callback must be a function of a Progress, got 'print'"):
+        csc.solve(problem, callback="print")

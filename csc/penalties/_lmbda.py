@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -91,8 +92,26 @@ else:
 
 def check_lmbda(lmbda):
     """Refuse a ``lmbda`` that is neither relative, nor a target, nor a finite number >= 0."""
-    if not isinstance(lmbda, Relative | TargetSparsity):
+    if isinstance(lmbda, Relative | TargetSparsity):
+        return
+    if isinstance(lmbda, Real) and not isinstance(lmbda, bool):
         check_number("lmbda", lmbda)
+    else:
+        raise TypeError(
+            f"lmbda must be a number or csc.Relative(0.1), got {type(lmbda).__name__}{_hint(lmbda)}"
+        )
+
+
+def _hint(lmbda):
+    """What to do with a ``lmbda`` of another type, after a semicolon."""
+    if hasattr(lmbda, "prox"):
+        return "; a penalty goes into csc.Problem(x, dictionary, penalty)"
+    size = np.size(lmbda) if hasattr(lmbda, "shape") or isinstance(lmbda, list | tuple) else 0
+    if size == 1:
+        return "; take the number in it"
+    if size > 1:
+        return "; for one per code, pass csc.L1(1.0, weights=...) to csc.Problem"
+    return ""
 
 
 def warn_of_zero_codes(lmbda, lmbda_max, stacklevel):

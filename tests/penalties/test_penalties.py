@@ -124,7 +124,19 @@ def test_groups_are_consecutive_atoms_at_one_position(dtype):
     [
         (lambda: csc.L1(-1.0), ValueError, "lmbda must be finite and >= 0.0, got -1.0"),
         (lambda: csc.L0(np.nan), ValueError, "lmbda must be finite"),
-        (lambda: csc.LogPenalty("a"), TypeError, "lmbda must be a number, got str"),
+        (
+            lambda: csc.LogPenalty("a"),
+            TypeError,
+            r"lmbda must be a number or csc.Relative\(0.1\), got str$",
+        ),
+        (lambda: csc.L1(csc.Relative), TypeError, r"csc.Relative\(0.1\), got type$"),
+        (lambda: csc.L1(csc.L1(1.0)), TypeError, "got L1; a penalty goes into csc.Problem"),
+        (lambda: csc.L1(np.array(0.5)), TypeError, "got ndarray; take the number in it"),
+        (
+            lambda: csc.ElasticNet([0.1, 0.2]),
+            TypeError,
+            r"got list; for one per code, pass csc.L1\(1.0, weights=",
+        ),
         (lambda: csc.LogPenalty(1.0, scale=0.0), ValueError, "scale must be finite and > 0.0"),
         (lambda: csc.ElasticNet(1.0, ridge=0.0), ValueError, "ridge must be finite and > 0.0"),
         (lambda: csc.GroupL21(1.0, 0), ValueError, "group_size must be >= 1"),
