@@ -26,7 +26,7 @@ def grow(
     """Learn greedily: start with one atom, add the worst-coded window, learn again.
 
     There are ``learner.n_atoms`` rounds. Round k starts from the k - 1 atoms learned so far and the
-    window of the residual that has the most energy; it learns all k atoms with the parameters
+    window of the residual that has the most energy, times the weight of its signal; it learns all k atoms with the parameters
     of the learner (``max_iter`` passes). Atoms that explain most come first, and with ``batch_size=None`` the result does
     not depend on the random state. It takes up to ``n_atoms`` times as long as ``learner.fit(X)``.
 
@@ -122,8 +122,9 @@ def _next(learner, part, signals, k):
     if part is None:
         atoms = np.zeros((0, *shape), signals.dtype)
         D = Dictionary(np.ones((1, *shape), signals.dtype), learner.mode, learner.stride)
-        problems = (Problem(x, D, L1(1.0), seen) for x, seen, _ in groups)
-        batch = Batch([EncodedBatch(problem, problem.zeros()) for problem in problems])
+        problems = [(Problem(x, D, L1(1.0), seen), weight) for x, seen, weight in groups]
+        coded = [EncodedBatch(problem, problem.zeros(), weight) for problem, weight in problems]
+        batch = Batch(coded)
     else:
         atoms = part.atoms_
         args = part.dictionary_, part.penalty_, part.coding_tol, None, part.data_term

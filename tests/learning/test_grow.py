@@ -8,6 +8,7 @@ import pytest
 
 import csc
 from csc.learning import _grow, grow
+from csc.learning._data import Signals
 
 
 def series(rng, n_atoms=4):
@@ -64,6 +65,13 @@ def stop_at(monkeypatch, number, *, before_step=True):
         call(self, *args)
 
     monkeypatch.setattr(csc.DictionaryLearning, name, stopped)
+
+
+def test_the_first_atom_starts_as_the_signal_that_weighs_most(rng):
+    X = rng.standard_normal((3, 1, 6)) / np.array([3, 1, 1]).reshape(3, 1, 1)
+    signals = Signals(X, None, [100, 0.1, 1])
+    first = _grow._next(csc.DictionaryLearning(1, (6,), 0.1), None, signals, 1)
+    np.testing.assert_allclose(first.init, csc.constraints.UnitSphere().project(X[:1]))
 
 
 @pytest.mark.parametrize("before_step", [True, False])
