@@ -132,22 +132,22 @@ def split_missing(x, mask, name="x"):
     return x, mask
 
 
-def check_mask(mask, x, name="mask", like="x"):
+def check_mask(mask, x, like="x"):
     """Return a mask, an array or nested lists of 0 and 1, broadcast to ``x``."""
     if isinstance(mask, list | tuple | bool | int):
         mask = namespace(x).asarray(mask)
-    mask = check_array(name, mask)
-    xp = check_same_device(**{like: x, name: mask})
+    mask = check_array("mask", mask)
+    xp = check_same_device(**{like: x, "mask": mask})
     if mask.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must hold 0 (missing) and 1 (observed), got {mask.dtype}")
+        raise TypeError(f"mask must hold 0 (missing) and 1 (observed), got {mask.dtype}")
     values = xp.unique(mask)
     if not xp.isin(values, xp.asarray([0, 1])).all():
-        raise ValueError(f"{name} must hold only 0 (missing) and 1 (observed), got {values[:5]}")
+        raise ValueError(f"mask must hold only 0 (missing) and 1 (observed), got {values[:5]}")
     try:
         return xp.broadcast_to(mask, x.shape)
     except ValueError:
         raise ValueError(
-            f"{name} of shape {mask.shape} does not broadcast to {like} {x.shape}"
+            f"mask of shape {mask.shape} does not broadcast to {like} {x.shape}"
         ) from None
 
 

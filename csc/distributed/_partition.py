@@ -1,7 +1,7 @@
 """Partition of a large signal: boxes of code positions, their samples and their neighbours.
 
 Samples are counted in the padded signal, which contains every atom: the atom of code v begins at
-sample t v.
+sample t v. A box is a tuple of slices, one per axis.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,6 @@ from math import prod
 import numpy as np
 
 from csc.operators import SparseCodes
-
-Box = tuple  # of slices, one per axis
 
 
 @dataclass(frozen=True)

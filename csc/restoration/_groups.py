@@ -9,6 +9,7 @@ from csc.restoration._sparse_estimate import grid_of
 
 RULE = cpu.GroupRule(size=8, members=64, reach=15)
 COLOUR_RULE = RULE._replace(size=6)  # for patches of all channels, that they may not be too long
+N_FILLED = 4  # patches of a group whose missing pixels are estimated from it
 
 
 def group_filter(noisy, pilot, sigma, guide, *, rule=RULE, step=3):
@@ -35,10 +36,10 @@ def group_colours(noisy, pilot, sigma, *, step=3):
     return group_filter(noisy, pilot, sigma, pilot[0], rule=COLOUR_RULE, step=step)
 
 
-def group_fill(observed, pilot, guide, sigma, *, rule=RULE, step=3, n_filled=4):
+def group_fill(observed, pilot, guide, sigma, *, rule=RULE, step=3):
     """Estimate missing pixels from those seen, plane by plane; the rest is that of ``pilot``.
 
-    ``observed`` are planes and masks (C, H, W). The ``n_filled`` nearest patches of each group are
+    ``observed`` are planes and masks (C, H, W). The nearest patches of each group, `N_FILLED`, are
     estimated; sigma^2 is the variance of the noise and added to the diagonals of covariances.
     """
     rule, grid = fitting(rule, pilot.shape), grid_of(pilot.shape, rule.size, step)
@@ -47,7 +48,7 @@ def group_fill(observed, pilot, guide, sigma, *, rule=RULE, step=3, n_filled=4):
     for c in range(len(pilot)):
         planes, seen = (part[c : c + 1] for part in observed)
         sums, weights = cpu.fill_groups(
-            (planes, seen), pilot[c : c + 1], guide, grid, rule, variances, n_filled
+            (planes, seen), pilot[c : c + 1], guide, grid, rule, variances, N_FILLED
         )
         reached = weights > 0
         filled[c][reached] = sums[0][reached] / weights[reached]

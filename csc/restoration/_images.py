@@ -99,13 +99,13 @@ def check_image(y, name="y", *, largest=LARGEST, unit="255"):
     return _planes(y, name, largest, unit)
 
 
-def check_incomplete(y, mask, name="y"):
+def check_incomplete(y, mask):
     """The image with zeros where pixels are missing, and a mask ``(C, H, W)`` of those seen."""
-    y, mask = split_missing(y, mask, name)
+    y, mask = split_missing(y, mask, "y")
     if mask is None:
         mask = np.ones(y.shape, bool)
-    y, mask = fill_missing(y, mask, name)
-    image = _planes(y, name)
+    y, mask = fill_missing(y, mask, "y")
+    image = _planes(y, "y")
     return image, np.ascontiguousarray(mask.reshape(image.planes.shape), "float32")
 
 
@@ -139,12 +139,12 @@ def _planes(y, name, largest=LARGEST, unit="255"):
     return Image(planes, y)
 
 
-def check_sigma(sigma, name="sigma"):
+def check_sigma(sigma):
     """The standard deviation of noise, on the scale of pixels in [0, 1]."""
-    sigma = float(check_number(name, sigma, strict=True))
+    sigma = float(check_number("sigma", sigma, strict=True))
     if sigma > 2:
         raise ValueError(
-            f"{name} = {sigma} is too large for pixels from 0 to 1; for one on the scale of "
-            f"0 to 255 pass {name} / 255"
+            f"sigma = {sigma} is too large for pixels from 0 to 1; for one on the scale of 0 to 255 "
+            "pass sigma / 255"
         )
     return sigma

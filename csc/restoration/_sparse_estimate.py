@@ -59,14 +59,14 @@ def sparse_estimate(planes, atoms, sigma, *, step=1, offset=(0, 0), factor=FACTO
     return out
 
 
-def sparse_fill(planes, seen, atoms, sigma, guess, *, step=1):
+def sparse_fill(planes, seen, atoms, sigma, guess):
     """Estimate an image from the pixels seen; each patch is coded by its own.
 
     The weight of a patch grows with the square of its share of seen pixels. Where it has none,
     ``guess`` stands for it, with next to no weight.
     """
     size = atoms.shape[-1]
-    grid = grid_of(planes.shape, size, step)
+    grid = grid_of(planes.shape, size, step=1)
     flat = atoms.reshape(len(atoms), -1)
     out = np.empty_like(planes)
     for plane, known, rough, estimate in zip(planes, seen, guess, out, strict=True):

@@ -13,6 +13,7 @@ UNKNOWN = "unknown"
 CHANNELS = (*COLOURS, "grey", UNKNOWN)
 OIHW, HWIO = "OIHW", "HWIO"  # (K, C, h, w), as here and in PyTorch; (h, w, C, K), as in Keras
 MAX_FILTER_SIZE = 32  # pixels per axis, in known networks
+MAX_LISTED = 8  # names in a message
 EPS = 1e-5  # of batch normalisations that do not state it: the default of PyTorch and ONNX
 
 
@@ -94,11 +95,11 @@ def finished(found, fold, channels, order):
     return layer if order is None else _ordered(layer, order)
 
 
-def listed(names, max_shown=8):
+def listed(names):
     """Join names for a message; only the first ones if there are many."""
     names = list(names)
-    shown = ", ".join(names[:max_shown]) or "none"
-    return f"{shown} and {len(names) - max_shown} more" if len(names) > max_shown else shown
+    shown = ", ".join(names[:MAX_LISTED]) or "none"
+    return f"{shown} and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else shown
 
 
 def host(name, values):
