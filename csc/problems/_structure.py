@@ -102,8 +102,12 @@ class ProblemStructure:
 
     @cached_property
     def is_small(self) -> bool:
-        """Whether signals have so few codes that they are coded as patches; see `SmallForm`."""
-        return self.is_least_squares and not self.is_patch and is_small(self)
+        """Whether signals have so few codes that they are coded as patches; see `SmallForm`.
+
+        Elastic nets of patches, too: as lassos, with the ridge in the Gram matrix.
+        """
+        is_patch = self.is_patch and type(self.penalty) is not ElasticNet
+        return self.is_least_squares and not is_patch and is_small(self)
 
     @cached_property
     def small_form(self) -> SmallForm:

@@ -427,6 +427,7 @@ ELSEWHERE = {  # what takes an array, and where its kinds are tested
     "update_dictionary": "tests/learning",
     "grow": "passes signals on to fit",
     "KSVD": "tests/learning",
+    "QuietLearning": "a DictionaryLearning",
     "ByChannel": "weights: tests/penalties",
 }
 

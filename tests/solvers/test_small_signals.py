@@ -76,6 +76,30 @@ def test_codes_are_those_of_the_dense_problem(penalty, mode, rng):
     check_optimality(csc.Problem(rng.standard_normal((2, 2, 12)), D, penalty, mask))
 
 
+@pytest.mark.parametrize("penalty", ["elastic net", "positive elastic net"])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_elastic_nets_of_patches(penalty, dtype, rng):
+    D = csc.Dictionary(rng.standard_normal((9, 2, 3, 2)).astype(dtype))
+    x = rng.standard_normal((7, 2, 3, 2)).astype(dtype)
+    problem = csc.Problem(x, D, penalty_of(penalty, (9, 1, 1)))
+    if dtype == "f8":
+        check_optimality(problem)
+    solution = csc.solve(problem)
+    assert solution.n_iter <= 2
+    assert type(solution.z) is np.ndarray
+    assert solution.z.dtype == dtype
+    again = csc.solve(problem, init=solution.z)
+    np.testing.assert_allclose(again.z, solution.z, atol=1e-5)
+    many = csc.Dictionary(rng.standard_normal((1025, 1, 2)))
+    fastest = csc.solvers._select.fastest
+    for atoms, solver in (
+        (many.atoms, csc.solvers.FISTA),
+        (many.atoms[:1024], csc.solvers.WorkingSet),
+    ):
+        patches = csc.Problem(np.ones((1, 1, 2)), csc.Dictionary(atoms), csc.ElasticNet(0.1, 1.0))
+        assert type(fastest(patches)) is solver
+
+
 def test_volumes_and_one_atom(rng):
     D = csc.Dictionary(rng.standard_normal((1, 1, 2, 2, 1)), "same")
     check_optimality(csc.Problem(rng.standard_normal((1, 1, 3, 4, 2)), D, csc.L1(0.1)))
