@@ -22,6 +22,10 @@ LEAST_RESIDUAL = 0.1  # of the mean modulus of the signals: below, codes fit the
 PROGRESS = 0.2  # decrease in a round, over the gap that smoothing causes: below, it moves
 SMOOTHING_SHARE = 0.6  # of the tolerance: a gap of smoothing that need not fall further
 MIN_DECREASE = 1e-12  # of the objective, relative: less is no progress
+ROUNDING = {
+    "float32": 1e-8,
+    "float64": 2e-14,
+}  # relative gap below which codes of this dtype only round
 
 
 class ReweightedState(NamedTuple):
@@ -31,6 +35,7 @@ class ReweightedState(NamedTuple):
     tol: float  # relative gap of the next step
     smoothing: object = None  # of absolute values: what replaces them
     progress: Progress = Progress()
+    is_exact: bool = False  # up to the rounding of the codes
 
 
 @dataclass(frozen=True)
@@ -90,17 +95,20 @@ class Reweighted:
 
     def step(self, problem: LayerProblem, state: ReweightedState) -> ReweightedState:
         """Some rounds, or fewer to ``tol``, which then falls."""
-        precision = working_precision(problem, state.tol)
+        if state.is_exact:
+            return state  # unchanged codes end the loop
+        precision, floor = working_precision(problem, state.tol), ROUNDING[problem.x.dtype.name]
         active = _WeightedSet(problem, SparseCodes.of(state.z), precision, state.smoothing)
         if not state.progress.n_without_progress:  # else the smoothing moves again
             active.enough = SMOOTHING_SHARE * state.tol
-        rounds = run_rounds(active, state.tol, rounds_per_step(problem))
-        if rounds.left_unchanged:
+        rounds = run_rounds(active, max(state.tol, floor), rounds_per_step(problem))
+        is_exact = rounds.converged and state.tol <= floor
+        if rounds.left_unchanged and not is_exact:
             # unchanged codes would end the loop
             return self.step(problem, state._replace(tol=state.tol / 10))
         z, smoothing = active.codes.astype(problem.x.dtype), active.smoothing
         if rounds.converged:
-            return ReweightedState(z, state.tol / 10, smoothing)
+            return ReweightedState(z, state.tol / 10, smoothing, is_exact=is_exact)
         progress = state.progress.after(rounds.objective, rounds.gap, MIN_DECREASE)
         if smoothing is not state.smoothing:  # it moved, which may be progress
             progress = progress._replace(n_without_progress=state.progress.n_without_progress)

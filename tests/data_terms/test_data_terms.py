@@ -496,3 +496,15 @@ def test_primal_dual_says_what_to_do_when_its_steps_are_used_up(rng):
     message = csc.solve(problem, PrimalDual(), tol=1e-12, max_iter=20).message
     assert "raise max_iter or tol" in message
     assert "Reweighted" in message
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tol", "reached"), [("float32", 1e-6, 1e-5), ("float64", 0, 1e-13)]
+)
+def test_absolute_values_end_where_only_rounding_is_left(dtype, tol, reached, rng):
+    atoms = csc.constraints.UnitSphere().project(rng.standard_normal((5, 2, 6)))
+    x, D = rng.standard_normal((2, 2, 60)).astype(dtype), csc.Dictionary(atoms.astype(dtype))
+    problem = csc.Problem(x, D, csc.L1(0.3), data_term=LeastAbsolute())
+    solution = csc.solve(problem, tol=tol, max_iter=300)
+    assert solution.status is csc.solvers.Status.STALLED
+    assert solution.relative_gap < reached
