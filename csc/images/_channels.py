@@ -3,7 +3,7 @@
 import numpy as np
 
 from csc._typing import Array, Shape
-from csc._validation import check_floats, check_number, check_scale
+from csc._validation import check_floats, check_number, check_scale, check_shape
 
 
 def patch_contrast_normalise(
@@ -38,7 +38,9 @@ def patch_contrast_normalise(
     patches = _checked(patches)
     check_scale("patches", patches)
     check_number("eps", eps, strict=True)
-    centred = patches - patches.mean(axis=tuple(range(2, patches.ndim)), keepdims=True)
+    first = patches[(slice(None), slice(None), *(slice(0, 1),) * (patches.ndim - 2))]
+    centred = patches - first  # exactly 0 for a constant patch, whose mean may be rounded
+    centred -= centred.mean(axis=tuple(range(2, patches.ndim)), keepdims=True)
     axes = tuple(range(1, patches.ndim))
     contrast = np.sqrt((centred**2).mean(axis=axes, keepdims=True, dtype=np.float64))
     floor = eps * contrast.mean()
@@ -126,6 +128,7 @@ def gaussian_aperture(shape: Shape, sigma: float) -> Array:
     >>> gaussian_aperture((3, 1), 1.0).round(3).ravel()
     array([0.607, 1.   , 0.607])
     """
+    shape = check_shape("shape", shape)
     check_number("sigma", sigma, strict=True)
     axes = [np.arange(n) - (n - 1) / 2 for n in shape]
     squares = sum(axis**2 for axis in np.ix_(*axes))

@@ -808,3 +808,20 @@ def test_values_that_cannot_be_squared_are_refused(dtype, scale, rng):
         with pytest.raises(ValueError, match="cannot square; rescale"):
             normalise(image)
     assert abs(whiten(image)).max() > 0  # a filter squares nothing
+
+
+@pytest.mark.parametrize("value", [0.1, 0.3, 1000.1])
+def test_patches_without_contrast_are_zero(value, dtype):
+    patches = np.full((5, 2, 7, 9), value, dtype)
+    patches[:, 1] /= 3
+    assert not patch_contrast_normalise(patches).any()
+    assert not patch_contrast_normalise(patches, variance=0.1).any()
+
+
+@pytest.mark.parametrize(
+    ("shape", "error", "words"),
+    [(5, TypeError, "shape must be a tuple"), ((-5, 5), ValueError, r"shape\[0\] must be >= 1")],
+)
+def test_apertures_of_no_shape_are_refused(shape, error, words):
+    with pytest.raises(error, match=words):
+        gaussian_aperture(shape, 1.0)
