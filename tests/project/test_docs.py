@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib as mpl
 import numpy as np
@@ -85,6 +86,25 @@ def test_every_public_name_of_distributed_has_an_example():
     pytest.importorskip("dask.distributed", reason="Dask is not installed")
     names = [n for n in named_in_the_reference() if n.startswith("csc.distributed")]
     assert [name for name in names if not has_an_example(name)] == []
+
+
+def test_a_penalty_or_solver_with_the_methods_that_a_page_names_works(rng):
+    parts = (DOCS / "extending.md").read_text().split("\n## ")
+    names = [set(re.findall(r"`(\w+)\W", part)) for part in parts]
+    penalty, solver = (
+        SimpleNamespace(**{name: getattr(whole, name) for name in of if hasattr(whole, name)})
+        for whole, of in ((csc.L1(0.5), names[1]), (csc.solvers.FISTA(), names[3]))
+    )
+    x, D = rng.standard_normal((2, 1, 20)), csc.Dictionary(rng.standard_normal((3, 1, 5)))
+    solution = csc.solve(csc.Problem(x, D, penalty), solver)
+    assert solution.converged
+    assert csc.certificates.kkt_violation(x, D, solution.codes, penalty).max() < 0.1
+    csc.testing.check_prox(penalty)
+    learner = csc.DictionaryLearning(2, (5,), penalty=penalty, max_iter=2).fit(x)
+    assert learner.score(x) > -np.inf
+    solver.supports = lambda _: False
+    with pytest.raises(ValueError, match=solver.requirements[:10]):
+        csc.solve(csc.Problem(x, D, penalty), solver)
 
 
 def test_links_lead_somewhere():
