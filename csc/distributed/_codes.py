@@ -52,6 +52,13 @@ class DaskCodes:
 
         The group is written under a temporary name in the same folder and then renamed; all workers
         must have access to this folder.
+
+        Raises
+        ------
+        FileExistsError
+            If there is a file or folder of this name.
+        ImportError
+            If Zarr is not installed.
         """
         zarr = _zarr()
         path = Path(path)
