@@ -1,4 +1,4 @@
-"""Euclidean norms whose squares neither overflow nor underflow."""
+"""Norms and means that rounding, overflow and underflow leave exact enough."""
 
 from csc._backend import namespace
 
@@ -19,3 +19,11 @@ def to_unit_range(a, axis):
     largest = abs(a).max(axis=axis, keepdims=True)
     exponents = xp.maximum(xp.frexp(largest)[1], xp.finfo(a.dtype).minexp + 1)  # 2^-e is finite
     return a * xp.ldexp(xp.ones_like(largest), -exponents), exponents
+
+
+def without_mean(a, axes):
+    """``a`` minus its mean along ``axes``: exactly 0 where it is constant, though means are rounded."""
+    first = a[tuple(slice(0, 1) if i in axes else slice(None) for i in range(a.ndim))]
+    centred = a - first
+    centred -= centred.mean(axis=axes, keepdims=True)
+    return centred

@@ -349,6 +349,18 @@ def test_far_points_keep_their_place_along_a_face():
         np.testing.assert_allclose(near, [[[1.0, 0.3]], [[0.6, 0.0]]], atol=1e-15 * far)
 
 
+@pytest.mark.parametrize("offset", [0.1, 0.3, 1e3])
+def test_atoms_that_are_nearly_constant_keep_mean_zero_at_norm_one(offset, dtype, rng):
+    atoms = np.full((3, 2, 3, 7), offset, dtype)
+    atoms[1:] += (1e-3 * rng.standard_normal((2, 2, 3, 7))).astype(dtype)
+    found = (csc.constraints.ZeroMean() & csc.constraints.UnitSphere()).project(atoms)
+    exact = atoms.astype("float64")
+    exact -= exact.mean(axis=(2, 3), keepdims=True)
+    exact[1:] /= np.sqrt((exact[1:] ** 2).sum(axis=(1, 2, 3), keepdims=True))
+    exact[0] = 0
+    np.testing.assert_allclose(found, exact, atol=1e-6)
+
+
 def test_channels_share_the_mean_of_the_copies(rng):
     shared = csc.constraints.SharedByChannels(3)
     atoms = rng.standard_normal((6, 3, 4))

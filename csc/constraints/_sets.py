@@ -7,7 +7,7 @@ from math import lcm
 import numpy as np
 
 from csc._backend import kernels, namespace, to_host
-from csc._norms import to_unit_range
+from csc._norms import to_unit_range, without_mean
 from csc._typing import Array
 from csc._validation import check_count, check_floats, check_number, check_real
 
@@ -105,7 +105,7 @@ class UnitSphere(Constraint):
 
 @dataclass(frozen=True)
 class ZeroMean(Constraint):
-    """Every channel of every atom sums to zero.
+    """Every channel of every atom sums to zero; a constant atom becomes zero.
 
     Examples
     --------
@@ -117,7 +117,7 @@ class ZeroMean(Constraint):
     def project(self, atoms: Array) -> Array:
         """Subtract the mean of each channel."""
         atoms = check_real("atoms", atoms)
-        return atoms - atoms.mean(axis=tuple(range(2, atoms.ndim)), keepdims=True)
+        return without_mean(atoms, tuple(range(2, atoms.ndim)))
 
 
 @dataclass(frozen=True)

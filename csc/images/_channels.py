@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from csc._norms import without_mean
 from csc._typing import Array, Shape
 from csc._validation import check_floats, check_number, check_scale, check_shape
 
@@ -38,9 +39,7 @@ def patch_contrast_normalise(
     patches = _checked(patches)
     check_scale("patches", patches)
     check_number("eps", eps, strict=True)
-    first = patches[(slice(None), slice(None), *(slice(0, 1),) * (patches.ndim - 2))]
-    centred = patches - first  # exactly 0 for a constant patch, whose mean may be rounded
-    centred -= centred.mean(axis=tuple(range(2, patches.ndim)), keepdims=True)
+    centred = without_mean(patches, tuple(range(2, patches.ndim)))
     axes = tuple(range(1, patches.ndim))
     contrast = np.sqrt((centred**2).mean(axis=axes, keepdims=True, dtype=np.float64))
     floor = eps * contrast.mean()

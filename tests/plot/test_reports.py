@@ -15,6 +15,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 import csc
 from csc.plot._pages import _atoms, _document, _restoration
+from csc.plot._pages._use import stretched
 from doubles import fake_cupy
 from doubles.gabor_atoms import filter_set, gabor_atoms
 
@@ -426,3 +427,11 @@ def test_text_and_marks_have_the_contrast_that_wcag_asks_for():
                 for ground in ("paper", "panel", "ground"):
                     pair = sorted(map(luminance, (theme[name], theme[ground])))
                     assert (pair[1] + 0.05) / (pair[0] + 0.05) >= least, (name, ground, theme)
+
+
+def test_a_constant_picture_is_mid_grey():
+    pictures = np.full((2, 1, 7, 9), 0.1)
+    pictures[1, 0, 0, 0] = 0.2
+    pixels = stretched(pictures)
+    assert (pixels[0] == 128).all()
+    assert pixels[1].max() == 255

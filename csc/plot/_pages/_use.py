@@ -8,6 +8,7 @@ from scipy.signal import fftconvolve
 
 from csc._backend import to_host
 from csc._montage import COLOURS, scaled
+from csc._norms import without_mean
 from csc._sprite import sprites
 from csc._validation import check_floats
 from csc.plot._pages._document import numbers
@@ -188,7 +189,6 @@ def unit_rows(atoms):
 
 def stretched(pictures):
     """Pictures (n, 1 or 3, h, w) as uint8, the mean of each mid-grey, scaled to its contrast."""
-    pictures = pictures.astype(np.float64)
-    flat = pictures - pictures.mean(axis=(1, 2, 3), keepdims=True)
-    pixels = np.moveaxis((128 + 127 * scaled(flat)).round().astype(np.uint8), 1, -1)
+    flat = scaled(without_mean(pictures.astype(np.float64), (1, 2, 3)))
+    pixels = np.moveaxis((128 + 127 * flat).round().astype(np.uint8), 1, -1)
     return pixels[..., 0] if pictures.shape[1] == 1 else pixels
