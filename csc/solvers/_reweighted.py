@@ -9,10 +9,17 @@ import numpy as np
 from csc._typing import LayerProblem, ProblemLike
 from csc.certificates import best_dual_of_term
 from csc.data_terms import LeastSquares, dual_values, values
-from csc.operators import PaddedSignals, SparseCodes
+from csc.operators import SparseCodes
 from csc.penalties import L1
 from csc.solvers._active_set import ActiveSet
-from csc.solvers._rounds import Progress, rounds_per_step, run_rounds, working_precision
+from csc.solvers._rounds import (
+    FLOAT32_MIN_TOL,
+    Progress,
+    Rounds,
+    rounds_per_step,
+    run_rounds,
+    working_precision,
+)
 
 DAMPING = 0.05  # of Newton's method: share of the parabolas in its second derivatives
 LOCAL_GAP_MARGIN = 3  # times the last ratio of both gaps, which may have grown since
@@ -21,7 +28,7 @@ FIRST_WIDTH = 0.25  # of the mean absolute residual: of the smoothing of absolut
 LEAST_RESIDUAL = 0.1  # of the mean modulus of the signals: below, codes fit them too well
 PROGRESS = 0.2  # decrease in a round, over the gap that smoothing causes: below, it moves
 SMOOTHING_SHARE = 0.6  # of the tolerance: a gap of smoothing that need not fall further
-MIN_DECREASE = 1e-12  # of the objective, relative: less is no progress
+MIN_DECREASE, MIN_DECREASE_FLOAT32 = 1e-12, 1e-6  # of the objective, relative: less is no progress
 ROUNDING = {
     "float32": 1e-8,
     "float64": 2e-14,
@@ -33,9 +40,11 @@ class ReweightedState(NamedTuple):
 
     z: object  # sparse codes
     tol: float  # relative gap of the next step
+    theta: object  # dual point of the smoothed data term, in the precision of the rounds
     smoothing: object = None  # of absolute values: what replaces them
     progress: Progress = Progress()
     is_exact: bool = False  # up to the rounding of the codes
+    last: Rounds | None = None  # of the last step, if it did not reach ``tol``
 
 
 @dataclass(frozen=True)
@@ -89,9 +98,9 @@ class Reweighted:
         bounded = hasattr(term, "majoriser_curvature") or hasattr(term, "smoothed")
         return bounded and type(problem.penalty) is L1 and problem.structure.has_local_dual
 
-    def init(self, problem: LayerProblem, z0: Any) -> ReweightedState:  # noqa: ARG002
+    def init(self, problem: LayerProblem, z0: Any) -> ReweightedState:
         """State at codes ``z0``."""
-        return ReweightedState(z0, self.tol)
+        return ReweightedState(z0, self.tol, 0 * problem.x)
 
     def step(self, problem: LayerProblem, state: ReweightedState) -> ReweightedState:
         """Some rounds, or fewer to ``tol``, which then falls."""
@@ -107,29 +116,36 @@ class Reweighted:
             # unchanged codes would end the loop
             return self.step(problem, state._replace(tol=state.tol / 10))
         z, smoothing = active.codes.astype(problem.x.dtype), active.smoothing
+        theta = active.layout.samples(active.dual_point()).reshape(problem.x.shape)
         if rounds.converged:
-            return ReweightedState(z, state.tol / 10, smoothing, is_exact=is_exact)
-        progress = state.progress.after(rounds.objective, rounds.gap, MIN_DECREASE)
-        if smoothing is not state.smoothing:  # it moved, which may be progress
+            return ReweightedState(z, state.tol / 10, theta, smoothing, is_exact=is_exact)
+        least = MIN_DECREASE if precision == "float64" else MIN_DECREASE_FLOAT32
+        progress = state.progress.after(rounds.objective, rounds.gap, least)
+        if smoothing is not state.smoothing and not _is_at_rest(rounds, state.last, least):
+            # it moved, which may be progress
             progress = progress._replace(n_without_progress=state.progress.n_without_progress)
+        if progress.ended and precision != "float64":
+            exact = state._replace(tol=0.1 * FLOAT32_MIN_TOL, progress=Progress())
+            return self.step(problem, exact)
         if progress.ended:
             return state  # only rounding is left: unchanged codes end the loop
-        return ReweightedState(z, state.tol, smoothing, progress)
+        return ReweightedState(z, state.tol, theta, smoothing, progress, last=rounds)
 
     def moves_dual(self, before: ReweightedState, state: ReweightedState) -> bool:
-        """Whether a step changed the smoothing, as it may while the codes stay the same."""
-        return before.smoothing is not state.smoothing
+        """Whether a step changed the dual point, as it may while the codes stay the same."""
+        return bool((before.theta != state.theta).any())
 
     def certificate(self, problem: LayerProblem, state: ReweightedState) -> tuple[float, float]:
-        """Objective and duality gap at the codes, with the slope of the smoothed data term."""
-        if state.smoothing is None:
-            return problem.certificate(state.z)
-        layout = PaddedSignals(problem.dictionary, problem.x.shape, problem.x.dtype)
-        fit = layout.buffer(problem.dictionary.pad(problem.synthesize(state.z)))
-        x = layout.buffer(problem.dictionary.pad(problem.x))
-        theta = layout.samples(state.smoothing.slope(x, fit)).reshape(problem.x.shape)
-        weights = problem.structure.sample_weights
-        return problem.certificate(state.z, theta if weights is None else weights * theta)
+        """Objective and duality gap at the codes, with the dual point of the smoothed data term."""
+        return problem.certificate(state.z, state.theta if state.smoothing else None)
+
+
+def _is_at_rest(rounds, last, rounding):
+    """Whether rounds left the objective as it was, up to rounding, and did not lower the gap."""
+    if last is None:
+        return False
+    change = abs(rounds.objective - last.objective)
+    return change <= rounding * rounds.objective and rounds.gap >= last.gap
 
 
 class _WeightedSet(ActiveSet):
