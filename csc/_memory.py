@@ -7,7 +7,10 @@ from functools import cache
 from math import inf
 from pathlib import Path
 
-CGROUP = Path("/sys/fs/cgroup")
+CGROUP, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+# files of a control group with its limit and its use, and the name of its cached bytes in a third file
+GROUP_FILES_1 = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+GROUP_FILES_2 = "memory.max", "memory.current", "inactive_file"
 TRIM_VARIABLE = "MALLOC_TRIM_THRESHOLD_"  # the choice of a user, or of a Dask nanny
 MMAP_VARIABLE = "MALLOC_MMAP_THRESHOLD_"
 TUNABLES = ("glibc.malloc.trim_threshold", "glibc.malloc.mmap_threshold")  # the same two
@@ -19,7 +22,7 @@ MIN_CHECKED_BYTES = 2**26  # smaller requests are not checked
 
 def available():
     """Bytes that this process can still allocate; infinite if the system does not report it."""
-    return min(_of_machine(), _of_group())
+    return min(_of_machine(), *(_of_group(*group) for group in _groups()))
 
 
 def check_memory(what, n_bytes, hint, limit=None):
@@ -46,15 +49,37 @@ def _of_machine():
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _of_group():
-    """Bytes that the control group of a container leaves."""
+def _groups():
+    """Folders and files of the control groups around this process: of a container, or a job of a cluster."""
+    yield CGROUP, GROUP_FILES_2  # what a container sees as its own
     try:
-        limit = (CGROUP / "memory.max").read_text().strip()
-        used = int((CGROUP / "memory.current").read_text())
-        pages = (CGROUP / "memory.stat").read_text().split()
+        lines = OWN_GROUPS.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, kinds, path = line.split(":", 2)
+        if "memory" in kinds.split(","):
+            root, files = CGROUP / "memory", GROUP_FILES_1
+        elif not kinds:
+            root, files = CGROUP, GROUP_FILES_2
+        else:
+            continue
+        own = root / path.strip("/")
+        for folder in (own, *own.parents):
+            if folder.is_relative_to(root):
+                yield folder, files
+
+
+def _of_group(folder, files):
+    """Bytes that a control group leaves; infinite if it has no limit."""
+    limit, used, cached = files
+    try:
+        limit = (folder / limit).read_text().strip()
+        used = int((folder / used).read_text())
+        pages = (folder / "memory.stat").read_text().split()
     except (OSError, ValueError):
         return inf
-    cached = int(pages[pages.index("inactive_file") + 1]) if "inactive_file" in pages else 0
+    cached = int(pages[pages.index(cached) + 1]) if cached in pages else 0
     return inf if limit == "max" else int(limit) - used + cached
 
 

@@ -53,6 +53,35 @@ def test_the_prediction_is_near_what_is_taken(solver, dtype):
     assert 0.3 * _bytes(p, solver) <= taken <= 1.05 * _bytes(p, solver)
 
 
+def write_group(folder, limit, used, cached, version):
+    """Files of a control group, of the first or second version of the kernel's interface."""
+    names = ("max", "current") if version == 2 else ("limit_in_bytes", "usage_in_bytes")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in zip(names, (limit, used), strict=True):
+        (folder / f"memory.{name}").write_text(f"{text}\n")
+    of_all = "" if version == 2 else "inactive_file 1\ntotal_"
+    (folder / "memory.stat").write_text(f"anon 5\n{of_all}inactive_file {cached}\n")
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_a_job_of_a_cluster_leaves(version, monkeypatch, tmp_path):
+    own = {1: "4:memory:/jobs/7/step\n2:cpu,cpuacct:/\n0::/\n", 2: "0::/jobs/7/step\n"}[version]
+    (tmp_path / "self").write_text(own)
+    monkeypatch.setattr(_memory, "CGROUP", tmp_path)
+    monkeypatch.setattr(_memory, "OWN_GROUPS", tmp_path / "self")
+    root = tmp_path / "memory" if version == 1 else tmp_path
+    assert _memory.available() > 10**6
+    write_group(root / "jobs" / "7", 1000, 700, 50, version)
+    assert _memory.available() == 350
+    write_group(root / "jobs" / "7" / "step", 900, 650, 20, version)
+    assert _memory.available() == 270
+    write_group(root / "jobs" / "8", 10, 10, 0, version)  # of others
+    write_group(root / "jobs", 2**63, 700, 50, version)
+    assert _memory.available() == 270
+    write_group(root / "jobs", 800, 700, 0, version)
+    assert _memory.available() == 100
+
+
 def test_what_a_container_leaves(monkeypatch, tmp_path):
     for name, text in [
         ("max", "1000\n"),
@@ -61,7 +90,10 @@ def test_what_a_container_leaves(monkeypatch, tmp_path):
     ]:
         (tmp_path / f"memory.{name}").write_text(text)
     monkeypatch.setattr(_memory, "CGROUP", tmp_path)
-    assert _memory.available() == 350
+    (tmp_path / "self").write_text("0::/as/the/host/names/it\n")
+    for own in (tmp_path / "self", tmp_path / "nowhere"):
+        monkeypatch.setattr(_memory, "OWN_GROUPS", own, raising=False)
+        assert _memory.available() == 350
     (tmp_path / "memory.max").write_text("max\n")
     assert _memory.available() > 1000
     monkeypatch.setattr(_memory, "CGROUP", tmp_path / "nowhere")
