@@ -214,7 +214,7 @@ def _solve(problem, solver, limits, init=None, callback=None, *, verbose=False):
         z = z.dense()
     with progress_callback(callback, max_iter, verbose=verbose) as report:
         z, n_iter, history, (status, message) = iterate(problem, solver, z, limits, report)
-    message += _hint_of_small_lmbda(problem, status)
+    message += _hint_of_small_lmbda(problem, status) + _hint_of_free_codes(problem, status)
     objective, gap = history[-1][1:3] if history else problem.certificate(z)
     return Solution(z, objective, gap, status, message, n_iter, history, problem)
 
@@ -232,6 +232,16 @@ def _hint_of_small_lmbda(problem, status):
         f"; lmbda is only {lmbda / largest:.0e} of lmbda_max: bring signals to 0...1 and atoms to "
         "unit norm, or take a larger lmbda, for example csc.Relative(0.1)"
     )
+
+
+def _hint_of_free_codes(problem, status):
+    """What to change if codes of weight 0 may grow without end, as those that fit bits do."""
+    if status is not Status.MAX_ITER or not isinstance(problem, Problem):
+        return ""
+    free = getattr(problem.penalty, "free", lambda _: None)
+    if not hasattr(problem.data_term, "separates") or free(problem.zeros()) is None:
+        return ""
+    return "; codes without a penalty may have no minimum where they fit bits: give all codes a weight > 0"
 
 
 def _warn_of_zero_codes(solution):

@@ -261,6 +261,10 @@ class Logistic(SampleWeightsMixin):
         """1/4."""
         return namespace(x).full((), 0.25, x.dtype)
 
+    def separates(self, x: Array, u: Array) -> Array:
+        """Where the fit has the sign of the bit: the loss of ``c u`` falls to 0 as c grows."""
+        return ((x == 1) & (u > 0)) | ((x == 0) & (u < 0))
+
     def majoriser_curvature(self, x: Array, u: Array) -> Array:  # noqa: ARG002
         """``tanh(u / 2) / (2 u)`` [1]_."""
         xp = namespace(u)

@@ -63,6 +63,11 @@ INFINITE = Outcome(
     "stalled: the codes no longer change, and the objective is infinite: the fit or the codes lie outside of "
     "what the data term or the penalty allows, as negative fits of counts do",
 )
+NO_MINIMUM = Outcome(
+    Status.STALLED,
+    "stalled: codes without a penalty separate the bits, so that larger codes always fit better, and there is no "
+    "minimum; give all codes a weight > 0",
+)
 GREEDY = Outcome(
     Status.DONE,
     "done: the pursuit met its stopping rule; there is no gap, as the penalty is not convex",
@@ -164,6 +169,8 @@ def _iterate(problem, solver, z, limits, callback):
             if callback is not None:
                 callback(now)
             outcome = _outcome(now, before, state, (tol, rounding), solver)
+            if outcome is None and _has_no_minimum(problem, state.z, now, tol):
+                outcome = NO_MINIMUM
             if outcome is not None:
                 return Run(state.z, n, history, outcome)
         more_steps = getattr(solver, "more_steps", MORE_STEPS)
@@ -225,6 +232,22 @@ def _outcome(now, before, state, limits, solver):
     if not _is_still(before, state, tol, solver):
         return None
     return STATIONARY if isfinite(now.objective) else INFINITE
+
+
+def _has_no_minimum(problem, z, now, tol):
+    """Whether the objective falls to 0 along ``c z`` as c grows, and is at most ``tol`` times that of zeros."""
+    term = getattr(problem, "data_term", LEAST_SQUARES)
+    if now.gap < now.objective or not hasattr(term, "separates"):
+        return False  # a dual point other than 0 is known
+    penalty, x = problem.penalty, problem.x
+    free = penalty.free(z) if hasattr(penalty, "free") else None
+    if free is None or z[~free].any():
+        return False
+    weights = problem.structure.sample_weights
+    separated = term.separates(x, problem.synthesize(z))
+    if not (separated if weights is None else separated | (weights == 0)).all():
+        return False
+    return now.objective <= tol * float(values(term, x, 0 * x, weights).sum())
 
 
 def _is_still(before, state, tol, solver):

@@ -530,3 +530,23 @@ def test_a_smoothing_that_moves_by_rounding_ends_the_solve(seed):
     solution = csc.solve(problem, Reweighted(), tol=1e-8, max_iter=60)
     assert solution.status is csc.solvers.Status.STALLED
     assert solution.relative_gap < 1e-6
+
+
+@pytest.mark.parametrize("weights", [None, np.array([[0.0], [1.0], [1.0]])], ids=["all", "one"])
+def test_free_codes_that_separate_bits_end_with_what_to_do(weights, rng):
+    D = csc.Dictionary(rng.standard_normal((3, 1, 4)), "valid")
+    x = np.float64(rng.random((1, 1, 20)) < 0.5)
+    penalty = csc.L1(0.0 if weights is None else 100.0, weights=weights)  # 100: only free codes
+    problem = csc.Problem(x, D, penalty, data_term=Logistic(2 * rng.random(x.shape)))
+    solution = csc.solve(problem, tol=1e-2, max_iter=5000)
+    assert solution.status is csc.solvers.Status.STALLED
+    assert "no minimum; give all codes a weight > 0" in solution.message
+    assert solution.objective <= 1e-2 * problem.value(problem.zeros())
+
+
+def test_free_codes_that_fit_some_bits_exactly_are_named_at_the_limit_of_steps(rng):
+    x, D = np.float64(rng.random((1, 1, 20)) < 0.5), csc.Dictionary(rng.standard_normal((1, 1, 4)))
+    problem = csc.Problem(x, D, csc.L1(0.0), data_term=Logistic())
+    assert "may have no minimum" in csc.solve(problem, max_iter=20).message
+    priced = replace(problem, penalty=csc.L1(0.01))
+    assert "no minimum" not in csc.solve(priced, FISTA(), tol=1e-12, max_iter=20).message
