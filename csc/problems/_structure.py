@@ -195,15 +195,17 @@ class ProblemStructure:
     def has_group_dual(self) -> bool:
         """Whether it has groups or an l1 ball, whose gap is computed from sparse codes.
 
-        On signals of more than 1024 codes.
+        An l1 ball on signals of more than 1024 codes; groups also on smaller ones whose masks differ.
         """
         penalty, kinds = self.penalty, (GroupL21, SparseGroupL21, L1Ball)
         if type(penalty) not in kinds or getattr(penalty, "groups", None) is not None:
             return False
-        if prod(self.code_shape[1:]) <= MAX_SMALL_CODES or not self.is_least_squares:
-            return False
         signals = self.on_host and self.dictionary.is_convolution and not self.is_patch
-        return signals and (type(penalty) is L1Ball or penalty.lmbda > 0)
+        if not signals or not self.is_least_squares:
+            return False
+        if type(penalty) is L1Ball:
+            return prod(self.code_shape[1:]) > MAX_SMALL_CODES
+        return penalty.lmbda > 0 and not self.is_small
 
     @property
     def certifies_sparse_codes(self) -> bool:

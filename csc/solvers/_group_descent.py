@@ -43,13 +43,14 @@ class GroupDescent:
     coherent. The sparse group lasso (`SparseGroupL21`) is solved in the same way, with a soft-threshold before
     that of the group.
 
-    Signals of at most 1024 codes are solved as patches whose atoms are all columns of the
+    Signals of at most 1024 codes with the same mask are solved as patches whose atoms are all columns of the
     dictionary, in float64.
 
-    Larger signals: in each round, correlations with the residual select the groups that violate optimality most near
-    them. Sweeps over the active groups keep the residual, so that one update costs as many operations as the atoms of the
-    group have samples. Once few groups are new, the Newton step of the non-zero groups is solved by conjugate
-    gradients; in one dimension, after exact solves of blocks of neighbouring groups [3]_. Codes are stored sparse.
+    Larger signals, and those with different masks: in each round, correlations with the residual select the groups
+    that violate optimality most near them. Sweeps over the active groups keep the residual, so that one update costs as
+    many operations as the atoms of the group have samples. Once few groups are new, the Newton step of the non-zero
+    groups is solved by conjugate gradients; in one dimension, after exact solves of blocks of neighbouring groups [3]_.
+    Codes are stored sparse.
 
     On patches, the second step computes in float64, and each step has a tolerance a hundred times smaller than
     the one before. On larger signals a step is ten rounds, or thirty of at most 2^18 samples.
@@ -81,7 +82,7 @@ class GroupDescent:
     sparse = True  # codes of larger signals
     requirements = (
         "needs a GroupL21 with a group_size or a SparseGroupL21 (lmbda > 0), least squares without weights, and NumPy "
-        "arrays; patches one mask for all; measured signals must have at most 1024 codes"
+        "arrays; measured signals must have at most 1024 codes and one mask for all"
     )
 
     def supports(self, problem: ProblemLike) -> bool:

@@ -207,3 +207,22 @@ def test_blocks_have_whole_groups(size):
     assert all(len(block) % size == 0 for block in blocks)
     np.testing.assert_array_equal(np.sort(np.concatenate(blocks)), numbers)
     assert max(map(len, blocks)) <= _blocks.BLOCK_SIZE
+
+
+@pytest.mark.parametrize("shape", [(6,), (30,), (7, 8)], ids=["patches", "series", "pictures"])
+@pytest.mark.parametrize("penalty", PENALTIES, ids=IDS)
+def test_small_signals_with_a_mask_each_are_solved_exactly(shape, penalty, dtype, rng):
+    atoms = rng.standard_normal((6, 2, *(min(n, 6) for n in shape))).astype(dtype)
+    x = rng.standard_normal((3, 2, *shape)).astype(dtype)
+    mask = rng.random(x.shape) < 0.7
+    problem = csc.Problem(x, csc.Dictionary(atoms), penalty, mask)
+    assert isinstance(fastest(problem), GroupDescent)
+    tol = 1e-8 if dtype == "float64" else 1e-4
+    ours = csc.solve(problem, tol=tol, max_iter=5)
+    assert ours.converged, ours.message
+    alone = [
+        csc.Problem(x[i : i + 1], problem.dictionary, penalty, mask[i : i + 1]) for i in range(3)
+    ]
+    assert all(p.structure.is_small for p in alone)  # solved by another method
+    theirs = sum(csc.solve(p, tol=tol).objective for p in alone)
+    assert ours.objective == pytest.approx(theirs, rel=2 * tol)
