@@ -16,10 +16,11 @@ from csc.certificates._free_codes import (
     dual_with_free_codes,
     residual_of_free_codes,
 )
-from csc.penalties import GroupL21, L1Ball
+from csc.penalties import ElasticNet, GroupL21, L1Ball
 
 CODES_PER_BLOCK = 2**17  # certified at once: as float64 they stay in the second-level cache
 CODES_ROUNDING = 1e-6  # of the largest correlation with the signals: that of codes in float32
+SMALL_RIDGE = 1e-6  # share of the penalty: below, the dual point of the lasso is tried, too
 RELATIVE_ROUNDING = 1e-10  # of the largest correlation with the signals: below, rounding
 
 
@@ -112,7 +113,20 @@ def _certify(x, dictionary, z, penalty, mask):
     gap = apart + cost - s * _inner(z, q) + penalty.conjugate(q, s)
     if type(penalty) is L1Ball:
         gap = _gap_of_ball((x, D, z, penalty, mask), r, q, gap)
+    elif type(penalty) is ElasticNet and penalty.lmbda > 0:
+        gap = _gap_of_small_ridge(half_energy, z, q, penalty, gap)
     return half_energy + cost, namespace(z).maximum(gap, 0)  # below 0 only by rounding
+
+
+def _gap_of_small_ridge(half_energy, z, q, penalty, gap):
+    """The gap of an elastic net; at the lasso's dual point, where rounding exceeds the ridge."""
+    xp, cost = namespace(z), penalty.values(z)
+    of_ridge = 0.5 * float(penalty.lmbda) * float(penalty.ridge) * _inner(z, z)
+    sizes = xp.maximum(q, 0) if penalty.positive else abs(q)
+    top = sizes.reshape(len(q), -1).max(axis=1) / float(penalty.lmbda)
+    s = 1 / xp.maximum(top, 1)
+    other = half_energy * (1 - s) ** 2 + cost - s * _inner(z, q)
+    return xp.where(of_ridge < SMALL_RIDGE * cost, xp.minimum(gap, other), gap)
 
 
 def _gap_of_ball(of, r, q, gap):

@@ -7,6 +7,9 @@ as the conjugate of g is finite everywhere. With ``c = D^T r``, the gap is a sum
 
 in which codes that are zero count only where ``|c| > lmbda``. A bound ``|c| <= lmbda`` at every
 other position comes from the largest correlation there, so the sum needs no array of codes.
+
+Where the ridge is so small that rounding of c dominates g*, the lasso's dual point is better, for
+which g* is 0: its gap is that of the lasso, plus the ridge's part of the objective.
 """
 
 import numpy as np
@@ -14,6 +17,7 @@ import numpy as np
 from csc.certificates._local_dual import sparse_certificate
 
 CORRELATIONS_PER_BLOCK = 2**20  # held at once
+SMALL_RIDGE = 1e-6  # share of the penalty: below, the dual point of the lasso is tried, too
 
 
 def lasso_certificate(residual, lmbda, options, known=None):
@@ -71,6 +75,10 @@ def elastic_net_certificate(residual, lmbda, options, dual_infeasibility=None):
         terms = (c - inside - ridge * z) ** 2 / (2 * ridge) + lmbda * abs(z) - z * inside
         terms = terms.sum(axis=1, dtype="float64")
         gap += np.bincount(own // per_signal, weights=terms, minlength=len(gap))
+    of_ridge = codes.sums(0.5 * ridge * codes.values**2)
+    if (of_ridge < SMALL_RIDGE * codes.sums(penalty)).any():
+        of_lasso = sparse_certificate(residual, lmbda, positive, largest)[1]
+        gap = np.minimum(gap, of_lasso + of_ridge)
     return objective, gap
 
 

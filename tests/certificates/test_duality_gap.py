@@ -61,6 +61,27 @@ def test_elastic_net_is_that_of_scikit_learn_and_of_the_dense_formula(rng):
     assert problem.gap(z) == pytest.approx(primal - dual)
 
 
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("ridge", [1e-8, 1e-30])
+@pytest.mark.parametrize(("mode", "length"), [("full", 20), ("circular", 120)])
+def test_a_ridge_below_rounding_leaves_the_certificate_of_the_lasso(
+    mode, length, ridge, positive, dtype, rng
+):
+    atoms = csc.constraints.UnitSphere().project(rng.standard_normal((30, 1, 20))).astype(dtype)
+    x, D = rng.standard_normal((3, 1, length)).astype(dtype), csc.Dictionary(atoms, mode)
+    problem = csc.Problem(x, D, csc.ElasticNet(0.3, ridge, positive))
+    solution = csc.solve(problem, tol=1e-6)
+    assert solution.converged
+    exact = csc.Dictionary(atoms.astype("float64"), mode)
+    lasso = csc.Problem(x.astype("float64"), exact, csc.L1(0.3, positive=positive))
+    codes = csc.solve(lasso, tol=1e-12).codes
+    best = csc.Problem(lasso.x, exact, problem.penalty).value(codes)  # not below the minimum
+    assert solution.objective - best <= solution.gap + 1e-12 * best
+    for scale in (1e-6, 1e-3, 1.0):
+        z = solution.codes + (scale * abs(rng.standard_normal(codes.shape))).astype(dtype)
+        assert problem.gap(z) >= problem.value(z) - best - 1e-12 * best
+
+
 def test_group_gap_is_the_dense_formula(rng):
     problem = problem_of(csc.GroupL21(0.4, group_size=2), rng)
     M = naive.synthesis_matrix(problem.dictionary.atoms, (10,))
