@@ -58,7 +58,9 @@ def estimate_sigma(y: ArrayLike) -> float:
 
 def sigma_of(image: Image) -> float:
     """`estimate_sigma` of an image that was checked."""
-    return float(np.sqrt(np.mean([_variance(plane) for plane in image.planes])))
+    image = image.in_full_range()
+    deviation = np.sqrt(np.mean([_variance(plane) for plane in image.planes]))
+    return float(np.ldexp(deviation, image.exponent))
 
 
 def _variance(plane):
