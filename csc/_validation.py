@@ -9,6 +9,7 @@ from csc._backend import as_native, check_same_device, namespace
 
 FLOATS = (np.float32, np.float64)
 COMPLEX = (np.complex64, np.complex128)
+MOST_COLOURS = 4  # channels of a picture: red, green, blue and alpha
 UNSIGNED_HINT = "skimage.util.img_as_float32({}), which also scales pixels to 0...1"
 CONVERSION_HINTS = {  # by ``dtype.kind``
     "u": UNSIGNED_HINT,
@@ -207,13 +208,9 @@ def check_signals(x, atom_shape, name="x", *, fit=True, values=True):
     channels, spatial_shape = atom_shape[0], tuple(atom_shape[1:])
     ndim = 2 + len(spatial_shape)
     if x.ndim != ndim:
-        hint = {
-            ndim - 1: f"for one signal use {name}[None], for single-channel ones {name}[:, None]",
-            ndim - 2: f"for one single-channel signal use {name}[None, None]",
-            ndim + 1: "if atoms are (K, h, w), of one channel, index them as atoms[:, None]",
-        }.get(x.ndim, f"reshape {name}")
         raise ValueError(
-            f"{name} must be (N, C, *S) with {ndim - 2} spatial axes, got shape {x.shape}; {hint}"
+            f"{name} must be (N, C, *S) with {ndim - 2} spatial axes, as atoms of {spatial_shape} "
+            f"have, got shape {x.shape}; {_axes_hint(name, x, spatial_shape)}"
         )
     if x.shape[1] != channels:
         raise ValueError(
@@ -226,6 +223,22 @@ def check_signals(x, atom_shape, name="x", *, fit=True, values=True):
             f"use smaller atoms or larger signals{_channels_last(name, x)}"
         )
     return x
+
+
+def _axes_hint(name, x, spatial_shape):
+    """What to do with signals of too few or too many axes."""
+    first, missing = spatial_shape[0], 2 + len(spatial_shape) - x.ndim
+    if missing == 1 and len(spatial_shape) > 1 and first == x.shape[1] <= MOST_COLOURS:
+        return (
+            f"if {first} is the number of channels, leave it out of the shape of the atoms, "
+            f"{spatial_shape[1:]}; for single-channel signals use {name}[:, None]"
+        )
+    return {
+        1: f"for one signal use {name}[None], for single-channel ones {name}[:, None]",
+        2: f"for one single-channel signal use {name}[None, None]",
+        -1: "if atoms are (K, h, w), of one channel, index them as atoms[:, None]; a learner's "
+        "atom_shape has a size for each spatial axis",
+    }.get(missing, f"reshape {name}")
 
 
 def _channels_last(name, x, channels=None):

@@ -58,3 +58,18 @@ def test_layers(layer):
     assert model.inverse_transform(codes, layer, (27,)).shape == (2, 1, 27)
     codes = model.transform([X[0], X[1, :, :27]], layer)
     assert [x.shape[1] for x in model.inverse_transform(codes, layer)] == [28, 27]
+
+
+AXES = {  # atom_shape, shape of X, what the error says
+    "channels in atom_shape": ((1, 8, 8), (5, 1, 8, 8), r"leave it out of the shape of the atoms, \(8, 8\)"),
+    "colours in atom_shape": ((3, 4, 4), (5, 3, 9, 9), r"leave it out of the shape of the atoms, \(4, 4\)"),
+    "no channels": ((8, 8), (5, 8, 8), r"single-channel ones X\[:, None\]"),
+    "too few axes": ((8,), (5, 1, 8, 8), r"1 spatial axes, as atoms of \(8,\) have, .*atom_shape has a size"),
+    "rows": ((4,), (9,), r"single-channel signal use X\[None, None\]"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("atom_shape", "shape", "words"), AXES.values(), ids=AXES)
+def test_axes_that_do_not_fit_are_refused_with_what_to_do(atom_shape, shape, words):
+    with pytest.raises(ValueError, match=words):
+        csc.DictionaryLearning(4, atom_shape, 0.1).fit(np.ones(shape))
