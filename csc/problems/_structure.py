@@ -130,6 +130,20 @@ class ProblemStructure:
         return finite_lmbda(self.penalty.lmbda, weights, self.dictionary.atoms, self.x)
 
     @cached_property
+    def patch_lmbda(self) -> Array | None:
+        """``lmbda w`` of a lasso on patches: ``(K,)``, or ``(N, K)`` where weights differ between signals.
+
+        None for other penalties, and on a GPU where they differ.
+        """
+        if type(self.penalty) is not L1:
+            return None
+        if self.atom_lmbda is not None or not self.on_host:
+            return self.atom_lmbda
+        weights = np.broadcast_to(self.penalty.weights, self.code_shape).astype(self.x.dtype)
+        weights = weights.reshape(self.code_shape[:2])
+        return finite_lmbda(self.penalty.lmbda, weights, self.dictionary.atoms, self.x)
+
+    @cached_property
     def code_lmbda(self) -> Array | None:
         """`atom_lmbda`, or ``lmbda w`` as an array that broadcasts to the codes of signals.
 

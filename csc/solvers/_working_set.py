@@ -92,8 +92,8 @@ class WorkingSet:
     check_every = 1
     sparse = True  # codes of larger signals
     requirements = (
-        "needs an L1 penalty with weights > 0 (patches: one for each atom, also 0; CuPy: patches "
-        "only), an ElasticNet, or an L1Ball, least squares without weights; measured signals must have at most 1024 codes"
+        "needs an L1 penalty with weights > 0 (patches: also 0; CuPy: patches only, one weight for "
+        "each atom), an ElasticNet, or an L1Ball, least squares without weights; measured signals must have at most 1024 codes"
     )
 
     def supports(self, problem: ProblemLike) -> bool:
@@ -140,13 +140,12 @@ class WorkingSet:
 
 def _is_patch_lasso(problem):
     structure = problem.structure
-    is_lasso = type(problem.penalty) is L1 and structure.atom_lmbda is not None
-    return is_lasso and structure.is_patch
+    return structure.is_patch and structure.patch_lmbda is not None
 
 
 def _code_patches(problem, state):
     form = problem.structure.gram_form_double if state.exact else problem.structure.gram_form
-    lmbda = problem.structure.atom_lmbda.astype(form.gram.dtype)
+    lmbda = problem.structure.patch_lmbda.astype(form.gram.dtype)
     start = state.z.reshape(len(state.z), -1).astype(form.gram.dtype)
     z = namespace(start).empty_like(start)
     rounds = MAX_PATCH_ROUNDS if form.gram.dtype == "float64" else MAX_PATCH_ROUNDS_FLOAT32

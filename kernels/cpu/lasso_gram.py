@@ -40,8 +40,8 @@ def lasso_gram(gram, correlations, energies, weights, positive, tol, max_rounds,
     ----------
     gram, correlations, energies : arrays (K, K), (N, K), (N,)
         D^T D, D^T x and ||x||^2 (float64).
-    weights : array (K,)
-        lmbda w. Values below the rounding error of the correlations, such as 0, are replaced by
+    weights : array (K,) or (N, K)
+        lmbda w, of all signals or of each. Values below the rounding error of the correlations, such as 0, are replaced by
         that error.
     positive : bool
         Whether codes must not be negative.
@@ -59,7 +59,7 @@ def lasso_gram(gram, correlations, energies, weights, positive, tol, max_rounds,
     norm2 = float(gram.diagonal().max())
     limits = np.finfo(gram.dtype)
     options = not positive, float(tol), int(max_rounds), float(limits.eps), float(limits.tiny)
-    problem = norm2, gram, correlations, energies, weights
+    problem = norm2, gram, correlations, energies, np.atleast_2d(weights)
 
     def scratch():
         n, length = len(gram), spaced(len(gram), np.float64)
@@ -78,7 +78,8 @@ def _lasso(
     both_signs, _, _, eps, tiny = options
     for i in range(first, stop):
         least = q.dtype.type(max(8 * eps * sqrt(norm2 * energies[i]), tiny))
-        _load(i, least, correlations, weights, q, lmbda, inverse_lmbda)
+        own_weights = weights[i if len(weights) > 1 else 0]
+        _load(i, least, correlations, own_weights, q, lmbda, inverse_lmbda)
         m = _read(i, start, both_signs, codes, signs, active)
         m, gap[i] = _descend(
             gram, energies[i], options, m, factor, g, u, carry, codes, signs, q, c, lmbda,

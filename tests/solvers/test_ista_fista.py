@@ -126,11 +126,11 @@ def patch_problem(rng, penalty, n=30, k=20, dtype="float64"):
     [
         (csc.L1(0.1), "WorkingSet"),
         (csc.L1(0.1, weights=np.ones((20, 1, 1))), "WorkingSet"),
-        (csc.L1(0.1, weights=np.ones((30, 20, 1, 1))), "FISTA"),
+        (csc.L1(0.1, weights=np.ones((30, 20, 1, 1))), "WorkingSet"),
         (csc.L0(0.1), "OMP"),
         (csc.LogPenalty(0.1), "CoordinateDescent"),
     ],
-    ids=["l1", "weighted", "by place", "l0", "log"],
+    ids=["l1", "weighted", "by signal", "l0", "log"],
 )
 def test_solve_picks_the_fastest_that_suits(penalty, name, rng):
     from csc.solvers import fastest

@@ -1,12 +1,14 @@
 """Signals with few codes: all penalties of the fast path, against the dense lasso."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 import csc
 from csc.operators import matrix_and_gram, synthesis_matrix
 from csc.problems import _small_form
-from csc.solvers import _small_signals
+from csc.solvers import FISTA, WorkingSet, _small_signals, fastest
 from reference import lasso as naive
 from reference import patches as naive_patch
 
@@ -182,3 +184,24 @@ def test_the_matrix_synthesises_codes(mode, rng):
     rows = np.moveaxis(z, 1, -1).reshape(2, -1)
     found = rows @ synthesis_matrix(D, (5, 6))
     np.testing.assert_allclose(found.reshape(2, 2, 5, 6), D(z, (5, 6)), atol=1e-12)
+
+
+@pytest.mark.parametrize("positive", [False, True])
+def test_patches_with_weights_of_their_own_are_solved_exactly(positive, dtype, rng):
+    atoms = rng.standard_normal((9, 2, 2, 3)).astype(dtype)
+    x = 3 * rng.standard_normal((4, 2, 2, 3)).astype(dtype)
+    weights = rng.uniform(0.5, 2, (4, 9, 1, 1)).astype(dtype)
+    weights[1, 3], weights[2, 4] = 0, np.inf
+    D, penalty = csc.Dictionary(atoms), partial(csc.L1, 0.7, positive=positive)
+    problem = csc.Problem(x, D, penalty(weights))
+    assert isinstance(fastest(problem), WorkingSet)
+    tol = 1e-10 if dtype == "float64" else 1e-4
+    solution = csc.solve(problem, tol=tol, max_iter=4)
+    assert solution.converged, solution.message
+    assert solution.codes.dtype == dtype
+    assert not solution.codes[2, 4].any()
+    for i, w in enumerate(weights):
+        alone = csc.solve(
+            csc.Problem(x[i : i + 1], D, penalty(w)), FISTA(), tol=tol, max_iter=50_000
+        )
+        np.testing.assert_allclose(solution.codes[i], alone.codes[0], atol=20 * tol**0.5)
