@@ -208,8 +208,8 @@ def noise_constrained(
     if _residual_norm(solution) > epsilon:
         raise ValueError(
             f"epsilon = {epsilon:.3g} is not reached at {MIN_LMBDA_FRACTION:.0e} lmbda_max, where "
-            f"the residual has norm {_residual_norm(solution):.3g}: these atoms cannot come so close to x; "
-            "raise epsilon or use a richer dictionary"
+            f"the residual has norm {_residual_norm(solution):.3g}: these atoms come so close to x only "
+            "with an even smaller lmbda, or not at all; raise epsilon or use a richer dictionary"
         )
     return _constrained(solution, epsilon)
 
@@ -355,7 +355,7 @@ def _grid(lmbdas, ratio, top):
         if ratio >= 1:
             raise ValueError(f"ratio must be < 1, got {ratio}")
         return np.geomspace(top, ratio * top, check_count("lmbdas", lmbdas)).tolist()
-    lmbdas = [float(check_number("lmbdas", float(a))) for a in lmbdas]
+    lmbdas = [float(check_number("lmbdas", a)) for a in lmbdas]
     if any(b >= a for a, b in zip(lmbdas, lmbdas[1:], strict=False)):
         raise ValueError("lmbdas must fall, for each solve starts from the one before; sort them")
     return lmbdas

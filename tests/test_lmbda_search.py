@@ -212,3 +212,16 @@ def test_free_codes_that_explain_the_signal_cost_nothing(rng):
     least = np.linalg.lstsq(columns, x.ravel(), rcond=None)[1] ** 0.5
     solution = csc.noise_constrained(x, D, 1.01 * float(least[0]), penalty=free)
     assert solution.penalty_value < 1e-6
+
+
+@pytest.mark.parametrize("wrong", [csc.Relative(0.1), "0.1"])
+def test_lmbdas_of_a_path_that_are_no_numbers_are_refused(wrong, rng):
+    D, x = csc.Dictionary(rng.standard_normal((3, 1, 4))), rng.standard_normal((1, 1, 20))
+    with pytest.raises(TypeError, match=f"lmbdas must be a number, got {type(wrong).__name__}"):
+        csc.lmbda_path(x, D, [1.0, wrong])
+
+
+def test_an_epsilon_that_needs_a_smaller_lmbda_is_not_said_to_be_impossible(rng):
+    D, x = csc.Dictionary(rng.standard_normal((9, 1, 4))), rng.standard_normal((1, 1, 20))
+    with pytest.raises(ValueError, match="only with an even smaller lmbda, or not at all"):
+        csc.noise_constrained(x, D, 1e-9 * np.linalg.norm(x))
