@@ -90,6 +90,10 @@ class ActiveCodes(SparseResidual):
         self.descend(SWEEPS[2])
         self.refresh()
 
+    def result(self, dtype):
+        """The codes, in the precision of the signals."""
+        return self.codes.astype(dtype)
+
     @property
     def flat_mask(self):
         """The mask as kernels take it: flat, or empty if every sample counts."""

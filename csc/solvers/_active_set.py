@@ -102,10 +102,6 @@ class ActiveSet(ActiveCodes):
         """Whether `minimise` takes steps of conjugate gradients, besides exact solves of blocks."""
         return not self.has_blocks or len(self.codes.index) > MAX_CODES_OF_BLOCKS_ALONE
 
-    def result(self, dtype):
-        """The codes, in the precision of the signals."""
-        return self.codes.astype(dtype)
-
     def descend(self, n_sweeps):
         """Coordinate descent: sweeps over the active codes. After the last ones of a round, `refresh`."""
         layout, columns = self.layout, self.columns

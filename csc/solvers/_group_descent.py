@@ -8,17 +8,15 @@ import numpy as np
 
 from csc._typing import Array, ProblemLike
 from csc.certificates import group_lmbdas
-from csc.operators import SparseCodes
 from csc.penalties import GroupL21, SparseGroupL21
 from csc.solvers._active_groups import ActiveGroups
-from csc.solvers._rounds import Progress, rounds_per_step, run_rounds, working_precision
+from csc.solvers._rounds import Progress, step_in_rounds
 from csc.solvers._small_signals import code_small_signals
 
 MAX_ROUNDS = 1000  # of selecting groups for one patch: far above what was ever needed
 MAX_ROUNDS_FLOAT32 = 50
 MAX_GAP_RATIO = 0.5  # of the gaps after and before a step in float64
 LESS_TOL_PER_STEP = 0.01
-MIN_DECREASE = 1e-14  # of the objective of larger signals, relative: less is no progress
 
 
 class GroupDescentState(NamedTuple):
@@ -134,18 +132,10 @@ def _code_small(problem, state):
 
 
 def _code_signals(problem, state):
-    precision = working_precision(problem, state.tol)
-    active = ActiveGroups(problem, SparseCodes.of(state.z), precision)
-    rounds = run_rounds(active, state.tol, rounds_per_step(problem))
-    if rounds.left_unchanged:  # unchanged codes would end the loop
-        return _code_signals(problem, state._replace(tol=state.tol / 10))
-    codes = active.codes.astype(problem.x.dtype)
-    if rounds.converged:
-        return GroupDescentState(codes, state.tol / 10)
-    progress = state.progress.after(rounds.objective, rounds.gap, MIN_DECREASE)
-    if progress.ended:
-        return state  # only rounding is left: unchanged codes end the loop
-    return GroupDescentState(codes, state.tol, progress=progress)
+    step = step_in_rounds(problem, state, ActiveGroups)
+    if step is None:
+        return state  # unchanged codes end the loop
+    return GroupDescentState(step.codes, step.tol, progress=step.progress)
 
 
 def group_curvatures(gram, size):

@@ -7,17 +7,16 @@ from typing import Any, NamedTuple
 from csc._backend import namespace
 from csc._typing import LayerProblem, ProblemLike
 from csc.certificates import ball_certificate, is_inside, lasso_certificate
-from csc.operators import KnownInfeasibility, SparseCodes, SparseResidual
+from csc.operators import KnownInfeasibility, SparseResidual
 from csc.penalties import L1, ElasticNet, L1Ball, ridge_of
 from csc.solvers._active_set import ActiveSet
 from csc.solvers._ball_active_set import BallActiveSet
-from csc.solvers._rounds import Progress, rounds_per_step, run_rounds, working_precision
+from csc.solvers._rounds import Progress, step_in_rounds
 from csc.solvers._small_balls import code_small_balls
 from csc.solvers._small_signals import code_small_signals
 
 MAX_PATCH_ROUNDS = 1000  # growing the active set of one patch: far above what was ever needed
 MAX_PATCH_ROUNDS_FLOAT32 = 30  # rounding may select the same atoms again and again
-MIN_DECREASE = 1e-14  # of the objective, relative: less is no progress
 MAX_GAP_RATIO = 0.5  # of the gaps of patches after and before a step in float64
 
 
@@ -180,16 +179,8 @@ def _code_small_lassos(problem, z, tol):
 
 
 def _code_signals(problem, state):
-    of_penalty = BallActiveSet if type(problem.penalty) is L1Ball else ActiveSet
-    precision = working_precision(problem, state.tol)
-    active = of_penalty(problem, SparseCodes.of(state.z), precision)
-    rounds = run_rounds(active, state.tol, rounds_per_step(problem))
-    if rounds.left_unchanged:  # unchanged codes would end the loop
-        return _code_signals(problem, state._replace(tol=state.tol / 10))
-    codes = active.result(problem.x.dtype)
-    if rounds.converged:
-        return WorkingSetState(codes, state.tol / 10, known=active.known)
-    progress = state.progress.after(rounds.objective, rounds.gap, MIN_DECREASE)
-    if progress.ended:
-        return state  # only rounding is left: unchanged codes end the loop
-    return WorkingSetState(codes, state.tol, progress=progress, known=active.known)
+    kind = BallActiveSet if type(problem.penalty) is L1Ball else ActiveSet
+    step = step_in_rounds(problem, state, kind)
+    if step is None:
+        return state  # unchanged codes end the loop
+    return WorkingSetState(step.codes, step.tol, progress=step.progress, known=step.known)
