@@ -77,9 +77,9 @@ def with_gradient_term(problem: Problem, weights: Array) -> Problem:
 def with_total_variation(problem: Problem, weight: float, *, isotropic: bool = False) -> Problem:
     """Add ``weight * sum |differences of D z|`` to a problem: total variation of the reconstruction [1]_.
 
-    The sum has the differences of neighbouring samples along each axis (anisotropic total variation), or
-    at each sample the Euclidean norm of its differences along all axes and in all channels (isotropic, or
-    vector, total variation). Differences are channels with a data term of their own: the first C channels of
+    The sum has the differences between each sample and the one before it along each axis (anisotropic total
+    variation), or at each sample the Euclidean norm of its differences along all axes and in all channels
+    (isotropic, or vector, total variation). Differences are channels with a data term of their own: the first C channels of
     the signals and the reconstructions of the problem returned are those of ``problem``, and its codes are the codes sought.
     It may be combined with `with_gradient_term`, in either order.
 
