@@ -173,12 +173,13 @@ class _WeightedSet(ActiveSet):
             self.max_cg_steps = MAX_SMOOTHED_CG_STEPS
 
     def first_width(self):
-        """Of the smoothing: a share of the mean ``|x - D z|``, unless the first codes fit far too well."""
-        means = [
+        """Of the smoothing: a share of the mean ``|x - D z|``, unless the first codes fit far too well or badly."""
+        residual, signal = (
             float((self.weights * abs(a)).sum() / self.weights.sum())
             for a in (self.data - self.fit, self.data)
-        ]
-        return FIRST_WIDTH * max(means[0], LEAST_RESIDUAL * means[1]) or 1.0  # signals of zeros
+        )
+        residual = min(max(residual, LEAST_RESIDUAL * signal), signal)  # zeros leave the signal
+        return FIRST_WIDTH * residual or 1.0  # signals of zeros
 
     @property
     def fit(self):

@@ -550,3 +550,10 @@ def test_free_codes_that_fit_some_bits_exactly_are_named_at_the_limit_of_steps(r
     assert "may have no minimum" in csc.solve(problem, max_iter=20).message
     priced = replace(problem, penalty=csc.L1(0.01))
     assert "no minimum" not in csc.solve(priced, FISTA(), tol=1e-12, max_iter=20).message
+
+
+def test_first_codes_far_off_do_not_widen_the_smoothing(rng):
+    x, D = impulses(rng, "float64")
+    problem = csc.Problem(x, D, csc.L1(0.3), data_term=LeastAbsolute())
+    init = 1e4 * rng.standard_normal(problem.code_shape)
+    assert csc.solve(problem, Reweighted(), tol=1e-4, init=init, max_iter=30).converged
