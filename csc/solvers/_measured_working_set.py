@@ -18,6 +18,7 @@ MAX_COLUMNS = 2048  # of a working set: their Gram matrix has 32 MB
 MAX_ROUNDS = 60  # full gradients per step and signal
 INNER_TOL = 0.01  # of the relative gap asked for: exact solves cost little more
 LESS_TOL_PER_STEP = 0.01
+LEAST_TOL = 1e-15  # below, only rounding is left
 NUMBERS_PER_BLOCK = 2**22  # of signals synthesised at a time
 FISTA_STEPS = 10  # per step, once a working set is too large
 
@@ -94,7 +95,11 @@ class MeasuredWorkingSet:
             z = np.empty_like(state.z)
             fits = [_solve_signal(problem, i, state, z) for i in range(len(z))]
             if all(fits):
-                return MeasuredWorkingSetState(z, state.tol * LESS_TOL_PER_STEP)
+                tol = state.tol * LESS_TOL_PER_STEP
+                if tol > LEAST_TOL and np.array_equal(z, state.z):
+                    # unchanged codes would end the loop
+                    return self.step(problem, state._replace(tol=tol))
+                return MeasuredWorkingSetState(z, tol)
             first_order = FISTA().init(problem, z)
         for _ in range(FISTA_STEPS):
             first_order = FISTA().step(problem, first_order)

@@ -136,3 +136,11 @@ def test_zeros_are_found_and_others_are_not_supported(rng):
         rng.standard_normal((1, 1, 9)), csc.Dictionary(np.ones((2, 1, 3))), csc.L1(1.0)
     )
     assert not MeasuredWorkingSet().supports(unmeasured)
+
+
+def test_a_step_that_leaves_codes_of_a_small_gap_goes_on(rng):
+    problem, _ = problem_of(csc.SparseGroupL21(0.3, 3, 0.5), rng)
+    first = csc.solve(problem, MeasuredWorkingSet(1e-5), tol=1e-5, max_iter=1)
+    assert 1e-10 < first.relative_gap < 1e-5
+    loose = MeasuredWorkingSet(200 * first.relative_gap)  # the second step is within its tolerance
+    assert csc.solve(problem, loose, tol=1e-10, init=first.codes).converged
