@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy  # its modules load when first used
 
-from csc._backend import namespace
+from csc._backend import kernels, namespace
 from csc.operators import gram_of, matrix_and_gram
 from csc.penalties import (
     L1,
@@ -22,32 +22,51 @@ KINDS = L1, ElasticNet, GroupL21, SparseGroupL21, L1Ball
 MAX_SMALL_CODES = 1024  # of one signal: their Gram matrix has 8 MB
 
 
+class Products(NamedTuple):
+    """What a `SmallForm` needs of some signals, in float64."""
+
+    correlations: np.ndarray  # (N, V K)
+    energies: np.ndarray  # (N,)
+    seen: np.ndarray | None  # (N, n) observed samples, if masks differ
+
+
 class SmallForm(NamedTuple):
     """A problem as products of all columns of its dictionary.
 
     Codes are ordered as in `SparseCodes`: position by position, and at each the atoms.
     """
 
-    matrix: object  # (V K, n), sparse or dense: one row for each code, 0 where nothing was observed
-    gram: np.ndarray  # (V K, V K)  of the rows, plus the ridge of an elastic net on its diagonal
+    matrix: (
+        object  # (V K, n), sparse or dense: one row for each code, 0 where no signal was observed
+    )
+    gram: (
+        np.ndarray | None
+    )  # (V K, V K)  of the rows, plus a ridge on its diagonal; None if masks differ
     lmbda: np.ndarray  # (V K,)  lmbda w of each code
 
     def products(self, x, mask):
-        """Correlations ``(N, V K)`` and energies ``(N,)`` of signals, in float64."""
+        """`Products` of signals."""
         x = x.reshape(len(x), -1).astype("float64")
-        x = x if mask is None else x * (mask.reshape(len(x), -1) != 0)
-        correlations = np.ascontiguousarray((self.matrix @ x.T).T)
-        return correlations, np.einsum("ni,ni->n", x, x)
+        seen = None if mask is None else mask.reshape(len(x), -1) != 0
+        x = x if mask is None else x * seen
+        energies = np.einsum("ni,ni->n", x, x)
+        if self.gram is not None:
+            return Products(np.ascontiguousarray((self.matrix @ x.T).T), energies, None)
+        correlations = np.empty((len(x), len(self.matrix)))
+        kernels(x).correlate_patches(x, self.matrix, correlations)
+        return Products(correlations, energies, seen)
 
 
 def is_small(structure):
-    """Whether a problem suits `small_form`: few codes, the same matrix and weights for all signals.
+    """Whether a problem suits `small_form`: few codes, the same weights for all signals.
+
+    Other penalties than L1 and elastic nets need the same mask, too.
 
     Parameters
     ----------
     structure : ProblemStructure
     """
-    penalty, n = structure.penalty, len(structure.x)
+    penalty = structure.penalty
     if namespace(structure.x) is not np or type(penalty) not in KINDS:
         return False
     if getattr(penalty, "groups", None) is not None:
@@ -55,10 +74,16 @@ def is_small(structure):
     has_lmbda = penalty.lmbda > 0 or type(penalty) is L1Ball
     if prod(structure.code_shape[1:]) > MAX_SMALL_CODES or not has_lmbda:
         return False
-    weights, mask = getattr(penalty, "weights", None), structure.mask
+    weights = getattr(penalty, "weights", None)
     if weights is not None and (not (weights > 0).all() or _differs(weights, structure)):
         return False
-    return mask is None or n == 1 or bool((mask == mask[:1]).all())
+    return type(penalty) in (L1, ElasticNet) or _has_one_mask(structure)
+
+
+def _has_one_mask(structure):
+    """Whether all signals were observed at the same samples."""
+    mask = structure.mask
+    return mask is None or len(mask) == 1 or bool((mask == mask[:1]).all())
 
 
 def _differs(weights, structure):
@@ -71,11 +96,15 @@ def small_form(structure):
     x, D, penalty, mask = structure.x, structure.dictionary, structure.penalty, structure.mask
     if mask is None:
         matrix, gram = matrix_and_gram(D, x.shape[2:])
+    elif not _has_one_mask(structure):
+        matrix, gram = D.synthesis_matrix(x.shape[2:]), None
+        matrix = matrix.toarray() if scipy.sparse.issparse(matrix) else matrix
+        matrix = np.ascontiguousarray(matrix, "float64")
     else:
         seen = (mask[0].ravel() != 0).astype("float64")
         matrix = D.synthesis_matrix(x.shape[2:]) @ scipy.sparse.diags_array(seen)
         gram = gram_of(matrix)
-    if ridge := ridge_of(penalty):
+    if gram is not None and (ridge := ridge_of(penalty)):
         gram = gram + ridge * np.eye(len(gram))
     weights = getattr(penalty, "weights", None)
     weights = np.ones(()) if weights is None else weights.astype("float64")

@@ -122,7 +122,7 @@ def _code_small(problem, state):
         curvatures = group_curvatures(form.gram, problem.penalty.group_size)
         options = group_lmbdas(problem.penalty), (state.tol, MAX_ROUNDS)
         problem.structure.kernels.group_lasso_gram(
-            form.gram, *products, curvatures, *options, start, out, gaps
+            form.gram, *products[:2], curvatures, *options, start, out, gaps
         )
 
     z, gap = code_small_signals(problem, state.z, kernel)

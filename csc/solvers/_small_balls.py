@@ -12,7 +12,9 @@ def code_small_balls(problem, z, tol):
     structure, radius = problem.structure, problem.penalty.radius
 
     def kernel(form, products, start, out, gaps):  # noqa: ARG001  one signature for all
-        structure.kernels.l1_ball_gram(form.gram, *products, radius, (tol, MAX_ROUNDS), out, gaps)
+        structure.kernels.l1_ball_gram(
+            form.gram, *products[:2], radius, (tol, MAX_ROUNDS), out, gaps
+        )
         norms = abs(out).sum(axis=1)
         out *= np.minimum(1, radius / np.maximum(norms, radius))[:, None]  # rounding
 

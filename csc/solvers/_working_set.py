@@ -43,9 +43,10 @@ class WorkingSet:
     it and all active codes (codes that reach zero leave the set) [1]_, and repeat until the duality
     gap of the signal is small enough.
 
-    Signals of at most 1024 codes with the same mask and weights: the same, with the Gram matrix of
-    all codes, in float64. In an `L1Ball`, on patches too: the same, in float64, with a lambda that
-    changes until the l1 norm of the codes is the radius.
+    Signals of at most 1024 codes with the same weights, and patches with a mask: the same, with the Gram matrix of
+    all codes, in float64. If their masks differ, only those rows of it are computed that a signal needs. In an
+    `L1Ball`, on patches too: the same, in float64, with a lambda that changes until the l1 norm of the codes is the
+    radius.
 
     Larger signals: in each round, one correlation selects the codes that violate optimality most.
     Coordinate descent sweeps over these and the non-zero codes. It keeps the residual, so that one
@@ -169,11 +170,16 @@ def _code_small(problem, state):
 
 
 def _code_small_lassos(problem, z, tol):
-    solve, positive = problem.structure.kernels.lasso_gram, problem.penalty.positive
+    kernels, penalty = problem.structure.kernels, problem.penalty
 
     def kernel(form, products, start, out, gaps):
-        options = positive, tol, MAX_PATCH_ROUNDS
-        solve(form.gram, *products, form.lmbda, *options, start, out, gaps)
+        *of_signals, seen = products
+        options = penalty.positive, tol, MAX_PATCH_ROUNDS, start, out, gaps
+        if seen is None:
+            kernels.lasso_gram(form.gram, *of_signals, form.lmbda, *options)
+        else:
+            ridge = ridge_of(penalty)
+            kernels.lasso_masked(form.matrix, seen, ridge, *of_signals, form.lmbda, *options)
 
     return code_small_signals(problem, z, kernel)
 

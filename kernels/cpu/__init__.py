@@ -26,7 +26,7 @@ with usable_cache():
     from csc.kernels.cpu.gram_products import correlate_patches, inner_products, statistics
     from csc.kernels.cpu.group_lasso_gram import group_lasso_gram
     from csc.kernels.cpu.l1_ball_gram import l1_ball_gram
-    from csc.kernels.cpu.lasso_gram import lasso_gram
+    from csc.kernels.cpu.lasso_gram import lasso_gram, lasso_masked
     from csc.kernels.cpu.log_cd import log_gram
     from csc.kernels.cpu.moments import moments
     from csc.kernels.cpu.omp_gram import omp_gram
@@ -46,7 +46,7 @@ __all__ = [
     "correlate_active", "correlate_at", "correlate_atoms", "correlate_patches", "descend_active",
     "descend_groups", "dual_infeasibility", "fill_groups", "filter_groups", "fit_gabors", "gram_active",
     "group_lasso_gram", "group_squares", "inner_products", "l1_ball_gram", "largest_correlations",
-    "largest_products", "lasso_gram", "lay_out", "log_gram", "moments", "omp_gram", "omp_masked",
+    "largest_products", "lasso_gram", "lasso_masked", "lay_out", "log_gram", "moments", "omp_gram", "omp_masked",
     "omp_seen", "proximal_step", "shrink_overlapping", "shrink_products", "similar_patches",
     "statistics", "sum_products", "synthesize", "taper_multiplier", "violating_indices",
     "GroupRule",

@@ -14,6 +14,7 @@ References
    time.
 """
 
+from functools import partial
 from math import sqrt
 
 import numpy as np
@@ -56,18 +57,60 @@ def lasso_gram(gram, correlations, energies, weights, positive, tol, max_rounds,
     gap : array (N,), float64
         Duality gaps of the answer.
     """
-    norm2 = float(gram.diagonal().max())
-    limits = np.finfo(gram.dtype)
-    options = not positive, float(tol), int(max_rounds), float(limits.eps), float(limits.tiny)
-    problem = norm2, gram, correlations, energies, np.atleast_2d(weights)
+    problem = float(gram.diagonal().max()), gram, correlations, energies, np.atleast_2d(weights)
+    options = _options(gram.dtype, positive, tol, max_rounds)
+    scratch = partial(_scratch, len(gram), gram.dtype)
+    in_batches(_lasso, len(z), *problem, options, start, z, gap, scratch=scratch)
+
+
+def lasso_masked(
+    matrix, seen, ridge, correlations, energies, weights, positive, tol, max_rounds, start, z, gap
+):
+    """As `lasso_gram`, of signals that were each observed at other samples.
+
+    A row of the Gram matrix ``D^T M D + ridge`` of a signal is computed when its atom may enter.
+
+    Parameters
+    ----------
+    matrix : array (K, n), float64
+        Atoms as rows.
+    seen : array (N, n), bool
+        Observed samples.
+    ridge : float
+    correlations, energies : arrays (N, K), (N,), float64
+        D^T M x and ||M x||^2.
+    """
+    norm2 = float(np.einsum("kn,kn->k", matrix, matrix).max()) + ridge
+    columns = np.ascontiguousarray(matrix.T)
+    problem = (
+        norm2,
+        matrix,
+        columns,
+        seen,
+        float(ridge),
+        correlations,
+        energies,
+        np.atleast_2d(weights),
+    )
+    options = _options(matrix.dtype, positive, tol, max_rounds)
 
     def scratch():
-        n, length = len(gram), spaced(len(gram), np.float64)
-        vectors = np.zeros((5, length))  # over the active atoms
-        lists = np.zeros((6, spaced(n, gram.dtype)), gram.dtype)  # over all atoms
-        return np.empty((n + 4, length)), *vectors, *lists, *np.empty((2, n), np.intp)
+        n = len(matrix)
+        return np.empty((n, n)), np.empty(n, np.bool_), *_scratch(n, matrix.dtype)
 
-    in_batches(_lasso, len(z), *problem, options, start, z, gap, scratch=scratch)
+    in_batches(_lasso_masked, len(z), *problem, options, start, z, gap, scratch=scratch)
+
+
+def _options(dtype, positive, tol, max_rounds):
+    limits = np.finfo(dtype)
+    return not positive, float(tol), int(max_rounds), float(limits.eps), float(limits.tiny)
+
+
+def _scratch(n, dtype):
+    length = spaced(n, np.float64)
+    vectors = np.zeros((5, length))  # over the active atoms
+    lists = np.zeros((6, spaced(n, dtype)), dtype)  # over all atoms
+    return np.empty((n + 4, length)), *vectors, *lists, *np.empty((2, n), np.intp)
 
 
 @entry(**OPTIONS)
@@ -75,22 +118,70 @@ def _lasso(
     first, stop, norm2, gram, correlations, energies, weights, options, start, z, gap,
     factor, g, u, carry, codes, signs, q, c, lmbda, inverse_lmbda, priority, scratch, active, selected,
 ):  # fmt: skip
-    both_signs, _, _, eps, tiny = options
+    masked = gram, gram, energies, 0.0, active[:0]
     for i in range(first, stop):
-        least = q.dtype.type(max(8 * eps * sqrt(norm2 * energies[i]), tiny))
-        own_weights = weights[i if len(weights) > 1 else 0]
-        _load(i, least, correlations, own_weights, q, lmbda, inverse_lmbda)
-        m = _read(i, start, both_signs, codes, signs, active)
-        m, gap[i] = _descend(
-            gram, energies[i], options, m, factor, g, u, carry, codes, signs, q, c, lmbda,
-            inverse_lmbda, priority, scratch, active, selected,
+        _code(
+            i, norm2, gram, masked, correlations, energies, weights, options, start, z, gap,
+            factor, g, u, carry, codes, signs, q, c, lmbda, inverse_lmbda, priority, scratch, active, selected,
         )  # fmt: skip
-        _write(m, i, z, g, codes, signs, active)
+
+
+@entry(**OPTIONS)
+def _lasso_masked(
+    first, stop, norm2, matrix, columns, seen, ridge, correlations, energies, weights, options, start, z, gap,
+    gram, is_known, factor, g, u, carry, codes, signs, q, c, lmbda, inverse_lmbda, priority, scratch, active,
+    selected,
+):  # fmt: skip
+    for i in range(first, stop):
+        for k in range(len(gram)):
+            is_known[k] = False
+        masked = matrix, columns, seen[i], ridge, is_known
+        _code(
+            i, norm2, gram, masked, correlations, energies, weights, options, start, z, gap,
+            factor, g, u, carry, codes, signs, q, c, lmbda, inverse_lmbda, priority, scratch, active, selected,
+        )  # fmt: skip
+
+
+@inner(**OPTIONS)
+def _code(
+    i, norm2, gram, masked, correlations, energies, weights, options, start, z, gap,
+    factor, g, u, carry, codes, signs, q, c, lmbda, inverse_lmbda, priority, scratch, active, selected,
+):  # fmt: skip
+    """Codes and duality gap of signal ``i``."""
+    both_signs, _, _, eps, tiny = options
+    least = q.dtype.type(max(8 * eps * sqrt(norm2 * energies[i]), tiny))
+    own_weights = weights[i if len(weights) > 1 else 0]
+    _load(i, least, correlations, own_weights, q, lmbda, inverse_lmbda)
+    m = _read(i, start, both_signs, codes, signs, active)
+    for a in range(m):
+        _compute_row(active[a], gram, masked)
+    m, gap[i] = _descend(
+        gram, masked, energies[i], options, m, factor, g, u, carry, codes, signs, q, c, lmbda,
+        inverse_lmbda, priority, scratch, active, selected,
+    )  # fmt: skip
+    _write(m, i, z, g, codes, signs, active)
+
+
+@inner(**OPTIONS)
+def _compute_row(k, gram, masked):
+    """Compute row ``k`` of the Gram matrix of a signal with a mask, unless it is known."""
+    matrix, columns, seen, ridge, is_known = masked
+    if is_known.size == 0 or is_known[k]:
+        return
+    is_known[k] = True
+    for j in range(len(gram)):
+        gram[k, j] = 0.0
+    for p in range(seen.size):
+        factor = matrix[k, p]
+        if seen[p] and factor != 0:  # atoms of a series or a picture cover few samples
+            for j in range(len(gram)):
+                gram[k, j] += factor * columns[p, j]
+    gram[k, k] += ridge
 
 
 @inner(**OPTIONS)
 def _descend(
-    gram, energy, options, m, factor, g, u, carry, codes, signs, q, c, lmbda, inverse_lmbda,
+    gram, masked, energy, options, m, factor, g, u, carry, codes, signs, q, c, lmbda, inverse_lmbda,
     priority, scratch, active, selected,
 ):  # fmt: skip
     """Minimise for one signal; returns how many atoms are active, and the duality gap.
@@ -118,6 +209,7 @@ def _descend(
         entered, last_cost, last_gap = 0, cost, gap
         for i in range(_select(len(gram), select_above, priority, selected)):
             k = selected[i]
+            _compute_row(k, gram, masked)
             slope = _slope(gram, k, enter_above * lmbda[k], m, g, codes, q, c, lmbda, active)
             if slope != 0:
                 m = _enter(gram, k, slope, eps, cost, m, factor, g, u, carry, codes, signs, active)

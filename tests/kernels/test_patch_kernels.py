@@ -15,6 +15,7 @@ from csc.kernels.cpu import (
     inner_products,
     inverse_cholesky,
     lasso_gram,
+    lasso_masked,
     omp_gram,
     statistics,  # fmt: skip
 )
@@ -360,3 +361,23 @@ def test_a_start_of_codes_that_all_must_leave_is_left():
     weights, energies = np.full(3, 0.5), (x * x).sum(axis=1)
     lasso_gram(atoms, x @ atoms, energies, weights, True, 1e-9, 100, start, z, gap)
     np.testing.assert_allclose(z, [[0, 0, 1.5]], atol=1e-12)
+
+
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("ridge", [0.0, 0.5])
+@pytest.mark.parametrize(("n", "k"), [(1, 1), (7, 20), (30, 9)])
+def test_lassos_with_a_mask_each_are_those_of_the_masked_atoms(n, k, positive, ridge, rng):
+    matrix, x = rng.standard_normal((k, n)), 3 * rng.standard_normal((12, n))
+    seen = rng.random(x.shape) < 0.7
+    weights = rng.uniform(0.1, 1, (12, k))
+    x = x * seen
+    z, gap = np.zeros((12, k)), np.empty(12)
+    products = x @ matrix.T, (x * x).sum(axis=1), weights
+    lasso_masked(matrix, seen, ridge, *products, positive, 1e-12, 1000, z, z, gap)
+    for i, row in enumerate(seen):
+        below = np.sqrt(ridge) * np.eye(k)  # a ridge is more samples, all zero
+        D = np.vstack([matrix.T * row[:, None], below])
+        target = np.append(x[i], np.zeros(k))
+        dense = naive.lasso_gap(D, target, z[i], weights[i], positive)
+        assert dense <= 1e-11 * naive.lasso_value(D, target, z[i], weights[i])
+        assert gap[i] == pytest.approx(dense, abs=1e-11)

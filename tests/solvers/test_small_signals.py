@@ -140,9 +140,11 @@ def test_single_precision_and_weights_of_inf(rng):
     assert allowed.all()
 
 
-def test_starts_and_blocks_of_signals_do_not_change_the_answer(rng, monkeypatch):
+@pytest.mark.parametrize("masks", ["none", "each its own"])
+def test_starts_and_blocks_of_signals_do_not_change_the_answer(masks, rng, monkeypatch):
     D, x = csc.Dictionary(rng.standard_normal((3, 1, 3))), rng.standard_normal((5, 1, 12))
-    problem = csc.Problem(x, D, csc.L1(0.1))
+    mask = None if masks == "none" else rng.random(x.shape) < 0.8
+    problem = csc.Problem(x, D, csc.L1(0.1), mask)
     whole = csc.solve(problem, tol=1e-9)
     monkeypatch.setattr(_small_signals, "NUMBERS_PER_BLOCK", 60)
     for start in (None, whole.z, rng.standard_normal(whole.codes.shape)):
@@ -155,7 +157,11 @@ def test_problems_that_are_too_large_or_whose_matrix_differs_are_not_small(rng, 
     weights, mask = rng.uniform(1, 2, (2, 3, 10)), np.ones((2, 1, 12))
     assert csc.Problem(x, D, csc.L1(0.1), mask).structure.is_small
     mask[1, 0, 3] = 0
-    for penalty, seen in [(csc.L1(0.1), mask), (csc.L1(0.1, weights), None), (csc.L1(0.0), None)]:
+    for penalty, seen in [
+        (csc.L1Ball(1.0), mask),
+        (csc.L1(0.1, weights), None),
+        (csc.L1(0.0), None),
+    ]:
         assert not csc.Problem(x, D, penalty, seen).structure.is_small
     monkeypatch.setattr(_small_form, "MAX_SMALL_CODES", 29)
     assert not csc.Problem(x, D, csc.L1(0.1)).structure.is_small
@@ -205,3 +211,57 @@ def test_patches_with_weights_of_their_own_are_solved_exactly(positive, dtype, r
             csc.Problem(x[i : i + 1], D, penalty(w)), FISTA(), tol=tol, max_iter=50_000
         )
         np.testing.assert_allclose(solution.codes[i], alone.codes[0], atol=20 * tol**0.5)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("shape", [(4,), (20,), (5, 6), (3, 4, 3)], ids=str)
+@pytest.mark.parametrize("penalty", ["lasso", "positive", "weights", "elastic net"])
+def test_signals_with_a_mask_each_are_coded_as_each_alone(mode, shape, penalty, dtype, rng):
+    atoms = rng.standard_normal((5, 2, *(min(n, 4) if len(shape) == 1 else 2 for n in shape)))
+    D = csc.Dictionary(atoms.astype(dtype), mode)
+    x = rng.standard_normal((4, 2, *shape)).astype(dtype)
+    mask = rng.random(x.shape) < 0.7
+    mask[1], mask[2, 1] = False, False
+    places = D.spatial_code_shape(shape)
+    penalty = {
+        "lasso": csc.L1(0.3),
+        "positive": csc.L1(0.3, positive=True),
+        "weights": csc.L1(0.3, rng.uniform(0.5, 2, (1, 5, *places)).astype(dtype)),
+        "elastic net": csc.ElasticNet(0.3, 0.5),
+    }[penalty]
+    problem = csc.Problem(x, D, penalty, mask)
+    assert problem.structure.is_small
+    tol = 1e-10 if dtype == "float64" else 1e-5
+    together = csc.solve(problem, WorkingSet(), tol=tol)
+    assert together.converged, together.message
+    assert not together.codes[1].any()
+    for i in (0, 2, 3):  # nothing was observed of signal 1
+        part = slice(i, i + 1)
+        alone = csc.solve(csc.Problem(x[part], D, penalty, mask[part]), WorkingSet(), tol=tol)
+        ours = csc.Problem(x[part], D, penalty, mask[part]).value(together.codes[part])
+        assert ours == pytest.approx(alone.objective, rel=4 * tol, abs=1e-12)
+
+
+def test_starts_with_a_mask_each_are_kept_if_they_are_optimal(rng):
+    D = csc.Dictionary(rng.standard_normal((6, 1, 5)))
+    x = rng.standard_normal((3, 1, 30))
+    problem = csc.Problem(x, D, csc.L1(0.2), rng.random(x.shape) < 0.8)
+    first = csc.solve(problem, tol=1e-9)
+    again = csc.solve(problem, tol=1e-9, init=first.codes)
+    np.testing.assert_allclose(again.codes, first.codes, atol=1e-9)
+    far = csc.solve(problem, tol=1e-9, init=rng.standard_normal(problem.code_shape))
+    np.testing.assert_allclose(far.codes, first.codes, atol=1e-6)
+
+
+@pytest.mark.parametrize("penalty", [csc.L1(0.3), csc.ElasticNet(0.3, 0.5)], ids=["lasso", "net"])
+def test_measured_signals_with_a_mask_each_have_the_minimum_of_fista(penalty, rng):
+    atoms = csc.Dictionary(rng.standard_normal((3, 1, 5)))
+    D = csc.MeasuredDictionary(atoms, rng.standard_normal((20, 30)), (30,))
+    y = rng.standard_normal((4, 20))
+    problem = csc.Problem(y, D, penalty, rng.random(y.shape) < 0.7)
+    assert isinstance(fastest(problem), WorkingSet)
+    ours = csc.solve(problem, tol=1e-9)
+    theirs = csc.solve(problem, FISTA(), tol=1e-7, max_iter=20_000)
+    assert ours.converged
+    assert theirs.converged
+    assert ours.objective == pytest.approx(theirs.objective, rel=2e-7)
