@@ -312,6 +312,13 @@ def check_count(name, value, *, low=1):
     return int(value)
 
 
+def check_flag(name, value):
+    """Return True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
 def check_shape(name, shape, n_axes=None):
     """Return a spatial shape as a tuple of ``n_axes`` integers, or of 1 to 3, each >= 1."""
     if not isinstance(shape, tuple | list):

@@ -9,7 +9,7 @@ import numpy as np
 from csc._backend import kernels, namespace, to_host
 from csc._norms import to_unit_range, without_mean
 from csc._typing import Array
-from csc._validation import check_count, check_floats, check_number, check_real
+from csc._validation import check_count, check_flag, check_floats, check_number, check_real
 
 MAX_NEWTON_STEPS = 60  # for the Lagrange multiplier; three to eight are enough in practice
 # of the norm over 1 before the last step: its square, left after it, is rounding
@@ -211,8 +211,7 @@ class Separable(Constraint):
     share_channels: bool = False
 
     def __post_init__(self):
-        if not isinstance(self.share_channels, bool):
-            raise TypeError(f"share_channels must be True or False, got {self.share_channels!r}")
+        check_flag("share_channels", self.share_channels)
 
     def project(self, atoms: Array) -> Array:
         """Replace each atom, or each channel of it, by the nearest outer product of vectors."""

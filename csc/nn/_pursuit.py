@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from csc._typing import ArrayLike
+from csc._validation import check_flag
 from csc.nn._autocast import full_precision
 from csc.nn._convolution import Convolution
 from csc.nn._parameters import TrainableDictionary, l1_penalty, log_parameter, whole_signals
@@ -28,7 +29,7 @@ class Pursuit(nn.Module):
     ):
         super().__init__()
         self.dictionary = TrainableDictionary(dictionary, unit_norm)
-        self.positive = positive
+        self.positive = check_flag("positive", positive)
         self.log_lmbda = log_parameter("lmbda", lmbda, self.dictionary)
 
     @abstractmethod

@@ -15,7 +15,7 @@ from csc._norms import norms_of
 from csc._repr_html import PenaltyReprMixin
 from csc._soft_threshold import soft_threshold
 from csc._typing import Array, Shape
-from csc._validation import check_count, check_number, check_real, check_weights
+from csc._validation import check_count, check_flag, check_number, check_real, check_weights
 from csc.penalties import _overlapping_groups as overlapping
 from csc.penalties._lmbda import Lmbda, check_lmbda
 
@@ -55,6 +55,7 @@ class L1(PenaltyReprMixin):
 
     def __post_init__(self):
         check_lmbda(self.lmbda)
+        check_flag("positive", self.positive)
         if self.weights is not None:
             object.__setattr__(self, "weights", _checked_weights(self.weights))
 
@@ -183,6 +184,7 @@ class ElasticNet(PenaltyReprMixin):
     def __post_init__(self):
         check_lmbda(self.lmbda)
         check_number("ridge", self.ridge, strict=True)
+        check_flag("positive", self.positive)
 
     def value(self, z: Array) -> float:
         """Penalty of codes ``z``, accumulated in float64."""

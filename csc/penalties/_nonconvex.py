@@ -8,7 +8,7 @@ import numpy as np
 from csc._backend import namespace
 from csc._repr_html import PenaltyReprMixin
 from csc._typing import Array
-from csc._validation import check_number, check_real
+from csc._validation import check_flag, check_number, check_real
 from csc.penalties._lmbda import Relative, check_lmbda
 
 
@@ -37,6 +37,7 @@ class L0(PenaltyReprMixin):
 
     def __post_init__(self):
         check_lmbda(self.lmbda)
+        check_flag("positive", self.positive)
 
     def value(self, z: Array) -> float:
         """Penalty of codes ``z``."""

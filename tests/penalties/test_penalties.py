@@ -1,5 +1,7 @@
 """Values and proximal operators of all penalties, by grids and by hand."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -213,3 +215,10 @@ def test_small_balls_and_simplices_far_away(dtype):
     z = z.astype(dtype)
     np.testing.assert_array_equal(csc.L1Ball(1.0).prox(-z, 1.0).ravel(), [0, -0.5, -0.5])
     np.testing.assert_array_equal(csc.Simplex().prox(z, 1.0).ravel(), [0, 0.5, 0.5])
+
+
+@pytest.mark.parametrize("kind", [csc.L1, csc.L0, partial(csc.ElasticNet, ridge=0.1)], ids=str)
+def test_positive_is_true_or_false(kind):
+    with pytest.raises(TypeError, match="positive must be True or False, got 'no'"):
+        kind(0.1, positive="no")
+    assert kind(0.1, positive=np.True_).positive
