@@ -23,7 +23,7 @@ from csc._typing import Array
 from csc._validation import check_number
 from csc.data_terms._weights import SampleWeightsMixin, checked_weights
 
-MIN_CURVATURE = 0.01  # of Poisson's majoriser, times 1 / rate: 0 has no parabola
+MIN_CURVATURE = 0.01  # of Poisson's majoriser, times 1 / rate: 0 has no parabola, and no step
 NEWTON_STEPS = 60  # of the prox of Logistic, safeguarded by bisection
 SMALL_FIT = 1e-4  # relative to the background, or of a logit: below, the limit of a formula at 0
 
@@ -169,8 +169,9 @@ class Poisson(SampleWeightsMixin):
         return xp.maximum(root - self.background, 0)
 
     def curvature(self, x: Array) -> Array:
-        """``x / b^2``."""
-        return x / self.background**2
+        """``x / b^2``; for counts of 0, whose loss is a line, a small number that gives steps a length."""
+        b = self.background
+        return namespace(x).maximum(x / b**2, MIN_CURVATURE / b)
 
     def majoriser_curvature(self, x: Array, u: Array) -> Array:
         """Of the parabola that touches at u and meets the loss at 0: above it, as its slope is concave."""

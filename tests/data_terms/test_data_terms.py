@@ -557,3 +557,13 @@ def test_first_codes_far_off_do_not_widen_the_smoothing(rng):
     problem = csc.Problem(x, D, csc.L1(0.3), data_term=LeastAbsolute())
     init = 1e4 * rng.standard_normal(problem.code_shape)
     assert csc.solve(problem, Reweighted(), tol=1e-4, init=init, max_iter=30).converged
+
+
+@pytest.mark.parametrize("solver", [FISTA(), ISTA(), csc.solvers.GreedyFISTA()], ids=repr)
+def test_counts_of_zero_have_codes_of_zero(solver, dtype):
+    D, x = csc.Dictionary(np.ones((2, 1, 3), dtype)), np.zeros((1, 1, 9), dtype)
+    penalty = csc.ElasticNet(0.1, positive=True)
+    problem = csc.Problem(x, D, penalty, data_term=Poisson(0.5))
+    solution = csc.solve(problem, solver, init=np.ones(problem.code_shape, dtype))
+    assert solution.converged
+    assert not solution.codes.any()
