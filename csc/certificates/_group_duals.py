@@ -5,7 +5,7 @@ atoms, as the groups have one position. So residuals are rescaled sample by samp
 """
 
 from functools import cached_property
-from math import prod
+from math import inf, prod
 
 import numpy as np
 
@@ -32,6 +32,8 @@ class GroupScores:
         self.layout, self.penalty, self.size = layout, penalty, penalty.group_size
         self.unit = float(sum(group_lmbdas(penalty)))
         self.l1 = group_lmbdas(penalty)[1] / self.unit  # of atoms divided by this unit
+        # with l1, a score below 1 is no bound of the dual norm:
+        self.most_growth = 1.0 if self.l1 > 0 else inf
 
     def dual_infeasibility(self, r, inverse_lmbda=1.0, positive=False):  # noqa: ARG002
         """Largest score at every position ``(N, *V)``.
@@ -151,9 +153,10 @@ def group_certificate(residual, scores, infeasibility=None, *, local=True):
         infeasibility = scores.dual_infeasibility(r)
     objective = half_energy + penalty_of_codes(residual.codes, penalty)
     if local:
-        dual = best_dual(scores, residual.x, r, 1.0, False, infeasibility)
+        dual = best_dual(scores, residual.x, r, 1.0, False, infeasibility, scores.most_growth)
     else:
-        dual = scaled_dual(scores.rows(residual.x), scores.rows(r), infeasibility)
+        rows = scores.rows(residual.x), scores.rows(r)
+        dual = scaled_dual(*rows, infeasibility, scores.most_growth)
     return objective, np.maximum(objective - dual, 0)
 
 

@@ -9,6 +9,7 @@ construction, so the bound always holds.
 """
 
 from functools import reduce
+from math import inf
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from csc.operators import KnownInfeasibility
 N_RESCALINGS = 2  # measured on photographs: the first divides the gap by 5 to 10, the second by 2
 
 
-def best_dual(layout, x, r, inverse_lmbda, positive, dual_infeasibility=None):
+def best_dual(layout, x, r, inverse_lmbda, positive, dual_infeasibility=None, most_growth=inf):
     """Best dual value found from residuals: no objective is lower.
 
     Parameters
@@ -32,6 +33,8 @@ def best_dual(layout, x, r, inverse_lmbda, positive, dual_infeasibility=None):
         Whether codes must not be negative.
     dual_infeasibility : array (N, *V), optional
         `PaddedSignals.dual_infeasibility` of ``r``, if it is already computed.
+    most_growth : float
+        As of `scaled_dual`.
 
     Returns
     -------
@@ -52,7 +55,8 @@ def best_dual(layout, x, r, inverse_lmbda, positive, dual_infeasibility=None):
             dual_infeasibility = layout.dual_infeasibility_near(
                 theta, known, inverse_lmbda, positive
             )
-        best = xp.maximum(best, scaled_dual(own, layout.rows(theta), dual_infeasibility))
+        dual = scaled_dual(own, layout.rows(theta), dual_infeasibility, most_growth)
+        best = xp.maximum(best, dual)
     return best
 
 
@@ -86,19 +90,29 @@ def sparse_certificate(residual, lmbda, positive, infeasibility=None, *, local=T
     return objective, np.maximum(objective - dual, 0)
 
 
-def scaled_dual(x, theta, dual_infeasibility):
-    """``max_s <x, s theta> - 1/2 ||s theta||^2`` of each row, s theta feasible."""
+def scaled_dual(x, theta, dual_infeasibility, most_growth=inf):
+    """``max_s <x, s theta> - 1/2 ||s theta||^2`` of each row, s theta feasible.
+
+    Parameters
+    ----------
+    x, theta : arrays (N, n)
+    dual_infeasibility : array (N, ...)
+        Of ``theta``.
+    most_growth : float
+        Largest s: 1 where a dual infeasibility below 1 does not say how far theta may grow.
+    """
     xp = namespace(x, theta)
     inner, energy = xp.empty(len(x)), xp.empty(len(x))
     kernels(x).inner_products(x, theta, inner)
     kernels(x).inner_products(theta, theta, energy)
-    return dual_of(inner, energy, dual_infeasibility.reshape(len(x), -1).max(axis=1))
+    largest = dual_infeasibility.reshape(len(x), -1).max(axis=1)
+    return dual_of(inner, energy, largest, most_growth)
 
 
-def dual_of(inner, energy, largest):
+def dual_of(inner, energy, largest, most_growth=inf):
     """As `scaled_dual`, from ``<x, theta>``, ``||theta||^2`` and the largest dual infeasibility."""
     xp = namespace(inner, energy, largest)
-    most = 1 / xp.maximum(largest, np.finfo(largest.dtype).tiny)
+    most = xp.minimum(1 / xp.maximum(largest, np.finfo(largest.dtype).tiny), most_growth)
     s = xp.clip(inner / xp.where(energy > 0, energy, 1), 0, most)
     return s * inner - 0.5 * s * s * energy
 

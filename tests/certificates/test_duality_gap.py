@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import csc
+from csc.certificates import GroupScores, group_certificate
+from csc.operators import SparseCodes, SparseResidual
 from reference import lasso as naive
 from reference import penalties as naive_penalties
 
@@ -101,3 +103,18 @@ def test_lmbda_max_is_the_smallest_that_silences_all(make):
     for fraction, silent in ((1.0, True), (0.98, False)):
         problem = problem_of(make(csc.Relative(fraction)), np.random.default_rng(3))
         assert csc.solve(problem, tol=1e-9).codes.any() != silent
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_sparse_groups_whose_residual_could_grow(local):
+    """Scores of sparse groups are not proportional to the residual: one below 1 allows no larger residual."""
+    x, codes = np.full((1, 2, 1), 3.0), SparseCodes.of(np.full((1, 2, 1), 2.01))
+    D, penalty = csc.Dictionary(np.eye(2)[:, :, None]), csc.SparseGroupL21(1.0, 2, 0.1)
+    residual = SparseResidual(x, D, codes, "float64")
+    scores = GroupScores(residual.layout, penalty)
+    infeasibility = scores.dual_infeasibility(residual.r)
+    objective, gap = group_certificate(residual, scores, infeasibility, local=local)
+    minimum = (2 - 0.1 / 2**0.5) * np.ones(2)  # soft-threshold, then shorten the group
+    least = 0.5 * ((3 - minimum) ** 2).sum() + minimum.sum() + 0.1 * np.linalg.norm(minimum)
+    assert objective[0] - gap[0] <= least * (1 + 1e-12)
+    assert gap[0] < 0.5
