@@ -17,6 +17,7 @@ MAX_ROUNDS = 1000  # of selecting groups for one patch: far above what was ever 
 MAX_ROUNDS_FLOAT32 = 50
 MAX_GAP_RATIO = 0.5  # of the gaps after and before a step in float64
 LESS_TOL_PER_STEP = 0.01
+LEAST_TOL = 1e-16  # below, only rounding is left
 
 
 class GroupDescentState(NamedTuple):
@@ -98,26 +99,41 @@ class GroupDescent:
 
     def step(self, problem: ProblemLike, state: GroupDescentState) -> GroupDescentState:
         """Solve to ``tol``, which then falls. Larger signals: some rounds, or fewer to ``tol``."""
-        if not problem.structure.is_patch:
-            return (_code_small if problem.structure.is_small else _code_signals)(problem, state)
-        structure, exact = problem.structure, state.exact
-        form = structure.gram_form_double if exact else structure.gram_form
-        start = state.z.reshape(len(state.z), -1).astype(form.gram.dtype)
-        z, gaps = np.empty_like(start), form.energies.copy()
-        rounds = MAX_ROUNDS if form.gram.dtype == "float64" else MAX_ROUNDS_FLOAT32
-        structure.kernels.group_lasso_gram(
-            *form, group_curvatures(form.gram, problem.penalty.group_size), group_lmbdas(problem.penalty),
-            (state.tol, rounds), start, z, gaps,
-        )  # fmt: skip
-        gap = float(gaps.sum())
-        if exact and gap > MAX_GAP_RATIO * state.gap:
-            return state  # only rounding is left: unchanged codes end the loop
-        z = z.reshape(state.z.shape).astype(state.z.dtype, copy=False)
-        gap = gap if form.gram.dtype == "float64" else inf
-        return GroupDescentState(z, state.tol * LESS_TOL_PER_STEP, gap, exact=True)
+        structure = problem.structure
+        if not (structure.is_patch or structure.is_small):
+            return _code_signals(problem, state)
+        code = _code_patches if structure.is_patch else _code_small
+        while state.tol > LEAST_TOL:
+            after = code(problem, state)
+            if after is not None and (after.gap == 0 or not np.array_equal(after.z, state.z)):
+                return after
+            # the codes met the tolerance, or only rounding is left: unchanged ones would end the loop
+            state = after or state._replace(tol=state.tol * LESS_TOL_PER_STEP)
+        return state
+
+
+def _code_patches(problem, state):
+    """State after a step, or None if it did not make the gap much smaller."""
+    structure, exact = problem.structure, state.exact
+    form = structure.gram_form_double if exact else structure.gram_form
+    start = state.z.reshape(len(state.z), -1).astype(form.gram.dtype)
+    z, gaps = np.empty_like(start), form.energies.copy()
+    rounds = MAX_ROUNDS if form.gram.dtype == "float64" else MAX_ROUNDS_FLOAT32
+    structure.kernels.group_lasso_gram(
+        *form, group_curvatures(form.gram, problem.penalty.group_size), group_lmbdas(problem.penalty),
+        (state.tol, rounds), start, z, gaps,
+    )  # fmt: skip
+    gap = float(gaps.sum())
+    if exact and gap > MAX_GAP_RATIO * state.gap:
+        return None
+    z = z.reshape(state.z.shape).astype(state.z.dtype, copy=False)
+    gap = gap if form.gram.dtype == "float64" else inf
+    return GroupDescentState(z, state.tol * LESS_TOL_PER_STEP, gap, exact=True)
 
 
 def _code_small(problem, state):
+    """As `_code_patches`, of signals with few codes."""
+
     def kernel(form, products, start, out, gaps):
         curvatures = group_curvatures(form.gram, problem.penalty.group_size)
         options = group_lmbdas(problem.penalty), (state.tol, MAX_ROUNDS)
@@ -127,7 +143,7 @@ def _code_small(problem, state):
 
     z, gap = code_small_signals(problem, state.z, kernel)
     if gap > MAX_GAP_RATIO * state.gap:
-        return state  # only rounding is left: unchanged codes end the loop
+        return None
     return GroupDescentState(z, state.tol * LESS_TOL_PER_STEP, gap, exact=True)
 
 

@@ -237,3 +237,16 @@ def test_atoms_that_nearly_depend_on_each_other_are_coded(
     penalty = kind(fraction * csc.lmbda_max(x, D), size)
     solution = csc.solve(csc.Problem(x, D, penalty), GroupDescent(tol=1e-8), tol=1e-8, max_iter=3)
     assert solution.status.name == "CONVERGED"
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (1, 40)], ids=["patches", "small signals"])
+@pytest.mark.parametrize(
+    "penalty", [csc.GroupL21(0.5, 3), csc.SparseGroupL21(0.3, 3, 0.5)], ids=str
+)
+def test_codes_that_meet_the_first_tolerance_are_made_more_accurate(shape, penalty, rng):
+    D = csc.Dictionary(rng.standard_normal((6, 1, 5)))
+    problem = csc.Problem(rng.standard_normal((2, *shape)), D, penalty)
+    rough = csc.solve(problem, GroupDescent(1e-1), tol=1e-2).codes
+    for start in (rough, csc.solve(problem, tol=1e-4).codes):
+        solution = csc.solve(problem, GroupDescent(0.1), tol=1e-10, init=start, max_iter=50)
+        assert solution.converged, solution.message
