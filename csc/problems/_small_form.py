@@ -20,6 +20,8 @@ from csc.penalties import (
 
 KINDS = L1, ElasticNet, GroupL21, SparseGroupL21, L1Ball
 MAX_SMALL_CODES = 1024  # of one signal: their Gram matrix has 8 MB
+# Of the dense matrix where masks differ. It is mostly zeros, and active codes are faster where it is larger:
+MAX_MASKED_ENTRIES = 2**18
 
 
 class Products(NamedTuple):
@@ -37,11 +39,9 @@ class SmallForm(NamedTuple):
     """
 
     matrix: (
-        object  # (V K, n), sparse or dense: one row for each code, 0 where no signal was observed
+        object  # (V K, n), sparse or dense: one row for each code; times the mask, if one for all
     )
-    gram: (
-        np.ndarray | None
-    )  # (V K, V K)  of the rows, plus a ridge on its diagonal; None if masks differ
+    gram: np.ndarray | None  # (V K, V K), its diagonal with the ridge; None if masks differ
     lmbda: np.ndarray  # (V K,)  lmbda w of each code
 
     def products(self, x, mask):
@@ -60,7 +60,7 @@ class SmallForm(NamedTuple):
 def is_small(structure):
     """Whether a problem suits `small_form`: few codes, the same weights for all signals.
 
-    Other penalties than L1 and elastic nets need the same mask, too.
+    Where masks differ, the penalty must be L1 or an elastic net, and the dense matrix small, see `_suits_dense_matrix`.
 
     Parameters
     ----------
@@ -77,13 +77,23 @@ def is_small(structure):
     weights = getattr(penalty, "weights", None)
     if weights is not None and (not (weights > 0).all() or _differs(weights, structure)):
         return False
-    return type(penalty) in (L1, ElasticNet) or _has_one_mask(structure)
+    return _has_one_mask(structure) or (
+        type(penalty) in (L1, ElasticNet) and _suits_dense_matrix(structure)
+    )
 
 
 def _has_one_mask(structure):
     """Whether all signals were observed at the same samples."""
     mask = structure.mask
     return mask is None or len(mask) == 1 or bool((mask == mask[:1]).all())
+
+
+def _suits_dense_matrix(structure):
+    """Whether atoms cover whole signals or are measured, so that the matrix is dense anyway, or it is small."""
+    x, D = structure.x, structure.dictionary
+    if not D.is_convolution or D.is_patch(x.shape[2:]):
+        return True
+    return prod(structure.code_shape[1:]) * x[0].size <= MAX_MASKED_ENTRIES
 
 
 def _differs(weights, structure):

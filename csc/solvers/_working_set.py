@@ -44,9 +44,9 @@ class WorkingSet:
     gap of the signal is small enough.
 
     Signals of at most 1024 codes with the same weights, and patches with a mask: the same, with the Gram matrix of
-    all codes, in float64. If their masks differ, only those rows of it are computed that a signal needs. In an
-    `L1Ball`, on patches too: the same, in float64, with a lambda that changes until the l1 norm of the codes is the
-    radius.
+    all codes, in float64. If their masks differ, only those rows of it are computed that a signal needs; signals
+    whose codes times samples exceed 2^18 are then solved as larger ones. In an `L1Ball`, on patches too: the same, in
+    float64, with a lambda that changes until the l1 norm of the codes is the radius.
 
     Larger signals: in each round, one correlation selects the codes that violate optimality most.
     Coordinate descent sweeps over these and the non-zero codes. It keeps the residual, so that one

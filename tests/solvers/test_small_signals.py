@@ -140,6 +140,26 @@ def test_single_precision_and_weights_of_inf(rng):
     assert allowed.all()
 
 
+def test_long_signals_with_a_mask_each_make_no_dense_matrix(rng):
+    x, D = (
+        rng.standard_normal((2, 1, 3000)),
+        csc.Dictionary(rng.standard_normal((2, 1, 100)), "full", 50),
+    )
+    mask = rng.random(x.shape) < 0.8
+    signals = csc.Problem(x, D, csc.L1(csc.Relative(0.1)), mask)
+    assert not signals.structure.is_small  # 118 codes of 3000 samples
+    assert csc.Problem(x, D, csc.L1(0.1), mask[:1]).structure.is_small
+    assert csc.Problem(x[..., :1000], D, csc.L1(0.1), mask[..., :1000]).structure.is_small
+    patches = csc.Dictionary(rng.standard_normal((118, 1, 3000)))
+    assert csc.Problem(x, patches, csc.ElasticNet(0.1, 1.0), mask).structure.is_small
+    solution = csc.solve(signals, tol=1e-8)
+    for i in range(2):
+        alone = csc.Problem(x[i : i + 1], D, signals.penalty, mask[i : i + 1])
+        assert csc.solve(alone, WorkingSet(1e-9)).n_iter == 1  # with the Gram matrix
+        codes = csc.solve(alone, tol=1e-8).codes
+        np.testing.assert_allclose(solution.codes[i], codes[0], atol=1e-3 * abs(codes).max())
+
+
 @pytest.mark.parametrize("masks", ["none", "each its own"])
 def test_starts_and_blocks_of_signals_do_not_change_the_answer(masks, rng, monkeypatch):
     D, x = csc.Dictionary(rng.standard_normal((3, 1, 3))), rng.standard_normal((5, 1, 12))
