@@ -384,8 +384,8 @@ def _set_model(size, lmbdas, work, block, factor, index):
     """
     n, first, last = 0, 0, 0
     for g in range(index.shape[1] // size):
-        active = index[IS_ACTIVE, g] - 1
-        for i in range(active * size, (active + 1) * size if active >= 0 else 0):
+        stop = index[IS_ACTIVE, g] * size  # 0 if the group is not active
+        for i in range(max(stop - size, 0), stop):
             index[PLACE, n] = i
             n += work[Z, i] != 0
     for i in range(n):

@@ -47,6 +47,20 @@ def test_codes_are_minimal_by_the_gap_of_dense_matrices(size, n_groups, n_sample
     np.testing.assert_allclose(gap, dense, atol=1e-11)
 
 
+@pytest.mark.parametrize(("size", "n_groups", "n_samples"), [(5, 4, 10), (9, 2, 2)])
+def test_groups_that_left_are_no_part_of_newton_steps(size, n_groups, n_samples):
+    """Their last codes are beyond those of the active groups; of large groups, where the array ends."""
+    rng = np.random.default_rng(0)
+    D = rng.standard_normal((n_samples, size * n_groups)) + rng.standard_normal((n_samples, 1))
+    X = rng.standard_normal((300, n_samples))
+    lmbda = 3e-4 * abs(X @ D).max()
+    z, gap, groups = solve(D, X, lmbda, size, tol=1e-6)
+    objectives = [
+        naive.group_lasso_value(D, *pair, lmbda, groups) for pair in zip(X, z, strict=True)
+    ]
+    assert (gap <= 1e-6 * np.array(objectives)).all()
+
+
 @pytest.mark.parametrize(("size", "n_groups", "n_samples"), [(2, 7, 5), (3, 8, 20), (5, 3, 3)])
 @pytest.mark.parametrize(("lmbda", "l1"), [(0.3, 0.2), (0.05, 0.6), (1.0, 1e-3), (0.0, 0.5)])
 def test_sparse_groups_meet_the_optimality_conditions(size, n_groups, n_samples, lmbda, l1):
