@@ -60,7 +60,7 @@ class SmallForm(NamedTuple):
 def is_small(structure):
     """Whether a problem suits `small_form`: few codes, the same weights for all signals.
 
-    Where masks differ, the penalty must be L1 or an elastic net, and the dense matrix small, see `_suits_dense_matrix`.
+    Where masks differ, there must be no groups, and the dense matrix must be small, see `_suits_dense_matrix`.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def is_small(structure):
     if weights is not None and (not (weights > 0).all() or _differs(weights, structure)):
         return False
     return _has_one_mask(structure) or (
-        type(penalty) in (L1, ElasticNet) and _suits_dense_matrix(structure)
+        type(penalty) in (L1, ElasticNet, L1Ball) and _suits_dense_matrix(structure)
     )
 
 

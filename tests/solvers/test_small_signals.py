@@ -178,7 +178,7 @@ def test_problems_that_are_too_large_or_whose_matrix_differs_are_not_small(rng, 
     assert csc.Problem(x, D, csc.L1(0.1), mask).structure.is_small
     mask[1, 0, 3] = 0
     for penalty, seen in [
-        (csc.L1Ball(1.0), mask),
+        (csc.GroupL21(1.0, 3), mask),
         (csc.L1(0.1, weights), None),
         (csc.L1(0.0), None),
     ]:
@@ -235,7 +235,7 @@ def test_patches_with_weights_of_their_own_are_solved_exactly(positive, dtype, r
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("shape", [(4,), (20,), (5, 6), (3, 4, 3)], ids=str)
-@pytest.mark.parametrize("penalty", ["lasso", "positive", "weights", "elastic net"])
+@pytest.mark.parametrize("penalty", ["lasso", "positive", "weights", "elastic net", "ball"])
 def test_signals_with_a_mask_each_are_coded_as_each_alone(mode, shape, penalty, dtype, rng):
     atoms = rng.standard_normal((5, 2, *(min(n, 4) if len(shape) == 1 else 2 for n in shape)))
     D = csc.Dictionary(atoms.astype(dtype), mode)
@@ -248,6 +248,7 @@ def test_signals_with_a_mask_each_are_coded_as_each_alone(mode, shape, penalty, 
         "positive": csc.L1(0.3, positive=True),
         "weights": csc.L1(0.3, rng.uniform(0.5, 2, (1, 5, *places)).astype(dtype)),
         "elastic net": csc.ElasticNet(0.3, 0.5),
+        "ball": csc.L1Ball(0.5),
     }[penalty]
     problem = csc.Problem(x, D, penalty, mask)
     assert problem.structure.is_small
