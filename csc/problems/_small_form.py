@@ -38,9 +38,7 @@ class SmallForm(NamedTuple):
     Codes are ordered as in `SparseCodes`: position by position, and at each the atoms.
     """
 
-    matrix: (
-        object  # (V K, n), sparse or dense: one row for each code; times the mask, if one for all
-    )
+    matrix: object  # (V K, n), sparse or dense: a row for each code; times the mask, if one for all
     gram: np.ndarray | None  # (V K, V K), its diagonal with the ridge; None if masks differ
     lmbda: np.ndarray  # (V K,)  lmbda w of each code
 

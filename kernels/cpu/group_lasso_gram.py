@@ -40,9 +40,7 @@ MAX_NEW_FRACTION = 0.1  # of the active groups, up to which a Newton step pays
 N_SOLVES = 4  # of Newton's system, while more codes would cross zero
 N_LENGTHS = 6  # of a free Newton step
 N_SHORT_STEPS = 20  # of a round: they end codes one by one where active atoms depend on each other
-PAST_CROSSING = (
-    1 + 1e-9
-)  # times the length at which a code reaches zero: there rounding might keep it
+PAST_CROSSING = 1 + 1e-9  # times the length at which a code reaches zero, else rounding may keep it
 LARGE = 1e12  # in units of the diagonal, and of the lambdas
 RIDGE = 1e-7  # on the diagonal of Newton's system, relative: atoms may depend on each other
 ROUNDING = 1e-30  # relative decrease per sweep, of squares of steps, that rounding errors leave

@@ -82,16 +82,8 @@ def lasso_masked(
     """
     norm2 = float(np.einsum("kn,kn->k", matrix, matrix).max()) + ridge
     columns = np.ascontiguousarray(matrix.T)
-    problem = (
-        norm2,
-        matrix,
-        columns,
-        seen,
-        float(ridge),
-        correlations,
-        energies,
-        np.atleast_2d(weights),
-    )
+    of_signals = correlations, energies, np.atleast_2d(weights)
+    problem = norm2, matrix, columns, seen, float(ridge), *of_signals
     options = _options(matrix.dtype, positive, tol, max_rounds)
 
     def scratch():
@@ -118,7 +110,7 @@ def _lasso(
     first, stop, norm2, gram, correlations, energies, weights, options, start, z, gap,
     factor, g, u, carry, codes, signs, q, c, lmbda, inverse_lmbda, priority, scratch, active, selected,
 ):  # fmt: skip
-    masked = gram, gram, energies, 0.0, active[:0]
+    masked = gram, gram, energies, 0.0, active[:0]  # all rows are known: see `_compute_row`
     for i in range(first, stop):
         _code(
             i, norm2, gram, masked, correlations, energies, weights, options, start, z, gap,
@@ -164,7 +156,10 @@ def _code(
 
 @inner(**OPTIONS)
 def _compute_row(k, gram, masked):
-    """Compute row ``k`` of the Gram matrix of a signal with a mask, unless it is known."""
+    """Compute row ``k`` of the Gram matrix of a signal with a mask, unless it is known.
+
+    ``masked`` has flags of the known rows last: none if all are known from the start.
+    """
     matrix, columns, seen, ridge, is_known = masked
     if is_known.size == 0 or is_known[k]:
         return
