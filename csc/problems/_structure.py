@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
 from types import ModuleType
 from typing import NamedTuple
 
@@ -21,7 +20,7 @@ from csc.penalties import (
     atom_weights,
     finite_lmbda,
 )
-from csc.problems._small_form import MAX_SMALL_CODES, SmallForm, is_small, small_form
+from csc.problems._small_form import SmallForm, is_small, small_form
 
 
 class GramForm(NamedTuple):
@@ -209,7 +208,7 @@ class ProblemStructure:
     def has_group_dual(self) -> bool:
         """Whether it has groups or an l1 ball, whose gap is computed from sparse codes.
 
-        An l1 ball on signals of more than 1024 codes; groups also on smaller ones whose masks differ.
+        On signals for which `is_small` is false.
         """
         penalty, kinds = self.penalty, (GroupL21, SparseGroupL21, L1Ball)
         if type(penalty) not in kinds or getattr(penalty, "groups", None) is not None:
@@ -217,9 +216,7 @@ class ProblemStructure:
         signals = self.on_host and self.dictionary.is_convolution and not self.is_patch
         if not signals or not self.is_least_squares:
             return False
-        if type(penalty) is L1Ball:
-            return prod(self.code_shape[1:]) > MAX_SMALL_CODES
-        return penalty.lmbda > 0 and not self.is_small
+        return (type(penalty) is L1Ball or penalty.lmbda > 0) and not self.is_small
 
     @property
     def certifies_sparse_codes(self) -> bool:

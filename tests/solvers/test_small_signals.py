@@ -152,6 +152,10 @@ def test_long_signals_with_a_mask_each_make_no_dense_matrix(rng):
     assert csc.Problem(x[..., :1000], D, csc.L1(0.1), mask[..., :1000]).structure.is_small
     patches = csc.Dictionary(rng.standard_normal((118, 1, 3000)))
     assert csc.Problem(x, patches, csc.ElasticNet(0.1, 1.0), mask).structure.is_small
+    ball = csc.Problem(x, D, csc.L1Ball(2.0), mask)
+    assert type(fastest(ball)) is WorkingSet
+    solution, exact = csc.solve(ball, FISTA(), tol=1e-8), csc.solve(ball, tol=1e-8)
+    assert exact.objective == pytest.approx(solution.objective, rel=2e-8)
     solution = csc.solve(signals, tol=1e-8)
     for i in range(2):
         alone = csc.Problem(x[i : i + 1], D, signals.penalty, mask[i : i + 1])
