@@ -111,7 +111,12 @@ def test_steps_agree_and_nobody_waits(rng, dtype, solver, penalty):
     assert value[0] == pytest.approx(value[1], rel=CLOSE[dtype.name])
     if penalty.convex:
         certificates = [p.certificate(s.z) for p, s in zip((ours, theirs), states, strict=True)]
-        assert certificates[0] == pytest.approx(certificates[1], rel=1e-3)
+        (objective, gap), (same, other) = certificates
+        assert objective == pytest.approx(same, rel=1e-3)
+        if ours.structure.has_group_dual:  # rescaled sample by sample, on the host only
+            assert 0 < gap <= other * (1 + 1e-3)
+        else:
+            assert gap == pytest.approx(other, rel=1e-3)
 
 
 def test_waiting_is_seen(rng, cupy):
