@@ -5,7 +5,7 @@ import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from typing import Any, Literal
 
@@ -121,7 +121,7 @@ class _SharedBlas:
                 self._set(lambda _: self.limit.restore_original_limits())
 
     def _set(self, change):
-        shared, _ = _blas()
+        shared, _ = _blas(len(sys.modules))
         changed = change(shared)
         # threadpoolctl 3.8 ignores all threads but the last that set a limit; a block ends its claim
         with shared.limit(limits=None, user_api="blas"):
@@ -133,8 +133,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_shared_blas.renew_lock)
 
 
-@cache
-def _blas():
+@lru_cache(maxsize=1)
+def _blas(n_modules):  # noqa: ARG001  modules that are imported later may load a BLAS of their own
     """Controllers of the BLAS whose threads the process shares, and of those of each Python thread."""
     from threadpoolctl import ThreadpoolController
 
@@ -153,7 +153,7 @@ def one_blas_thread():
     """
     _shared_blas.enter()
     try:
-        with _blas()[1].limit(limits=1, user_api="blas"):
+        with _blas(len(sys.modules))[1].limit(limits=1, user_api="blas"):
             yield
     finally:
         _shared_blas.leave()

@@ -1,6 +1,8 @@
 """The number of BLAS threads is that of before, whatever threads and forks did meanwhile."""
 
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
 from threading import Event
@@ -75,3 +77,19 @@ def test_a_process_forked_while_another_thread_counts_does_not_wait_for_it():
 def _inside():
     with _backend.one_blas_thread():
         return set(blas_threads())
+
+
+LATE = """
+from threadpoolctl import threadpool_info
+from csc._backend import one_blas_thread
+with one_blas_thread():
+    pass
+import scipy.linalg
+with one_blas_thread():
+    print({found["num_threads"] for found in threadpool_info() if found["user_api"] == "blas"})
+"""
+
+
+def test_a_blas_that_loads_later_is_limited_too():
+    command = [sys.executable, "-c", LATE]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "{1}\n"
