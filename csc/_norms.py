@@ -4,9 +4,8 @@ from functools import reduce
 
 from csc._backend import namespace
 
-MAX_PARTS = (
-    8  # along an axis: of so few, NumPy's reductions take ten times as long as sums of parts
-)
+# along an axis: of so few, NumPy's reductions take ten times as long as sums of parts
+MAX_PARTS = 8
 
 
 def norms_of(a, axis):

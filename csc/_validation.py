@@ -9,7 +9,7 @@ from csc._backend import as_native, check_same_device, namespace
 
 FLOATS = (np.float32, np.float64)
 COMPLEX = (np.complex64, np.complex128)
-MOST_COLOURS = 4  # channels of a picture: red, green, blue and alpha
+MOST_COLOURS = 4  # red, green, blue and alpha: an axis up to this length looks like channels
 UNSIGNED_HINT = "skimage.util.img_as_float32({}), which also scales pixels to 0...1"
 CONVERSION_HINTS = {  # by ``dtype.kind``
     "u": UNSIGNED_HINT,

@@ -11,6 +11,7 @@ import numpy as np
 from csc._backend import namespace, to_device
 from csc._typing import Array
 from csc._validation import check_mask, check_real, split_missing
+from csc.certificates._elastic_net import SMALL_RIDGE
 from csc.certificates._free_codes import (
     MAX_CERTIFICATE_STEPS,
     dual_with_free_codes,
@@ -20,7 +21,6 @@ from csc.penalties import ElasticNet, GroupL21, L1Ball
 
 CODES_PER_BLOCK = 2**17  # certified at once: as float64 they stay in the second-level cache
 CODES_ROUNDING = 1e-6  # of the largest correlation with the signals: that of codes in float32
-SMALL_RIDGE = 1e-6  # share of the penalty: below, the dual point of the lasso is tried, too
 RELATIVE_ROUNDING = 1e-10  # of the largest correlation with the signals: below, rounding
 
 

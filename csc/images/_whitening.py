@@ -8,13 +8,19 @@ import numpy as np
 from scipy import fft, ndimage
 
 from csc._typing import Array
-from csc._validation import check_choice, check_count, check_floats, check_number, check_scale
+from csc._validation import (
+    MOST_COLOURS,
+    check_choice,
+    check_count,
+    check_floats,
+    check_number,
+    check_scale,
+)
 
 FILL = (
     "the filter needs a value at every pixel: fill the gaps, for example with "
     "skimage.restoration.inpaint_biharmonic, and pass the mask to the solver or learner"
 )
-MAX_CHANNELS = 4  # an axis up to this length looks like channels
 
 
 def whiten(
@@ -304,12 +310,12 @@ def _checked(name, image, ndim):
 def _check_stack(name, shape):
     """Raise an error for a stack of images with an axis that looks like channels."""
     H, W = shape[-2:]
-    if W <= MAX_CHANNELS < H:
+    if W <= MOST_COLOURS < H:
         raise ValueError(
             f"{name} must be (..., H, W), got shape {shape}, whose last axis looks like channels; "
             f"pass numpy.moveaxis({name}, -1, -3), or ndim=2 if images are {W} pixels wide"
         )
-    if H <= MAX_CHANNELS < W:
+    if H <= MOST_COLOURS < W:
         raise ValueError(
             f"{name} must be (..., H, W), got shape {shape}, which looks like series (N, C, T); "
             f"pass ndim=1 to filter their last axis, or ndim=2 if images are {H} pixels high"

@@ -75,15 +75,9 @@ def is_small(structure):
     weights = getattr(penalty, "weights", None)
     if weights is not None and (not (weights > 0).all() or _differs(weights, structure)):
         return False
-    return _has_one_mask(structure) or (
+    return structure.has_one_mask or (
         type(penalty) in (L1, ElasticNet, L1Ball) and _suits_dense_matrix(structure)
     )
-
-
-def _has_one_mask(structure):
-    """Whether all signals were observed at the same samples."""
-    mask = structure.mask
-    return mask is None or len(mask) == 1 or bool((mask == mask[:1]).all())
 
 
 def _suits_dense_matrix(structure):
@@ -104,7 +98,7 @@ def small_form(structure):
     x, D, penalty, mask = structure.x, structure.dictionary, structure.penalty, structure.mask
     if mask is None:
         matrix, gram = matrix_and_gram(D, x.shape[2:])
-    elif not _has_one_mask(structure):
+    elif not structure.has_one_mask:
         matrix, gram = D.synthesis_matrix(x.shape[2:]), None
         matrix = matrix.toarray() if scipy.sparse.issparse(matrix) else matrix
         matrix = np.ascontiguousarray(matrix, "float64")

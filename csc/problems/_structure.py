@@ -100,6 +100,12 @@ class ProblemStructure:
         return GramForm(D.patch_gram, correlations, energies)
 
     @cached_property
+    def has_one_mask(self) -> bool:
+        """Whether all signals were observed at the same samples."""
+        mask = self.mask
+        return mask is None or len(mask) == 1 or bool((mask == mask[:1]).all())
+
+    @cached_property
     def is_small(self) -> bool:
         """Whether signals have so few codes that they are coded as patches; see `SmallForm`.
 

@@ -25,9 +25,8 @@ class ActiveCodes(SparseResidual):
     """
 
     few_are_new = False  # of the codes that `grow` added last: then `refine` pays
-    infeasibility = (
-        None  # at each position, at the last codes that were certified; > 1 violates optimality
-    )
+    # at each position, at the last codes that were certified; above 1 it violates optimality
+    infeasibility = None
     local_gap_factor = 20  # times tol: from this gap on the local certificate is computed
 
     def certified(self, tol):

@@ -29,10 +29,8 @@ LEAST_RESIDUAL = 0.1  # of the mean modulus of the signals: below, codes fit the
 PROGRESS = 0.2  # decrease in a round, over the gap that smoothing causes: below, it moves
 SMOOTHING_SHARE = 0.6  # of the tolerance: a gap of smoothing that need not fall further
 MIN_DECREASE, MIN_DECREASE_FLOAT32 = 1e-12, 1e-6  # of the objective, relative: less is no progress
-ROUNDING = {
-    "float32": 1e-8,
-    "float64": 2e-14,
-}  # relative gap below which codes of this dtype only round
+# relative gap below which codes of this dtype only round
+ROUNDING = {"float32": 1e-8, "float64": 2e-14}
 
 
 class ReweightedState(NamedTuple):

@@ -14,7 +14,6 @@ References
    time.
 """
 
-from functools import partial
 from math import sqrt
 
 import numpy as np
@@ -57,10 +56,14 @@ def lasso_gram(gram, correlations, energies, weights, positive, tol, max_rounds,
     gap : array (N,), float64
         Duality gaps of the answer.
     """
-    problem = float(gram.diagonal().max()), gram, correlations, energies, np.atleast_2d(weights)
-    options = _options(gram.dtype, positive, tol, max_rounds)
-    scratch = partial(_scratch, len(gram), gram.dtype)
-    in_batches(_lasso, len(z), *problem, options, start, z, gap, scratch=scratch)
+    nothing = np.empty((0, 0), gram.dtype)
+    of_masks = nothing, nothing, np.empty((1, 0), np.bool_), 0.0
+    of_signals, options = (correlations, energies, weights), (positive, tol, max_rounds)
+
+    def matrices():
+        return gram, nothing, np.empty(0, np.bool_)
+
+    _run(float(gram.diagonal().max()), of_masks, of_signals, options, (start, z, gap), matrices)
 
 
 def lasso_masked(
@@ -81,97 +84,79 @@ def lasso_masked(
         D^T M x and ||M x||^2.
     """
     norm2 = float(np.einsum("kn,kn->k", matrix, matrix).max()) + ridge
-    columns = np.ascontiguousarray(matrix.T)
-    of_signals = correlations, energies, np.atleast_2d(weights)
-    problem = norm2, matrix, columns, seen, float(ridge), *of_signals
-    options = _options(matrix.dtype, positive, tol, max_rounds)
+    of_masks = matrix, np.ascontiguousarray(matrix.T), seen, float(ridge)
+    of_signals, options = (correlations, energies, weights), (positive, tol, max_rounds)
+
+    def matrices():
+        gram = np.empty((len(matrix), len(matrix)))
+        return gram, gram, np.empty(len(matrix), np.bool_)
+
+    _run(norm2, of_masks, of_signals, options, (start, z, gap), matrices)
+
+
+def _run(norm2, of_masks, of_signals, options, answer, matrices):
+    """Solve for each signal.
+
+    ``matrices()`` makes those of a thread: a Gram matrix, its rows to be computed, and flags of those that are known.
+    """
+    (correlations, energies, weights), (positive, tol, max_rounds) = of_signals, options
+    n, dtype = correlations.shape[1], of_masks[0].dtype
+    limits, length = np.finfo(dtype), spaced(n, np.float64)
+    options = not positive, float(tol), int(max_rounds), float(limits.eps), float(limits.tiny)
 
     def scratch():
-        n = len(matrix)
-        return np.empty((n, n)), np.empty(n, np.bool_), *_scratch(n, matrix.dtype)
+        vectors = np.zeros((5, length))  # over the active atoms
+        lists = np.zeros((6, spaced(n, dtype)), dtype)  # over all atoms
+        factor, numbers = np.empty((n + 4, length)), np.empty((2, n), np.intp)
+        return *matrices(), factor, *vectors, *lists, *numbers
 
-    in_batches(_lasso_masked, len(z), *problem, options, start, z, gap, scratch=scratch)
-
-
-def _options(dtype, positive, tol, max_rounds):
-    limits = np.finfo(dtype)
-    return not positive, float(tol), int(max_rounds), float(limits.eps), float(limits.tiny)
-
-
-def _scratch(n, dtype):
-    length = spaced(n, np.float64)
-    vectors = np.zeros((5, length))  # over the active atoms
-    lists = np.zeros((6, spaced(n, dtype)), dtype)  # over all atoms
-    return np.empty((n + 4, length)), *vectors, *lists, *np.empty((2, n), np.intp)
+    problem = norm2, *of_masks, correlations, energies, np.atleast_2d(weights)
+    in_batches(_lasso, len(correlations), *problem, options, *answer, scratch=scratch)
 
 
 @entry(**OPTIONS)
 def _lasso(
-    first, stop, norm2, gram, correlations, energies, weights, options, start, z, gap,
-    factor, g, u, carry, codes, signs, q, c, lmbda, inverse_lmbda, priority, scratch, active, selected,
-):  # fmt: skip
-    masked = gram, gram, energies, 0.0, active[:0]  # all rows are known: see `_compute_row`
-    for i in range(first, stop):
-        _code(
-            i, norm2, gram, masked, correlations, energies, weights, options, start, z, gap,
-            factor, g, u, carry, codes, signs, q, c, lmbda, inverse_lmbda, priority, scratch, active, selected,
-        )  # fmt: skip
-
-
-@entry(**OPTIONS)
-def _lasso_masked(
     first, stop, norm2, matrix, columns, seen, ridge, correlations, energies, weights, options, start, z, gap,
-    gram, is_known, factor, g, u, carry, codes, signs, q, c, lmbda, inverse_lmbda, priority, scratch, active,
+    gram, rows, is_known, factor, g, u, carry, codes, signs, q, c, lmbda, inverse_lmbda, priority, scratch, active,
     selected,
 ):  # fmt: skip
-    for i in range(first, stop):
-        for k in range(len(gram)):
-            is_known[k] = False
-        masked = matrix, columns, seen[i], ridge, is_known
-        _code(
-            i, norm2, gram, masked, correlations, energies, weights, options, start, z, gap,
-            factor, g, u, carry, codes, signs, q, c, lmbda, inverse_lmbda, priority, scratch, active, selected,
-        )  # fmt: skip
-
-
-@inner(**OPTIONS)
-def _code(
-    i, norm2, gram, masked, correlations, energies, weights, options, start, z, gap,
-    factor, g, u, carry, codes, signs, q, c, lmbda, inverse_lmbda, priority, scratch, active, selected,
-):  # fmt: skip
-    """Codes and duality gap of signal ``i``."""
     both_signs, _, _, eps, tiny = options
-    least = q.dtype.type(max(8 * eps * sqrt(norm2 * energies[i]), tiny))
-    own_weights = weights[i if len(weights) > 1 else 0]
-    _load(i, least, correlations, own_weights, q, lmbda, inverse_lmbda)
-    m = _read(i, start, both_signs, codes, signs, active)
-    for a in range(m):
-        _compute_row(active[a], gram, masked)
-    m, gap[i] = _descend(
-        gram, masked, energies[i], options, m, factor, g, u, carry, codes, signs, q, c, lmbda,
-        inverse_lmbda, priority, scratch, active, selected,
-    )  # fmt: skip
-    _write(m, i, z, g, codes, signs, active)
+    for i in range(first, stop):
+        for k in range(is_known.size):
+            is_known[k] = False
+        masked = matrix, columns, seen[i if len(seen) > 1 else 0], ridge, rows, is_known
+        least = q.dtype.type(max(8 * eps * sqrt(norm2 * energies[i]), tiny))
+        own_weights = weights[i if len(weights) > 1 else 0]
+        _load(i, least, correlations, own_weights, q, lmbda, inverse_lmbda)
+        m = _read(i, start, both_signs, codes, signs, active)
+        for a in range(m):
+            _compute_row(active[a], masked)
+        m, gap[i] = _descend(
+            gram, masked, energies[i], options, m, factor, g, u, carry, codes, signs, q, c, lmbda,
+            inverse_lmbda, priority, scratch, active, selected,
+        )  # fmt: skip
+        _write(m, i, z, g, codes, signs, active)
 
 
 @inner(**OPTIONS)
-def _compute_row(k, gram, masked):
+def _compute_row(k, masked):
     """Compute row ``k`` of the Gram matrix of a signal with a mask, unless it is known.
 
-    ``masked`` has flags of the known rows last: none if all are known from the start.
+    ``masked`` has flags of the known rows last: none if all are known from the start. The rows are those of ``gram``,
+    which is only read elsewhere.
     """
-    matrix, columns, seen, ridge, is_known = masked
+    matrix, columns, seen, ridge, rows, is_known = masked
     if is_known.size == 0 or is_known[k]:
         return
     is_known[k] = True
-    for j in range(len(gram)):
-        gram[k, j] = 0.0
+    for j in range(len(rows)):
+        rows[k, j] = 0.0
     for p in range(seen.size):
         factor = matrix[k, p]
         if seen[p] and factor != 0:  # atoms of a series or a picture cover few samples
-            for j in range(len(gram)):
-                gram[k, j] += factor * columns[p, j]
-    gram[k, k] += ridge
+            for j in range(len(rows)):
+                rows[k, j] += factor * columns[p, j]
+    rows[k, k] += ridge
 
 
 @inner(**OPTIONS)
@@ -204,7 +189,7 @@ def _descend(
         entered, last_cost, last_gap = 0, cost, gap
         for i in range(_select(len(gram), select_above, priority, selected)):
             k = selected[i]
-            _compute_row(k, gram, masked)
+            _compute_row(k, masked)
             slope = _slope(gram, k, enter_above * lmbda[k], m, g, codes, q, c, lmbda, active)
             if slope != 0:
                 m = _enter(gram, k, slope, eps, cost, m, factor, g, u, carry, codes, signs, active)

@@ -381,3 +381,12 @@ def test_lassos_with_a_mask_each_are_those_of_the_masked_atoms(n, k, positive, r
         dense = naive.lasso_gap(D, target, z[i], weights[i], positive)
         assert dense <= 1e-11 * naive.lasso_value(D, target, z[i], weights[i])
         assert gap[i] == pytest.approx(dense, abs=1e-11)
+
+
+def test_a_gram_matrix_may_be_read_only(dtype):
+    D, X = problem(0, 6, 4, dtype=dtype)
+    gram, correlations, energies = gram_form(D, X)
+    gram.flags.writeable = False
+    z, gap, weights = np.zeros((4, 4), dtype), np.empty(4), np.full(4, 0.1, dtype)
+    lasso_gram(gram, correlations, energies, weights, False, 1e-4, 100, z, z, gap)
+    np.testing.assert_array_equal(z, lasso(D, X, 0.1, tol=1e-4, max_rounds=100)[0])
